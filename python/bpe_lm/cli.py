@@ -1,0 +1,173 @@
+"""The command `bpe-lm`. stdout is the result; stderr is progress and errors; exit 0, 1 error, 2 usage, 130 Ctrl-C."""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import bpe_lm
+from bpe_lm import _core
+from bpe_lm.errors import BpeLmError, OutputExists
+from bpe_lm.progress import megabytes
+from bpe_lm.report import TrainingReport, bytes_per_token, longest_tokens, peak_memory
+from bpe_lm.tokenizer import TokenizerParts, save_tokenizer, train_with_summary
+
+SAMPLE_SEED = 336
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; return its exit status."""
+    options = _parser().parse_args(arguments)
+    return guarded(lambda: options.run(options), debug=options.debug)
+
+
+def guarded(command: Callable[[], None], *, debug: bool = False) -> int:
+    """Run a command; turn its errors into one line and an exit status."""
+    try:
+        command()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+    except (BpeLmError, OSError) as error:
+        if debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def train_and_report(
+    corpus: Sequence[str],
+    vocab_size: int,
+    special_tokens: Sequence[str],
+    folder: str | Path,
+    *,
+    progress: bool = True,
+    force: bool = False,
+    num_longest: int = 5,
+    pattern: str = "gpt2",
+    tie_break: str = "bytes",
+    threads: int | None = None,
+    min_frequency: int = 1,
+    max_token_length: int | None = None,
+) -> TrainingReport:
+    """Train on files, save the tokenizer in a folder, and measure.
+
+    Raises:
+        OutputExists: Before any work, when the folder has a tokenizer and `force` is False.
+    """
+    folder = Path(folder)
+    if not force and (folder / "tokenizer.json").exists():
+        raise OutputExists(f"{folder / 'tokenizer.json'} exists already; name another folder, or give --force")
+    start = time.perf_counter()
+    vocab, merges, summary = train_with_summary(
+        list(corpus),
+        vocab_size,
+        special_tokens,
+        progress=progress,
+        pattern=pattern,
+        tie_break=tie_break,
+        threads=threads,
+        min_frequency=min_frequency,
+        max_token_length=max_token_length,
+    )
+    save_tokenizer(folder, vocab, merges, special_tokens, pattern=pattern, force=force)
+    seconds = time.perf_counter() - start
+    parts = TokenizerParts(vocab, merges, list(special_tokens), pattern)
+    return TrainingReport(
+        corpus=[str(path) for path in corpus],
+        corpus_bytes=summary["num_bytes"],
+        distinct_pretokens=summary["num_pretokens"],
+        vocab_size=len(vocab),
+        merges=len(merges),
+        count_seconds=summary["seconds"]["count"],
+        merge_seconds=summary["seconds"]["merge"],
+        total_seconds=seconds,
+        peak_memory=peak_memory(),
+        bytes_per_token=bytes_per_token(corpus[0], parts),
+        longest_tokens=longest_tokens(parts, num_longest),
+        folder=str(folder),
+    )
+
+
+def write_samples(folder: str | Path, megabytes_wanted: float, seed: int = SAMPLE_SEED) -> tuple[Path, Path]:
+    """Write training stories, and a tenth as many validation stories that share no sentence with them."""
+    folder = Path(folder)
+    train, valid = folder / "sample-train.txt", folder / "sample-valid.txt"
+    _core.write_sample(train, int(1e6 * megabytes_wanted), seed, False)
+    _core.write_sample(valid, int(1e5 * megabytes_wanted), seed, True)
+    return train, valid
+
+
+def _train_tokenizer(options: argparse.Namespace) -> None:
+    report = train_and_report(
+        options.corpus,
+        options.vocab_size,
+        options.special_token,
+        options.out,
+        progress=not options.quiet,
+        force=options.force,
+        pattern=options.pattern,
+        tie_break=options.tie_break,
+        threads=options.threads,
+        min_frequency=options.min_frequency,
+        max_token_length=options.max_token_length,
+    )
+    if options.json:
+        print(json.dumps(report.as_dict(), indent=2))
+    else:
+        report.print()
+
+
+def _data_sample(options: argparse.Namespace) -> None:
+    for path in write_samples(options.out, options.megabytes, options.seed):
+        print(f"{path} ({megabytes(path.stat().st_size)})")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}\nFor help: {self.prog} --help\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="bpe-lm", description="Tokenizers and small language models.")
+    parser.add_argument("--version", action="version", version=f"bpe-lm {bpe_lm.__version__}")
+    parser.add_argument("--debug", action="store_true", help="show a traceback with an error")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+
+    train = commands.add_parser("train-tokenizer", help="train a byte-level BPE tokenizer on text files")
+    train.add_argument("corpus", nargs="+", help="text files; each is one text")
+    train.add_argument("--vocab-size", type=int, required=True, metavar="N", help="256 bytes, merges, special tokens")
+    train.add_argument("--out", required=True, metavar="FOLDER", help="for vocab.json, merges.txt and tokenizer.json")
+    train.add_argument(
+        "--special-token",
+        action="append",
+        metavar="TEXT",
+        default=[],
+        help="e.g. '<|endoftext|>'; give it again for more (default: none)",
+    )
+    train.add_argument("--pattern", default="gpt2", metavar="REGEX", help="gpt2 (default), or a regular expression")
+    train.add_argument("--tie-break", choices=("bytes", "hf"), default="bytes", help="for pairs of equal count")
+    train.add_argument("--min-frequency", type=int, default=1, metavar="N", help="stop at a pair that is rarer")
+    train.add_argument("--max-token-length", type=int, metavar="BYTES", help="never merge into longer tokens")
+    train.add_argument("--threads", type=int, metavar="N", help="default: one a core")
+    train.add_argument("--force", action="store_true", help="replace the files in FOLDER")
+    train.add_argument("--json", action="store_true", help="print the result as JSON")
+    train.add_argument("--quiet", action="store_true", help="show no progress")
+    train.set_defaults(run=_train_tokenizer)
+
+    data = commands.add_parser("data", help="texts to try things on").add_subparsers(
+        required=True, metavar="WHAT", parser_class=_Parser
+    )
+    sample = data.add_parser("sample", help="write children's stories, the same for the same seed")
+    sample.add_argument("--megabytes", type=float, default=20, metavar="N", help="of training stories (default: 20)")
+    sample.add_argument("--seed", type=int, default=SAMPLE_SEED, metavar="N")
+    sample.add_argument("--out", default="data", metavar="FOLDER", help="default: data")
+    sample.set_defaults(run=_data_sample)
+    return parser

@@ -1,0 +1,49 @@
+"""What can go wrong. Each class is also the builtin that a caller would catch."""
+
+
+class BpeLmError(Exception):
+    """Any error of this package."""
+
+
+class CorpusError(BpeLmError, OSError):
+    """A text to learn from is missing, empty, no file, or changed while it was read."""
+
+
+class FileError(BpeLmError, OSError):
+    """A file other than the corpus could not be read or written."""
+
+
+class OutputExists(BpeLmError, FileExistsError):
+    """A file would be overwritten."""
+
+
+class FormatError(BpeLmError, ValueError):
+    """A tokenizer contradicts itself, or a file is not what its format says."""
+
+
+class OptionError(BpeLmError, ValueError):
+    """An option's value makes no sense."""
+
+
+class VocabTooSmall(OptionError):
+    """The vocabulary cannot hold 256 bytes and the special tokens."""
+
+
+class VocabTooLarge(OptionError):
+    """The vocabulary has more tokens than an id can number."""
+
+
+class SpecialTokenError(OptionError):
+    """A special token is empty or given twice."""
+
+
+class PatternError(OptionError):
+    """A pretokenization pattern does not compile, or gave up on a text."""
+
+
+class LimitExceeded(BpeLmError, OverflowError):
+    """Counts beyond 63 bits, or a corpus with more than 2**32 places to merge at."""
+
+
+class InternalError(BpeLmError, RuntimeError):
+    """A defect of this package."""

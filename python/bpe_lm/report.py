@@ -1,0 +1,79 @@
+"""What a training run looks like to the person who started it."""
+
+import resource
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from bpe_lm import _core
+from bpe_lm.progress import megabytes
+from bpe_lm.tokenizer import TokenizerParts
+
+SLICE_BYTES = 200_000
+"""The part of a corpus on which bytes per token are measured."""
+
+
+@dataclass(frozen=True)
+class TrainingReport:
+    """The figures of one training run. Times in seconds, memory and sizes in bytes."""
+
+    corpus: list[str]
+    corpus_bytes: int
+    distinct_pretokens: int
+    vocab_size: int
+    merges: int
+    count_seconds: float
+    merge_seconds: float
+    total_seconds: float
+    peak_memory: int
+    bytes_per_token: float
+    longest_tokens: list[str]
+    folder: str
+
+    def as_dict(self) -> dict[str, object]:
+        """For JSON."""
+        return asdict(self)
+
+    def print(self) -> None:
+        """Print a table on stdout."""
+        from rich.console import Console
+        from rich.table import Table
+
+        speed = self.corpus_bytes / max(self.count_seconds, 1e-9) / 1e6
+        rows = [
+            ("corpus", f"{', '.join(self.corpus)} ({megabytes(self.corpus_bytes)})"),
+            ("distinct pretokens", f"{self.distinct_pretokens:,}"),
+            ("vocabulary", f"{self.vocab_size:,} tokens, {self.merges:,} merges"),
+            ("pretokenize and count", f"{self.count_seconds:.2f} s ({speed:,.0f} MB/s)"),
+            ("merge", f"{self.merge_seconds:.2f} s"),
+            ("in all", f"{self.total_seconds:.2f} s"),
+            ("peak memory", megabytes(self.peak_memory)),
+            ("bytes per token", f"{self.bytes_per_token:.2f} (naive encoder, first {megabytes(SLICE_BYTES)} at most)"),
+            ("longest tokens", "\n".join(self.longest_tokens)),
+            ("written to", self.folder),
+        ]
+        table = Table(show_header=False)
+        for name, value in rows:
+            table.add_row(name, value.replace("[", r"\["))
+        Console().print(table)
+
+
+def peak_memory() -> int:
+    """The process's greatest resident memory so far, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def longest_tokens(parts: TokenizerParts, number: int) -> list[str]:
+    """The longest tokens that were learned, as Python writes bytes."""
+    special = {token.encode() for token in parts.special_tokens}
+    learned = (token for token in parts.vocab.values() if token not in special)
+    return [f"{token!r}, {len(token)} bytes" for token in sorted(learned, key=lambda t: (-len(t), t))[:number]]
+
+
+def bytes_per_token(path: str | Path, parts: TokenizerParts) -> float:
+    """Bytes per token on the whole lines in the first `SLICE_BYTES` of a file."""
+    with open(path, "rb") as file:
+        head = file.read(SLICE_BYTES)
+    text = head[: head.rfind(b"\n") + 1] or head
+    return len(text) / len(_core.encode_naive(text, *parts))

@@ -1,0 +1,173 @@
+"""Train, save and load byte-level BPE tokenizers."""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias, TypedDict
+
+from bpe_lm import _core
+from bpe_lm.errors import CorpusError, OptionError, VocabTooSmall
+from bpe_lm.progress import shown
+
+StrPath: TypeAlias = str | os.PathLike[str]
+Corpus: TypeAlias = StrPath | Sequence[StrPath] | Iterable[str | bytes]
+Vocab: TypeAlias = dict[int, bytes]
+Merges: TypeAlias = list[tuple[bytes, bytes]]
+Progress: TypeAlias = bool | Callable[[str, int, int | None], object]
+
+
+class Seconds(TypedDict):
+    """Wall seconds of each stage."""
+
+    count: float
+    merge: float
+
+
+class Summary(TypedDict):
+    """What training saw on its way."""
+
+    num_bytes: int
+    num_pretokens: int
+    seconds: Seconds
+
+
+class TokenizerParts(NamedTuple):
+    """What a tokenizer consists of."""
+
+    vocab: Vocab
+    merges: Merges
+    special_tokens: list[str]
+    pattern: str
+
+
+def train_bpe(
+    input_path: Corpus,
+    vocab_size: int,
+    special_tokens: Sequence[str],
+    *,
+    tie_break: str = "bytes",
+    threads: int | None = None,
+    progress: Progress = False,
+    pattern: str = "gpt2",
+    min_frequency: int = 1,
+    max_token_length: int | None = None,
+) -> tuple[Vocab, Merges]:
+    """Learn a vocabulary: repeatedly merge the most frequent pair of adjacent tokens inside pretokens.
+
+    The result depends on the texts alone, not on threads, the order of files, or how they are read. Ids 0 to 255 are
+    the byte values, merges follow in order, special tokens come last. When pairs run out, the vocabulary is smaller.
+
+    Args:
+        input_path: A path, a list or tuple of paths, or any other iterable of texts (str or bytes; use `iter(texts)`
+            for a list of them). Each file and each item is one text of its own.
+        vocab_size: The number of tokens in the end, with the 256 bytes and the special tokens.
+        special_tokens: They stand for themselves, never take part in merges and never join their neighbours. Where
+            several match, the leftmost wins, then the longest.
+        tie_break: Of pairs with the same count, `"bytes"` merges the greater pair of byte strings (the course's rule),
+            `"hf"` the smaller pair of ids with bytes in the order of GPT-2's alphabet (Hugging Face's).
+        threads: Worker threads; one a core by default.
+        progress: True shows a bar (in a terminal or a notebook) or a line now and then (in a pipe) on stderr; a
+            callable gets the stage ("count" in bytes, then "merge" in merges), what is done, and the total where it is
+            known, at most ten times a second and once at the end of each stage.
+        pattern: `"gpt2"`, or a regular expression for `fancy-regex`, matched on bytes. A stretch that it leaves
+            unmatched is one pretoken. A regular expression sees each text whole, so memory grows with the longest.
+        min_frequency: Learning stops at the first pair that occurs less often.
+        max_token_length: In bytes; a pair that would make a longer token is never merged. Two merges never make the
+            same bytes, with or without it.
+
+    Returns:
+        The vocabulary, id to bytes, and the merges in order.
+
+    Raises:
+        CorpusError: A file is missing, empty or not a file; there was no text; a str with a lone surrogate.
+        OptionError: VocabTooSmall, SpecialTokenError, PatternError, ... tell which.
+        LimitExceeded: Beyond 2**63 pairs or 2**32 places to merge at.
+    """
+    vocab, merges, _ = train_with_summary(
+        input_path,
+        vocab_size,
+        special_tokens,
+        tie_break=tie_break,
+        threads=threads,
+        progress=progress,
+        pattern=pattern,
+        min_frequency=min_frequency,
+        max_token_length=max_token_length,
+    )
+    return vocab, merges
+
+
+def train_with_summary(
+    input_path: Corpus,
+    vocab_size: int,
+    special_tokens: Sequence[str],
+    *,
+    progress: Progress = False,
+    **options: Any,
+) -> tuple[Vocab, Merges, Summary]:
+    """As `train_bpe` with all its options given, and what training saw on its way."""
+    if isinstance(special_tokens, str):
+        raise TypeError("special_tokens is a str; give a list of them")
+    if vocab_size < 0:
+        raise VocabTooSmall(f"vocab size {vocab_size} is negative; it counts 256 bytes, merges and special tokens")
+    for name in ("threads", "min_frequency", "max_token_length"):
+        value = options.get(name)
+        if value is not None and value < 1:
+            raise OptionError(f"{name} = {value} is not possible: it must be at least 1")
+    with shown(progress) as callback:
+        return _core.train(_source(input_path), vocab_size, list(special_tokens), progress=callback, **options)
+
+
+def _source(corpus: Any) -> Any:
+    if isinstance(corpus, bytes | bytearray):
+        raise TypeError("the corpus is bytes; give a path, or iter([text]) for a text")
+    if isinstance(corpus, str | os.PathLike):
+        return [corpus]
+    if not isinstance(corpus, list | tuple):
+        return iter(corpus)
+    for path in corpus:
+        if not isinstance(path, str | os.PathLike):
+            raise TypeError(f"a list is of paths, but has a {type(path).__name__}; give iter(texts) for texts")
+        if not os.path.lexists(path):
+            raise CorpusError(f"{str(path)[:200]!r} does not exist; a list is of paths, give iter(texts) for texts")
+    return list(corpus)
+
+
+def save_tokenizer(
+    folder: StrPath,
+    vocab: Vocab,
+    merges: Merges,
+    special_tokens: Sequence[str] = (),
+    *,
+    pattern: str = "gpt2",
+    force: bool = False,
+) -> None:
+    """Write vocab.json and merges.txt (GPT-2's) and tokenizer.json (Hugging Face's) into a folder, whole or not at all.
+
+    Raises:
+        FormatError: The parts do not fit, or a special token would be written like another token.
+        OutputExists: A file is there already, and `force` is False.
+        FileError: A file could not be written.
+    """
+    _core.save_tokenizer(folder, vocab, merges, list(special_tokens), pattern, force)
+
+
+def load_tokenizer(path: StrPath) -> TokenizerParts:
+    """Read a tokenizer.json, or the one in a folder. What would change ids and is not supported is refused.
+
+    Raises:
+        FormatError: Not such a file; the message says where.
+        FileError: It could not be read.
+    """
+    path = Path(path)
+    return TokenizerParts(*_core.load_tokenizer_json(path / "tokenizer.json" if path.is_dir() else path))
+
+
+def load_gpt2(vocab_path: StrPath, merges_path: StrPath) -> TokenizerParts:
+    """Read GPT-2's vocab.json and merges.txt. A token that no merge makes is a special token.
+
+    Raises:
+        FormatError: Not such files; the message says where.
+        FileError: They could not be read.
+    """
+    return TokenizerParts(*_core.load_gpt2(vocab_path, merges_path))

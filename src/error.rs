@@ -1,0 +1,183 @@
+/*!
+Every way in which this crate can fail, each with what, where, the limit and how to mend it.
+*/
+
+use std::path::PathBuf;
+
+/// What went wrong. The text is meant for the person who typed the command.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file could not be opened, read, written or renamed.
+    #[error("could not {action} {}: {source}{}", path.display(), remedy(source))]
+    Io {
+        /// What was tried: "open", "read", ...
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A file of the corpus could not be opened or read.
+    #[error("could not read the corpus {}: {source}{}", path.display(), remedy(source))]
+    CorpusFile {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A corpus path is a directory or a device.
+    #[error("{} is {kind}, not a text file; name the files in it instead", path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+        /// "a directory", ...
+        kind: &'static str,
+    },
+    /// A corpus file has no bytes, or an iterator gave no text.
+    #[error("{what} is empty: there is nothing to learn from{hint}")]
+    EmptyCorpus {
+        /// The path, or "the iterator".
+        what: String,
+        /// What may be the reason.
+        hint: &'static str,
+    },
+    /// A file shrank while it was being read.
+    #[error("{} became shorter while it was being read: {found} bytes at offset {offset}, {expected} expected", path.display())]
+    FileChanged {
+        /// The file.
+        path: PathBuf,
+        /// Where the read began.
+        offset: u64,
+        /// Bytes wanted.
+        expected: usize,
+        /// Bytes there.
+        found: usize,
+    },
+    /// The vocabulary cannot hold the bytes and the special tokens.
+    #[error(
+        "vocab size {given} is smaller than the minimum {minimum} (256 bytes and the special tokens); ask for at least {minimum}"
+    )]
+    VocabTooSmall {
+        /// The size asked for.
+        given: usize,
+        /// The least possible.
+        minimum: usize,
+    },
+    /// The vocabulary has more tokens than an id can number.
+    #[error("vocab size {given} is greater than the maximum {maximum}")]
+    VocabTooLarge {
+        /// The size asked for.
+        given: usize,
+        /// The greatest possible.
+        maximum: usize,
+    },
+    /// A special token is empty, given twice, or in the way of another token.
+    #[error("special token {token:?} (number {index}) {reason}")]
+    SpecialToken {
+        /// The token.
+        token: String,
+        /// Its place in the list, from 0.
+        index: usize,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A pretokenization pattern does not compile.
+    #[error("the pattern {pattern:?} does not compile: {reason}")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// The regex engine's reason.
+        reason: String,
+    },
+    /// A pretokenization pattern gave up on a text.
+    #[error(
+        "the pattern {pattern:?} gave up at byte {offset} of {text}: {reason}; rewrite it without nested repetition, or split the text into shorter documents"
+    )]
+    PatternLimit {
+        /// The pattern.
+        pattern: String,
+        /// The text: a path, or an item's number.
+        text: String,
+        /// Where in the text the match began, in bytes.
+        offset: u64,
+        /// The regex engine's reason.
+        reason: String,
+    },
+    /// An option's value makes no sense.
+    #[error("{name} = {value} is not possible: it must be {rule}")]
+    Option {
+        /// The option.
+        name: &'static str,
+        /// The value given.
+        value: String,
+        /// What it must be.
+        rule: &'static str,
+    },
+    /// A tokenizer's tokens, merges or special tokens contradict each other.
+    #[error("not a byte-level BPE tokenizer: {reason}")]
+    Tokenizer {
+        /// What contradicts what.
+        reason: String,
+    },
+    /// A file is not what its format says.
+    #[error("{}: {reason}", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, where, and how to mend it.
+        reason: String,
+    },
+    /// A file would be overwritten.
+    #[error("{} exists already; name another folder, or allow it to be replaced (--force, force=True)", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Counts whose sum does not fit 63 bits, or a corpus beyond 2^32 places to merge at.
+    #[error("{what} exceeds {limit}")]
+    Limit {
+        /// What is too large.
+        what: &'static str,
+        /// By which limit.
+        limit: u64,
+    },
+    /// The system gave no threads.
+    #[error("could not start {threads} threads: {reason}; ask for fewer")]
+    Threads {
+        /// The number asked for.
+        threads: usize,
+        /// The system's reason.
+        reason: String,
+    },
+    /// The work was asked to stop.
+    #[error("cancelled")]
+    Cancelled,
+    /// A defect of this program.
+    #[error("internal error, please report it: {0}")]
+    Internal(String),
+}
+
+impl Error {
+    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+        Error::Io { action, path: path.into(), source }
+    }
+
+    pub(crate) fn corpus_file(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+        Error::CorpusFile { path: path.into(), source }
+    }
+
+    pub(crate) fn format(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
+        Error::Format { path: path.into(), reason: reason.into() }
+    }
+}
+
+fn remedy(source: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind::{NotFound, PermissionDenied, StorageFull};
+    match source.kind() {
+        NotFound => "; check the path",
+        PermissionDenied => "; check its permissions",
+        StorageFull => "; free some space or choose another disk",
+        _ => "",
+    }
+}

@@ -1,0 +1,61 @@
+/*!
+GPT-2's two files: `vocab.json`, names to ids, and `merges.txt`, a merge a line after a line with the version.
+*/
+
+use super::{NamedTokens, from_names, parse_json, read};
+use crate::error::Error;
+use crate::pretokenize::Pattern;
+use crate::tokenizer::Tokenizer;
+use serde_json::{Map, Value};
+use std::path::Path;
+
+const VERSION_LINE: &str = "#version: 0.2";
+
+pub(super) fn vocab_json(names: &[String]) -> String {
+    let vocab: Map<String, Value> = names.iter().cloned().zip((0..names.len()).map(Value::from)).collect();
+    Value::Object(vocab).to_string() + "\n"
+}
+
+pub(super) fn merges_txt(tokenizer: &Tokenizer, names: &[String]) -> String {
+    let mut text = format!("{VERSION_LINE}\n");
+    for &(left, right) in tokenizer.merges().as_slice() {
+        text.extend([&names[left as usize], " ", &names[right as usize], "\n"]);
+    }
+    text
+}
+
+/// Reads the two files. They do not say the pattern, which is GPT-2's.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Format`] with the line or token that is wrong.
+pub fn load(vocab_path: &Path, merges_path: &Path) -> Result<Tokenizer, Error> {
+    let Value::Object(vocab) = parse_json(vocab_path)? else {
+        return Err(Error::format(vocab_path, "not a JSON object of tokens and ids"));
+    };
+    let entries: Vec<(String, u64)> = vocab
+        .into_iter()
+        .map(|(name, id)| {
+            let number = id
+                .as_u64()
+                .ok_or_else(|| format!("token {name:?} has the id {id}, which is not a number"))?;
+            Ok((name, number))
+        })
+        .collect::<Result<_, String>>()
+        .map_err(|reason| Error::format(vocab_path, reason))?;
+    let tokens = NamedTokens::new(entries).map_err(|reason| Error::format(vocab_path, reason))?;
+    let text = read(merges_path)?;
+    let lines = (1..)
+        .zip(text.lines())
+        .filter(|(n, line)| !(line.is_empty() || *n == 1 && line.starts_with("#version")));
+    let merges: Vec<(String, &str, &str)> = lines
+        .map(|(n, line)| match line.split(' ').collect::<Vec<_>>()[..] {
+            [left, right] => Ok((format!("line {n}"), left, right)),
+            _ => Err(Error::format(
+                merges_path,
+                format!("line {n} is not two tokens with a space between: {line:?}"),
+            )),
+        })
+        .collect::<Result<_, _>>()?;
+    from_names(&tokens, merges.into_iter(), Pattern::Gpt2)
+        .map_err(|reason| Error::format(merges_path, reason))
+}

@@ -1,0 +1,144 @@
+/*!
+Tokenizers as files: GPT-2's pair (`vocab.json`, `merges.txt`) and Hugging Face's `tokenizer.json`.
+
+Both write bytes as text in GPT-2's alphabet ([`byte_alphabet`]) and special tokens as they are. In both, a token that is
+neither a byte nor made by a merge is a special token; so a file needs no list of them to be read back.
+*/
+
+pub mod byte_alphabet;
+pub mod gpt2;
+mod publish;
+pub mod tokenizer_json;
+
+use crate::error::Error;
+use crate::tokenizer::Tokenizer;
+use crate::vocab::TokenId;
+use std::collections::HashMap;
+use std::path::Path;
+
+/// The names of the files in a saved tokenizer's folder.
+pub const VOCAB_JSON: &str = "vocab.json";
+/// GPT-2's merges, a line each.
+pub const MERGES_TXT: &str = "merges.txt";
+/// Hugging Face's single file.
+pub const TOKENIZER_JSON: &str = "tokenizer.json";
+
+/// Writes all formats into a folder, which is made if need be. The files appear whole or not at all.
+///
+/// # Errors
+/// [`Error::Exists`] unless `replace`; [`Error::Tokenizer`] when two tokens would be written alike; [`Error::Io`].
+pub fn save(tokenizer: &Tokenizer, folder: &Path, replace: bool) -> Result<(), Error> {
+    let names = token_names(tokenizer)?;
+    let files = [
+        (VOCAB_JSON, gpt2::vocab_json(&names)),
+        (MERGES_TXT, gpt2::merges_txt(tokenizer, &names)),
+        (TOKENIZER_JSON, tokenizer_json::to_json(tokenizer, &names)),
+    ];
+    publish::publish(folder, &files, replace)
+}
+
+/// What each token is called in a file, by id.
+fn token_names(tokenizer: &Tokenizer) -> Result<Vec<String>, Error> {
+    let mut names: Vec<String> = tokenizer.vocab().iter().map(byte_alphabet::to_text).collect();
+    for (token, &id) in tokenizer.special_tokens().as_slice().iter().zip(tokenizer.special_ids()) {
+        names[id as usize].clone_from(token);
+    }
+    let mut ids = HashMap::new();
+    for (name, id) in names.iter().zip(0..) {
+        if let Some(other) = ids.insert(name, id) {
+            let reason =
+                format!("tokens {other} and {id} would both be written as {name:?}; rename the special one");
+            return Err(Error::Tokenizer { reason });
+        }
+    }
+    Ok(names)
+}
+
+/// A vocabulary as a file has it: names to ids, which must number the tokens without a gap.
+struct NamedTokens {
+    ids: HashMap<String, TokenId>,
+    names: Vec<String>,
+}
+
+impl NamedTokens {
+    fn new(entries: impl IntoIterator<Item = (String, u64)>) -> Result<Self, String> {
+        let ids: HashMap<String, u64> = entries.into_iter().collect();
+        let mut names = vec![None; ids.len()];
+        for (name, &id) in &ids {
+            let place = usize::try_from(id).ok().and_then(|id| names.get_mut(id));
+            let Some(place) = place else {
+                return Err(format!(
+                    "token {name:?} has id {id}, but there are {} tokens: ids must have no gap",
+                    ids.len()
+                ));
+            };
+            if let Some(other) = place.replace(name.clone()) {
+                return Err(format!("tokens {other:?} and {name:?} have the same id {id}"));
+            }
+        }
+        let names: Vec<String> = names.into_iter().flatten().collect();
+        let ids = names.iter().cloned().zip(0..).collect();
+        Ok(NamedTokens { ids, names })
+    }
+
+    fn id(&self, name: &str) -> Result<TokenId, String> {
+        self.ids.get(name).copied().ok_or_else(|| format!("{name:?} is not in the vocabulary"))
+    }
+}
+
+/// Builds a tokenizer from names. What no merge makes is a special token.
+fn from_names<'a>(
+    tokens: &NamedTokens,
+    merges: impl Iterator<Item = (String, &'a str, &'a str)>,
+    pattern: crate::pretokenize::Pattern,
+) -> Result<Tokenizer, String> {
+    let mut bytes: Vec<Option<Vec<u8>>> = vec![None; tokens.names.len()];
+    for byte in 0..=255 {
+        let id =
+            tokens.id(&byte_alphabet::to_text(&[byte])).map_err(|reason| format!("byte {byte}: {reason}"))?;
+        bytes[id as usize] = Some(vec![byte]);
+    }
+    let mut pairs = Vec::new();
+    for (place, left, right) in merges {
+        let ids = |name| {
+            let id = tokens.id(name)?;
+            let made = bytes[id as usize].clone();
+            Ok((id, made.ok_or_else(|| format!("{name:?} is used before a merge makes it"))?))
+        };
+        let located = |reason: String| format!("{place}: {reason}");
+        let ((left_id, mut token), (right_id, tail)) =
+            (ids(left).map_err(located)?, ids(right).map_err(located)?);
+        token.extend(tail);
+        let id = tokens.id(&format!("{left}{right}")).map_err(located)?;
+        if bytes[id as usize].replace(token).is_some() {
+            return Err(located(format!("{:?} is made a second time", tokens.names[id as usize])));
+        }
+        pairs.push((left_id, right_id));
+    }
+    let is_special = |id: usize| bytes[id].is_none();
+    let special: Vec<&String> =
+        (0..bytes.len()).filter(|&id| is_special(id)).map(|id| &tokens.names[id]).collect();
+    let special_tokens =
+        crate::special_tokens::SpecialTokens::new(special).map_err(|error| error.to_string())?;
+    let spelled = bytes
+        .into_iter()
+        .zip(&tokens.names)
+        .map(|(token, name)| token.unwrap_or_else(|| name.as_bytes().to_vec()));
+    let vocab = crate::vocab::Vocab::from_tokens(spelled.collect()).map_err(|error| error.to_string())?;
+    Tokenizer::new(vocab, crate::merges::Merges::from_pairs(pairs), special_tokens, pattern)
+        .map_err(|error| error.to_string())
+}
+
+fn read(path: &Path) -> Result<String, Error> {
+    let bytes = std::fs::read(path).map_err(|error| Error::io("read", path, error))?;
+    String::from_utf8(bytes).map_err(|error| {
+        Error::format(
+            path,
+            format!("byte {} is not UTF-8; is it a tokenizer file?", error.utf8_error().valid_up_to()),
+        )
+    })
+}
+
+fn parse_json(path: &Path) -> Result<serde_json::Value, Error> {
+    serde_json::from_str(&read(path)?).map_err(|error| Error::format(path, format!("not JSON: {error}")))
+}

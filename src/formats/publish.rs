@@ -1,0 +1,56 @@
+/*!
+Files that appear whole or not at all.
+
+Everything is written and synced in a temporary folder on the same disk first. A new folder then appears by one rename,
+so no kill at any moment leaves half a tokenizer; in a folder that exists already each file is replaced by a rename.
+*/
+
+use crate::error::Error;
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+
+pub(super) fn publish(folder: &Path, files: &[(&str, String)], replace: bool) -> Result<(), Error> {
+    let existing = files.iter().map(|(name, _)| folder.join(name)).find(|path| path.exists());
+    if let Some(path) = existing.filter(|_| !replace) {
+        return Err(Error::Exists { path });
+    }
+    let parent = match folder.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => folder,
+    };
+    std::fs::create_dir_all(parent).map_err(|error| Error::io("create", parent, error))?;
+    let is_new = !folder.exists();
+    let place = if is_new { parent } else { folder };
+    let temporary = tempfile::Builder::new()
+        .prefix(".bpe_lm-")
+        .tempdir_in(place)
+        .map_err(|error| Error::io("write to", place, error))?;
+    for (name, text) in files {
+        let path = temporary.path().join(name);
+        let write = || {
+            let mut file = File::create(&path)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()
+        };
+        write().map_err(|error| Error::io("write", folder.join(name), error))?;
+    }
+    if is_new {
+        sync(temporary.path())?;
+        std::fs::rename(temporary.path(), folder).map_err(|error| Error::io("create", folder, error))?;
+        let _ = temporary.keep(); // It has the folder's name now; there is nothing left to remove.
+        sync(parent)
+    } else {
+        for (name, _) in files {
+            let path = folder.join(name);
+            std::fs::rename(temporary.path().join(name), &path)
+                .map_err(|error| Error::io("replace", path, error))?;
+        }
+        sync(folder)
+    }
+}
+
+fn sync(folder: &Path) -> Result<(), Error> {
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| Error::io("sync", folder, error))
+}

@@ -1,0 +1,174 @@
+/*!
+Counts into merges: repeatedly replace the most frequent adjacent pair by a new token.
+
+A tie goes to the lexicographically greater pair of byte strings, or to another rule ([`TieBreak`]); this is the only
+place where the choice is made.
+
+Why not count all pairs anew for every merge? That is the oracle in `tests/`, and takes hours on web text. A merge
+changes only the words that contain its pair, and in them only the pairs beside it; so the index ([`pair_index`]) says
+where the pair occurs, the words ([`words`]) are rewritten there, and the neighbours that they report are all that
+changes in the index. What makes this fast is said in those two modules.
+
+Two merges never make the same bytes, so ids and byte strings are one identity. For suppose that a stretch of text ends
+as one token: no merge ever crossed its borders, so the merges inside it were those of any other stretch with the same
+bytes that ends so. A cap on the length of tokens does not change this, as it forbids a pair everywhere or nowhere.
+*/
+
+mod heap;
+mod pair;
+mod pair_index;
+mod tie_break;
+mod words;
+
+pub use tie_break::TieBreak;
+
+use crate::counts::PretokenCounts;
+use crate::error::Error;
+use crate::job::Job;
+use crate::vocab::TokenId;
+use pair::{Pair, Symbol};
+use pair_index::{Limits, PairIndex};
+use tie_break::TokenOrder;
+use words::{CHECK_EVERY, Neighbours, Words};
+
+/// Learned merges, in order. Merge number `i` makes token `256 + i`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Merges {
+    pairs: Vec<(TokenId, TokenId)>,
+}
+
+impl Merges {
+    /// Merges of tokens by id, in order.
+    pub fn from_pairs(pairs: Vec<(TokenId, TokenId)>) -> Self {
+        Merges { pairs }
+    }
+
+    /// The pairs, in order.
+    pub fn as_slice(&self) -> &[(TokenId, TokenId)] {
+        &self.pairs
+    }
+
+    /// The number of merges.
+    pub fn len(&self) -> usize {
+        self.pairs.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.pairs.is_empty()
+    }
+}
+
+/// What to learn, and two knobs that change the time it takes but never the result.
+#[derive(Clone, Copy, Debug)]
+pub struct MergeOptions {
+    /// The most merges to learn; there are fewer when pairs run out.
+    pub num_merges: usize,
+    /// The rule for pairs of equal count.
+    pub tie_break: TieBreak,
+    /// Learning stops at the first pair that occurs less often.
+    pub min_frequency: u64,
+    /// Pairs that would make a longer token, in bytes, are never merged.
+    pub max_token_length: usize,
+    /// The index holds pairs with at least this part of the greatest count. 16: best on web text (benches/record/).
+    pub threshold_divisor: u64,
+    /// Words of more symbols become nodes.
+    pub long_word: usize,
+}
+
+impl MergeOptions {
+    /// The usual options for this many merges.
+    pub fn new(num_merges: usize) -> Self {
+        MergeOptions {
+            num_merges,
+            tie_break: TieBreak::Bytes,
+            min_frequency: 1,
+            max_token_length: usize::MAX,
+            threshold_divisor: 16,
+            long_word: 128,
+        }
+    }
+}
+
+/// Learns merges from counts.
+///
+/// # Errors
+/// [`Error::Limit`] for counts beyond 2^63 or a corpus beyond 2^32 places; [`Error::Cancelled`].
+pub fn learn_merges(counts: PretokenCounts, options: MergeOptions, job: &Job) -> Result<Merges, Error> {
+    if 256 + options.num_merges < u16::MAX as usize {
+        Learner::<u16>::new(counts, options)?.run(job)
+    } else {
+        Learner::<u32>::new(counts, options)?.run(job)
+    }
+}
+
+struct Learner<S> {
+    options: MergeOptions,
+    words: Words<S>,
+    order: TokenOrder,
+    neighbours: Neighbours<S>,
+    merges: Merges,
+}
+
+impl<S: Symbol> Learner<S> {
+    fn new(counts: PretokenCounts, options: MergeOptions) -> Result<Self, Error> {
+        Ok(Learner {
+            options,
+            words: Words::new(&counts, options.long_word)?,
+            order: TokenOrder::new(options.tie_break),
+            neighbours: Neighbours::new(),
+            merges: Merges::default(),
+        })
+    }
+
+    fn run(mut self, job: &Job) -> Result<Merges, Error> {
+        while self.merges.len() < self.options.num_merges {
+            let Some(mut index) = self.index(job)? else { break };
+            while self.merges.len() < self.options.num_merges {
+                let Some((pair, _, sites)) = index.pop(&self.order) else { break };
+                self.merge(pair, sites, &mut index, job)?;
+                job.advance(1);
+            }
+        }
+        Ok(self.merges)
+    }
+
+    fn index(&mut self, job: &Job) -> Result<Option<PairIndex<S>>, Error> {
+        self.words.compact()?;
+        PairIndex::new(&self.words, &self.order, self.limits(), self.options.threshold_divisor, &|| {
+            job.check()
+        })
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            min_frequency: self.options.min_frequency.max(1),
+            max_token_length: self.options.max_token_length,
+        }
+    }
+
+    fn merge(
+        &mut self,
+        pair: Pair,
+        sites: std::ops::Range<usize>,
+        index: &mut PairIndex<S>,
+        job: &Job,
+    ) -> Result<(), Error> {
+        let new = self.order.next_id();
+        self.order.push(pair);
+        self.merges.pairs.push((pair.left, pair.right));
+        self.neighbours.resize(self.order.len());
+        for (i, at) in sites.enumerate() {
+            if i % CHECK_EVERY == 0 {
+                job.check()?;
+            }
+            self.words.merge_at(index.site(at), pair, new, &mut self.neighbours);
+        }
+        let (a, b, new) = (S::from_id(pair.left), S::from_id(pair.right), S::from_id(new));
+        // A merged pair to the left of another: (b, a) became (new, new).
+        let old_left = |x| if x == new { S::key(b, a) } else { S::key(x, a) };
+        index.update(&mut self.neighbours.left, &self.order, old_left, |x| S::key(x, new));
+        index.update(&mut self.neighbours.right, &self.order, |y| S::key(b, y), |y| S::key(new, y));
+        Ok(())
+    }
+}

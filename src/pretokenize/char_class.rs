@@ -1,0 +1,171 @@
+/*!
+The class of a character: letter, number, whitespace or other.
+
+Why not a generated table in the source? It would be a second copy of Unicode that ages apart from the regex engine's.
+The classes are read out of `regex-syntax`, the very tables that `fancy-regex` matches with, once in a process and in
+under a millisecond; so our scanner and our oracle cannot disagree about a code point.
+
+Why not `char::is_alphabetic`? Rust's `Alphabetic` is a different property from `\p{L}`, and its Unicode version is that
+of the compiler.
+
+A byte that does not decode is one character of class other: never an error, never lost.
+*/
+
+use regex_syntax::hir::{Class, HirKind};
+use std::sync::OnceLock;
+
+/// What the GPT-2 pattern wants to know of a character.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum CharClass {
+    /// Neither of the others, and every byte that does not decode.
+    Other,
+    /// `\p{L}`
+    Letter,
+    /// `\p{N}`
+    Number,
+    /// `\s`
+    Space,
+}
+use CharClass::{Letter, Number, Other, Space};
+
+const BLOCK: usize = 256;
+const NUM_BLOCKS: usize = 0x11_0000 / BLOCK;
+
+/// The classes of all code points, in two stages: equal blocks of 256 are stored once.
+pub struct CharClasses {
+    ascii: [CharClass; 256],
+    block_of: Vec<u8>,
+    blocks: Vec<[CharClass; BLOCK]>,
+}
+
+impl CharClasses {
+    /// The one table of the process.
+    pub fn get() -> &'static CharClasses {
+        static TABLE: OnceLock<CharClasses> = OnceLock::new();
+        TABLE.get_or_init(CharClasses::build)
+    }
+
+    fn build() -> CharClasses {
+        let mut flat = vec![Other; NUM_BLOCKS * BLOCK];
+        for (property, class) in [(r"\p{L}", Letter), (r"\p{N}", Number), (r"\s", Space)] {
+            for (first, last) in ranges(property) {
+                flat[first as usize..=last as usize].fill(class);
+            }
+        }
+        let mut blocks: Vec<[CharClass; BLOCK]> = Vec::new();
+        let mut block_of = Vec::with_capacity(NUM_BLOCKS);
+        for block in flat.as_chunks::<BLOCK>().0 {
+            let known = blocks.iter().rposition(|b| b == block).unwrap_or_else(|| {
+                blocks.push(*block);
+                blocks.len() - 1
+            });
+            block_of.push(
+                u8::try_from(known).unwrap_or_else(|_| unreachable!("Unicode has some 80 kinds of block")),
+            );
+        }
+        let mut ascii = [Other; 256];
+        ascii[..128].copy_from_slice(&flat[..128]);
+        CharClasses { ascii, block_of, blocks }
+    }
+
+    /// The class of an ASCII byte.
+    #[inline]
+    pub fn of_ascii(&self, byte: u8) -> CharClass {
+        self.ascii[byte as usize]
+    }
+
+    /// The class of a code point.
+    #[inline]
+    pub fn of(&self, code_point: u32) -> CharClass {
+        self.blocks[self.block_of[code_point as usize / BLOCK] as usize][code_point as usize % BLOCK]
+    }
+
+    /// The class and the length in bytes of the character at the start of `text`, which is not empty.
+    #[inline]
+    pub fn first(&self, text: &[u8]) -> (CharClass, usize) {
+        if text[0] < 0x80 {
+            return (self.of_ascii(text[0]), 1);
+        }
+        match decode(text) {
+            Some((code_point, length)) => (self.of(code_point), length),
+            None => (Other, 1),
+        }
+    }
+
+    /// The class of the character that ends `text`, which is not empty.
+    pub fn last(&self, text: &[u8]) -> CharClass {
+        for length in 1..=text.len().min(4) {
+            let tail = &text[text.len() - length..];
+            if tail[0] & 0xC0 != 0x80 {
+                let (class, decoded) = self.first(tail);
+                return if decoded == length { class } else { Other };
+            }
+        }
+        Other
+    }
+}
+
+/// Strict UTF-8 (no surrogates, no overlong forms) of a character beyond ASCII: code point and length.
+#[inline]
+pub(crate) fn decode(text: &[u8]) -> Option<(u32, usize)> {
+    let continuation = |i: usize| text.get(i).filter(|&&b| b & 0xC0 == 0x80).map(|&b| u32::from(b & 0x3F));
+    let lead = u32::from(text[0]);
+    match lead {
+        0xC2..=0xDF => Some(((lead & 0x1F) << 6 | continuation(1)?, 2)),
+        0xE0..=0xEF => {
+            let code_point = (lead & 0x0F) << 12 | continuation(1)? << 6 | continuation(2)?;
+            (code_point >= 0x800 && !(0xD800..0xE000).contains(&code_point)).then_some((code_point, 3))
+        }
+        0xF0..=0xF4 => {
+            let code_point =
+                (lead & 0x07) << 18 | continuation(1)? << 12 | continuation(2)? << 6 | continuation(3)?;
+            (0x1_0000..0x11_0000).contains(&code_point).then_some((code_point, 4))
+        }
+        _ => None,
+    }
+}
+
+/// The ranges of code points that a one-character pattern matches.
+fn ranges(property: &str) -> Vec<(u32, u32)> {
+    let hir = regex_syntax::parse(property).unwrap_or_else(|_| unreachable!("a valid property"));
+    match hir.into_kind() {
+        HirKind::Class(Class::Unicode(class)) => {
+            class.iter().map(|range| (range.start() as u32, range.end() as u32)).collect()
+        }
+        _ => unreachable!("a Unicode class"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decode_agrees_with_the_standard_library() {
+        for a in 0x80..=0xFF {
+            for b in (0..=0xFF).step_by(3).chain([0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC0]) {
+                for tail in [[0x80, 0x80], [0xBF, 0xBF], [0x41, 0x80], [0x80, 0x41]] {
+                    let bytes = [a, b, tail[0], tail[1]];
+                    let expected = (2..=4).find_map(|n| {
+                        let text = std::str::from_utf8(&bytes[..n]).ok()?;
+                        (text.chars().count() == 1).then(|| (text.chars().next().map_or(0, u32::from), n))
+                    });
+                    assert_eq!(decode(&bytes), expected, "{bytes:x?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_last_character_is_the_one_that_reading_forward_ends_with() {
+        let classes = CharClasses::get();
+        for text in ["a", "1", " ", "é", "\u{a0}", "\u{3000}", "中", "😀", "x\u{2028}"] {
+            let last = text.chars().next_back().map_or(0, u32::from);
+            assert_eq!(classes.last(text.as_bytes()), classes.of(last), "{text:?}");
+        }
+        assert_eq!(classes.last(b"\xA0"), Other);
+        assert_eq!(classes.last(b"\xC2\xA0\xA0"), Other);
+        assert_eq!(classes.last(b"\x80\x80\x80\x80\x80"), Other);
+    }
+}

@@ -1,0 +1,107 @@
+/*!
+The GPT-2 pattern, matched by hand on bytes:
+
+```text
+'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
+```
+
+Why not a regex engine? `\s+(?!\S)` looks ahead, so only a backtracking engine can run it, and that is some thirty times
+slower (benches/record/). But the first character nearly always decides: an apostrophe may begin a contraction; a letter,
+number or other character, with or without one space before it, begins a run of its class; whitespace is left. One case
+needs care: of several whitespace characters before something else the last one stays behind, because `\s+(?!\S)` gives
+it back, and if it is a space it joins what follows.
+
+Such an engine is the oracle instead: `tests/pretokenize.rs` checks this module against `fancy-regex` on every code point
+in several contexts and on random strings.
+*/
+
+use super::char_class::{CharClass, CharClasses};
+use CharClass::{Letter, Other, Space};
+
+/// The end of the pretoken that begins at `text[start]`; `start` is less than `text.len()`.
+#[inline]
+pub fn pretoken_end(classes: &CharClasses, text: &[u8], start: usize) -> usize {
+    let (class, length) = classes.first(&text[start..]);
+    let after = start + length;
+    match (class, text[start]) {
+        (Other, b'\'') => {
+            contraction_end(text, after).unwrap_or_else(|| run_end(classes, text, after, Other))
+        }
+        (Space, b' ') if after < text.len() => match classes.first(&text[after..]) {
+            (Space, _) => whitespace_end(classes, text, start),
+            (class, length) => run_end(classes, text, after + length, class),
+        },
+        (Space, _) => whitespace_end(classes, text, start),
+        _ => run_end(classes, text, after, class),
+    }
+}
+
+/// The end of `s d m t ll ve re` at `at`, if one of them stands there.
+#[inline]
+fn contraction_end(text: &[u8], at: usize) -> Option<usize> {
+    match text[at..] {
+        [b's' | b'd' | b'm' | b't', ..] => Some(at + 1),
+        [b'l', b'l', ..] | [b'v', b'e', ..] | [b'r', b'e', ..] => Some(at + 2),
+        _ => None,
+    }
+}
+
+/// The end of the run of characters of one class that goes on at `at`.
+#[inline]
+fn run_end(classes: &CharClasses, text: &[u8], mut at: usize, class: CharClass) -> usize {
+    if class == Letter {
+        at = ascii_letters_end(text, at);
+    }
+    while at < text.len() {
+        let (next, length) = classes.first(&text[at..]);
+        if next != class {
+            break;
+        }
+        at += length;
+    }
+    at
+}
+
+/// Skips ASCII letters, eight at a time: fewer mispredicted branches than a loop over bytes, at most one a word.
+#[inline]
+fn ascii_letters_end(text: &[u8], mut at: usize) -> usize {
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    while let Some(eight) = text[at..].first_chunk::<8>() {
+        let bytes = u64::from_le_bytes(*eight);
+        let lower = (bytes | (ONES * 0x20)) & !HIGH;
+        let from_a = lower + ONES * (0x80 - b'a' as u64);
+        let beyond_z = lower + ONES * (0x7F - b'z' as u64);
+        let not_letters = (!from_a | beyond_z | bytes) & HIGH;
+        if not_letters != 0 {
+            return at + not_letters.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    at
+}
+
+/// The end of the whitespace pretoken at `start`: the whole run at the end of the text, or all but its last character,
+/// or that character alone.
+fn whitespace_end(classes: &CharClasses, text: &[u8], start: usize) -> usize {
+    let (mut last, mut end) = (start, start);
+    while end < text.len() {
+        let (class, length) = classes.first(&text[end..]);
+        if class != Space {
+            return if last > start { last } else { end };
+        }
+        (last, end) = (end, end + length);
+    }
+    end
+}
+
+/// Whether a text may be cut before `text[at]` without splitting a pretoken: between a character that is not whitespace
+/// and an ASCII whitespace byte. (Not between whitespace and the rest, and not after a newline: the run before the cut
+/// would not know what follows it.)
+pub fn is_safe_cut(classes: &CharClasses, text: &[u8], at: usize) -> bool {
+    at > 0
+        && at < text.len()
+        && text[at] < 0x80
+        && classes.of_ascii(text[at]) == Space
+        && classes.last(&text[..at]) != Space
+}

@@ -1,0 +1,115 @@
+/*!
+Text into pretokens: the stretches inside which merges may happen.
+
+A pattern says where the borders are. `gpt2` is matched by a scanner written by hand, any other by a regex engine. Both
+work on bytes, give every byte to exactly one pretoken, and agree on what a character is ([`char_class`]).
+*/
+
+pub mod char_class;
+pub mod gpt2;
+pub mod regex;
+
+use crate::error::Error;
+use char_class::CharClasses;
+use regex::RegexPretokenizer;
+use std::ops::Range;
+
+/// The pattern of GPT-2, as `tiktoken` writes it.
+pub const GPT2_PATTERN: &str = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
+
+/// How a text is split into pretokens.
+#[derive(Clone, Debug, Default)]
+pub enum Pattern {
+    /// [`GPT2_PATTERN`], by the scanner.
+    #[default]
+    Gpt2,
+    /// Any other, by the regex engine.
+    Regex {
+        /// The pattern as written.
+        source: String,
+        /// The pattern, compiled.
+        compiled: RegexPretokenizer,
+    },
+}
+
+impl Pattern {
+    /// `"gpt2"`, or a regular expression.
+    pub fn new(name_or_regex: &str) -> Result<Self, Error> {
+        match name_or_regex {
+            "gpt2" | GPT2_PATTERN => Ok(Pattern::Gpt2),
+            source => {
+                let compiled = RegexPretokenizer::new(source)?;
+                Ok(Pattern::Regex { source: source.to_owned(), compiled })
+            }
+        }
+    }
+
+    /// What [`Pattern::new`] takes: a name if it has one, else the regular expression.
+    pub fn name(&self) -> &str {
+        match self {
+            Pattern::Gpt2 => "gpt2",
+            Pattern::Regex { source, .. } => source,
+        }
+    }
+
+    /// The regular expression.
+    pub fn source(&self) -> &str {
+        match self {
+            Pattern::Gpt2 => GPT2_PATTERN,
+            Pattern::Regex { source, .. } => source,
+        }
+    }
+
+    /// Calls `visit` with the range of each pretoken of `text[range]`, in order. What lies outside the range has no
+    /// influence on the borders.
+    ///
+    /// # Errors
+    /// [`Error::PatternLimit`] when a regex gives up, and what `visit` returns.
+    #[inline]
+    pub fn for_each_pretoken(
+        &self,
+        text: &[u8],
+        range: Range<usize>,
+        mut visit: impl FnMut(Range<usize>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        match self {
+            Pattern::Gpt2 => {
+                let classes = CharClasses::get();
+                let (text, mut start) = (&text[..range.end], range.start);
+                while start < range.end {
+                    let end = gpt2::pretoken_end(classes, text, start);
+                    visit(start..end)?;
+                    start = end;
+                }
+                Ok(())
+            }
+            Pattern::Regex { compiled, .. } => compiled.for_each_pretoken(text, range, visit),
+        }
+    }
+
+    /// The pretokens of a text, collected.
+    ///
+    /// # Errors
+    /// As [`Pattern::for_each_pretoken`].
+    pub fn pretokens<'t>(&self, text: &'t [u8]) -> Result<Vec<&'t [u8]>, Error> {
+        let mut pretokens = Vec::new();
+        self.for_each_pretoken(text, 0..text.len(), |range| {
+            pretokens.push(&text[range]);
+            Ok(())
+        })?;
+        Ok(pretokens)
+    }
+
+    /// Whether a text may be cut anywhere at all. Of a regex nothing is known.
+    pub fn has_safe_cuts(&self) -> bool {
+        matches!(self, Pattern::Gpt2)
+    }
+
+    /// Whether `text` may be cut before `text[at]`.
+    pub fn is_safe_cut(&self, text: &[u8], at: usize) -> bool {
+        match self {
+            Pattern::Gpt2 => gpt2::is_safe_cut(CharClasses::get(), text, at),
+            Pattern::Regex { .. } => false,
+        }
+    }
+}

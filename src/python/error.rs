@@ -1,0 +1,36 @@
+/*!
+The one place where errors cross: each becomes a class of `bpe_lm.errors`, which is also the builtin that a caller
+would catch.
+*/
+
+use crate::error::Error;
+use pyo3::prelude::*;
+
+/// The Python exception for an error of the core.
+pub(super) fn to_py(error: Error) -> PyErr {
+    let class = match &error {
+        Error::CorpusFile { .. }
+        | Error::NotAFile { .. }
+        | Error::EmptyCorpus { .. }
+        | Error::FileChanged { .. } => "CorpusError",
+        Error::Io { .. } => "FileError",
+        Error::Exists { .. } => "OutputExists",
+        Error::VocabTooSmall { .. } => "VocabTooSmall",
+        Error::VocabTooLarge { .. } => "VocabTooLarge",
+        Error::SpecialToken { .. } => "SpecialTokenError",
+        Error::Pattern { .. } | Error::PatternLimit { .. } => "PatternError",
+        Error::Option { .. } | Error::Threads { .. } => "OptionError",
+        Error::Tokenizer { .. } | Error::Format { .. } => "FormatError",
+        Error::Limit { .. } => "LimitExceeded",
+        Error::Cancelled | Error::Internal(_) => "InternalError",
+    };
+    new(class, &error.to_string())
+}
+
+/// An exception of `bpe_lm.errors` by name.
+pub(super) fn new(class: &str, message: &str) -> PyErr {
+    Python::attach(|py| {
+        let made = py.import("bpe_lm.errors").and_then(|errors| errors.getattr(class)?.call1((message,)));
+        made.map_or_else(|error| error, PyErr::from_value)
+    })
+}

@@ -1,0 +1,181 @@
+/*!
+Long work under an interpreter that has signals to handle and a lock that others wait for.
+
+The work runs on a thread of its own. The calling thread, the only one that Python delivers Ctrl-C to, waits for it
+without the lock, wakes up twenty times a second to look for signals, shows progress at most ten times a second, and, if
+the texts come from a Python iterator, takes them from it in between. Whatever goes wrong there cancels the work, waits
+for its end, and is then raised.
+*/
+
+use super::error::{new, to_py};
+use crate::error::Error;
+use crate::job::{Job, Progress, lock};
+use pyo3::prelude::*;
+use pyo3::types::{PyByteArray, PyBytes, PyIterator, PyString};
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+const LOOK_FOR_SIGNALS: Duration = Duration::from_millis(50);
+const RETRY_SENDING: Duration = Duration::from_millis(2);
+const SHOW_PROGRESS: Duration = Duration::from_millis(100);
+const BATCH_BYTES: usize = 1 << 20;
+const BATCHES_AHEAD: usize = 4;
+
+/// Runs `work`; returns its result and its stages.
+pub(super) fn run<'py, T: Send + 'static>(
+    py: Python<'py>,
+    progress: Option<Bound<'py, PyAny>>,
+    mut texts: Option<Texts<'py>>,
+    work: impl FnOnce(&Job) -> Result<T, Error> + Send + 'static,
+) -> PyResult<(T, Vec<Progress>)> {
+    let job = Arc::new(Job::default());
+    let (sender, done) = sync_channel(1);
+    let done = Mutex::new(done);
+    let thread = {
+        let job = Arc::clone(&job);
+        std::thread::spawn(move || {
+            let result = catch_unwind(AssertUnwindSafe(|| work(&job)));
+            let _ = sender.send(()); // Nobody waits any more if the caller was interrupted.
+            result
+        })
+    };
+    let mut display = Display { callback: progress, shown: 0, last: Instant::now() };
+    let waited = loop {
+        let patience = match feed(py, &mut texts) {
+            Ok(patience) => patience,
+            Err(error) => break Err(error),
+        };
+        let wait = || lock(&done).recv_timeout(patience) != Err(RecvTimeoutError::Timeout);
+        let finished = py.detach(wait);
+        if let Err(error) = py.check_signals().and_then(|()| display.update(&job, finished)) {
+            break Err(error);
+        }
+        if finished {
+            break Ok(());
+        }
+    };
+    if waited.is_err() {
+        job.cancel();
+    }
+    drop(texts);
+    let result = py.detach(|| thread.join());
+    waited?;
+    let result = result.and_then(|caught| caught).map_err(|panic| new("InternalError", &message(&*panic)))?;
+    Ok((result.map_err(to_py)?, job.finished()))
+}
+
+/// Sends the next texts; returns how long to wait before the next look.
+fn feed<'py>(py: Python<'py>, texts: &mut Option<Texts<'py>>) -> PyResult<Duration> {
+    let Some(source) = texts else { return Ok(LOOK_FOR_SIGNALS) };
+    match source.send(py)? {
+        Sent::All => {
+            *texts = None;
+            Ok(LOOK_FOR_SIGNALS)
+        }
+        Sent::Some => Ok(Duration::ZERO),
+        Sent::None => Ok(RETRY_SENDING),
+    }
+}
+
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic");
+    format!("internal error, please report it: {text}")
+}
+
+/// Calls a progress callback with each stage's name, what is done, and the total where it is known.
+struct Display<'py> {
+    callback: Option<Bound<'py, PyAny>>,
+    /// Finished stages whose end was shown.
+    shown: usize,
+    last: Instant,
+}
+
+impl Display<'_> {
+    fn update(&mut self, job: &Job, finished: bool) -> PyResult<()> {
+        let Some(callback) = &self.callback else { return Ok(()) };
+        if !finished && self.last.elapsed() < SHOW_PROGRESS {
+            return Ok(());
+        }
+        self.last = Instant::now();
+        let ended = job.finished();
+        for Progress { stage, done, total, .. } in ended.iter().skip(self.shown).copied().chain(job.running())
+        {
+            callback.call1((stage.name(), done, total))?;
+        }
+        self.shown = ended.len();
+        Ok(())
+    }
+}
+
+/// Texts from a Python iterator, on their way to the workers.
+pub(super) struct Texts<'py> {
+    iterator: Bound<'py, PyIterator>,
+    taken: usize,
+    sender: SyncSender<Vec<Vec<u8>>>,
+    /// Taken, but not sent yet.
+    batch: Vec<Vec<u8>>,
+}
+
+enum Sent {
+    All,
+    Some,
+    None,
+}
+
+impl<'py> Texts<'py> {
+    pub fn new(iterator: Bound<'py, PyIterator>) -> (Self, impl Iterator<Item = Vec<u8>> + Send + 'static) {
+        let (sender, receiver): (_, Receiver<Vec<Vec<u8>>>) = sync_channel(BATCHES_AHEAD);
+        (Texts { iterator, taken: 0, sender, batch: Vec::new() }, receiver.into_iter().flatten())
+    }
+
+    fn send(&mut self, py: Python<'py>) -> PyResult<Sent> {
+        let mut num_bytes = 0;
+        if self.batch.is_empty() {
+            while num_bytes < BATCH_BYTES {
+                let Some(text) = self.iterator.next() else { break };
+                let text = to_bytes(&text?, self.taken)?;
+                self.taken += 1;
+                num_bytes += text.len() + size_of::<Vec<u8>>();
+                self.batch.push(text);
+            }
+            py.check_signals()?;
+        }
+        if self.batch.is_empty() {
+            return Ok(Sent::All);
+        }
+        match self.sender.try_send(std::mem::take(&mut self.batch)) {
+            Ok(()) => Ok(Sent::Some),
+            Err(TrySendError::Full(batch)) => {
+                self.batch = batch;
+                Ok(Sent::None)
+            }
+            Err(TrySendError::Disconnected(_)) => Ok(Sent::All),
+        }
+    }
+}
+
+fn to_bytes(text: &Bound<'_, PyAny>, number: usize) -> PyResult<Vec<u8>> {
+    if let Ok(text) = text.cast::<PyString>() {
+        let bytes = text.to_str().map(|text| text.as_bytes().to_vec());
+        return bytes.map_err(|error| {
+            let remedy = "encode it yourself, with errors=\"replace\" or \"surrogatepass\"";
+            new(
+                "CorpusError",
+                &format!("text number {number} (from 0) is not valid Unicode: {error}; {remedy}"),
+            )
+        });
+    }
+    if let Ok(bytes) = text.cast::<PyBytes>() {
+        return Ok(bytes.as_bytes().to_vec());
+    }
+    if let Ok(bytes) = text.cast::<PyByteArray>() {
+        return Ok(bytes.to_vec());
+    }
+    let kind = text.get_type().name()?;
+    let message = format!("text number {number} (from 0) is of type {kind}, not str or bytes");
+    Err(pyo3::exceptions::PyTypeError::new_err(message))
+}

@@ -1,0 +1,93 @@
+/*!
+Special tokens: strings such as `<|endoftext|>` that stand for themselves.
+
+A text is split at its special tokens before anything else looks at it, so they never join their neighbours and never
+take part in a merge. Where several match, the leftmost wins, and of those that start together the longest.
+*/
+
+use crate::error::Error;
+use aho_corasick::{AhoCorasick, MatchKind};
+use std::collections::HashSet;
+use std::ops::Range;
+
+/// A list of special tokens, in the order in which they get their ids.
+#[derive(Clone, Debug, Default)]
+pub struct SpecialTokens {
+    tokens: Vec<String>,
+    /// `None` when there are no special tokens.
+    matcher: Option<AhoCorasick>,
+}
+
+impl SpecialTokens {
+    /// Checks that no token is empty or given twice.
+    pub fn new<T: Into<String>>(tokens: impl IntoIterator<Item = T>) -> Result<Self, Error> {
+        let tokens: Vec<String> = tokens.into_iter().map(Into::into).collect();
+        let mut seen = HashSet::new();
+        for (index, token) in tokens.iter().enumerate() {
+            let reason = match token.as_str() {
+                "" => "is empty; leave it out",
+                token if !seen.insert(token) => "is given twice; give it once",
+                _ => continue,
+            };
+            return Err(Error::SpecialToken { token: token.clone(), index, reason });
+        }
+        let matcher = if tokens.is_empty() {
+            None
+        } else {
+            let built = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&tokens);
+            Some(built.map_err(|error| Error::Internal(error.to_string()))?)
+        };
+        Ok(SpecialTokens { tokens, matcher })
+    }
+
+    /// The tokens, in the order given.
+    pub fn as_slice(&self) -> &[String] {
+        &self.tokens
+    }
+
+    /// The number of tokens.
+    pub fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.tokens.is_empty()
+    }
+
+    /// Calls `visit` with each stretch of `text[range]` between special tokens, and with the number of the special
+    /// token that ends it, if one does. Empty stretches at the very end are left out.
+    pub fn split<E>(
+        &self,
+        text: &[u8],
+        range: Range<usize>,
+        mut visit: impl FnMut(Range<usize>, Option<usize>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut start = range.start;
+        if let Some(matcher) = &self.matcher {
+            for found in matcher.find_iter(&text[range.clone()]) {
+                visit(start..range.start + found.start(), Some(found.pattern().as_usize()))?;
+                start = range.start + found.end();
+            }
+        }
+        if start < range.end { visit(start..range.end, None) } else { Ok(()) }
+    }
+
+    /// Whether a special token begins at `text[at]`.
+    pub(crate) fn start_at(&self, text: &[u8], at: usize) -> bool {
+        self.tokens.iter().any(|token| text[at..].starts_with(token.as_bytes()))
+    }
+
+    /// Whether some special token in `text` begins before `at` and ends after it.
+    pub(crate) fn span(&self, text: &[u8], at: usize) -> bool {
+        self.tokens
+            .iter()
+            .map(String::as_bytes)
+            .any(|token| (1..token.len().min(at + 1)).any(|before| text[at - before..].starts_with(token)))
+    }
+
+    /// The length of the longest token in bytes; 0 without tokens.
+    pub(crate) fn longest(&self) -> usize {
+        self.tokens.iter().map(String::len).max().unwrap_or(0)
+    }
+}

@@ -1,0 +1,101 @@
+/*!
+The whole pipeline: corpus -> counts -> merges -> vocabulary. Nothing in here computes.
+*/
+
+use crate::corpus::{Corpus, Cutter};
+use crate::counts::count_pretokens;
+use crate::error::Error;
+use crate::job::{Job, Stage};
+use crate::merges::{MergeOptions, Merges, TieBreak, learn_merges};
+use crate::pretokenize::Pattern;
+use crate::special_tokens::SpecialTokens;
+use crate::vocab::Vocab;
+
+/// What to train, and how.
+#[derive(Clone, Debug)]
+pub struct TrainOptions {
+    /// The size of the vocabulary: 256 bytes, merges and special tokens.
+    pub vocab_size: usize,
+    /// They get the last ids, in their order.
+    pub special_tokens: SpecialTokens,
+    /// How texts are split into pretokens.
+    pub pattern: Pattern,
+    /// The rule for pairs of equal count.
+    pub tie_break: TieBreak,
+    /// Training stops at the first pair that occurs less often.
+    pub min_frequency: u64,
+    /// Pairs that would make a longer token, in bytes, are never merged.
+    pub max_token_length: Option<usize>,
+    /// Worker threads.
+    pub threads: usize,
+    /// The nominal size of a chunk. 256 KiB: stays in the second-level cache (benches/record/).
+    pub chunk_bytes: usize,
+}
+
+impl TrainOptions {
+    /// The usual options for a vocabulary of this size.
+    pub fn new(vocab_size: usize, special_tokens: SpecialTokens) -> Self {
+        TrainOptions {
+            vocab_size,
+            special_tokens,
+            pattern: Pattern::default(),
+            tie_break: TieBreak::default(),
+            min_frequency: 1,
+            max_token_length: None,
+            threads: 1,
+            chunk_bytes: 256 << 10,
+        }
+    }
+}
+
+impl TrainOptions {
+    /// Refuses what no corpus could satisfy, before one is opened.
+    ///
+    /// # Errors
+    /// [`Error::VocabTooSmall`], [`Error::VocabTooLarge`], [`Error::Option`].
+    pub fn check(&self) -> Result<(), Error> {
+        let positive = |name, value: Option<u64>| match value {
+            Some(0) => Err(Error::Option { name, value: "0".to_owned(), rule: "at least 1" }),
+            _ => Ok(()),
+        };
+        positive("min_frequency", Some(self.min_frequency))?;
+        positive("max_token_length", self.max_token_length.map(|length| length as u64))?;
+        Vocab::num_merges(self.vocab_size, &self.special_tokens).map(drop)
+    }
+}
+
+/// What training saw on its way.
+#[derive(Clone, Debug, Default)]
+pub struct TrainReport {
+    /// Distinct pretokens in the corpus.
+    pub num_pretokens: usize,
+}
+
+/// Trains a byte-level BPE tokenizer.
+///
+/// When pairs run out the vocabulary is smaller than asked for, and its ids are contiguous all the same.
+///
+/// # Errors
+/// Any [`Error`] about the corpus, the vocabulary's size or the pattern; [`Error::Cancelled`].
+pub fn train_bpe(
+    corpus: &Corpus,
+    options: &TrainOptions,
+    job: &Job,
+) -> Result<(Vocab, Merges, TrainReport), Error> {
+    options.check()?;
+    let TrainOptions { special_tokens, pattern, chunk_bytes, .. } = options;
+    let num_merges = Vocab::num_merges(options.vocab_size, special_tokens)?;
+    let cutter = Cutter { pattern, special_tokens, chunk_bytes: *chunk_bytes };
+    let merge_options = MergeOptions {
+        tie_break: options.tie_break,
+        min_frequency: options.min_frequency,
+        max_token_length: options.max_token_length.unwrap_or(usize::MAX),
+        ..MergeOptions::new(num_merges)
+    };
+    let counts = job
+        .stage(Stage::Count, corpus.num_bytes(), || count_pretokens(corpus, cutter, options.threads, job))?;
+    let report = TrainReport { num_pretokens: counts.len() };
+    let merges =
+        job.stage(Stage::Merge, Some(num_merges as u64), || learn_merges(counts, merge_options, job))?;
+    Ok((Vocab::new(&merges, special_tokens), merges, report))
+}

@@ -1,0 +1,69 @@
+//! What several test files need: the oracle, a small random generator, and the paths of shared data.
+#![allow(dead_code, clippy::print_stderr)]
+
+pub mod naive;
+
+use bpe_lm::merges::Merges;
+use naive::Token;
+use std::path::PathBuf;
+
+/// SplitMix64: small, and the same for ever.
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    pub fn below(&mut self, n: usize) -> usize {
+        (self.next() % n as u64) as usize
+    }
+
+    pub fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
+        &items[self.below(items.len())]
+    }
+
+    pub fn bytes(&mut self, max_len: usize, alphabet: &[u8]) -> Vec<u8> {
+        (0..self.below(max_len + 1)).map(|_| *self.pick(alphabet)).collect()
+    }
+
+    pub fn text(&mut self, max_len: usize, alphabet: &[&str]) -> String {
+        (0..self.below(max_len + 1)).map(|_| *self.pick(alphabet)).collect()
+    }
+}
+
+/// The first `limit` bytes of a shared text, or `None` where there is none.
+pub fn shared_text(name: &str, limit: usize) -> Option<Vec<u8>> {
+    use std::io::Read;
+    let path = shared(&format!("{name}.txt.zst"))?;
+    let mut text = Vec::new();
+    let file = std::fs::File::open(path).unwrap();
+    zstd::stream::read::Decoder::new(file).unwrap().take(limit as u64).read_to_end(&mut text).unwrap();
+    Some(text)
+}
+
+/// A file of the shared data, if it is there.
+pub fn shared(name: &str) -> Option<PathBuf> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data").join(name);
+    if !path.exists() {
+        eprintln!("skipped: {name} is not there");
+        return None;
+    }
+    Some(path)
+}
+
+/// Merges as bytes.
+pub fn spell(merges: &Merges) -> Vec<(Token, Token)> {
+    let mut tokens: Vec<Token> = (0..=255).map(|b| vec![b]).collect();
+    let mut spelled = Vec::new();
+    for &(a, b) in merges.as_slice() {
+        let (a, b) = (tokens[a as usize].clone(), tokens[b as usize].clone());
+        tokens.push([&a[..], &b].concat());
+        spelled.push((a, b));
+    }
+    spelled
+}

@@ -1,0 +1,69 @@
+//! The definition of BPE training, too simple to be wrong: count every pair anew for every merge.
+
+use bpe_lm::merges::TieBreak;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
+
+pub type Token = Vec<u8>;
+pub type Counts = BTreeMap<Vec<u8>, u64>;
+
+pub struct Naive {
+    pub num_merges: usize,
+    pub tie_break: TieBreak,
+    pub min_frequency: u64,
+    pub max_token_length: usize,
+}
+
+impl Naive {
+    pub fn learn(&self, counts: &Counts) -> Vec<(Token, Token)> {
+        let mut words: Vec<(Vec<Token>, u64)> =
+            counts.iter().map(|(word, &count)| (word.iter().map(|&b| vec![b]).collect(), count)).collect();
+        let mut merges: Vec<(Token, Token)> = Vec::new();
+        while merges.len() < self.num_merges {
+            let mut pairs: HashMap<(&Token, &Token), u64> = HashMap::new();
+            for (word, count) in &words {
+                for pair in word.windows(2).filter(|p| p[0].len() + p[1].len() <= self.max_token_length) {
+                    *pairs.entry((&pair[0], &pair[1])).or_default() += count;
+                }
+            }
+            let Some(&most) = pairs.values().max().filter(|&&most| most >= self.min_frequency) else { break };
+            let ties = pairs.into_iter().filter(|&(_, count)| count == most).map(|(pair, _)| pair);
+            let best = match self.tie_break {
+                TieBreak::Bytes => ties.max(),
+                TieBreak::Hf => ties.min_by_key(|(a, b)| (rank(a, &merges), rank(b, &merges))),
+            };
+            let Some((a, b)) = best.map(|(a, b)| (a.clone(), b.clone())) else { break };
+            for (word, _) in &mut words {
+                *word = replace(word, &a, &b);
+            }
+            merges.push((a, b));
+        }
+        merges
+    }
+}
+
+fn replace(word: &[Token], a: &Token, b: &Token) -> Vec<Token> {
+    let mut out = Vec::new();
+    let mut i = 0;
+    while i < word.len() {
+        if i + 1 < word.len() && word[i] == *a && word[i + 1] == *b {
+            out.push([&a[..], b].concat());
+            i += 2;
+        } else {
+            out.push(word[i].clone());
+            i += 1;
+        }
+    }
+    out
+}
+
+/// Hugging Face's id: bytes in the order of GPT-2's alphabet, then merges.
+fn rank(token: &Token, merges: &[(Token, Token)]) -> usize {
+    if let [byte] = token[..] {
+        let printable = |b: u8| (33..=126).contains(&b) || (161..=172).contains(&b) || b >= 174;
+        let mut alphabet: Vec<u8> = (0..=255).collect();
+        alphabet.sort_by_key(|&b| (Reverse(printable(b)), b));
+        return alphabet.iter().position(|&b| b == byte).unwrap();
+    }
+    256 + merges.iter().position(|(a, b)| [&a[..], b].concat() == *token).unwrap()
+}

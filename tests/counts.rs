@@ -1,0 +1,206 @@
+//! Counting a corpus: the same for every chunk size, thread count and order of files, and equal to a plain map.
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::print_stdout, missing_docs)]
+
+mod common;
+
+use bpe_lm::corpus::{Corpus, Cutter};
+use bpe_lm::counts::{PretokenCounts, count_pretokens};
+use bpe_lm::error::Error;
+use bpe_lm::job::Job;
+use bpe_lm::pretokenize::Pattern;
+use bpe_lm::special_tokens::SpecialTokens;
+use common::Random;
+use common::naive::Counts;
+use std::path::PathBuf;
+
+/// Splits at special tokens by trying every token at every place, and counts in an ordered map.
+fn naive_counts(texts: &[Vec<u8>], pattern: &Pattern, special_tokens: &[String]) -> Counts {
+    let mut counts = Counts::new();
+    for text in texts {
+        let (mut start, mut at) = (0, 0);
+        let mut stretches = Vec::new();
+        while at < text.len() {
+            let longest = special_tokens
+                .iter()
+                .filter(|token| text[at..].starts_with(token.as_bytes()))
+                .max_by_key(|t| t.len());
+            if let Some(token) = longest {
+                stretches.push(&text[start..at]);
+                at += token.len();
+                start = at;
+            } else {
+                at += 1;
+            }
+        }
+        stretches.push(&text[start..]);
+        for stretch in stretches {
+            for pretoken in pattern.pretokens(stretch).unwrap() {
+                *counts.entry(pretoken.to_vec()).or_default() += 1;
+            }
+        }
+    }
+    counts
+}
+
+fn collect(counts: &PretokenCounts) -> Counts {
+    let collected: Counts = counts.iter().map(|(pretoken, count)| (pretoken.to_vec(), count)).collect();
+    assert_eq!(collected.len(), counts.len());
+    collected
+}
+
+fn count(
+    corpus: &Corpus,
+    pattern: &Pattern,
+    special: &SpecialTokens,
+    chunk_bytes: usize,
+    threads: usize,
+) -> Counts {
+    let cutter = Cutter { pattern, special_tokens: special, chunk_bytes };
+    collect(&count_pretokens(corpus, cutter, threads, &Job::default()).unwrap())
+}
+
+const PIECES: [&str; 26] = [
+    " ",
+    "  ",
+    "\n",
+    "\n\n",
+    "\t",
+    "a",
+    "word",
+    " word",
+    "don't",
+    "'s",
+    "'ll",
+    "12",
+    "...",
+    "中",
+    "é",
+    "\u{a0}",
+    "\u{3000}",
+    "\u{2028}",
+    "<|endoftext|>",
+    "<|end of text|>",
+    "<|",
+    "of",
+    "|>",
+    "x<x",
+    "x",
+    "averyveryverylongword",
+];
+
+#[test]
+fn chunks_threads_and_cuts_never_change_the_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut random = Random(5);
+    let patterns = ["gpt2", r"\p{L}+|\s+", r"[^\s]+\s*"].map(|pattern| Pattern::new(pattern).unwrap());
+    let tokens: [&[&str]; 5] = [
+        &[],
+        &["<|endoftext|>"],
+        &["<|endoftext|>", "<|end of text|>"],
+        &["x<x", "<x"],
+        &["x", "xx", "wo", " word", "a\n"],
+    ];
+    for case in 0..1500 {
+        let pattern = &patterns[if case % 3 == 0 { random.below(3) } else { 0 }];
+        let special = SpecialTokens::new(random.pick(&tokens).iter().copied()).unwrap();
+        let texts: Vec<Vec<u8>> = (0..1 + random.below(3))
+            .map(|_| {
+                let mut text = random.text(60, &PIECES).into_bytes();
+                if random.below(4) == 0 {
+                    text.extend(random.bytes(30, b"\xFF\x80\xC2\xA0\xE3\x80 a\n"));
+                }
+                text.push(*random.pick(b"a \n"));
+                text
+            })
+            .collect();
+        let mut paths: Vec<PathBuf> =
+            (0..texts.len()).map(|i| folder.path().join(format!("{i}.txt"))).collect();
+        for (path, text) in paths.iter().zip(&texts) {
+            std::fs::write(path, text).unwrap();
+        }
+        let expected = naive_counts(&texts, pattern, special.as_slice());
+        let (chunk_bytes, threads) = (1 + random.below(64), 1 + random.below(8));
+        paths.rotate_left(random.below(texts.len()));
+        let from_files = count(&Corpus::open(&paths).unwrap(), pattern, &special, chunk_bytes, threads);
+        assert_eq!(from_files, expected, "case {case}: {special:?} {chunk_bytes} {texts:?}");
+        let from_texts = count(&Corpus::from_texts(texts.clone()), pattern, &special, chunk_bytes, threads);
+        assert_eq!(from_texts, expected, "case {case}: {special:?} {chunk_bytes} {texts:?}");
+    }
+}
+
+#[test]
+fn a_stretch_without_a_place_to_cut_makes_a_longer_chunk() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("text");
+    for unit in ["a", "\n", "中", "\u{3000}"] {
+        let text = format!("a b {} c d", unit.repeat(100_000));
+        std::fs::write(&path, &text).unwrap();
+        let special = SpecialTokens::default();
+        let expected = naive_counts(&[text.into_bytes()], &Pattern::Gpt2, &[]);
+        for chunk_bytes in [1, 1000, 1 << 20] {
+            let corpus = Corpus::open([&path]).unwrap();
+            assert_eq!(count(&corpus, &Pattern::Gpt2, &special, chunk_bytes, 2), expected, "{unit:?}");
+        }
+    }
+}
+
+#[test]
+fn pretokens_of_every_length_are_told_apart() {
+    let mut counts = PretokenCounts::default();
+    let mut expected = Counts::new();
+    let mut random = Random(6);
+    for _ in 0..20_000 {
+        let pretoken = random.bytes(40, b"a\0");
+        let count = random.next() >> random.below(64);
+        if !pretoken.is_empty() && count > 0 && count < 1 << 40 {
+            counts.add(&pretoken, count).unwrap();
+            *expected.entry(pretoken).or_default() += count;
+        }
+    }
+    assert_eq!(collect(&counts), expected);
+}
+
+#[test]
+fn bad_corpora_are_errors_before_any_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("empty"), "").unwrap();
+    std::fs::write(path("text"), "text").unwrap();
+    assert!(matches!(Corpus::open([path("missing")]), Err(Error::CorpusFile { .. })));
+    assert!(matches!(Corpus::open([path("text"), path("empty")]), Err(Error::EmptyCorpus { .. })));
+    assert!(matches!(Corpus::open([folder.path()]), Err(Error::NotAFile { .. })));
+    assert!(matches!(Corpus::open(Vec::<PathBuf>::new()), Err(Error::EmptyCorpus { .. })));
+}
+
+#[test]
+fn errors_in_the_middle_stop_all_workers() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("text");
+    std::fs::write(&path, "word ".repeat(100_000)).unwrap();
+    let special_tokens = SpecialTokens::default();
+    let cutter = Cutter { pattern: &Pattern::Gpt2, special_tokens: &special_tokens, chunk_bytes: 1000 };
+
+    let shrunk = Corpus::open([&path]).unwrap();
+    std::fs::write(&path, "word").unwrap();
+    let counted = count_pretokens(&shrunk, cutter, 3, &Job::default());
+    assert!(matches!(counted, Err(Error::FileChanged { .. })));
+
+    let job = Job::default();
+    job.cancel();
+    assert!(matches!(
+        count_pretokens(&Corpus::open([&path]).unwrap(), cutter, 3, &job),
+        Err(Error::Cancelled)
+    ));
+
+    for empty in [vec![], vec![vec![]]] {
+        let counted = count_pretokens(&Corpus::from_texts(empty), cutter, 2, &Job::default());
+        assert!(matches!(counted, Err(Error::EmptyCorpus { .. })));
+    }
+
+    let pattern = Pattern::new(r"w|(a*)*b\1").unwrap();
+    let cutter = Cutter { pattern: &pattern, ..cutter };
+    let texts = vec![b"www".to_vec(), [&b"ww"[..], &[b'a'; 200]].concat()];
+    let counted = count_pretokens(&Corpus::from_texts(texts), cutter, 2, &Job::default());
+    let Err(Error::PatternLimit { text, offset, .. }) = counted else { panic!("should give up") };
+    assert_eq!((text.as_str(), offset), ("text number 1 (from 0)", 2));
+}

@@ -1,0 +1,177 @@
+//! The merge learner against the oracle in `common/naive.rs`, on every knob that could change the result and must not.
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::print_stdout, missing_docs)]
+
+mod common;
+
+use bpe_lm::counts::PretokenCounts;
+use bpe_lm::job::Job;
+use bpe_lm::merges::{MergeOptions, TieBreak, learn_merges};
+use common::naive::{Counts, Naive, Token};
+use common::{Random, spell};
+
+fn learn(counts: &Counts, options: MergeOptions) -> Vec<(Token, Token)> {
+    let mut table = PretokenCounts::default();
+    for (pretoken, &count) in counts {
+        table.add(pretoken, count).unwrap();
+    }
+    spell(&learn_merges(table, options, &Job::default()).unwrap())
+}
+
+fn naive(options: &MergeOptions) -> Naive {
+    Naive {
+        num_merges: options.num_merges,
+        tie_break: options.tie_break,
+        min_frequency: options.min_frequency,
+        max_token_length: options.max_token_length,
+    }
+}
+
+fn random_counts(random: &mut Random) -> Counts {
+    let runs = [b'a', b'a', b'a', b'a', b'a', b'a', b'b'];
+    let alphabets: [&[u8]; 6] = [b"ab", b"abc", &runs, b"\xFA\xFB\xFC\xFD\xFE\xFF", b"abcdefgh \x00", b"a"];
+    let all_scales: [&[u64]; 5] = [&[1], &[1, 2], &[1, 2, 1 << 33], &[3, 5, 7, 11], &[1 << 31, 1 << 32]];
+    let (alphabet, scales) = (*random.pick(&alphabets), *random.pick(&all_scales));
+    let longest = *random.pick(&[3, 8, 20, 60]);
+    (0..1 + random.below(30))
+        .map(|_| (random.bytes(longest, alphabet), *random.pick(scales)))
+        .filter(|(word, _)| !word.is_empty())
+        .collect()
+}
+
+#[test]
+fn incremental_merges_match_recounting_on_2000_corpora() {
+    let mut random = Random(336);
+    for case in 0..2000 {
+        let counts = random_counts(&mut random);
+        let options = MergeOptions {
+            tie_break: *random.pick(&[TieBreak::Bytes, TieBreak::Hf]),
+            min_frequency: *random.pick(&[1, 1, 1, 2, 5]),
+            max_token_length: *random.pick(&[usize::MAX, usize::MAX, 2, 3, 7]),
+            threshold_divisor: *random.pick(&[1, 2, 16, u64::MAX]),
+            long_word: *random.pick(&[0, 1, 4, 128]),
+            // Beyond 65,278 merges symbols are u32.
+            num_merges: *random.pick(&[0, 1, 10, 200, 65_278, 65_279, 70_000]),
+        };
+        assert_eq!(
+            learn(&counts, options),
+            naive(&options).learn(&counts),
+            "case {case}: {options:?} {counts:?}"
+        );
+    }
+}
+
+fn words(words: &[(&str, u64)]) -> Counts {
+    words.iter().map(|&(word, count)| (word.as_bytes().to_vec(), count)).collect()
+}
+
+fn check_all_knobs(counts: &Counts) -> Vec<(Token, Token)> {
+    let expected = naive(&MergeOptions::new(1000)).learn(counts);
+    for threshold_divisor in [1, 2, 16, 1 << 40] {
+        for long_word in [0, 2, 128] {
+            let options = MergeOptions { threshold_divisor, long_word, ..MergeOptions::new(1000) };
+            assert_eq!(learn(counts, options), expected, "{options:?}");
+        }
+    }
+    expected
+}
+
+fn pair(a: &str, b: &str) -> (Token, Token) {
+    (a.as_bytes().to_vec(), b.as_bytes().to_vec())
+}
+
+#[test]
+fn the_greater_pair_of_byte_strings_wins_a_tie() {
+    assert_eq!(check_all_knobs(&words(&[("ab", 5), ("cd", 5), ("zy", 5)]))[0], pair("z", "y"));
+    // A pair is a tuple, not a concatenation: ("ab", "c") is greater than ("a", "bc").
+    let merges =
+        check_all_knobs(&words(&[("ab", 90), ("bc", 80), ("abx", 1), ("abc", 20), ("xabc", 7), ("axbc", 3)]));
+    assert_eq!(merges[0], pair("a", "b"));
+    // A token that is a prefix of another one is the smaller.
+    let merges = check_all_knobs(&words(&[("ab", 9), ("abx", 4), ("ax", 4)]));
+    assert_eq!(merges, [pair("a", "b"), pair("ab", "x"), pair("a", "x")]);
+    // Equal in their first eight bytes, and with zero bytes where a shorter one ends.
+    check_all_knobs(&words(&[("aaaaaaaaab", 2), ("aaaaaaaaac", 2), ("a\0\0", 2), ("a\0", 2), ("\0\0\0", 3)]));
+}
+
+#[test]
+fn overlapping_pairs_are_merged_from_the_left() {
+    for n in 1..40 {
+        check_all_knobs(&words(&[(&"a".repeat(n), 3)]));
+        check_all_knobs(&words(&[(&"ab".repeat(n), 3), (&"ba".repeat(n), 2)]));
+        check_all_knobs(&words(&[(&"a".repeat(n), 3), (&"aab".repeat(n), 1), (&"abb".repeat(n), 1)]));
+    }
+}
+
+#[test]
+fn all_counts_equal() {
+    let counts: Counts = (0..=255u8).map(|b| (vec![b, b.wrapping_add(1), b], 7)).collect();
+    check_all_knobs(&counts);
+}
+
+#[test]
+fn learning_ends_when_pairs_run_out() {
+    assert_eq!(check_all_knobs(&Counts::new()), []);
+    assert_eq!(check_all_knobs(&words(&[("a", 10), ("b", 1 << 40)])), []);
+    assert_eq!(check_all_knobs(&words(&[("ab", 1)])), [pair("a", "b")]);
+}
+
+#[test]
+fn counts_beyond_32_bits_are_summed_exactly() {
+    for n in [1 << 31, (1 << 31) - 1, 1 << 32, (1 << 32) + 1, 1 << 59] {
+        check_all_knobs(&words(&[("ab", n), ("abc", n - 1), ("bc", 1), ("cd", n + 1)]));
+    }
+}
+
+#[test]
+fn counts_beyond_63_bits_are_an_error_not_a_wrong_vocabulary() {
+    let overflows = |entries: &[(&str, u64)]| {
+        let mut counts = PretokenCounts::default();
+        let added: Result<(), _> = entries.iter().try_for_each(|(word, n)| counts.add(word.as_bytes(), *n));
+        added.and_then(|()| learn_merges(counts, MergeOptions::new(9), &Job::default()).map(drop)).is_err()
+    };
+    assert!(overflows(&[("ab", 1 << 62)]));
+    assert!(overflows(&[("ab", 1 << 61), ("cd", 1 << 61)]));
+    assert!(overflows(&[("ab", u64::MAX - 1), ("ab", 1)]));
+    assert!(overflows(&[("ab", u64::MAX - 1), ("ab", 5)]));
+    assert!(!overflows(&[("ab", 1 << 61)]));
+}
+
+#[test]
+fn vocabularies_around_65536_agree_with_a_larger_one() {
+    // Words of two bytes: more than 65,536 merges, none of which depends on another.
+    let mut random = Random(7);
+    let counts: Counts = (0..70_000u32)
+        .map(|i| (vec![(i >> 16) as u8 + b'a', (i >> 8) as u8, i as u8], 1 + random.next() % 1000))
+        .collect();
+    let largest = learn(&counts, MergeOptions::new(70_000));
+    assert!(largest.len() > 66_000, "{}", largest.len());
+    for vocab_size in 65_534..65_538 {
+        let merges = learn(&counts, MergeOptions::new(vocab_size - 256));
+        assert!(merges == largest[..vocab_size - 256], "{vocab_size}");
+    }
+}
+
+#[test]
+fn tokens_are_unique_under_a_length_cap() {
+    let mut random = Random(1);
+    for _ in 0..300 {
+        let counts = random_counts(&mut random);
+        let options = MergeOptions { max_token_length: 2 + random.below(6), ..MergeOptions::new(500) };
+        let mut tokens: Vec<Token> =
+            learn(&counts, options).iter().map(|(a, b)| [&a[..], b].concat()).collect();
+        assert!(tokens.iter().all(|token| token.len() <= options.max_token_length));
+        let num_tokens = tokens.len();
+        tokens.sort();
+        tokens.dedup();
+        assert_eq!(tokens.len(), num_tokens);
+    }
+}
+
+#[test]
+fn a_cancelled_job_learns_nothing() {
+    let mut counts = PretokenCounts::default();
+    counts.add(b"ab", 1).unwrap();
+    let job = Job::default();
+    job.cancel();
+    assert!(matches!(learn_merges(counts, MergeOptions::new(1), &job), Err(bpe_lm::error::Error::Cancelled)));
+}

@@ -1,0 +1,140 @@
+"""The command line as a person meets it: results on stdout, progress and errors on stderr, exit statuses."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+END_OF_TEXT = "<|endoftext|>"
+
+
+def bpe_lm(*arguments, cwd, **options):
+    command = [sys.executable, "-m", "bpe_lm", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120, check=False, **options)
+
+
+def train(sample, *arguments, cwd):
+    return bpe_lm("train-tokenizer", sample, "--special-token", END_OF_TEXT, *arguments, cwd=cwd)
+
+
+def test_train_tokenizer_prints_a_table_and_writes_three_files(sample, tmp_path):
+    done = train(sample, "--vocab-size", 1000, "--out", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for word in ("longest tokens", "peak memory", "bytes per token", "1,000 tokens", "written to"):
+        assert word in done.stdout
+    assert "merge: 743 of 743 merges, 100 %" in done.stderr
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["merges.txt", "tokenizer.json", "vocab.json"]
+
+
+def test_json(sample, tmp_path):
+    done = train(sample, "--vocab-size", 300, "--out", "out", "--json", "--quiet", cwd=tmp_path)
+    report = json.loads(done.stdout)
+    assert done.stderr == ""
+    assert report["vocab_size"] == 300
+    assert report["corpus_bytes"] == sample.stat().st_size
+    assert 1 < report["bytes_per_token"] < 3
+    assert report["peak_memory"] > 1e6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["missing.txt", "--vocab-size", "300", "--out", "out"], 1, "missing.txt"),
+        ([".", "--vocab-size", "300", "--out", "out"], 1, "directory"),
+        (["sample", "--vocab-size", "100", "--out", "out"], 1, "minimum 256"),
+        (["sample", "--vocab-size", "300", "--out", "out", "--pattern", "("], 1, "does not compile"),
+        (["sample", "--vocab-size", "300", "--out", "out", "--threads", "0"], 1, "threads"),
+        (["sample", "--vocab-size", "300", "--out", "sample"], 1, "sample"),
+        (["sample", "--vocab-size", "300", "--out", "/proc/nope"], 1, "/proc"),
+        (["sample", "--vocab-size", "many", "--out", "out"], 2, "--vocab-size"),
+        (["sample", "--vocab-size", "300"], 2, "--out"),
+        (["sample", "--vocab-size", "300", "--out", "out", "--no-such-flag"], 2, "--no-such-flag"),
+    ],
+)
+def test_errors_are_one_line_without_a_traceback_and_leave_nothing(sample, tmp_path, arguments, status, message):
+    (tmp_path / "sample").symlink_to(sample)
+    done = bpe_lm("train-tokenizer", *arguments, cwd=tmp_path)
+    assert done.returncode == status
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["sample"]
+
+
+def test_an_existing_tokenizer_is_kept_before_any_work(sample, tmp_path):
+    assert train(sample, "--vocab-size", 300, "--out", "out", cwd=tmp_path).returncode == 0
+    done = train(sample, "--vocab-size", 300, "--out", "out", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "--force" in done.stderr
+    assert "count" not in done.stderr
+    assert train(sample, "--vocab-size", 300, "--out", "out", "--force", cwd=tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_killed_while_training_leaves_nothing(large_sample, tmp_path, number):
+    command = [
+        sys.executable,
+        "-m",
+        "bpe_lm",
+        "train-tokenizer",
+        str(large_sample),
+        "--vocab-size",
+        "9000",
+        "--out",
+        "out",
+    ]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    time.sleep(0.8)
+    start = time.monotonic()
+    os.kill(process.pid, number)
+    stderr = process.communicate()[1]
+    assert time.monotonic() - start < 1
+    assert process.returncode == (130 if number == signal.SIGINT else -9)
+    assert "Traceback" not in stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_data_sample(tmp_path):
+    done = bpe_lm("data", "sample", "--megabytes", "0.5", cwd=tmp_path)
+    assert done.returncode == 0
+    train, valid = (tmp_path / "data" / f"sample-{split}.txt" for split in ("train", "valid"))
+    assert 500_000 <= train.stat().st_size < 510_000
+    assert 50_000 <= valid.stat().st_size < 60_000
+    assert train.read_text().endswith(f"\n{END_OF_TEXT}\n")
+    assert train.stat().st_mode & 0o044 == 0o044
+
+
+def script(name, *arguments, cwd):
+    command = [sys.executable, str(ROOT / name), *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.mark.parametrize("name", ["train_bpe_tinystories.py", "train_bpe_expts_owt.py"])
+def test_the_scripts_say_how_to_get_a_missing_corpus(name, tmp_path):
+    done = script(name, cwd=tmp_path)
+    assert done.returncode == 1
+    for word in ("Hugging Face", "--corpus", "--sample"):
+        assert word in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_scripts_train_and_the_second_compares(sample, tmp_path):
+    first = script("train_bpe_tinystories.py", "--corpus", sample, "--profile", cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    for word in ("longest tokens", "peak memory", "cumulative", "runs/tinystories", "seconds: count"):
+        assert word in first.stdout
+    second = script("train_bpe_expts_owt.py", "--corpus", sample, cwd=tmp_path)
+    assert second.returncode == 0, second.stderr
+    assert "The two vocabularies" in second.stdout
+
+
+def test_help_is_quick_and_names_the_commands(tmp_path):
+    done = bpe_lm("--help", cwd=tmp_path)
+    assert "train-tokenizer" in done.stdout
+    assert bpe_lm("--version", cwd=tmp_path).stdout.startswith("bpe-lm ")
+    assert bpe_lm(cwd=tmp_path).returncode == 2

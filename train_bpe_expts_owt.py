@@ -1,0 +1,25 @@
+#!/usr/bin/env python3
+"""Train a byte-level BPE tokenizer of 32,000 tokens on OpenWebText, and compare it with the one of TinyStories.
+
+Profile the whole process with `/usr/bin/time -v python train_bpe_expts_owt.py`, or its Python part with `--profile`.
+"""
+
+from pathlib import Path
+
+from bpe_lm.course import Experiment, run
+
+from train_bpe_tinystories import TINYSTORIES
+
+OPENWEBTEXT = Experiment(
+    name="openwebtext",
+    corpus=Path("data/owt_train.txt"),
+    vocab_size=32_000,
+    folder=Path("runs/openwebtext"),
+    how_to_get=(
+        "Download owt_train.txt.gz (the course's sample of OpenWebText, 11.9 GB unpacked) from Hugging Face, "
+        "stanford-cs336/owt-sample, and unpack it into data/."
+    ),
+)
+
+if __name__ == "__main__":
+    raise SystemExit(run(OPENWEBTEXT, __doc__, other=TINYSTORIES))
