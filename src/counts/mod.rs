@@ -34,7 +34,7 @@ impl PretokenCounts {
         if pretoken.is_empty() || count == 0 {
             return Ok(());
         }
-        match self.table.add(pretoken, 0, pretoken.len(), count) {
+        match self.table.add(pretoken, count) {
             u64::MAX => Err(Error::Limit { what: "the count of a pretoken", limit: u64::MAX - 1 }),
             _ => Ok(()),
         }
@@ -99,6 +99,11 @@ fn count_chunks(corpus: &Corpus, cutter: Cutter<'_>, job: &Job) -> Result<CountT
                 .map_err(|error| locate(error, corpus, text))?;
             job.advance(text.range.len() as u64);
         }
+        table.flush();
+        if table.is_full() {
+            let limit = CountTable::MAX_LEN as u64;
+            return Err(Error::Limit { what: "the number of distinct pretokens", limit });
+        }
     }
     Ok(table)
 }
@@ -117,7 +122,7 @@ fn count_text(
                 next_check = pretoken.start + CHECK_EVERY;
                 job.check()?;
             }
-            table.add(buffer, pretoken.start, pretoken.end, 1);
+            table.count(buffer, pretoken.start, pretoken.end);
             Ok(())
         })
     })

@@ -1,10 +1,18 @@
 /*!
 Pretoken -> count, the innermost loop of training's first half.
 
-Why not a `HashMap<Vec<u8>, u64>`? Nine pretokens in ten are shorter than 16 bytes. Such a key lies in the slot itself,
+Why not a `HashMap<Vec<u8>, u64>`? Nine pretokens in ten are shorter than 16 bytes. Such a key lies in its entry itself,
 padded with zeros and with its length as last byte, so a lookup is one load of 16 bytes from the text, one multiplication
-and, nearly always, one cache line; nothing is allocated and no pointer followed. Longer pretokens lie one after another
-in one vector, and their slot holds the place and 56 bits of hash.
+and a comparison; nothing is allocated and no pointer followed. Longer pretokens lie one after another in one vector, and
+their entry holds the place and 56 bits of hash.
+
+Why are the entries not in the hash table? Text uses few words often and many seldom. A table of entries spreads the few
+over all of its memory, and most lookups then wait for a page-table walk. Here the hash table holds only the numbers of
+entries, 4 bytes each, and the entries lie in the order in which they were first seen, so that the frequent ones are
+neighbours.
+
+Why batches? A rare word still waits for memory, twice. In a loop that does nothing else the processor sees the next
+lookups while it waits and starts them all; between two steps of a scanner it cannot.
 */
 
 #![allow(clippy::cast_possible_truncation)] // Halves of hashes, and lengths that were usize.
@@ -12,92 +20,139 @@ in one vector, and their slot holds the place and 56 bits of hash.
 const SHORT: usize = 15;
 const LONG: u8 = 0xFF;
 const MIN_SLOTS: usize = 1 << 12;
+const BATCH: usize = 128;
 
-/// Bytes 0..15 and the length; or the place in `long` (8 bytes), 56 bits of hash, and [`LONG`]. Empty: all zero.
+/// Bytes 0..15 and the length; or the place in `long` (8 bytes), 56 bits of hash, and [`LONG`].
 type Key = u128;
 
-#[derive(Clone, Copy, Default)]
-struct Slot {
-    /// A [`Key`] as bytes: 16-byte alignment would make the slot 32 bytes.
+#[derive(Clone, Copy)]
+struct Entry {
+    /// A [`Key`] as bytes: 16-byte alignment would make the entry 32 bytes.
     key: [u8; 16],
     count: u64,
 }
 
-/// A map from pretokens to counts: open addressing, linear probing, at most three quarters full.
+/// A map from pretokens to counts.
 pub(crate) struct CountTable {
-    slots: Vec<Slot>,
-    len: usize,
+    /// Open addressing, linear probing, at most half full. 0 is empty, n is entry n - 1.
+    slots: Vec<u32>,
+    entries: Vec<Entry>,
     /// The bytes of long pretokens, each after its length (8 bytes).
     long: Vec<u8>,
+    /// Short keys seen, but not counted yet.
+    batch: [Key; BATCH],
+    batch_len: usize,
 }
 
 impl Default for CountTable {
     fn default() -> Self {
-        CountTable { slots: vec![Slot::default(); MIN_SLOTS], len: 0, long: Vec::new() }
+        let slots = vec![0; MIN_SLOTS];
+        CountTable { slots, entries: Vec::new(), long: Vec::new(), batch: [0; BATCH], batch_len: 0 }
     }
 }
 
 impl CountTable {
-    /// Adds `amount` to the pretoken `buffer[start..end]`. Faster when 16 bytes can be read from `start` on.
+    /// Counts the pretoken `buffer[start..end]` once more, by the next [`CountTable::flush`] at the latest. Faster when
+    /// 16 bytes can be read from `start` on.
     #[inline]
-    pub fn add(&mut self, buffer: &[u8], start: usize, end: usize, amount: u64) -> u64 {
+    pub fn count(&mut self, buffer: &[u8], start: usize, end: usize) {
         let len = end - start;
         if len > SHORT {
-            return self.add_long(&buffer[start..end], amount);
+            self.add(&buffer[start..end], 1);
+            return;
         }
-        let key = match buffer[start..].first_chunk::<16>() {
+        self.batch[self.batch_len] = match buffer[start..].first_chunk::<16>() {
             Some(bytes) => u128::from_le_bytes(*bytes) & !(u128::MAX << (8 * len)) | (len as u128) << 120,
             None => short_key(&buffer[start..end]),
         };
-        let mut at = self.home(key);
-        loop {
-            let slot = &mut self.slots[at];
-            if slot.key == key.to_le_bytes() {
-                slot.count = slot.count.saturating_add(amount);
-                return slot.count;
-            }
-            if slot.key == [0; 16] {
-                *slot = Slot { key: key.to_le_bytes(), count: amount };
-                self.grow_when_full();
-                return amount;
-            }
-            at = (at + 1) & (self.slots.len() - 1);
+        self.batch_len += 1;
+        if self.batch_len == BATCH {
+            self.flush();
         }
     }
 
-    #[cold]
+    /// Counts what waits in the batch.
     #[inline(never)]
-    fn add_long(&mut self, pretoken: &[u8], amount: u64) -> u64 {
-        let hash = hash_bytes(pretoken);
-        let key = long_key(self.long.len() as u64, hash);
-        let mut at = self.home(key);
-        loop {
-            let slot = &mut self.slots[at];
-            if slot.key == [0; 16] {
-                *slot = Slot { key: key.to_le_bytes(), count: amount };
-                self.long.extend_from_slice(&(pretoken.len() as u64).to_le_bytes());
-                self.long.extend_from_slice(pretoken);
-                self.grow_when_full();
-                return amount;
+    pub fn flush(&mut self) {
+        let mut numbers = [0; BATCH];
+        let (keys, len) = (self.batch, std::mem::take(&mut self.batch_len));
+        for (number, key) in numbers.iter_mut().zip(&keys[..len]) {
+            *number = self.slots[self.home(*key)];
+        }
+        for (number, key) in numbers.iter().zip(&keys[..len]) {
+            match self.entries.get_mut((*number as usize).wrapping_sub(1)) {
+                Some(entry) if u128::from_le_bytes(entry.key) == *key => entry.count += 1,
+                _ => drop(self.add_short(*key, 1)),
             }
-            if slot.key[8..] == key.to_le_bytes()[8..] && long_bytes(&self.long, &slot.key) == pretoken {
-                slot.count = slot.count.saturating_add(amount);
-                return slot.count;
+        }
+    }
+
+    /// Adds `amount` to a pretoken's count, and returns the sum.
+    pub fn add(&mut self, pretoken: &[u8], amount: u64) -> u64 {
+        if pretoken.len() > SHORT {
+            self.add_long(pretoken, amount)
+        } else {
+            self.add_short(short_key(pretoken), amount)
+        }
+    }
+
+    #[inline(never)]
+    fn add_short(&mut self, key: Key, amount: u64) -> u64 {
+        let mut at = self.home(key);
+        while let Some(number) = self.slots[at].checked_sub(1) {
+            let entry = &mut self.entries[number as usize];
+            if u128::from_le_bytes(entry.key) == key {
+                entry.count = entry.count.saturating_add(amount);
+                return entry.count;
             }
             at = (at + 1) & (self.slots.len() - 1);
         }
+        self.insert(at, key, amount)
     }
+
+    fn add_long(&mut self, pretoken: &[u8], amount: u64) -> u64 {
+        let key = long_key(self.long.len() as u64, hash_bytes(pretoken));
+        let mut at = self.home(key);
+        while let Some(number) = self.slots[at].checked_sub(1) {
+            let entry = &mut self.entries[number as usize];
+            if entry.key[8..] == key.to_le_bytes()[8..] && long_bytes(&self.long, &entry.key) == pretoken {
+                entry.count = entry.count.saturating_add(amount);
+                return entry.count;
+            }
+            at = (at + 1) & (self.slots.len() - 1);
+        }
+        self.long.extend_from_slice(&(pretoken.len() as u64).to_le_bytes());
+        self.long.extend_from_slice(pretoken);
+        self.insert(at, key, amount)
+    }
+
+    fn insert(&mut self, at: usize, key: Key, amount: u64) -> u64 {
+        self.entries.push(Entry { key: key.to_le_bytes(), count: amount });
+        self.slots[at] = self.entries.len() as u32;
+        if self.entries.len() > self.slots.len() / 2 {
+            self.grow();
+        }
+        amount
+    }
+
+    /// Whether there are as many pretokens as the table can number.
+    pub fn is_full(&self) -> bool {
+        self.entries.len() > Self::MAX_LEN
+    }
+
+    /// A billion fewer than 2^32, so that looking once a chunk is enough.
+    pub const MAX_LEN: usize = 3 << 30;
 
     /// The number of distinct pretokens.
     pub fn len(&self) -> usize {
-        self.len
+        self.entries.len()
     }
 
-    /// Each pretoken and its count, in no particular order.
+    /// Each pretoken and its count, in the order in which they were added.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], u64)> {
-        self.slots.iter().filter(|slot| slot.key != [0; 16]).map(|slot| match slot.key[15] {
-            LONG => (long_bytes(&self.long, &slot.key), slot.count),
-            len => (&slot.key[..len as usize], slot.count),
+        self.entries.iter().map(|entry| match entry.key[15] {
+            LONG => (long_bytes(&self.long, &entry.key), entry.count),
+            len => (&entry.key[..len as usize], entry.count),
         })
     }
 
@@ -108,26 +163,17 @@ impl CountTable {
         fold(low, (key >> 64) as u64) as usize & (self.slots.len() - 1)
     }
 
-    #[inline]
-    fn grow_when_full(&mut self) {
-        self.len += 1;
-        if self.len > self.slots.len() / 4 * 3 {
-            self.grow();
-        }
-    }
-
     #[cold]
-    #[inline(never)]
     fn grow(&mut self) {
-        let doubled = vec![Slot::default(); 2 * self.slots.len()];
-        for slot in std::mem::replace(&mut self.slots, doubled) {
-            if slot.key != [0; 16] {
-                let mut at = self.home(u128::from_le_bytes(slot.key));
-                while self.slots[at].key != [0; 16] {
-                    at = (at + 1) & (self.slots.len() - 1);
-                }
-                self.slots[at] = slot;
+        let mask = 2 * self.slots.len() - 1;
+        self.slots.clear();
+        self.slots.resize(mask + 1, 0);
+        for (entry, number) in self.entries.iter().zip(1..) {
+            let mut at = self.home(u128::from_le_bytes(entry.key));
+            while self.slots[at] != 0 {
+                at = (at + 1) & mask;
             }
+            self.slots[at] = number;
         }
     }
 }

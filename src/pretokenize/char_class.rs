@@ -82,7 +82,7 @@ impl CharClasses {
     }
 
     /// The class and the length in bytes of the character at the start of `text`, which is not empty.
-    #[inline]
+    #[inline(always)]
     pub fn first(&self, text: &[u8]) -> (CharClass, usize) {
         if text[0] < 0x80 {
             return (self.of_ascii(text[0]), 1);

@@ -16,11 +16,46 @@ in several contexts and on random strings.
 */
 
 use super::char_class::{CharClass, CharClasses};
-use CharClass::{Letter, Other, Space};
+use CharClass::{Other, Space};
 
 /// The end of the pretoken that begins at `text[start]`; `start` is less than `text.len()`.
-#[inline]
+#[inline(always)]
 pub fn pretoken_end(classes: &CharClasses, text: &[u8], start: usize) -> usize {
+    let letters = start + usize::from(text[start] == b' ');
+    match ascii_word_end(text, letters) {
+        Some(end) if end > letters => end,
+        _ => any_pretoken_end(classes, text, start),
+    }
+}
+
+/// The end of the ASCII letters at `at`, if fewer than sixteen are followed by another ASCII character.
+#[inline(always)]
+fn ascii_word_end(text: &[u8], at: usize) -> Option<usize> {
+    let bytes = text.get(at..)?.first_chunk::<16>()?;
+    let (first, second) = bytes.split_at(8);
+    let first = u64::from_le_bytes(*first.first_chunk()?);
+    let end = not_ascii_letters(first).trailing_zeros() / 8;
+    if end < 8 {
+        return (first >> (8 * end) & 0x80 == 0).then_some(at + end as usize);
+    }
+    let second = u64::from_le_bytes(*second.first_chunk()?);
+    let end = not_ascii_letters(second).trailing_zeros() / 8;
+    (end < 8 && second >> (8 * end) & 0x80 == 0).then_some(at + 8 + end as usize)
+}
+
+/// Sets the high bit of each byte that is not an ASCII letter.
+#[inline(always)]
+fn not_ascii_letters(bytes: u64) -> u64 {
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let lower = (bytes | (ONES * 0x20)) & !HIGH;
+    let from_a = lower + ONES * (0x80 - b'a' as u64);
+    let beyond_z = lower + ONES * (0x7F - b'z' as u64);
+    (!from_a | beyond_z | bytes) & HIGH
+}
+
+#[inline(never)]
+fn any_pretoken_end(classes: &CharClasses, text: &[u8], start: usize) -> usize {
     let (class, length) = classes.first(&text[start..]);
     let after = start + length;
     match (class, text[start]) {
@@ -49,34 +84,12 @@ fn contraction_end(text: &[u8], at: usize) -> Option<usize> {
 /// The end of the run of characters of one class that goes on at `at`.
 #[inline]
 fn run_end(classes: &CharClasses, text: &[u8], mut at: usize, class: CharClass) -> usize {
-    if class == Letter {
-        at = ascii_letters_end(text, at);
-    }
     while at < text.len() {
         let (next, length) = classes.first(&text[at..]);
         if next != class {
             break;
         }
         at += length;
-    }
-    at
-}
-
-/// Skips ASCII letters, eight at a time: fewer mispredicted branches than a loop over bytes, at most one a word.
-#[inline]
-fn ascii_letters_end(text: &[u8], mut at: usize) -> usize {
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    while let Some(eight) = text[at..].first_chunk::<8>() {
-        let bytes = u64::from_le_bytes(*eight);
-        let lower = (bytes | (ONES * 0x20)) & !HIGH;
-        let from_a = lower + ONES * (0x80 - b'a' as u64);
-        let beyond_z = lower + ONES * (0x7F - b'z' as u64);
-        let not_letters = (!from_a | beyond_z | bytes) & HIGH;
-        if not_letters != 0 {
-            return at + not_letters.trailing_zeros() as usize / 8;
-        }
-        at += 8;
     }
     at
 }
