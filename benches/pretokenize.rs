@@ -3,6 +3,7 @@
 
 mod common;
 
+use bpe_lm::job::Job;
 use bpe_lm::pretokenize::regex::RegexPretokenizer;
 use bpe_lm::pretokenize::{GPT2_PATTERN, Pattern};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -16,12 +17,12 @@ fn pretokenize(criterion: &mut Criterion) {
     let regex = RegexPretokenizer::new(GPT2_PATTERN).unwrap();
     let scan = || {
         let mut n = 0;
-        Pattern::Gpt2.for_each_pretoken(text, 0..text.len(), |_| Ok(n += 1)).unwrap();
+        Pattern::Gpt2.for_each_pretoken(text, 0..text.len(), &Job::default(), |_| n += 1).unwrap();
         n
     };
     let search = || {
         let mut n = 0;
-        regex.for_each_pretoken(text, 0..text.len(), |_| Ok(n += 1)).unwrap();
+        regex.for_each_pretoken(text, 0..text.len(), &Job::default(), &mut |_| n += 1).unwrap();
         n
     };
     assert_eq!(scan(), search());

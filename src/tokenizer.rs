@@ -4,6 +4,7 @@ A tokenizer: vocabulary, merges, special tokens and pattern, known to fit each o
 
 use crate::encode;
 use crate::error::Error;
+use crate::job::Job;
 use crate::merges::Merges;
 use crate::pretokenize::Pattern;
 use crate::special_tokens::SpecialTokens;
@@ -70,10 +71,9 @@ impl Tokenizer {
     pub fn encode_naive(&self, text: &[u8]) -> Result<Vec<TokenId>, Error> {
         let mut ids = Vec::new();
         self.special_tokens.split(text, 0..text.len(), |stretch, special| {
-            self.pattern.for_each_pretoken(text, stretch, |pretoken| {
+            self.pattern.for_each_pretoken(text, stretch, &Job::default(), |pretoken| {
                 let bytes = text[pretoken].iter().map(|&byte| self.byte_ids[byte as usize]);
                 ids.extend(encode::naive(bytes.collect(), &self.ranks, &self.merged));
-                Ok(())
             })?;
             ids.extend(special.map(|number| self.special_ids[number]));
             Ok(())

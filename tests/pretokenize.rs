@@ -5,17 +5,16 @@
 mod common;
 
 use bpe_lm::error::Error;
+use bpe_lm::job::Job;
 use bpe_lm::pretokenize::regex::RegexPretokenizer;
 use bpe_lm::pretokenize::{GPT2_PATTERN, Pattern};
 use common::Random;
 
 fn regex_pretokens<'t>(regex: &RegexPretokenizer, text: &'t [u8]) -> Vec<&'t [u8]> {
     let mut pretokens = Vec::new();
-    let visit = |range| {
-        pretokens.push(&text[range]);
-        Ok(())
-    };
-    regex.for_each_pretoken(text, 0..text.len(), visit).unwrap();
+    regex
+        .for_each_pretoken(text, 0..text.len(), &Job::default(), &mut |range| pretokens.push(&text[range]))
+        .unwrap();
     pretokens
 }
 

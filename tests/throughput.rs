@@ -89,22 +89,15 @@ fn head(path: &Path, limit: usize) -> Vec<u8> {
 
 fn count_only(text: &[u8]) -> usize {
     let mut n = 0;
-    let visit = |_| {
-        n += 1;
-        Ok(())
-    };
-    Pattern::Gpt2.for_each_pretoken(text, 0..text.len(), visit).unwrap();
+    Pattern::Gpt2.for_each_pretoken(text, 0..text.len(), &Job::default(), |_| n += 1).unwrap();
     n
 }
 
 fn regex_pretokens(text: &[u8]) -> Vec<&[u8]> {
     let mut pretokens = Vec::new();
-    RegexPretokenizer::new(GPT2_PATTERN)
-        .unwrap()
-        .for_each_pretoken(text, 0..text.len(), |range| {
-            pretokens.push(&text[range]);
-            Ok(())
-        })
+    let regex = RegexPretokenizer::new(GPT2_PATTERN).unwrap();
+    regex
+        .for_each_pretoken(text, 0..text.len(), &Job::default(), &mut |range| pretokens.push(&text[range]))
         .unwrap();
     pretokens
 }

@@ -16,9 +16,6 @@ use crate::job::{Job, with_threads};
 use std::ops::Range;
 use table::CountTable;
 
-/// Bytes between two looks at the cancel flag: some milliseconds even for a slow pattern.
-const CHECK_EVERY: usize = 1 << 16;
-
 /// How often each pretoken occurs.
 #[derive(Default)]
 pub struct PretokenCounts {
@@ -115,15 +112,9 @@ fn count_text(
     job: &Job,
     table: &mut CountTable,
 ) -> Result<(), Error> {
-    let mut next_check = text.start;
     cutter.special_tokens.split(buffer, text, |stretch, _| {
-        cutter.pattern.for_each_pretoken(buffer, stretch, |pretoken| {
-            if pretoken.start >= next_check {
-                next_check = pretoken.start + CHECK_EVERY;
-                job.check()?;
-            }
+        cutter.pattern.for_each_pretoken(buffer, stretch, job, |pretoken| {
             table.count(buffer, pretoken.start, pretoken.end);
-            Ok(())
         })
     })
 }

@@ -29,7 +29,7 @@ use crate::vocab::TokenId;
 use pair::{Pair, Symbol};
 use pair_index::{Limits, PairIndex};
 use tie_break::TokenOrder;
-use words::{CHECK_EVERY, Neighbours, Words};
+use words::{BATCH, CHECK_EVERY, Neighbours, Words};
 
 /// Learned merges, in order. Merge number `i` makes token `256 + i`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -125,7 +125,7 @@ impl<S: Symbol> Learner<S> {
         while self.merges.len() < self.options.num_merges {
             let Some(mut index) = self.index(job)? else { break };
             while self.merges.len() < self.options.num_merges {
-                let Some((pair, _, sites)) = index.pop(&self.order) else { break };
+                let Some((pair, sites)) = index.pop(&self.order) else { break };
                 self.merge(pair, sites, &mut index, job)?;
                 job.advance(1);
             }
@@ -158,11 +158,14 @@ impl<S: Symbol> Learner<S> {
         self.order.push(pair);
         self.merges.pairs.push((pair.left, pair.right));
         self.neighbours.resize(self.order.len());
-        for (i, at) in sites.enumerate() {
-            if i % CHECK_EVERY == 0 {
-                job.check()?;
+        for sites in index.sites(sites).chunks(CHECK_EVERY) {
+            job.check()?;
+            for sites in sites.chunks(BATCH) {
+                self.words.fetch(sites);
+                for &site in sites {
+                    self.words.merge_at(site, pair, new, &mut self.neighbours);
+                }
             }
-            self.words.merge_at(index.site(at), pair, new, &mut self.neighbours);
         }
         let (a, b, new) = (S::from_id(pair.left), S::from_id(pair.right), S::from_id(new));
         // A merged pair to the left of another: (b, a) became (new, new).

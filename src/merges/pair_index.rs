@@ -116,8 +116,8 @@ impl<S: Symbol> PairIndex<S> {
     }
 
     /// Takes out the pair with the greatest count, the first of them by the tie rule; `None` when all are below the
-    /// threshold. The range is where [`PairIndex::site`] finds its sites, until the next [`PairIndex::update`].
-    pub fn pop(&mut self, order: &TokenOrder) -> Option<(Pair, u64, Range<usize>)> {
+    /// threshold. The range is where [`PairIndex::sites`] finds its sites, until the next [`PairIndex::update`].
+    pub fn pop(&mut self, order: &TokenOrder) -> Option<(Pair, Range<usize>)> {
         while let Some((promised, key)) = self.heap.first() {
             let entry = self.entries.get_mut(key)?;
             let count = entry.count;
@@ -129,15 +129,15 @@ impl<S: Symbol> PairIndex<S> {
             self.dead_sites += sites.len();
             self.heap.remove_first(order);
             if count == promised {
-                return Some((S::pair(key), count, sites));
+                return Some((S::pair(key), sites));
             }
         }
         None
     }
 
-    /// The site at a place of the range that [`PairIndex::pop`] gave.
-    pub fn site(&self, at: usize) -> Site {
-        self.sites[at]
+    /// The sites in the range that [`PairIndex::pop`] gave, in ascending order.
+    pub fn sites(&self, range: Range<usize>) -> &[Site] {
+        &self.sites[range]
     }
 
     /// Applies what a merge did to the pairs on one side of it, and empties the side. `old` and `new` give for a

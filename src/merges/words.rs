@@ -24,6 +24,9 @@ pub(super) type Check<'a> = &'a (dyn Fn() -> Result<(), Error> + Sync);
 /// Words or sites between two looks at the cancel flag: some milliseconds.
 pub(super) const CHECK_EVERY: usize = 1 << 16;
 
+/// Words that are brought into the cache together.
+pub(super) const BATCH: usize = 32;
+
 #[derive(Clone, Copy)]
 struct ShortWord {
     start: u32,
@@ -189,6 +192,20 @@ impl<S: Symbol> Words<S> {
             node = next;
         }
         Ok(())
+    }
+
+    /// Brings the words at up to [`BATCH`] sites into the cache. They lie anywhere in memory, and loads that do not wait
+    /// for each other cost little more than one.
+    #[inline]
+    pub fn fetch(&self, sites: &[Site]) {
+        let mut starts = [0; BATCH];
+        for (start, &site) in starts.iter_mut().zip(sites) {
+            *start = self.short.get(site as usize).map_or(0, |word| word.start);
+        }
+        let first = |start: u32| self.symbols.get(start as usize).map_or(0, |symbol| symbol.id());
+        std::hint::black_box(
+            starts[..sites.len().min(BATCH)].iter().fold(0, |sum, &start| sum ^ first(start)),
+        );
     }
 
     /// Replaces the pair by `new` wherever it occurs at `site`, and notes the neighbours in the word's final form, so

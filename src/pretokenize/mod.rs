@@ -10,12 +10,16 @@ pub mod gpt2;
 pub mod regex;
 
 use crate::error::Error;
+use crate::job::Job;
 use char_class::CharClasses;
 use regex::RegexPretokenizer;
 use std::ops::Range;
 
 /// The pattern of GPT-2, as `tiktoken` writes it.
 pub const GPT2_PATTERN: &str = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
+
+/// Bytes between two looks at the cancel flag.
+const CHECK_EVERY: usize = 1 << 20;
 
 /// How a text is split into pretokens.
 #[derive(Clone, Debug, Default)]
@@ -64,26 +68,31 @@ impl Pattern {
     /// influence on the borders.
     ///
     /// # Errors
-    /// [`Error::PatternLimit`] when a regex gives up, and what `visit` returns.
+    /// [`Error::PatternLimit`] when a regex gives up, [`Error::Cancelled`].
     #[inline]
     pub fn for_each_pretoken(
         &self,
         text: &[u8],
         range: Range<usize>,
-        mut visit: impl FnMut(Range<usize>) -> Result<(), Error>,
+        job: &Job,
+        mut visit: impl FnMut(Range<usize>),
     ) -> Result<(), Error> {
         match self {
             Pattern::Gpt2 => {
                 let classes = CharClasses::get();
                 let (text, mut start) = (&text[..range.end], range.start);
                 while start < range.end {
-                    let end = gpt2::pretoken_end(classes, text, start);
-                    visit(start..end)?;
-                    start = end;
+                    job.check()?;
+                    let stop = range.end.min(start + CHECK_EVERY);
+                    while start < stop {
+                        let end = gpt2::pretoken_end(classes, text, start);
+                        visit(start..end);
+                        start = end;
+                    }
                 }
                 Ok(())
             }
-            Pattern::Regex { compiled, .. } => compiled.for_each_pretoken(text, range, visit),
+            Pattern::Regex { compiled, .. } => compiled.for_each_pretoken(text, range, job, &mut visit),
         }
     }
 
@@ -93,10 +102,7 @@ impl Pattern {
     /// As [`Pattern::for_each_pretoken`].
     pub fn pretokens<'t>(&self, text: &'t [u8]) -> Result<Vec<&'t [u8]>, Error> {
         let mut pretokens = Vec::new();
-        self.for_each_pretoken(text, 0..text.len(), |range| {
-            pretokens.push(&text[range]);
-            Ok(())
-        })?;
+        self.for_each_pretoken(text, 0..text.len(), &Job::default(), |range| pretokens.push(&text[range]))?;
         Ok(pretokens)
     }
 

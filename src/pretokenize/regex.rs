@@ -8,8 +8,12 @@ byte is ever lost; empty matches are passed over. There is no proof of where a t
 */
 
 use crate::error::Error;
+use crate::job::Job;
 use fancy_regex::{BytesMode, Regex, RegexBuilder};
 use std::ops::Range;
+
+/// Matches between two looks at the cancel flag.
+const CHECK_EVERY: usize = 1 << 12;
 
 /// A compiled pattern.
 #[derive(Clone, Debug)]
@@ -28,31 +32,38 @@ impl RegexPretokenizer {
     /// Calls `visit` with the range of each pretoken of `text[range]`.
     ///
     /// # Errors
-    /// [`Error::PatternLimit`] when the engine gives up, and what `visit` returns.
+    /// [`Error::PatternLimit`] when the engine gives up, [`Error::Cancelled`].
     pub fn for_each_pretoken(
         &self,
         text: &[u8],
         range: Range<usize>,
-        mut visit: impl FnMut(Range<usize>) -> Result<(), Error>,
+        job: &Job,
+        visit: &mut dyn FnMut(Range<usize>),
     ) -> Result<(), Error> {
         let mut end = range.start;
         let mut start = range.start;
         for decoded in text[range.clone()].utf8_chunks() {
-            for found in self.0.find_iter(decoded.valid().as_bytes()) {
+            for (number, found) in self.0.find_iter(decoded.valid().as_bytes()).enumerate() {
+                if number % CHECK_EVERY == 0 {
+                    job.check()?;
+                }
                 let found = found.map_err(|error| self.gave_up(end, &error))?;
                 let found = start + found.start()..start + found.end();
                 if found.is_empty() {
                     continue;
                 }
                 if end < found.start {
-                    visit(end..found.start)?;
+                    visit(end..found.start);
                 }
                 end = found.end;
-                visit(found)?;
+                visit(found);
             }
             start += decoded.valid().len() + decoded.invalid().len();
         }
-        if end < range.end { visit(end..range.end) } else { Ok(()) }
+        if end < range.end {
+            visit(end..range.end);
+        }
+        Ok(())
     }
 
     fn gave_up(&self, offset: usize, error: &fancy_regex::Error) -> Error {

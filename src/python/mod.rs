@@ -9,7 +9,7 @@ mod run;
 use crate::corpus::Corpus;
 use crate::error::Error;
 use crate::formats;
-use crate::job::{Stage, resolve_threads};
+use crate::job::{Job, Stage, resolve_threads};
 use crate::merges::TieBreak;
 use crate::pretokenize::Pattern;
 use crate::sample::{self, Split};
@@ -130,10 +130,8 @@ fn pretokenize(text: &[u8], pattern: &str) -> PyResult<Vec<(usize, usize)>> {
     let mut spans = Vec::new();
     Pattern::new(pattern)
         .and_then(|pattern| {
-            pattern.for_each_pretoken(text, 0..text.len(), |range| {
-                spans.push((range.start, range.end));
-                Ok(())
-            })
+            let visit = |range: std::ops::Range<usize>| spans.push((range.start, range.end));
+            pattern.for_each_pretoken(text, 0..text.len(), &Job::default(), visit)
         })
         .map_err(to_py)?;
     Ok(spans)
