@@ -52,15 +52,13 @@ impl PretokenCounts {
         self.table.iter()
     }
 
-    fn sum(tables: Vec<CountTable>) -> Result<Self, Error> {
+    fn sum(tables: Vec<CountTable>) -> Self {
         let mut tables = tables.into_iter();
-        let mut counts = PretokenCounts { table: tables.next().unwrap_or_default() };
+        let mut sum = tables.next().unwrap_or_default();
         for table in tables {
-            for (pretoken, count) in table.iter() {
-                counts.add(pretoken, count)?;
-            }
+            sum.add_table(&table);
         }
-        Ok(counts)
+        PretokenCounts { table: sum }
     }
 }
 
@@ -84,7 +82,7 @@ pub fn count_pretokens(
     };
     let tables = first_cause(with_threads(threads, |pool| Ok(pool.broadcast(count)))?)?;
     corpus.check_not_empty()?;
-    PretokenCounts::sum(tables)
+    Ok(PretokenCounts::sum(tables))
 }
 
 fn count_chunks(corpus: &Corpus, cutter: Cutter<'_>, job: &Job) -> Result<CountTable, Error> {

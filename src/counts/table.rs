@@ -74,15 +74,38 @@ impl CountTable {
     /// Counts what waits in the batch.
     #[inline(never)]
     pub fn flush(&mut self) {
-        let mut numbers = [0; BATCH];
         let (keys, len) = (self.batch, std::mem::take(&mut self.batch_len));
-        for (number, key) in numbers.iter_mut().zip(&keys[..len]) {
+        self.add_batch(&keys[..len], |_| 1);
+    }
+
+    /// Adds the counts of another table.
+    pub fn add_table(&mut self, other: &CountTable) {
+        for entry in other.entries.iter().filter(|entry| entry.key[15] == LONG) {
+            self.add_long(long_bytes(&other.long, &entry.key), entry.count);
+        }
+        for entries in other.entries.chunks(BATCH) {
+            let mut short = [(0, 0); BATCH];
+            let mut len = 0;
+            for entry in entries.iter().filter(|entry| entry.key[15] != LONG) {
+                short[len] = (u128::from_le_bytes(entry.key), entry.count);
+                len += 1;
+            }
+            self.add_batch(&short.map(|(key, _)| key)[..len], |i| short[i].1);
+        }
+    }
+
+    #[inline]
+    fn add_batch(&mut self, keys: &[Key], amount: impl Fn(usize) -> u64) {
+        let mut numbers = [0; BATCH];
+        for (number, key) in numbers.iter_mut().zip(keys) {
             *number = self.slots[self.home(*key)];
         }
-        for (number, key) in numbers.iter().zip(&keys[..len]) {
+        for (i, (number, key)) in numbers.iter().zip(keys).enumerate() {
             match self.entries.get_mut((*number as usize).wrapping_sub(1)) {
-                Some(entry) if u128::from_le_bytes(entry.key) == *key => entry.count += 1,
-                _ => drop(self.add_short(*key, 1)),
+                Some(entry) if u128::from_le_bytes(entry.key) == *key => {
+                    entry.count = entry.count.saturating_add(amount(i));
+                }
+                _ => drop(self.add_short(*key, amount(i))),
             }
         }
     }
