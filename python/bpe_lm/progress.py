@@ -56,7 +56,7 @@ def _terminal() -> Iterator[Callback]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.fields[line]}"), BarColumn(), TimeRemainingColumn(elapsed_when_finished=True))
+    columns = (TextColumn("{task.fields[line]:<48}"), BarColumn(), TimeRemainingColumn(elapsed_when_finished=True))
     with Progress(*columns, console=Console(stderr=True), auto_refresh=False) as bars:
         tasks: dict[str, tuple[TaskID, float]] = {}
 
