@@ -101,8 +101,8 @@ pub enum Corpus {
 impl Corpus {
     /// Opens every file, so that a missing or empty one is an error before any work is done.
     pub fn open<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> Result<Self, Error> {
-        let files: Vec<OpenFile> =
-            paths.into_iter().map(|path| OpenFile::new(path.as_ref())).collect::<Result<_, _>>()?;
+        let files: Vec<SourceFile> =
+            paths.into_iter().map(|path| SourceFile::new(path.as_ref())).collect::<Result<_, _>>()?;
         if files.is_empty() {
             return Err(Error::EmptyCorpus { what: "the list of files".to_owned(), hint: "" });
         }
@@ -137,7 +137,7 @@ impl Corpus {
         chunk.clear();
         match self {
             Corpus::Files(files) => files.next_chunk(cutter, job, chunk),
-            Corpus::Texts(texts) => Ok(texts.next_chunk(cutter, chunk)),
+            Corpus::Texts(texts) => texts.next_chunk(cutter, job, chunk),
         }
     }
 
@@ -153,38 +153,50 @@ impl Corpus {
     }
 }
 
-struct OpenFile {
+/// A file that was seen to be readable. It is opened when its turn comes: there may be more files than a process may
+/// hold open.
+struct SourceFile {
     path: PathBuf,
-    file: File,
     len: u64,
 }
 
-impl OpenFile {
+impl SourceFile {
     fn new(path: &Path) -> Result<Self, Error> {
         let metadata = std::fs::metadata(path).map_err(|error| Error::corpus_file(path, error))?;
         if !metadata.is_file() {
             let kind = if metadata.is_dir() { "a directory" } else { "a pipe or a device" };
             return Err(Error::NotAFile { path: path.to_owned(), kind });
         }
-        let file = File::open(path).map_err(|error| Error::corpus_file(path, error))?;
+        File::open(path).map_err(|error| Error::corpus_file(path, error))?;
         if metadata.len() == 0 {
             return Err(Error::EmptyCorpus {
                 what: path.display().to_string(),
                 hint: "; was it written to its end?",
             });
         }
-        Ok(OpenFile { path: path.to_owned(), file, len: metadata.len() })
+        Ok(SourceFile { path: path.to_owned(), len: metadata.len() })
     }
 
+    fn open(&self) -> Result<OpenFile<'_>, Error> {
+        let file = File::open(&self.path).map_err(|error| Error::corpus_file(&self.path, error))?;
+        Ok(OpenFile { source: self, file })
+    }
+}
+
+struct OpenFile<'a> {
+    source: &'a SourceFile,
+    file: File,
+}
+
+impl OpenFile<'_> {
     fn read(&self, buffer: &mut [u8], offset: u64, job: &Job) -> Result<(), Error> {
         let mut found = 0;
         while found < buffer.len() {
             job.check()?;
-            let end = buffer.len().min(found + READ_BYTES);
-            match self.file.read_at(&mut buffer[found..end], offset + found as u64) {
+            match self.file.read_at(&mut buffer[found..], offset + found as u64) {
                 Ok(0) => {
                     return Err(Error::FileChanged {
-                        path: self.path.clone(),
+                        path: self.source.path.clone(),
                         offset,
                         expected: buffer.len(),
                         found,
@@ -192,7 +204,7 @@ impl OpenFile {
                 }
                 Ok(n) => found += n,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(Error::corpus_file(&self.path, error)),
+                Err(error) => return Err(Error::corpus_file(&self.source.path, error)),
             }
         }
         Ok(())
@@ -208,15 +220,15 @@ impl OpenFile {
         window: &mut Vec<u8>,
     ) -> Result<u64, Error> {
         if !cutter.can_cut() {
-            return Ok(self.len);
+            return Ok(self.source.len);
         }
         let context = cutter.context() as u64;
         let nominal = start + cutter.chunk_bytes as u64;
         let (mut first, mut last) = ((start + 1).max(nominal.saturating_sub(FIRST_WINDOW)), nominal);
         let mut step = FIRST_WINDOW;
-        while last < self.len {
+        while last < self.source.len {
             let from = first.saturating_sub(context).max(start);
-            let to = (last + context).min(self.len);
+            let to = (last + context).min(self.source.len);
             window.resize(to_usize(to - from)?, 0);
             self.read(window, from, job)?;
             let in_window = |cut: u64| to_usize(cut - from).is_ok_and(|at| cutter.is_safe(window, at));
@@ -226,13 +238,13 @@ impl OpenFile {
             (first, last) = (last + 1, last + step);
             step = (2 * step).min(1 << 20);
         }
-        Ok(self.len)
+        Ok(self.source.len)
     }
 }
 
 /// Plain files, read in chunks by any number of workers.
 pub struct Files {
-    files: Vec<OpenFile>,
+    files: Vec<SourceFile>,
     cursor: Mutex<Cursor>,
 }
 
@@ -245,21 +257,30 @@ struct Cursor {
 
 impl Files {
     fn next_chunk(&self, cutter: Cutter<'_>, job: &Job, chunk: &mut Chunk) -> Result<bool, Error> {
-        let Some((source, range)) = self.claim(cutter, job)? else { return Ok(false) };
+        let Some((file, source, range)) = self.claim(cutter, job)? else { return Ok(false) };
         let len = to_usize(range.end - range.start)?;
-        chunk.reserve(len);
-        self.files[source].read(&mut chunk.bytes[..len], range.start, job)?;
+        chunk.bytes.reserve(len + PADDING);
+        for start in (0..len).step_by(READ_BYTES) {
+            let end = len.min(start + READ_BYTES);
+            chunk.reserve(end);
+            file.read(&mut chunk.bytes[start..end], range.start + start as u64, job)?;
+        }
         chunk.texts.push(Text { range: 0..len, source, offset: range.start });
         Ok(true)
     }
 
-    fn claim(&self, cutter: Cutter<'_>, job: &Job) -> Result<Option<(usize, Range<u64>)>, Error> {
+    fn claim(
+        &self,
+        cutter: Cutter<'_>,
+        job: &Job,
+    ) -> Result<Option<(OpenFile<'_>, usize, Range<u64>)>, Error> {
         let cursor = &mut *lock(&self.cursor);
         let Some(file) = self.files.get(cursor.source) else { return Ok(None) };
+        let file = file.open()?;
         let (source, start) = (cursor.source, cursor.offset);
         let end = file.chunk_end(start, cutter, job, &mut cursor.window)?;
-        (cursor.source, cursor.offset) = if end == file.len { (source + 1, 0) } else { (source, end) };
-        Ok(Some((source, start..end)))
+        (cursor.source, cursor.offset) = if end == file.source.len { (source + 1, 0) } else { (source, end) };
+        Ok(Some((file, source, start..end)))
     }
 }
 
@@ -277,9 +298,10 @@ struct TextState {
 }
 
 impl Texts {
-    fn next_chunk(&self, cutter: Cutter<'_>, chunk: &mut Chunk) -> bool {
+    fn next_chunk(&self, cutter: Cutter<'_>, job: &Job, chunk: &mut Chunk) -> Result<bool, Error> {
         let state = &mut *lock(&self.state);
         while chunk.used() < cutter.chunk_bytes {
+            job.check()?;
             let Some((text, start)) = state.rest.take().or_else(|| state.texts.next().map(|text| (text, 0)))
             else {
                 break;
@@ -288,7 +310,10 @@ impl Texts {
                 state.taken += 1;
                 state.num_bytes += text.len() as u64;
             }
-            let end = piece_end(&text, start, cutter);
+            if text.is_empty() {
+                continue;
+            }
+            let end = piece_end(&text, start, cutter, job)?;
             let begin = chunk.used();
             chunk.reserve(begin + end - start);
             chunk.bytes[begin..begin + end - start].copy_from_slice(&text[start..end]);
@@ -301,15 +326,24 @@ impl Texts {
                 state.rest = Some((text, end));
             }
         }
-        !chunk.texts.is_empty()
+        Ok(!chunk.texts.is_empty())
     }
 }
 
 /// The first safe cut at or after `start + chunk_bytes`, or the text's end.
-fn piece_end(text: &[u8], start: usize, cutter: Cutter<'_>) -> usize {
-    (start.saturating_add(cutter.chunk_bytes.max(1))..text.len())
-        .find(|&at| cutter.is_safe(text, at))
-        .unwrap_or(text.len())
+fn piece_end(text: &[u8], start: usize, cutter: Cutter<'_>, job: &Job) -> Result<usize, Error> {
+    let nominal = start.saturating_add(cutter.chunk_bytes.max(1));
+    if !cutter.can_cut() || nominal >= text.len() {
+        return Ok(text.len());
+    }
+    for window in (nominal..text.len()).step_by(1 << 20) {
+        job.check()?;
+        let end = text.len().min(window + (1 << 20));
+        if let Some(cut) = (window..end).find(|&at| cutter.is_safe(text, at)) {
+            return Ok(cut);
+        }
+    }
+    Ok(text.len())
 }
 
 fn to_usize(bytes: u64) -> Result<usize, Error> {

@@ -89,7 +89,9 @@ impl Job {
         let result = work();
         if let Some(mut last) = self.running() {
             last.total = Some(last.done);
-            lock(&self.finished).push(last);
+            if result.is_ok() {
+                lock(&self.finished).push(last);
+            }
         }
         *lock(&self.running) = None;
         result

@@ -16,6 +16,8 @@ pub struct SpecialTokens {
     tokens: Vec<String>,
     /// `None` when there are no special tokens.
     matcher: Option<AhoCorasick>,
+    /// The bytes with which some token begins.
+    first_bytes: Vec<u8>,
 }
 
 impl SpecialTokens {
@@ -37,7 +39,10 @@ impl SpecialTokens {
             let built = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&tokens);
             Some(built.map_err(|error| Error::Internal(error.to_string()))?)
         };
-        Ok(SpecialTokens { tokens, matcher })
+        let mut first_bytes: Vec<u8> = tokens.iter().map(|token| token.as_bytes()[0]).collect();
+        first_bytes.sort_unstable();
+        first_bytes.dedup();
+        Ok(SpecialTokens { tokens, matcher, first_bytes })
     }
 
     /// The tokens, in the order given.
@@ -75,7 +80,8 @@ impl SpecialTokens {
 
     /// Whether a special token begins at `text[at]`.
     pub(crate) fn start_at(&self, text: &[u8], at: usize) -> bool {
-        self.tokens.iter().any(|token| text[at..].starts_with(token.as_bytes()))
+        self.first_bytes.contains(&text[at])
+            && self.tokens.iter().any(|token| text[at..].starts_with(token.as_bytes()))
     }
 
     /// Whether some special token in `text` begins before `at` and ends after it.

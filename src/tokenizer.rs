@@ -9,7 +9,7 @@ use crate::merges::Merges;
 use crate::pretokenize::Pattern;
 use crate::special_tokens::SpecialTokens;
 use crate::vocab::{TokenId, Vocab};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Everything that text needs to become token ids.
 #[derive(Clone, Debug)]
@@ -115,6 +115,15 @@ fn check(
             .copied()
             .ok_or_else(|| format!("special token {token:?} is not in the vocabulary"))
     };
-    let special_ids = special_tokens.as_slice().iter().map(special_id).collect::<Result<_, _>>()?;
+    let special_ids: Vec<TokenId> =
+        special_tokens.as_slice().iter().map(special_id).collect::<Result<_, _>>()?;
+    let known: HashSet<TokenId> =
+        byte_ids.iter().chain(merged.values()).chain(&special_ids).copied().collect();
+    if let Some((token, id)) = vocab.iter().zip(0..).find(|(_, id)| !known.contains(id)) {
+        let token = String::from_utf8_lossy(token);
+        return Err(format!(
+            "token {id}, {token:?}, is no byte, made by no merge and not named as a special token"
+        ));
+    }
     Ok(Tokenizer { vocab, merges, special_tokens, special_ids, pattern, byte_ids, merged, ranks })
 }

@@ -1,7 +1,11 @@
+import signal
 from pathlib import Path
 
 import pytest
 from bpe_lm import _core
+
+# A shell that starts tests in the background has them ignore Ctrl-C; those that send it need it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 

@@ -147,6 +147,25 @@ fn bad_files_are_named_errors() {
 }
 
 #[test]
+fn added_tokens_are_the_special_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t");
+    formats::save(&trained(&["<|x|>"], "gpt2"), &path, false).unwrap();
+    let good = std::fs::read_to_string(path.join("tokenizer.json")).unwrap();
+    let load = |from: &str, to: &str| {
+        assert!(good.contains(from));
+        std::fs::write(path.join("changed.json"), good.replacen(from, to, 1)).unwrap();
+        tokenizer_json::load(&path.join("changed.json"))
+    };
+    let unlisted = load("\"special\": true", "\"special\": true}, {\"id\": 97, \"content\": \"a\"").unwrap();
+    assert_eq!(unlisted.special_tokens().as_slice(), ["a", "<|x|>"]);
+    let added = good.find("\"added_tokens\": [").unwrap();
+    let end = added + good[added..].find(']').unwrap();
+    let error = load(&good[added..end], "\"added_tokens\": [").unwrap_err().to_string();
+    assert!(error.contains("<|x|>") && error.contains("not named as a special token"), "{error}");
+}
+
+#[test]
 fn gpt2s_own_files_load_and_save_the_same() {
     let (Some(vocab), Some(merges)) =
         (common::shared("cs336/gpt2_vocab.json"), common::shared("cs336/gpt2_merges.txt"))

@@ -40,8 +40,18 @@ fn random_counts(random: &mut Random) -> Counts {
 
 #[test]
 fn incremental_merges_match_recounting_on_2000_corpora() {
-    let mut random = Random(336);
-    for case in 0..2000 {
+    match_recounting(336, 2000);
+}
+
+#[test]
+#[ignore = "takes a minute"]
+fn incremental_merges_match_recounting_on_50000_corpora() {
+    match_recounting(337, 50_000);
+}
+
+fn match_recounting(seed: u64, num_corpora: usize) {
+    let mut random = Random(seed);
+    for case in 0..num_corpora {
         let counts = random_counts(&mut random);
         let options = MergeOptions {
             tie_break: *random.pick(&[TieBreak::Bytes, TieBreak::Hf]),

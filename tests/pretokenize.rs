@@ -52,8 +52,18 @@ fn every_string_of_four_from_the_characters_that_matter() {
 
 #[test]
 fn random_strings() {
+    check_random_strings(1, 100_000);
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn ten_million_random_strings() {
+    check_random_strings(2, 10_000_000);
+}
+
+fn check_random_strings(seed: u64, number: usize) {
     let regex = gpt2_regex();
-    let mut random = Random(1);
+    let mut random = Random(seed);
     let pieces = [
         " ",
         "  ",
@@ -96,7 +106,7 @@ fn random_strings() {
         "ſ",
         "ⅷ",
     ];
-    for _ in 0..100_000 {
+    for _ in 0..number {
         check(&regex, &random.text(12, &pieces));
     }
 }

@@ -99,6 +99,45 @@ def test_killed_while_training_leaves_nothing(large_sample, tmp_path, number):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_killed_at_any_moment_leaves_a_whole_tokenizer_or_none(sample, tmp_path):
+    command = [sys.executable, "-m", "bpe_lm", "train-tokenizer", str(sample), "--vocab-size", "5000", "--out", "out"]
+    start = time.monotonic()
+    subprocess.run(command, cwd=tmp_path, capture_output=True, check=True)
+    whole = time.monotonic() - start
+    expected = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    for i in range(10):
+        folder = tmp_path / str(i)
+        folder.mkdir()
+        process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(whole * (0.3 + 0.07 * i))
+        process.kill()
+        process.wait()
+        if (folder / "out").exists():
+            assert {path.name: path.read_bytes() for path in (folder / "out").iterdir()} == expected
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_data_sample_stops_on_a_signal_and_leaves_nothing(tmp_path, number, status):
+    command = [sys.executable, "-m", "bpe_lm", "data", "sample", "--megabytes", "5000"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL)
+    time.sleep(0.8)
+    start = time.monotonic()
+    process.send_signal(number)
+    assert process.wait(10) == status
+    assert time.monotonic() - start < 1
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_a_long_line_does_not_hold_up_the_report(tmp_path):
+    (tmp_path / "line.txt").write_text("".join(chr(97 + i * i % 23) for i in range(300_000)))
+    assert train("line.txt", "--vocab-size", 400, "--out", "out", cwd=tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize("arguments", [["--megabytes", "nan"], ["--megabytes", "-1"], ["--seed", "-1"]])
+def test_data_sample_refuses_odd_numbers(tmp_path, arguments):
+    assert bpe_lm("data", "sample", *arguments, cwd=tmp_path).returncode == 2
+
+
 def test_data_sample(tmp_path):
     done = bpe_lm("data", "sample", "--megabytes", "0.5", cwd=tmp_path)
     assert done.returncode == 0

@@ -37,6 +37,7 @@ def test_parts_that_do_not_fit_are_refused(trained, tmp_path):
         ((vocab, [*merges, (b"never", b"seen")], [END_OF_TEXT]), "no token"),
         ((vocab, [*merges, merges[0]], [END_OF_TEXT]), "twice"),
         ((vocab, merges, ["<|other|>"]), "not in the vocabulary"),
+        ((vocab, merges, []), "not named as a special token"),
         ((vocab | {65: b"AB"}, merges, [END_OF_TEXT]), "has no token"),
     ]:
         with pytest.raises(errors.FormatError, match=message):

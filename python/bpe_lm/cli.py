@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -24,8 +25,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return guarded(lambda: options.run(options), debug=options.debug)
 
 
+class Terminated(Exception):
+    """SIGTERM came; what was half done is cleaned up."""
+
+
+def _terminate(number: int, frame: object) -> NoReturn:
+    raise Terminated
+
+
 def guarded(command: Callable[[], None], *, debug: bool = False) -> int:
     """Run a command; turn its errors into one line and an exit status."""
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         command()
     except KeyboardInterrupt:
@@ -34,7 +44,10 @@ def guarded(command: Callable[[], None], *, debug: bool = False) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 1
-    except (BpeLmError, OSError) as error:
+    except Terminated:
+        print("terminated", file=sys.stderr)
+        return 143
+    except (BpeLmError, OSError, UnicodeError) as error:
         if debug:
             raise
         print(f"error: {error}", file=sys.stderr)
@@ -60,11 +73,14 @@ def train_and_report(
     """Train on files, save the tokenizer in a folder, and measure.
 
     Raises:
-        OutputExists: Before any work, when the folder has a tokenizer and `force` is False.
+        OutputExists: Before any work, when the folder has one of the three files and `force` is False.
     """
     folder = Path(folder)
-    if not force and (folder / "tokenizer.json").exists():
-        raise OutputExists(f"{folder / 'tokenizer.json'} exists already; name another folder, or give --force")
+    if folder.exists() and not folder.is_dir():
+        raise OutputExists(f"{folder} is a file; name a folder")
+    for path in (folder / name for name in ("vocab.json", "merges.txt", "tokenizer.json")):
+        if not force and path.exists():
+            raise OutputExists(f"{path} exists already; name another folder, or give --force")
     start = time.perf_counter()
     vocab, merges, summary = train_with_summary(
         list(corpus),
@@ -130,18 +146,34 @@ def _data_sample(options: argparse.Namespace) -> None:
         print(f"{path} ({megabytes(path.stat().st_size)})")
 
 
+def _positive(text: str) -> float:
+    number = float(text)
+    if not 0 < number < 1e9:
+        raise ValueError
+    return number
+
+
+def _seed(text: str) -> int:
+    number = int(text)
+    if not 0 <= number < 2**64:
+        raise ValueError
+    return number
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message}\nFor help: {self.prog} --help\n")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="bpe-lm", description="Tokenizers and small language models.")
+    parser = _Parser(prog="bpe-lm", description="Byte-level BPE tokenizers.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"bpe-lm {bpe_lm.__version__}")
     parser.add_argument("--debug", action="store_true", help="show a traceback with an error")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
 
-    train = commands.add_parser("train-tokenizer", help="train a byte-level BPE tokenizer on text files")
+    train = commands.add_parser(
+        "train-tokenizer", help="train a byte-level BPE tokenizer on text files", allow_abbrev=False
+    )
     train.add_argument("corpus", nargs="+", help="text files; each is one text")
     train.add_argument("--vocab-size", type=int, required=True, metavar="N", help="256 bytes, merges, special tokens")
     train.add_argument("--out", required=True, metavar="FOLDER", help="for vocab.json, merges.txt and tokenizer.json")
@@ -166,8 +198,10 @@ def _parser() -> argparse.ArgumentParser:
         required=True, metavar="WHAT", parser_class=_Parser
     )
     sample = data.add_parser("sample", help="write children's stories, the same for the same seed")
-    sample.add_argument("--megabytes", type=float, default=20, metavar="N", help="of training stories (default: 20)")
-    sample.add_argument("--seed", type=int, default=SAMPLE_SEED, metavar="N")
+    sample.add_argument(
+        "--megabytes", type=_positive, default=20, metavar="N", help="of training stories (default: 20)"
+    )
+    sample.add_argument("--seed", type=_seed, default=SAMPLE_SEED, metavar="N")
     sample.add_argument("--out", default="data", metavar="FOLDER", help="default: data")
     sample.set_defaults(run=_data_sample)
     return parser

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias, TypedDict
 
 from bpe_lm import _core
-from bpe_lm.errors import CorpusError, OptionError, VocabTooSmall
+from bpe_lm.errors import CorpusError, OptionError, VocabTooLarge, VocabTooSmall
 from bpe_lm.progress import shown
 
 StrPath: TypeAlias = str | os.PathLike[str]
@@ -14,6 +14,9 @@ Corpus: TypeAlias = StrPath | Sequence[StrPath] | Iterable[str | bytes]
 Vocab: TypeAlias = dict[int, bytes]
 Merges: TypeAlias = list[tuple[bytes, bytes]]
 Progress: TypeAlias = bool | Callable[[str, int, int | None], object]
+
+
+_GREATEST = 2**63 - 1
 
 
 class Seconds(TypedDict):
@@ -110,10 +113,12 @@ def train_with_summary(
         raise TypeError("special_tokens is a str; give a list of them")
     if vocab_size < 0:
         raise VocabTooSmall(f"vocab size {vocab_size} is negative; it counts 256 bytes, merges and special tokens")
+    if vocab_size > _GREATEST:
+        raise VocabTooLarge(f"vocab size {vocab_size} is greater than any vocabulary can be")
     for name in ("threads", "min_frequency", "max_token_length"):
         value = options.get(name)
-        if value is not None and value < 1:
-            raise OptionError(f"{name} = {value} is not possible: it must be at least 1")
+        if value is not None and not 1 <= value <= _GREATEST:
+            raise OptionError(f"{name} = {value} is not possible: it must be at least 1, and at most {_GREATEST}")
     with shown(progress) as callback:
         return _core.train(_source(input_path), vocab_size, list(special_tokens), progress=callback, **options)
 
@@ -128,7 +133,7 @@ def _source(corpus: Any) -> Any:
     for path in corpus:
         if not isinstance(path, str | os.PathLike):
             raise TypeError(f"a list is of paths, but has a {type(path).__name__}; give iter(texts) for texts")
-        if not os.path.lexists(path):
+        if " " in str(path) and not os.path.lexists(path):
             raise CorpusError(f"{str(path)[:200]!r} does not exist; a list is of paths, give iter(texts) for texts")
     return list(corpus)
 

@@ -52,20 +52,20 @@ impl PretokenCounts {
         self.table.iter()
     }
 
-    fn sum(tables: Vec<CountTable>) -> Self {
+    fn sum(tables: Vec<CountTable>, job: &Job) -> Result<Self, Error> {
         let mut tables = tables.into_iter();
         let mut sum = tables.next().unwrap_or_default();
         for table in tables {
-            sum.add_table(&table);
+            sum.add_table(&table, || job.check())?;
         }
-        PretokenCounts { table: sum }
+        Ok(PretokenCounts { table: sum })
     }
 }
 
 /// Counts the pretokens of a corpus; special tokens are left out.
 ///
 /// # Errors
-/// What reading ([`Error::Io`], [`Error::FileChanged`]) and matching ([`Error::PatternLimit`]) can give;
+/// What reading ([`Error::CorpusFile`], [`Error::FileChanged`]) and matching ([`Error::PatternLimit`]) can give;
 /// [`Error::EmptyCorpus`]; [`Error::Cancelled`].
 pub fn count_pretokens(
     corpus: &Corpus,
@@ -82,7 +82,7 @@ pub fn count_pretokens(
     };
     let tables = first_cause(with_threads(threads, |pool| Ok(pool.broadcast(count)))?)?;
     corpus.check_not_empty()?;
-    Ok(PretokenCounts::sum(tables))
+    PretokenCounts::sum(tables, job)
 }
 
 fn count_chunks(corpus: &Corpus, cutter: Cutter<'_>, job: &Job) -> Result<CountTable, Error> {

@@ -79,11 +79,12 @@ impl CountTable {
     }
 
     /// Adds the counts of another table.
-    pub fn add_table(&mut self, other: &CountTable) {
+    pub fn add_table<E>(&mut self, other: &CountTable, check: impl Fn() -> Result<(), E>) -> Result<(), E> {
         for entry in other.entries.iter().filter(|entry| entry.key[15] == LONG) {
             self.add_long(long_bytes(&other.long, &entry.key), entry.count);
         }
         for entries in other.entries.chunks(BATCH) {
+            check()?;
             let mut short = [(0, 0); BATCH];
             let mut len = 0;
             for entry in entries.iter().filter(|entry| entry.key[15] != LONG) {
@@ -92,6 +93,7 @@ impl CountTable {
             }
             self.add_batch(&short.map(|(key, _)| key)[..len], |i| short[i].1);
         }
+        Ok(())
     }
 
     #[inline]

@@ -56,6 +56,6 @@ pub fn load(vocab_path: &Path, merges_path: &Path) -> Result<Tokenizer, Error> {
             )),
         })
         .collect::<Result<_, _>>()?;
-    from_names(&tokens, merges.into_iter(), Pattern::Gpt2)
+    from_names(&tokens, None, merges.into_iter(), Pattern::Gpt2)
         .map_err(|reason| Error::format(merges_path, reason))
 }

@@ -1,8 +1,8 @@
 /*!
 Tokenizers as files: GPT-2's pair (`vocab.json`, `merges.txt`) and Hugging Face's `tokenizer.json`.
 
-Both write bytes as text in GPT-2's alphabet ([`byte_alphabet`]) and special tokens as they are. In both, a token that is
-neither a byte nor made by a merge is a special token; so a file needs no list of them to be read back.
+Both write bytes as text in GPT-2's alphabet ([`byte_alphabet`]) and special tokens as they are. tokenizer.json lists the
+special ones; in GPT-2's pair a token that is neither a byte nor made by a merge is one.
 */
 
 pub mod byte_alphabet;
@@ -86,9 +86,10 @@ impl NamedTokens {
     }
 }
 
-/// Builds a tokenizer from names. What no merge makes is a special token.
+/// Builds a tokenizer from names. Without a list of special tokens, what no merge makes is one.
 fn from_names<'a>(
     tokens: &NamedTokens,
+    special: Option<Vec<String>>,
     merges: impl Iterator<Item = (String, &'a str, &'a str)>,
     pattern: crate::pretokenize::Pattern,
 ) -> Result<Tokenizer, String> {
@@ -115,9 +116,8 @@ fn from_names<'a>(
         }
         pairs.push((left_id, right_id));
     }
-    let is_special = |id: usize| bytes[id].is_none();
-    let special: Vec<&String> =
-        (0..bytes.len()).filter(|&id| is_special(id)).map(|id| &tokens.names[id]).collect();
+    let unmade = || bytes.iter().zip(&tokens.names).filter(|(token, _)| token.is_none());
+    let special = special.unwrap_or_else(|| unmade().map(|(_, name)| name.clone()).collect());
     let special_tokens =
         crate::special_tokens::SpecialTokens::new(special).map_err(|error| error.to_string())?;
     let spelled = bytes

@@ -89,12 +89,14 @@ fn parse(file: &Value) -> Result<Tokenizer, String> {
             id.as_u64().ok_or_else(|| format!("model.vocab: the id of {name:?} is not a number"))?,
         ));
     }
+    let mut special: Vec<(u64, String)> = Vec::new();
     for (i, added) in file["added_tokens"].as_array().into_iter().flatten().enumerate() {
         for key in ["single_word", "lstrip", "rstrip"] {
             refuse_unless_empty(added, key, &format!("added_tokens[{i}]"))?;
         }
         let content = added["content"].as_str().ok_or_else(|| format!("added_tokens[{i}] has no content"))?;
         let id = added["id"].as_u64().ok_or_else(|| format!("added_tokens[{i}] has no id"))?;
+        special.push((id, content.to_owned()));
         match vocab.get(content).and_then(Value::as_u64) {
             None => entries.push((content.to_owned(), id)),
             Some(known) if known == id => {}
@@ -121,7 +123,9 @@ fn parse(file: &Value) -> Result<Tokenizer, String> {
             Ok((place, left, right))
         })
         .collect::<Result<_, String>>()?;
-    from_names(&tokens, merges.into_iter(), pattern)
+    special.sort_unstable();
+    let special = special.into_iter().map(|(_, token)| token).collect();
+    from_names(&tokens, Some(special), merges.into_iter(), pattern)
 }
 
 fn parse_pattern(pre_tokenizer: &Value) -> Result<Pattern, String> {

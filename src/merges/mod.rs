@@ -95,10 +95,10 @@ impl MergeOptions {
 /// # Errors
 /// [`Error::Limit`] for counts beyond 2^63 or a corpus beyond 2^32 places; [`Error::Cancelled`].
 pub fn learn_merges(counts: PretokenCounts, options: MergeOptions, job: &Job) -> Result<Merges, Error> {
-    if 256 + options.num_merges < u16::MAX as usize {
-        Learner::<u16>::new(counts, options)?.run(job)
+    if options.num_merges < u16::MAX as usize - 256 {
+        Learner::<u16>::new(counts, options, job)?.run(job)
     } else {
-        Learner::<u32>::new(counts, options)?.run(job)
+        Learner::<u32>::new(counts, options, job)?.run(job)
     }
 }
 
@@ -111,10 +111,10 @@ struct Learner<S> {
 }
 
 impl<S: Symbol> Learner<S> {
-    fn new(counts: PretokenCounts, options: MergeOptions) -> Result<Self, Error> {
+    fn new(counts: PretokenCounts, options: MergeOptions, job: &Job) -> Result<Self, Error> {
         Ok(Learner {
             options,
-            words: Words::new(&counts, options.long_word)?,
+            words: Words::new(&counts, options.long_word, &|| job.check())?,
             order: TokenOrder::new(options.tie_break),
             neighbours: Neighbours::new(),
             merges: Merges::default(),
@@ -134,7 +134,7 @@ impl<S: Symbol> Learner<S> {
     }
 
     fn index(&mut self, job: &Job) -> Result<Option<PairIndex<S>>, Error> {
-        self.words.compact()?;
+        self.words.compact(&|| job.check())?;
         PairIndex::new(&self.words, &self.order, self.limits(), self.options.threshold_divisor, &|| {
             job.check()
         })

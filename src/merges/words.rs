@@ -110,10 +110,15 @@ impl<S: Symbol> Words<S> {
     ///
     /// # Errors
     /// [`Error::Limit`] when there are 2^32 sites or symbols, or when pairs could be counted beyond 2^63.
-    pub fn new(counts: &PretokenCounts, long_word: usize) -> Result<Self, Error> {
+    pub fn new(counts: &PretokenCounts, long_word: usize, check: Check<'_>) -> Result<Self, Error> {
         let mut words = Words { symbols: Vec::new(), short: Vec::new(), nodes: Nodes::new(), long_word };
         let mut num_pairs: u64 = 0;
-        for (pretoken, count) in counts.iter().filter(|(pretoken, _)| pretoken.len() > 1) {
+        for (i, (pretoken, count)) in
+            counts.iter().enumerate().filter(|(_, (pretoken, _))| pretoken.len() > 1)
+        {
+            if i % CHECK_EVERY == 0 {
+                check()?;
+            }
             num_pairs = (pretoken.len() as u64)
                 .checked_mul(count)
                 .and_then(|pairs| pairs.checked_add(num_pairs))
@@ -142,8 +147,9 @@ impl<S: Symbol> Words<S> {
     }
 
     /// Drops the words that are one symbol by now, and closes the gaps. Sites from before are void.
-    pub fn compact(&mut self) -> Result<(), Error> {
+    pub fn compact(&mut self, check: Check<'_>) -> Result<(), Error> {
         let mut write = 0;
+        check()?;
         for word in &mut self.short {
             let (start, len) = (word.start as usize, word.len as usize);
             if len > 1 {

@@ -12,9 +12,6 @@ use crate::job::Job;
 use fancy_regex::{BytesMode, Regex, RegexBuilder};
 use std::ops::Range;
 
-/// Matches between two looks at the cancel flag.
-const CHECK_EVERY: usize = 1 << 12;
-
 /// A compiled pattern.
 #[derive(Clone, Debug)]
 pub struct RegexPretokenizer(Regex);
@@ -43,10 +40,9 @@ impl RegexPretokenizer {
         let mut end = range.start;
         let mut start = range.start;
         for decoded in text[range.clone()].utf8_chunks() {
-            for (number, found) in self.0.find_iter(decoded.valid().as_bytes()).enumerate() {
-                if number % CHECK_EVERY == 0 {
-                    job.check()?;
-                }
+            job.check()?;
+            for found in self.0.find_iter(decoded.valid().as_bytes()) {
+                job.check()?;
                 let found = found.map_err(|error| self.gave_up(end, &error))?;
                 let found = start + found.start()..start + found.end();
                 if found.is_empty() {

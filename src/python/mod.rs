@@ -140,7 +140,9 @@ fn pretokenize(text: &[u8], pattern: &str) -> PyResult<Vec<(usize, usize)>> {
 #[pyfunction]
 fn write_sample(py: Python<'_>, path: PathBuf, num_bytes: u64, seed: u64, validation: bool) -> PyResult<u64> {
     let split = if validation { Split::Validation } else { Split::Train };
-    py.detach(|| sample::write_file(&path, num_bytes, seed, split)).map_err(to_py)
+    let (written, _) =
+        run(py, None, None, move |job| sample::write_file(&path, num_bytes, seed, split, job))?;
+    Ok(written)
 }
 
 #[pymodule]

@@ -36,11 +36,12 @@ pub(super) fn run<'py, T: Send + 'static>(
     let done = Mutex::new(done);
     let thread = {
         let job = Arc::clone(&job);
-        std::thread::spawn(move || {
+        let spawned = std::thread::Builder::new().spawn(move || {
             let result = catch_unwind(AssertUnwindSafe(|| work(&job)));
             let _ = sender.send(()); // Nobody waits any more if the caller was interrupted.
             result
-        })
+        });
+        spawned.map_err(|error| to_py(Error::Threads { threads: 1, reason: error.to_string() }))?
     };
     let mut display = Display { callback: progress, shown: 0, last: Instant::now() };
     let waited = loop {
@@ -135,7 +136,8 @@ impl<'py> Texts<'py> {
     fn send(&mut self, py: Python<'py>) -> PyResult<Sent> {
         let mut num_bytes = 0;
         if self.batch.is_empty() {
-            while num_bytes < BATCH_BYTES {
+            let start = Instant::now();
+            while num_bytes < BATCH_BYTES && start.elapsed() < LOOK_FOR_SIGNALS {
                 let Some(text) = self.iterator.next() else { break };
                 let text = to_bytes(&text?, self.taken)?;
                 self.taken += 1;
