@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Train a byte-level BPE tokenizer of 32,000 tokens on OpenWebText, and compare it with the one of TinyStories.
 
-Profile the whole process with `/usr/bin/time -v .venv/bin/python train_bpe_expts_owt.py`, or its Python part with `--profile`.
+Profile the whole process with `/usr/bin/time -v .venv/bin/python train_bpe_expts_owt.py`,
+or its Python part with `--profile`.
 """
 
 from pathlib import Path
