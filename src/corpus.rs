@@ -259,7 +259,7 @@ impl Files {
     fn next_chunk(&self, cutter: Cutter<'_>, job: &Job, chunk: &mut Chunk) -> Result<bool, Error> {
         let Some((file, source, range)) = self.claim(cutter, job)? else { return Ok(false) };
         let len = to_usize(range.end - range.start)?;
-        chunk.bytes.reserve(len + PADDING);
+        chunk.bytes.reserve((len + PADDING).saturating_sub(chunk.bytes.len()));
         for start in (0..len).step_by(READ_BYTES) {
             let end = len.min(start + READ_BYTES);
             chunk.reserve(end);
