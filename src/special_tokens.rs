@@ -6,7 +6,7 @@ take part in a merge. Where several match, the leftmost wins, and of those that 
 */
 
 use crate::error::Error;
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, Anchored, Input, MatchKind, StartKind};
 use std::collections::HashSet;
 use std::ops::Range;
 
@@ -36,7 +36,9 @@ impl SpecialTokens {
         let matcher = if tokens.is_empty() {
             None
         } else {
-            let built = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&tokens);
+            let mut builder = AhoCorasick::builder();
+            let built =
+                builder.match_kind(MatchKind::LeftmostLongest).start_kind(StartKind::Both).build(&tokens);
             Some(built.map_err(|error| Error::Internal(error.to_string()))?)
         };
         let mut first_bytes: Vec<u8> = tokens.iter().map(|token| token.as_bytes()[0]).collect();
@@ -78,10 +80,24 @@ impl SpecialTokens {
         if start < range.end { visit(start..range.end, None) } else { Ok(()) }
     }
 
+    /// The bytes with which some token begins.
+    #[inline]
+    pub(crate) fn first_bytes(&self) -> &[u8] {
+        &self.first_bytes
+    }
+
+    /// The length of the longest special token with which `text[range]` begins.
+    pub(crate) fn len_at(&self, text: &[u8], range: Range<usize>) -> Option<usize> {
+        if !self.first_bytes.contains(text.get(range.start)?) {
+            return None;
+        }
+        let input = Input::new(text).range(range).anchored(Anchored::Yes);
+        self.matcher.as_ref()?.find(input).map(|found| found.len())
+    }
+
     /// Whether a special token begins at `text[at]`.
     pub(crate) fn start_at(&self, text: &[u8], at: usize) -> bool {
-        self.first_bytes.contains(&text[at])
-            && self.tokens.iter().any(|token| text[at..].starts_with(token.as_bytes()))
+        self.len_at(text, at..text.len()).is_some()
     }
 
     /// Whether some special token in `text` begins before `at` and ends after it.

@@ -5,6 +5,7 @@ A pattern says where the borders are. `gpt2` is matched by a scanner written by 
 work on bytes, give every byte to exactly one pretoken, and agree on what a character is ([`char_class`]).
 */
 
+pub mod blocks;
 pub mod char_class;
 pub mod gpt2;
 pub mod regex;

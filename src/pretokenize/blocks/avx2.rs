@@ -1,0 +1,75 @@
+/*!
+Classes of ASCII bytes by AVX2: 32 bytes a comparison, whose result is a byte of ones that `movemask` gathers.
+*/
+
+use super::{AsciiMasks, BLOCK, BlockScanner, Borders, Classify};
+use std::arch::x86_64::*;
+
+/// Exists only inside [`fill`], where its instructions may be used.
+#[derive(Clone, Copy)]
+struct Avx2(());
+
+#[target_feature(enable = "avx2,bmi1,bmi2")]
+pub(super) fn fill(scanner: &mut BlockScanner<'_>, borders: &mut Borders) {
+    scanner.fill(Avx2(()), borders);
+}
+
+impl Classify for Avx2 {
+    #[inline(always)]
+    #[allow(unsafe_code)]
+    fn classify(self, block: &[u8; BLOCK]) -> AsciiMasks {
+        // SAFETY: an `Avx2` exists only inside `fill`, which the machine can run; the loads are of 64 bytes of `block`.
+        // Worth: benches/record/2-scan-and-count.md.
+        unsafe {
+            let halves = load(block);
+            let range = |bytes: __m256i, first: u8, last: u8| {
+                let offset = _mm256_sub_epi8(bytes, _mm256_set1_epi8(first.cast_signed()));
+                let limit = _mm256_set1_epi8((last - first).cast_signed());
+                _mm256_cmpeq_epi8(_mm256_min_epu8(offset, limit), offset)
+            };
+            let mask = |test: &dyn Fn(__m256i) -> __m256i| gather(halves.map(test));
+            let lower = |bytes| _mm256_or_si256(bytes, _mm256_set1_epi8(0x20));
+            let blanks = equal(halves, b' ');
+            AsciiMasks {
+                letters: mask(&|bytes| range(lower(bytes), b'a', b'z')),
+                digits: mask(&|bytes| range(bytes, b'0', b'9')),
+                whitespace: blanks | mask(&|bytes| range(bytes, b'\t', b'\r')),
+                blanks,
+                apostrophes: equal(halves, b'\''),
+                beyond_ascii: gather(halves),
+            }
+        }
+    }
+
+    #[inline(always)]
+    #[allow(unsafe_code)]
+    fn equal(self, block: &[u8; BLOCK], byte: u8) -> u64 {
+        // SAFETY: as above.
+        unsafe { equal(load(block), byte) }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+#[allow(unsafe_code)]
+fn load(block: &[u8; BLOCK]) -> [__m256i; 2] {
+    let half = block.as_ptr().cast::<__m256i>();
+    // SAFETY: two halves of 32 bytes, of any alignment.
+    unsafe { [_mm256_loadu_si256(half), _mm256_loadu_si256(half.add(1))] }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn equal(halves: [__m256i; 2], byte: u8) -> u64 {
+    let [low, high] = halves;
+    let byte = _mm256_set1_epi8(byte.cast_signed());
+    gather([_mm256_cmpeq_epi8(low, byte), _mm256_cmpeq_epi8(high, byte)])
+}
+
+/// The high bits of 64 bytes.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn gather([low, high]: [__m256i; 2]) -> u64 {
+    let bits = |bytes| u64::from(_mm256_movemask_epi8(bytes).cast_unsigned());
+    bits(low) | bits(high) << 32
+}
