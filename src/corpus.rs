@@ -13,6 +13,7 @@ themselves are read outside it, by each worker for itself.
 
 use crate::error::Error;
 use crate::job::{Job, lock};
+use crate::pretoken_table::READ_AHEAD;
 use crate::pretokenize::Pattern;
 use crate::special_tokens::SpecialTokens;
 use std::fs::File;
@@ -21,8 +22,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-/// Bytes behind a chunk's text that may be read, so that a key of 16 bytes is one load.
-pub(crate) const PADDING: usize = 16;
+/// Bytes behind a chunk's text that may be read, so that no load in its last window needs a check.
+const PADDING: usize = READ_AHEAD;
 /// Where the search for a cut begins, in bytes before the chunk's nominal end.
 const FIRST_WINDOW: u64 = 4096;
 /// Bytes between two looks at the cancel flag.

@@ -10,6 +10,9 @@ use aho_corasick::{AhoCorasick, Anchored, Input, MatchKind, StartKind};
 use std::collections::HashSet;
 use std::ops::Range;
 
+/// So many are compared one after another, which starts sooner than an automaton.
+const FEW: usize = 8;
+
 /// A list of special tokens, in the order in which they get their ids.
 #[derive(Clone, Debug, Default)]
 pub struct SpecialTokens {
@@ -90,6 +93,14 @@ impl SpecialTokens {
     pub(crate) fn len_at(&self, text: &[u8], range: Range<usize>) -> Option<usize> {
         if !self.first_bytes.contains(text.get(range.start)?) {
             return None;
+        }
+        if self.tokens.len() <= FEW {
+            let lens = self
+                .tokens
+                .iter()
+                .filter(|token| text[range.clone()].starts_with(token.as_bytes()))
+                .map(String::len);
+            return lens.max();
         }
         let input = Input::new(text).range(range).anchored(Anchored::Yes);
         self.matcher.as_ref()?.find(input).map(|found| found.len())

@@ -5,8 +5,8 @@
 mod common;
 
 use bpe_lm::job::Job;
-use bpe_lm::pretokenize::Pattern;
-use bpe_lm::pretokenize::blocks::{BlockScanner, Borders, Isa};
+use bpe_lm::pretokenize::blocks::{BlockScanner, Isa};
+use bpe_lm::pretokenize::{Borders, Pattern};
 use bpe_lm::special_tokens::SpecialTokens;
 use common::Random;
 use std::ops::Range;
@@ -30,18 +30,21 @@ fn scalar(text: &[u8], range: Range<usize>, special_tokens: &SpecialTokens) -> V
 }
 
 fn blocks(isa: Isa, text: &[u8], range: Range<usize>, special_tokens: &SpecialTokens) -> Vec<usize> {
-    let mut scanner = BlockScanner::new(isa, text, range, special_tokens);
+    let mut scanner = BlockScanner::new(isa, text, range.clone(), special_tokens);
     let (mut borders, mut all) = (Borders::default(), Vec::new());
     while scanner.next_window(&mut borders) {
-        let window = borders.as_slice();
-        if !all.is_empty() {
+        for pretoken in borders.pretokens() {
+            assert!(!pretoken.is_empty());
             assert_eq!(
-                all.pop().as_ref(),
-                window.first(),
-                "a window begins with the last border of the one before"
+                pretoken.start,
+                all.last().copied().unwrap_or(range.start),
+                "no gap between pretokens"
             );
+            if all.is_empty() {
+                all.push(pretoken.start);
+            }
+            all.push(pretoken.end);
         }
-        all.extend_from_slice(window);
     }
     all
 }

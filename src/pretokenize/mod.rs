@@ -6,12 +6,17 @@ work on bytes, give every byte to exactly one pretoken, and agree on what a char
 */
 
 pub mod blocks;
+mod borders;
 pub mod char_class;
 pub mod gpt2;
 pub mod regex;
 
 use crate::error::Error;
 use crate::job::Job;
+use crate::special_tokens::SpecialTokens;
+use blocks::{BlockScanner, Isa};
+pub use borders::Borders;
+pub(crate) use borders::WINDOW;
 use char_class::CharClasses;
 use regex::RegexPretokenizer;
 use std::ops::Range;
@@ -95,6 +100,46 @@ impl Pattern {
             }
             Pattern::Regex { compiled, .. } => compiled.for_each_pretoken(text, range, job, &mut visit),
         }
+    }
+
+    /// Calls `visit` with the pretokens and special tokens of the text `buffer[range]`, a few thousand at a time.
+    /// `borders` is scratch.
+    ///
+    /// # Errors
+    /// As [`Pattern::for_each_pretoken`], and what `visit` returns.
+    pub(crate) fn for_each_window(
+        &self,
+        buffer: &[u8],
+        range: Range<usize>,
+        special_tokens: &SpecialTokens,
+        job: &Job,
+        borders: &mut Borders,
+        mut visit: impl FnMut(&Borders) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        if let Pattern::Gpt2 = self {
+            let mut scanner = BlockScanner::new(Isa::best(), buffer, range, special_tokens);
+            while scanner.next_window(borders) {
+                job.check()?;
+                visit(borders)?;
+            }
+            return Ok(());
+        }
+        borders.begin(range.start);
+        special_tokens.split(buffer, range, |stretch, special| {
+            let special_end = special.map(|number| stretch.end + special_tokens.as_slice()[number].len());
+            let mut visited = Ok(());
+            let mut push = |end: usize| {
+                if !borders.push(end) && visited.is_ok() {
+                    visited = visit(borders);
+                    borders.go_on(end);
+                    borders.push(end);
+                }
+            };
+            self.for_each_pretoken(buffer, stretch, job, |pretoken| push(pretoken.end))?;
+            special_end.into_iter().for_each(push);
+            visited
+        })?;
+        visit(borders)
     }
 
     /// The pretokens of a text, collected.

@@ -9,7 +9,7 @@ use std::arch::x86_64::*;
 #[derive(Clone, Copy)]
 struct Avx2(());
 
-#[target_feature(enable = "avx2,bmi1,bmi2")]
+#[target_feature(enable = "avx2,bmi1,bmi2,popcnt")]
 pub(super) fn fill(scanner: &mut BlockScanner<'_>, borders: &mut Borders) {
     scanner.fill(Avx2(()), borders);
 }

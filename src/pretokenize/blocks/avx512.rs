@@ -9,7 +9,7 @@ use std::arch::x86_64::*;
 #[derive(Clone, Copy)]
 struct Avx512(());
 
-#[target_feature(enable = "avx512f,avx512bw,bmi1,bmi2")]
+#[target_feature(enable = "avx512f,avx512bw,bmi1,bmi2,popcnt")]
 pub(super) fn fill(scanner: &mut BlockScanner<'_>, borders: &mut Borders) {
     scanner.fill(Avx512(()), borders);
 }
@@ -27,6 +27,13 @@ impl Classify for Avx512 {
     fn equal(self, block: &[u8; BLOCK], byte: u8) -> u64 {
         // SAFETY: as above.
         unsafe { _mm512_cmpeq_epi8_mask(load(block), _mm512_set1_epi8(byte.cast_signed())) }
+    }
+
+    #[inline(always)]
+    #[allow(unsafe_code)]
+    fn list(self, bits: u64, at: u16, positions: &mut [u16; BLOCK]) {
+        // SAFETY: as above.
+        unsafe { list(bits, at, positions) }
     }
 }
 
@@ -53,5 +60,25 @@ fn classify(bytes: __m512i) -> AsciiMasks {
         blanks,
         apostrophes: _mm512_cmpeq_epi8_mask(bytes, all(b'\'')),
         beyond_ascii: _mm512_movepi8_mask(bytes),
+    }
+}
+
+/// Sixteen bits at a time select from sixteen numbers, without a branch.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,popcnt")]
+#[allow(unsafe_code)]
+fn list(bits: u64, at: u16, positions: &mut [u16; BLOCK]) {
+    let mut numbers = _mm512_add_epi32(
+        _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0),
+        _mm512_set1_epi32(at.into()),
+    );
+    let mut len = 0;
+    for sixteen in 0..4 {
+        let mask = (bits >> (16 * sixteen)) as u16;
+        let selected = _mm512_cvtepi32_epi16(_mm512_maskz_compress_epi32(mask, numbers));
+        // SAFETY: `len` is at most 16 numbers for each of the steps before, so 16 more fit.
+        unsafe { _mm256_storeu_si256(positions.as_mut_ptr().add(len).cast(), selected) };
+        len += mask.count_ones() as usize;
+        numbers = _mm512_add_epi32(numbers, _mm512_set1_epi32(16));
     }
 }

@@ -28,14 +28,13 @@ mod avx2;
 mod avx512;
 mod portable;
 
+use super::borders::{Borders, WINDOW};
 use super::char_class::{CharClass, CharClasses};
 use crate::special_tokens::SpecialTokens;
 use std::ops::Range;
 use std::sync::OnceLock;
 
 const BLOCK: usize = 64;
-/// Bytes between two returns to the caller. 4 KiB: their borders stay in the first-level cache.
-pub(super) const WINDOW: usize = 64 * BLOCK;
 
 /// The instructions that a scanner uses. A value of it exists only where the machine has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +56,9 @@ impl Isa {
         let mut available = vec![Isa(IsaName::Portable)];
         #[cfg(target_arch = "x86_64")]
         {
-            let bits = is_x86_feature_detected!("bmi1") && is_x86_feature_detected!("bmi2");
+            let bits = is_x86_feature_detected!("bmi1")
+                && is_x86_feature_detected!("bmi2")
+                && is_x86_feature_detected!("popcnt");
             if bits && is_x86_feature_detected!("avx2") {
                 available.push(Isa(IsaName::Avx2));
             }
@@ -103,6 +104,21 @@ struct AsciiMasks {
 trait Classify: Copy {
     fn classify(self, block: &[u8; BLOCK]) -> AsciiMasks;
     fn equal(self, block: &[u8; BLOCK], byte: u8) -> u64;
+
+    /// Writes `at` plus the number of each bit that is set. Eight at a time: how many there are cannot be predicted, and
+    /// to write too many costs less than to guess wrong.
+    #[inline(always)]
+    fn list(self, mut bits: u64, at: u16, positions: &mut [u16; BLOCK]) {
+        for eight in positions.as_chunks_mut::<8>().0 {
+            for position in eight {
+                *position = at + bits.trailing_zeros() as u16;
+                bits &= bits.wrapping_sub(1);
+            }
+            if bits == 0 {
+                break;
+            }
+        }
+    }
 }
 
 /// A block's bytes by the class of their character. Bytes of special tokens, and those behind the text, have none.
@@ -133,58 +149,6 @@ impl Masks {
             CharClass::Number => self.numbers |= bytes,
             CharClass::Other => self.others |= bytes,
             CharClass::Space => self.spaces |= bytes,
-        }
-    }
-}
-
-/// Positions in a buffer, ascending; there is a pretoken between each two.
-pub struct Borders {
-    positions: Box<[usize; WINDOW + 16]>,
-    len: usize,
-}
-
-impl Default for Borders {
-    fn default() -> Self {
-        Borders { positions: Box::new([0; _]), len: 0 }
-    }
-}
-
-impl Borders {
-    /// The borders found since the last look, and before them the last one of then.
-    #[inline]
-    pub fn as_slice(&self) -> &[usize] {
-        &self.positions[..self.len]
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.len = 0;
-    }
-
-    /// Forgets all but the last.
-    pub(super) fn keep_last(&mut self) {
-        if self.len > 1 {
-            self.positions[0] = self.positions[self.len - 1];
-            self.len = 1;
-        }
-    }
-
-    pub(super) fn push(&mut self, position: usize) {
-        self.positions[self.len] = position;
-        self.len += 1;
-    }
-
-    /// Adds `base` plus the number of each bit that is set. Eight at a time: how many there are cannot be predicted, and
-    /// to write too many costs less than to guess wrong.
-    #[inline(always)]
-    fn push_bits(&mut self, base: usize, mut bits: u64) {
-        let mut start = self.len;
-        self.len += bits.count_ones() as usize;
-        while start < self.len {
-            for position in &mut self.positions[start..start + 8] {
-                *position = base + bits.trailing_zeros() as usize;
-                bits &= bits.wrapping_sub(1);
-            }
-            start += 8;
         }
     }
 }
@@ -230,16 +194,16 @@ impl<'a> BlockScanner<'a> {
         }
     }
 
-    /// Replaces what is in `borders` by the last border of the window before and those of the next; `false` when the
-    /// text has ended. In all they are the beginnings of the text's pretokens and special tokens, and its end.
+    /// Replaces what is in `borders` by the borders of the next window; `false` when the text has ended. In all they are
+    /// the beginnings of the text's pretokens and special tokens, and its end.
     #[allow(unsafe_code)]
     pub fn next_window(&mut self, borders: &mut Borders) -> bool {
         if self.start >= self.end {
             return false;
         }
         match self.current {
-            None => borders.clear(),
-            Some(_) => borders.keep_last(),
+            None => borders.begin(self.start),
+            Some(_) => borders.go_on(self.start),
         }
         match self.isa.0 {
             IsaName::Portable => self.fill(portable::Portable, borders),
@@ -268,7 +232,11 @@ impl<'a> BlockScanner<'a> {
             let next_start = self.start + BLOCK;
             let next = if next_start < self.end { self.classify(isa, next_start) } else { Masks::default() };
             let bits = self.borders(&current, &next);
-            borders.push_bits(self.start, bits);
+            let at = (self.start - borders.base()) as u16;
+            if let Some(room) = borders.room() {
+                isa.list(bits, at, room);
+            }
+            borders.add(bits.count_ones() as usize);
             self.previous = current;
             current = next;
             self.start = next_start;

@@ -1,0 +1,214 @@
+/*!
+Text into counts: how often each pretoken occurs.
+
+Counts are all that training needs of a corpus, and they are small: 12 GB of web text have some 100 MB of them.
+
+Why not a table for each worker, summed at the end? Memory would grow with the number of threads, and the sum is work that
+one thread does while the others wait. Here all workers share one table, and nearly all they do is to look things up in
+it, which they may do at the same time. What is not in the table yet is put aside and inserted by one worker at a time,
+some hundreds together. Each worker counts in a byte a pretoken of its own, so that nobody waits for a cache line that
+others write to, and carries 256 to the shared count whenever a byte runs over.
+
+Sums do not depend on who counted what, so the result is the same for every thread count, chunk size and order of files.
+
+u64: a 12 GB corpus has more than 2^32 bytes, and trainers that count in 32 bits make silently wrong vocabularies.
+*/
+
+use crate::corpus::{Chunk, Corpus, Cutter, Text};
+use crate::error::Error;
+use crate::job::{Job, with_threads};
+use crate::pretoken_table::PretokenTable;
+use crate::pretokenize::Borders;
+use crate::special_tokens::SpecialTokens;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{PoisonError, RwLock};
+
+/// New pretokens that are inserted together.
+const INSERT: usize = 512;
+
+/// How often each pretoken occurs.
+#[derive(Default)]
+pub struct PretokenCounts {
+    table: PretokenTable<u64>,
+    /// Entries without a count: special tokens.
+    num_empty: usize,
+}
+
+impl PretokenCounts {
+    /// Adds `count` occurrences of a pretoken.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] when the pretoken's count would pass 2^64 - 1.
+    pub fn add(&mut self, pretoken: &[u8], count: u64) -> Result<(), Error> {
+        if pretoken.is_empty() || count == 0 {
+            return Ok(());
+        }
+        let number = self.table.insert(pretoken, 0);
+        let sum = &mut self.table.values_mut()[number];
+        *sum = sum
+            .checked_add(count)
+            .ok_or(Error::Limit { what: "the count of a pretoken", limit: u64::MAX })?;
+        Ok(())
+    }
+
+    /// The number of distinct pretokens.
+    pub fn len(&self) -> usize {
+        self.table.len() - self.num_empty
+    }
+
+    /// Whether nothing was counted.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Each pretoken and its count, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], u64)> {
+        self.table.iter().map(|(pretoken, &count)| (pretoken, count)).filter(|&(_, count)| count > 0)
+    }
+
+    /// Special tokens come out of the scanner as pretokens that no other can equal.
+    fn without(table: PretokenTable<AtomicU64>, special_tokens: &SpecialTokens) -> Self {
+        let mut table = table.map(AtomicU64::into_inner);
+        let mut num_empty = 0;
+        for token in special_tokens.as_slice() {
+            if let Some(number) = table.get(token.as_bytes()) {
+                table.values_mut()[number] = 0;
+                num_empty += 1;
+            }
+        }
+        PretokenCounts { table, num_empty }
+    }
+}
+
+/// Counts the pretokens of a corpus; special tokens are left out.
+///
+/// # Errors
+/// What reading ([`Error::CorpusFile`], [`Error::FileChanged`]) and matching ([`Error::PatternLimit`]) can give;
+/// [`Error::EmptyCorpus`]; [`Error::Limit`]; [`Error::Cancelled`].
+pub fn count_pretokens(
+    corpus: &Corpus,
+    cutter: Cutter<'_>,
+    threads: usize,
+    job: &Job,
+) -> Result<PretokenCounts, Error> {
+    let table = RwLock::default();
+    let count = |_: rayon::BroadcastContext<'_>| {
+        let counted = Worker::new(&table).count_chunks(corpus, cutter, job);
+        if counted.is_err() {
+            job.cancel();
+        }
+        counted
+    };
+    first_cause(with_threads(threads, |pool| Ok(pool.broadcast(count)))?)?;
+    corpus.check_not_empty()?;
+    let table = table.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok(PretokenCounts::without(table, cutter.special_tokens))
+}
+
+/// One thread's share of the counting.
+struct Worker<'a> {
+    table: &'a RwLock<PretokenTable<AtomicU64>>,
+    /// Counts, by the pretoken's number, that are not in the shared ones.
+    own: Vec<u8>,
+    /// Pretokens in the chunk that were not in the table.
+    new: Vec<Range<usize>>,
+}
+
+impl<'a> Worker<'a> {
+    fn new(table: &'a RwLock<PretokenTable<AtomicU64>>) -> Self {
+        Worker { table, own: Vec::new(), new: Vec::new() }
+    }
+
+    fn count_chunks(mut self, corpus: &Corpus, cutter: Cutter<'_>, job: &Job) -> Result<(), Error> {
+        let mut chunk = Chunk::default();
+        let mut borders = Borders::default();
+        while corpus.next_chunk(cutter, job, &mut chunk)? {
+            for text in &chunk.texts {
+                self.count_text(&chunk.bytes, text.range.clone(), cutter, job, &mut borders)
+                    .map_err(|error| locate(error, corpus, text))?;
+                job.advance(text.range.len() as u64);
+            }
+            self.insert_new(&chunk.bytes)?;
+        }
+        self.add_own();
+        Ok(())
+    }
+
+    fn count_text(
+        &mut self,
+        buffer: &[u8],
+        text: Range<usize>,
+        cutter: Cutter<'_>,
+        job: &Job,
+        borders: &mut Borders,
+    ) -> Result<(), Error> {
+        let Cutter { pattern, special_tokens, .. } = cutter;
+        pattern.for_each_window(buffer, text, special_tokens, job, borders, |borders| {
+            self.count(buffer, borders);
+            if self.new.len() >= INSERT { self.insert_new(buffer) } else { Ok(()) }
+        })
+    }
+
+    fn count(&mut self, buffer: &[u8], borders: &Borders) {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        self.own.resize(table.len(), 0);
+        let (own, counts) = (&mut self.own[..], table.values());
+        let known = |number: usize| {
+            let (count, is_over) = own[number].overflowing_add(1);
+            own[number] = count;
+            if is_over {
+                counts[number].fetch_add(256, Relaxed);
+            }
+        };
+        table.look_up(buffer, borders, known, |pretoken| self.new.push(pretoken));
+    }
+
+    /// Inserts the pretokens that were not in the table when they were looked up.
+    fn insert_new(&mut self, buffer: &[u8]) -> Result<(), Error> {
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        for pretoken in self.new.drain(..) {
+            let number = table.insert(&buffer[pretoken], AtomicU64::new(0));
+            *table.values_mut()[number].get_mut() += 1;
+        }
+        match table.len() {
+            0..=PretokenTable::<AtomicU64>::MAX_LEN => Ok(()),
+            _ => {
+                let limit = PretokenTable::<AtomicU64>::MAX_LEN as u64;
+                Err(Error::Limit { what: "the number of distinct pretokens", limit })
+            }
+        }
+    }
+
+    fn add_own(&self) {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        for (&count, sum) in self.own.iter().zip(table.values()) {
+            sum.fetch_add(count.into(), Relaxed);
+        }
+    }
+}
+
+/// Says of which text a pattern's error speaks.
+fn locate(error: Error, corpus: &Corpus, place: &Text) -> Error {
+    match error {
+        Error::PatternLimit { pattern, offset, reason, .. } => {
+            let offset = place.offset + offset - place.range.start as u64;
+            Error::PatternLimit { pattern, text: corpus.name(place.source), offset, reason }
+        }
+        other => other,
+    }
+}
+
+/// All results, or the first error that is not merely the echo of another worker's.
+fn first_cause<T>(results: Vec<Result<T, Error>>) -> Result<Vec<T>, Error> {
+    let mut values = Vec::with_capacity(results.len());
+    let mut cause = None;
+    for result in results {
+        match result {
+            Ok(value) => values.push(value),
+            Err(error) if matches!(cause, None | Some(Error::Cancelled)) => cause = Some(error),
+            Err(_) => {}
+        }
+    }
+    cause.map_or(Ok(values), Err)
+}

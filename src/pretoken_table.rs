@@ -1,0 +1,297 @@
+/*!
+Pretoken -> value: the innermost loop of counting, and of encoding.
+
+Why not a `HashMap<Vec<u8>, V>`? Nine pretokens in ten are shorter than 16 bytes. Such a key lies in the table itself,
+padded with zeros and with its length as last byte, so that a lookup is one load of 16 bytes from the text, one
+multiplication and a comparison; nothing is allocated and no pointer followed. Longer pretokens lie one after another in
+one vector, and their key holds the place and 56 bits of hash.
+
+Why are keys and values not in the hash table? Text uses few words often and many seldom. A table of entries spreads the
+few over all of its memory, and most lookups then wait for a page-table walk. Here the hash table holds only numbers, 4
+bytes each; keys and values lie in the order in which they were first seen, so that the frequent ones are neighbours.
+
+Why batches? A rare word still waits for memory, twice. In a loop that does nothing else the processor sees the next
+lookups while it waits and starts them all.
+*/
+
+#![allow(clippy::cast_possible_truncation)] // Halves of hashes, and lengths that were usize.
+
+use crate::pretokenize::{Borders, WINDOW};
+use std::ops::Range;
+
+/// Bytes that are read without looking from the beginning of a window on.
+pub(crate) const READ_AHEAD: usize = WINDOW + 16;
+
+const SHORT: usize = 15;
+const LONG: u8 = 0xFF;
+const MIN_SLOTS: usize = 1 << 12;
+const BATCH: usize = 128;
+/// The place of a long pretoken whose place is not known.
+const NO_PLACE: u64 = u64::MAX;
+
+/// Bytes 0..15 and the length; or the place in `long` (8 bytes), 56 bits of hash, and [`LONG`].
+type Key = u128;
+
+/// A map from pretokens to values, in which each pretoken has a number, from 0 in the order of insertion.
+pub(crate) struct PretokenTable<V> {
+    /// Open addressing, linear probing, at most half full. 0 is empty, n is `keys[n]`.
+    slots: Vec<u32>,
+    /// [`Key`]s as bytes, by number + 1. The first is none.
+    keys: Vec<[u8; 16]>,
+    values: Vec<V>,
+    /// The bytes of long pretokens, each after its length (8 bytes).
+    long: Vec<u8>,
+}
+
+impl<V> Default for PretokenTable<V> {
+    fn default() -> Self {
+        PretokenTable {
+            slots: vec![0; MIN_SLOTS],
+            keys: vec![[LONG; 16]],
+            values: Vec::new(),
+            long: Vec::new(),
+        }
+    }
+}
+
+impl<V> PretokenTable<V> {
+    /// A billion fewer than 2^32, so that it is enough to look now and then.
+    pub const MAX_LEN: usize = 3 << 30;
+
+    /// Calls `known` with the number of each pretoken, and `unknown` with the range of each that is not in the table; not
+    /// in order. Fast where the buffer goes on for [`READ_AHEAD`] bytes from the window's beginning.
+    #[inline]
+    pub fn look_up(
+        &self,
+        buffer: &[u8],
+        borders: &Borders,
+        mut known: impl FnMut(usize),
+        mut unknown: impl FnMut(Range<usize>),
+    ) {
+        let (base, mut rest) = (borders.base(), borders.inside());
+        let Some(window) = buffer[base..].first_chunk::<READ_AHEAD>() else {
+            borders
+                .pretokens()
+                .for_each(|pretoken| self.look_up_one(buffer, pretoken, &mut known, &mut unknown));
+            return;
+        };
+        if let Some(first) = borders.first() {
+            self.look_up_one(buffer, first, &mut known, &mut unknown);
+        }
+        let (mut keys, mut slots) = ([0; BATCH], [0; BATCH]);
+        while rest.len() > 1 {
+            let starts = &rest[..rest.len().min(BATCH + 1)];
+            let ends = &starts[1..];
+            self.prepare(window, starts, &mut keys, &mut slots);
+            for (i, (slot, key)) in slots.iter().zip(&keys).enumerate().take(ends.len()) {
+                match self.keys.get(*slot as usize) {
+                    Some(found) if u128::from_le_bytes(*found) == *key => known(*slot as usize - 1),
+                    _ => {
+                        let pretoken = base + usize::from(starts[i])..base + usize::from(ends[i]);
+                        self.look_up_one(buffer, pretoken, &mut known, &mut unknown);
+                    }
+                }
+            }
+            rest = &rest[ends.len()..];
+        }
+    }
+
+    #[inline(never)]
+    fn look_up_one(
+        &self,
+        buffer: &[u8],
+        pretoken: Range<usize>,
+        known: &mut impl FnMut(usize),
+        unknown: &mut impl FnMut(Range<usize>),
+    ) {
+        match self.get(&buffer[pretoken.clone()]) {
+            Some(number) => known(number),
+            None => unknown(pretoken),
+        }
+    }
+
+    /// The keys of the pretokens between `borders`, and what their first slots hold. Long ones are left to
+    /// [`PretokenTable::look_up_one`].
+    #[inline(never)]
+    fn prepare(
+        &self,
+        window: &[u8; READ_AHEAD],
+        borders: &[u16],
+        keys: &mut [Key; BATCH],
+        slots: &mut [u32; BATCH],
+    ) {
+        let all_slots = &self.slots[..];
+        for (((start, end), key), slot) in borders.iter().zip(&borders[1..]).zip(keys).zip(slots) {
+            (*key, *slot) = match short_key(window, *start, *end) {
+                Some(key) => (key, all_slots[home(key, all_slots.len())]),
+                None => (0, 0),
+            };
+        }
+    }
+
+    /// The number of a pretoken, which is inserted with `value` if it is not there.
+    pub fn insert(&mut self, pretoken: &[u8], value: V) -> usize {
+        let mut key = key(pretoken);
+        match self.find(key, pretoken) {
+            Ok(number) => number,
+            Err(slot) => {
+                if pretoken.len() > SHORT {
+                    key = key & !Key::from(NO_PLACE) | self.long.len() as Key;
+                    self.long.extend_from_slice(&(pretoken.len() as u64).to_le_bytes());
+                    self.long.extend_from_slice(pretoken);
+                }
+                self.slots[slot] = self.keys.len() as u32;
+                self.keys.push(key.to_le_bytes());
+                self.values.push(value);
+                if self.keys.len() > self.slots.len() / 2 {
+                    self.grow();
+                }
+                self.values.len() - 1
+            }
+        }
+    }
+
+    /// The number of a pretoken, if it is there.
+    pub fn get(&self, pretoken: &[u8]) -> Option<usize> {
+        self.find(key(pretoken), pretoken).ok()
+    }
+
+    /// The number of pretokens.
+    pub fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// The values, by number.
+    #[inline]
+    pub fn values(&self) -> &[V] {
+        &self.values
+    }
+
+    /// The values, by number.
+    pub fn values_mut(&mut self) -> &mut [V] {
+        &mut self.values
+    }
+
+    /// The same pretokens with other values.
+    pub fn map<W>(self, value: impl FnMut(V) -> W) -> PretokenTable<W> {
+        let PretokenTable { slots, keys, values, long } = self;
+        PretokenTable { slots, keys, values: values.into_iter().map(value).collect(), long }
+    }
+
+    /// Each pretoken and its value, by number.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &V)> {
+        self.keys[1..].iter().zip(&self.values).map(|(key, value)| match key[SHORT] {
+            LONG => (self.long_bytes(u128::from_le_bytes(*key) as u64), value),
+            len => (&key[..len.into()], value),
+        })
+    }
+
+    fn long_bytes(&self, place: u64) -> &[u8] {
+        let (len, bytes) = self.long[place as usize..].split_at(8);
+        let len = len.first_chunk().map_or(0, |len| u64::from_le_bytes(*len));
+        &bytes[..len as usize]
+    }
+
+    /// The number of a pretoken, or the slot where it belongs.
+    #[inline(never)]
+    fn find(&self, key: Key, pretoken: &[u8]) -> Result<usize, usize> {
+        let mut slot = self.home_of(key);
+        while self.slots[slot] != 0 {
+            let found = u128::from_le_bytes(self.keys[self.slots[slot] as usize]);
+            let is_same = match pretoken.len() {
+                0..=SHORT => found == key,
+                _ => found >> 64 == key >> 64 && self.long_bytes(found as u64) == pretoken,
+            };
+            if is_same {
+                return Ok(self.slots[slot] as usize - 1);
+            }
+            slot = (slot + 1) & (self.slots.len() - 1);
+        }
+        Err(slot)
+    }
+
+    fn home_of(&self, key: Key) -> usize {
+        // The place of a long pretoken says nothing of its bytes; the upper half, hash and mark, does.
+        let low = if (key >> 120) as u8 == LONG { Key::from(NO_PLACE) } else { 0 };
+        home(key | low, self.slots.len())
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        let mask = 2 * self.slots.len() - 1;
+        self.slots.clear();
+        self.slots.resize(mask + 1, 0);
+        for (number, key) in (1..).zip(&self.keys[1..]) {
+            let mut slot = self.home_of(u128::from_le_bytes(*key));
+            while self.slots[slot] != 0 {
+                slot = (slot + 1) & mask;
+            }
+            self.slots[slot] = number;
+        }
+    }
+}
+
+/// The key of a pretoken in a window, if it is short.
+#[inline(always)]
+fn short_key(window: &[u8; READ_AHEAD], start: u16, end: u16) -> Option<Key> {
+    let (start, len) = (usize::from(start) % WINDOW, usize::from(end - start));
+    if len > SHORT {
+        return None;
+    }
+    let bytes = window[start..start + 16].first_chunk::<16>().copied().unwrap_or_default();
+    Some(u128::from_le_bytes(bytes) & KEEP[len] | (len as u128) << 120)
+}
+
+/// The limit of any table with these keys: builds and hashes each, and adds to a table of one cache line.
+pub fn probe_one_line(buffer: &[u8], borders: &Borders, table: &mut [u32; 16]) {
+    let Some(window) = buffer[borders.base()..].first_chunk::<READ_AHEAD>() else { return };
+    for pair in borders.inside().windows(2) {
+        let slot = short_key(window, pair[0], pair[1]).map_or(0, |key| home(key, table.len()));
+        table[slot] += 1;
+    }
+}
+
+fn key(pretoken: &[u8]) -> Key {
+    match pretoken.len() {
+        len @ 0..=SHORT => {
+            let mut bytes = [0; 16];
+            bytes[..len].copy_from_slice(pretoken);
+            u128::from_le_bytes(bytes) | (len as u128) << 120
+        }
+        _ => long_key(pretoken),
+    }
+}
+
+/// Masks of the lowest bytes. A table: shifts of 128 bits are slow.
+static KEEP: [u128; SHORT + 1] = {
+    let mut masks = [0; SHORT + 1];
+    let mut len = 1;
+    while len <= SHORT {
+        masks[len] = masks[len - 1] << 8 | 0xFF;
+        len += 1;
+    }
+    masks
+};
+
+/// The first of `num_slots` slots, a power of two, to look in.
+#[inline(always)]
+fn home(key: Key, num_slots: usize) -> usize {
+    fold(key as u64, (key >> 64) as u64) as usize & (num_slots - 1)
+}
+
+#[inline(never)]
+fn long_key(pretoken: &[u8]) -> Key {
+    let (blocks, rest) = pretoken.as_chunks::<8>();
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    let seed = fold(pretoken.len() as u64, u64::from_le_bytes(last));
+    let hash = blocks.iter().fold(seed, |hash, block| fold(hash, u64::from_le_bytes(*block)));
+    Key::from(NO_PLACE) | Key::from(hash >> 8) << 64 | Key::from(LONG) << 120
+}
+
+/// Multiply and fold: the low and high half of a 128-bit product, each as good as the other.
+#[inline]
+fn fold(low: u64, high: u64) -> u64 {
+    let product = u128::from(low ^ 0x9E37_79B9_7F4A_7C15) * u128::from(high ^ 0xD1B5_4A32_D192_ED03);
+    product as u64 ^ (product >> 64) as u64
+}
