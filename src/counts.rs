@@ -33,6 +33,7 @@ pub struct PretokenCounts {
     table: PretokenTable<u64>,
     /// Entries without a count: special tokens.
     num_empty: usize,
+    num_bytes: u64,
 }
 
 impl PretokenCounts {
@@ -57,6 +58,11 @@ impl PretokenCounts {
         self.table.len() - self.num_empty
     }
 
+    /// The bytes of the texts that were counted, special tokens included.
+    pub fn num_bytes(&self) -> u64 {
+        self.num_bytes
+    }
+
     /// Whether nothing was counted.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -68,7 +74,7 @@ impl PretokenCounts {
     }
 
     /// Special tokens come out of the scanner as pretokens that no other can equal.
-    fn without(table: PretokenTable<AtomicU64>, special_tokens: &SpecialTokens) -> Self {
+    fn new(table: PretokenTable<AtomicU64>, num_bytes: u64, special_tokens: &SpecialTokens) -> Self {
         let mut table = table.map(AtomicU64::into_inner);
         let mut num_empty = 0;
         for token in special_tokens.as_slice() {
@@ -77,7 +83,7 @@ impl PretokenCounts {
                 num_empty += 1;
             }
         }
-        PretokenCounts { table, num_empty }
+        PretokenCounts { table, num_empty, num_bytes }
     }
 }
 
@@ -100,10 +106,12 @@ pub fn count_pretokens(
         }
         counted
     };
-    first_cause(with_threads(threads, |pool| Ok(pool.broadcast(count)))?)?;
-    corpus.check_not_empty()?;
+    let num_bytes = first_cause(with_threads(threads, |pool| Ok(pool.broadcast(count)))?)?.iter().sum();
+    if num_bytes == 0 {
+        return Err(corpus.is_empty_error());
+    }
     let table = table.into_inner().unwrap_or_else(PoisonError::into_inner);
-    Ok(PretokenCounts::without(table, cutter.special_tokens))
+    Ok(PretokenCounts::new(table, num_bytes, cutter.special_tokens))
 }
 
 /// One thread's share of the counting.
@@ -120,19 +128,22 @@ impl<'a> Worker<'a> {
         Worker { table, own: Vec::new(), new: Vec::new() }
     }
 
-    fn count_chunks(mut self, corpus: &Corpus, cutter: Cutter<'_>, job: &Job) -> Result<(), Error> {
+    /// Counts chunks until there are none; the bytes of their texts.
+    fn count_chunks(mut self, corpus: &Corpus, cutter: Cutter<'_>, job: &Job) -> Result<u64, Error> {
+        let mut num_bytes = 0;
         let mut chunk = Chunk::default();
         let mut borders = Borders::default();
         while corpus.next_chunk(cutter, job, &mut chunk)? {
             for text in &chunk.texts {
                 self.count_text(&chunk.bytes, text.range.clone(), cutter, job, &mut borders)
                     .map_err(|error| locate(error, corpus, text))?;
-                job.advance(text.range.len() as u64);
+                num_bytes += text.range.len() as u64;
             }
+            job.advance(chunk.input_bytes);
             self.insert_new(&chunk.bytes)?;
         }
         self.add_own();
-        Ok(())
+        Ok(num_bytes)
     }
 
     fn count_text(
@@ -193,7 +204,7 @@ fn locate(error: Error, corpus: &Corpus, place: &Text) -> Error {
     match error {
         Error::PatternLimit { pattern, offset, reason, .. } => {
             let offset = place.offset + offset - place.range.start as u64;
-            Error::PatternLimit { pattern, text: corpus.name(place.source), offset, reason }
+            Error::PatternLimit { pattern, text: corpus.name(place), offset, reason }
         }
         other => other,
     }

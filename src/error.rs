@@ -54,6 +54,32 @@ pub enum Error {
         /// Bytes there.
         found: usize,
     },
+    /// A compressed file is damaged.
+    #[error(
+        "{path}: the {format} data is damaged or cut off after {offset} bytes of text: {source}; fetch or make the file again"
+    )]
+    Decompress {
+        /// The file, or "standard input".
+        path: String,
+        /// "gzip" or "zstd".
+        format: &'static str,
+        /// How much text could be read.
+        offset: u64,
+        /// The decoder's reason.
+        source: std::io::Error,
+    },
+    /// A line of JSON has no text.
+    #[error(
+        "{path}, line {line}: {reason}; mend the line, or have such lines skipped and counted (--bad-lines skip, bad_lines=\"skip\")"
+    )]
+    BadLine {
+        /// The file, or "standard input".
+        path: String,
+        /// From 1.
+        line: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The vocabulary cannot hold the bytes and the special tokens.
     #[error(
         "vocab size {given} is smaller than the minimum {minimum} (256 bytes and the special tokens); ask for at least {minimum}"

@@ -11,7 +11,7 @@ cancelled call, nothing is inherited over a `fork`, and an import starts nothing
 
 use crate::error::Error;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// A stage of a long job, as its progress is shown.
@@ -55,21 +55,35 @@ struct RunningStage {
 /// The cancel flag and progress counters of one long piece of work.
 #[derive(Default)]
 pub struct Job {
-    cancelled: AtomicBool,
+    cancelled: CancelFlag,
     done: AtomicU64,
     running: Mutex<Option<RunningStage>>,
     finished: Mutex<Vec<Progress>>,
 }
 
+/// Whether a job was asked to stop, for whoever cannot see the job.
+#[derive(Clone, Default)]
+pub(crate) struct CancelFlag(Arc<AtomicBool>);
+
+impl CancelFlag {
+    pub fn is_set(&self) -> bool {
+        self.0.load(Relaxed)
+    }
+}
+
 impl Job {
     /// Asks the work to stop; it does so within some milliseconds.
     pub fn cancel(&self) {
-        self.cancelled.store(true, Relaxed);
+        self.cancelled.0.store(true, Relaxed);
+    }
+
+    pub(crate) fn cancel_flag(&self) -> CancelFlag {
+        self.cancelled.clone()
     }
 
     /// `Err(Error::Cancelled)` once [`Job::cancel`] was called.
     pub fn check(&self) -> Result<(), Error> {
-        if self.cancelled.load(Relaxed) { Err(Error::Cancelled) } else { Ok(()) }
+        if self.cancelled.is_set() { Err(Error::Cancelled) } else { Ok(()) }
     }
 
     /// Adds to the running stage's progress.

@@ -12,7 +12,9 @@ pub(super) fn to_py(error: Error) -> PyErr {
         Error::CorpusFile { .. }
         | Error::NotAFile { .. }
         | Error::EmptyCorpus { .. }
-        | Error::FileChanged { .. } => "CorpusError",
+        | Error::FileChanged { .. }
+        | Error::Decompress { .. }
+        | Error::BadLine { .. } => "CorpusError",
         Error::Io { .. } => "FileError",
         Error::Exists { .. } => "OutputExists",
         Error::VocabTooSmall { .. } => "VocabTooSmall",

@@ -1,0 +1,415 @@
+/*!
+Files, pipes and standard input, read by any number of workers.
+
+A worker that wants a chunk takes a source that nobody is reading, or else opens the next one, so as many sources are open
+as there are workers, however many files there are. From a plain file it takes only the place of a chunk: it looks for the
+cut, gives the file back, and reads the bytes while others do the same. From a stream it reads the chunk, then gives it
+back ([`super::stream`]).
+*/
+
+use super::cut::Cuts;
+use super::jsonl::for_each_line;
+use super::stream::{Compression, Failure, Stream};
+use super::{BadLines, Chunk, Cutter, Format, InputOptions, Text, reserve};
+use crate::error::Error;
+use crate::job::{Job, lock};
+use std::fs::{File, Metadata};
+use std::io::{self, ErrorKind};
+use std::ops::Range;
+use std::os::unix::fs::{FileExt, FileTypeExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Bytes between two looks at the cancel flag.
+const STEP: usize = 1 << 24;
+/// Between two looks at the cancel flag, while others read.
+const PATIENCE: Duration = Duration::from_millis(20);
+
+/// A list of files.
+pub struct Files {
+    sources: Vec<Source>,
+    options: InputOptions,
+    queue: Mutex<Queue>,
+    returned: Condvar,
+    skipped_lines: AtomicU64,
+}
+
+#[derive(Default)]
+struct Queue {
+    /// The first source that was not opened yet.
+    next: usize,
+    idle: Vec<Open>,
+    /// Sources that some worker is reading.
+    num_taken: usize,
+}
+
+/// A source that was seen to be there. It is opened when its turn comes: there may be more than a process may hold open.
+struct Source {
+    path: PathBuf,
+    kind: Kind,
+    is_jsonl: bool,
+}
+
+enum Kind {
+    File { len: u64, compression: Compression },
+    Pipe,
+    StandardInput,
+}
+
+struct Open {
+    source: usize,
+    reader: Reader,
+}
+
+enum Reader {
+    Plain(Plain),
+    Stream(Stream),
+}
+
+struct Plain {
+    file: Arc<File>,
+    len: u64,
+    offset: u64,
+    window: Vec<u8>,
+}
+
+impl Files {
+    pub(super) fn new<P: AsRef<Path>>(
+        paths: impl IntoIterator<Item = P>,
+        options: InputOptions,
+    ) -> Result<Self, Error> {
+        let sources: Vec<Source> = paths
+            .into_iter()
+            .map(|path| Source::new(path.as_ref(), options.format))
+            .collect::<Result<_, _>>()?;
+        if sources.is_empty() {
+            return Err(Error::EmptyCorpus { what: "the list of files".to_owned(), hint: "" });
+        }
+        if sources.iter().filter(|source| matches!(source.kind, Kind::StandardInput)).count() > 1 {
+            let rule = "named once: it can be read only once";
+            return Err(Error::Option { name: "standard input", value: "-".to_owned(), rule });
+        }
+        let (queue, returned) = (Mutex::default(), Condvar::new());
+        Ok(Files { sources, options, queue, returned, skipped_lines: AtomicU64::new(0) })
+    }
+
+    pub(super) fn num_bytes(&self) -> Option<u64> {
+        let len = |source: &Source| match source.kind {
+            Kind::File { len, .. } => Some(len),
+            Kind::Pipe | Kind::StandardInput => None,
+        };
+        self.sources.iter().map(len).sum()
+    }
+
+    pub(super) fn skipped_lines(&self) -> u64 {
+        self.skipped_lines.load(Relaxed)
+    }
+
+    pub(super) fn names(&self) -> String {
+        match &self.sources[..] {
+            [only] => only.name(),
+            [first, ..] => format!("{} and the other files", first.name()),
+            [] => "the list of files".to_owned(),
+        }
+    }
+
+    pub(super) fn hint(&self) -> &'static str {
+        match self.skipped_lines() {
+            0 => "",
+            _ => "; every line was skipped: is the field's name right?",
+        }
+    }
+
+    pub(super) fn name(&self, text: &Text) -> String {
+        let source = &self.sources[text.source];
+        match source.is_jsonl {
+            true => format!("{}, in the line at byte {}", source.name(), text.offset),
+            false => source.name(),
+        }
+    }
+
+    pub(super) fn next_chunk(&self, cutter: Cutter<'_>, job: &Job, chunk: &mut Chunk) -> Result<bool, Error> {
+        while chunk.texts.is_empty() {
+            job.advance(std::mem::take(&mut chunk.input_bytes));
+            let Some(open) = self.take(job)? else { return Ok(false) };
+            self.read(open, cutter, job, chunk)?;
+        }
+        Ok(true)
+    }
+
+    /// A source that nobody else reads; `None` when all are read.
+    fn take(&self, job: &Job) -> Result<Option<Open>, Error> {
+        let mut queue = lock(&self.queue);
+        loop {
+            job.check()?;
+            if let Some(open) = queue.idle.pop() {
+                queue.num_taken += 1;
+                return Ok(Some(open));
+            }
+            if let Some(source) = self.sources.get(queue.next) {
+                let number = queue.next;
+                queue.next += 1;
+                queue.num_taken += 1;
+                drop(queue);
+                let reader = source.open(job)?;
+                return Ok(Some(Open { source: number, reader }));
+            }
+            if queue.num_taken == 0 {
+                return Ok(None);
+            }
+            let waited = self.returned.wait_timeout(queue, PATIENCE);
+            queue = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn give_back(&self, open: Option<Open>) {
+        let mut queue = lock(&self.queue);
+        queue.num_taken -= 1;
+        queue.idle.extend(open);
+        self.returned.notify_one();
+    }
+
+    fn read(&self, mut open: Open, cutter: Cutter<'_>, job: &Job, chunk: &mut Chunk) -> Result<(), Error> {
+        let number = open.source;
+        let source = &self.sources[number];
+        let cuts = match source.is_jsonl {
+            true => Cuts::Lines(cutter.chunk_bytes),
+            false => Cuts::Pretokens(cutter),
+        };
+        let buffer = if source.is_jsonl { &mut chunk.lines } else { &mut chunk.bytes };
+        let (len, offset, first_line);
+        match &mut open.reader {
+            Reader::Plain(plain) => {
+                let range = plain.claim(cuts, job, source)?;
+                let file = Arc::clone(&plain.file);
+                let is_at_end = plain.offset == plain.len;
+                self.give_back((!is_at_end).then_some(open));
+                len = to_usize(range.end - range.start)?;
+                for start in (0..len).step_by(STEP) {
+                    let end = len.min(start + STEP);
+                    reserve(buffer, if end == len { len } else { end });
+                    source.read(&file, &mut buffer[start..end], range.start + start as u64, job)?;
+                }
+                chunk.input_bytes = range.end - range.start;
+                (offset, first_line) = (range.start, FirstLine::In(file));
+            }
+            Reader::Stream(stream) => {
+                (offset, first_line) = (stream.offset, FirstLine::Number(stream.lines));
+                len = stream.next(cuts, job, buffer).map_err(|failure| source.failed(failure))?;
+                if source.is_jsonl {
+                    stream.lines += memchr::memchr_iter(b'\n', &buffer[..len]).count() as u64;
+                }
+                chunk.input_bytes = stream.take_input_bytes();
+                let is_at_end = stream.is_at_end();
+                if is_at_end && stream.offset == 0 {
+                    return Err(Error::EmptyCorpus {
+                        what: source.name(),
+                        hint: "; was it written to its end?",
+                    });
+                }
+                self.give_back((!is_at_end).then_some(open));
+            }
+        }
+        if !source.is_jsonl {
+            if len > 0 {
+                chunk.texts.push(Text { range: 0..len, source: number, offset });
+            }
+            return Ok(());
+        }
+        let lines = std::mem::take(&mut chunk.lines);
+        let taken = self.take_texts(&lines[..len], number, offset, &first_line, chunk, job);
+        chunk.lines = lines;
+        taken
+    }
+
+    /// Takes the texts out of lines of JSON.
+    fn take_texts(
+        &self,
+        lines: &[u8],
+        number: usize,
+        offset: u64,
+        first_line: &FirstLine,
+        chunk: &mut Chunk,
+        job: &Job,
+    ) -> Result<(), Error> {
+        let source = &self.sources[number];
+        for_each_line(lines, &self.options.json_field, |start, line, text| {
+            match (text, self.options.bad_lines) {
+                (Ok([]), _) => {}
+                (Ok(text), _) => chunk.push(text, number, offset + start as u64),
+                (Err(_), BadLines::Skip) => _ = self.skipped_lines.fetch_add(1, Relaxed),
+                (Err(reason), BadLines::Refuse) => {
+                    let line = first_line.number(source, offset, job)? + line + 1;
+                    return Err(Error::BadLine { path: source.name(), line, reason });
+                }
+            }
+            job.check()
+        })
+    }
+}
+
+/// The number of a chunk's first line, from 0.
+enum FirstLine {
+    Number(u64),
+    /// Of a plain file nobody counts lines until somebody asks.
+    In(Arc<File>),
+}
+
+impl FirstLine {
+    fn number(&self, source: &Source, offset: u64, job: &Job) -> Result<u64, Error> {
+        let FirstLine::In(file) = self else {
+            let FirstLine::Number(number) = self else { return Ok(0) };
+            return Ok(*number);
+        };
+        let (mut buffer, mut at, mut lines) = (vec![0; 1 << 20], 0, 0);
+        while at < offset {
+            let len = to_usize((offset - at).min(1 << 20))?;
+            source.read(file, &mut buffer[..len], at, job)?;
+            lines += memchr::memchr_iter(b'\n', &buffer[..len]).count() as u64;
+            at += len as u64;
+        }
+        Ok(lines)
+    }
+}
+
+impl Source {
+    fn new(path: &Path, format: Format) -> Result<Self, Error> {
+        let is_jsonl = match format {
+            Format::ByName => is_named_jsonl(path),
+            Format::Text => false,
+            Format::Jsonl => true,
+        };
+        let source = |kind| Ok(Source { path: path.to_owned(), kind, is_jsonl });
+        if path == Path::new("-") {
+            return source(Kind::StandardInput);
+        }
+        let metadata = std::fs::metadata(path).map_err(|error| Error::corpus_file(path, error))?;
+        if is_pipe(&metadata) {
+            return source(Kind::Pipe);
+        }
+        if !metadata.is_file() {
+            let kind = if metadata.is_dir() { "a directory" } else { "a device" };
+            return Err(Error::NotAFile { path: path.to_owned(), kind });
+        }
+        let compression = compression_of(path).map_err(|error| Error::corpus_file(path, error))?;
+        if metadata.len() == 0 {
+            return Err(Error::EmptyCorpus {
+                what: path.display().to_string(),
+                hint: "; was it written to its end?",
+            });
+        }
+        let named = match path.extension().and_then(|extension| extension.to_str()) {
+            Some("gz") => Compression::Gzip,
+            Some("zst") => Compression::Zstd,
+            _ => compression,
+        };
+        if named != compression {
+            let reason =
+                format!("is named as {0} but is not {0} data; rename it or make it anew", named.name());
+            return Err(Error::format(path, reason));
+        }
+        source(Kind::File { len: metadata.len(), compression })
+    }
+
+    fn name(&self) -> String {
+        match self.kind {
+            Kind::StandardInput => "standard input".to_owned(),
+            _ => self.path.display().to_string(),
+        }
+    }
+
+    fn open(&self, job: &Job) -> Result<Reader, Error> {
+        let open = || File::open(&self.path);
+        let opened = match self.kind {
+            Kind::File { len, compression: Compression::None } => open().map(|file| {
+                Reader::Plain(Plain { file: Arc::new(file), len, offset: 0, window: Vec::new() })
+            }),
+            Kind::File { .. } | Kind::Pipe => {
+                open().and_then(|file| Stream::new(file, job)).map(Reader::Stream)
+            }
+            Kind::StandardInput => Stream::new(io::stdin(), job).map(Reader::Stream),
+        };
+        opened.map_err(|error| job.check().err().unwrap_or_else(|| Error::corpus_file(self.name(), error)))
+    }
+
+    /// Fills `buffer` from a place in a plain file.
+    fn read(&self, file: &File, buffer: &mut [u8], offset: u64, job: &Job) -> Result<(), Error> {
+        let mut found = 0;
+        while found < buffer.len() {
+            job.check()?;
+            match file.read_at(&mut buffer[found..], offset + found as u64) {
+                Ok(0) => {
+                    let (path, expected) = (self.path.clone(), buffer.len());
+                    return Err(Error::FileChanged { path, offset, expected, found });
+                }
+                Ok(n) => found += n,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(Error::corpus_file(&self.path, error)),
+            }
+        }
+        Ok(())
+    }
+
+    fn failed(&self, failure: Failure) -> Error {
+        match failure {
+            Failure::Other(error) => error,
+            Failure::Read { compression: Compression::None, source, .. } => {
+                Error::corpus_file(self.name(), source)
+            }
+            Failure::Read { compression, offset, source } => {
+                Error::Decompress { path: self.name(), format: compression.name(), offset, source }
+            }
+        }
+    }
+}
+
+impl Plain {
+    /// The place of the next chunk.
+    fn claim(&mut self, cuts: Cuts<'_>, job: &Job, source: &Source) -> Result<Range<u64>, Error> {
+        let start = self.offset;
+        self.offset = self.chunk_end(start, cuts, job, source)?;
+        Ok(start..self.offset)
+    }
+
+    fn chunk_end(&mut self, start: u64, cuts: Cuts<'_>, job: &Job, source: &Source) -> Result<u64, Error> {
+        if !cuts.can_cut() {
+            return Ok(self.len);
+        }
+        let context = cuts.context() as u64;
+        for (first, last) in cuts.windows(start).take_while(|&(_, last)| last < self.len) {
+            let from = first.saturating_sub(context).max(start);
+            let to = (last + context).min(self.len);
+            self.window.resize(to_usize(to - from)?, 0);
+            source.read(&self.file, &mut self.window, from, job)?;
+            let is_safe = |cut: u64| to_usize(cut - from).is_ok_and(|at| cuts.is_safe(&self.window, at));
+            if let Some(cut) = (first..=last).rev().find(|&cut| is_safe(cut)) {
+                return Ok(cut);
+            }
+        }
+        Ok(self.len)
+    }
+}
+
+fn is_pipe(metadata: &Metadata) -> bool {
+    let kind = metadata.file_type();
+    kind.is_fifo() || kind.is_char_device()
+}
+
+fn is_named_jsonl(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let name = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(name);
+    name.ends_with(".jsonl") || name.ends_with(".ndjson")
+}
+
+fn compression_of(path: &Path) -> io::Result<Compression> {
+    let mut first_bytes = [0; 4];
+    let found = File::open(path)?.read_at(&mut first_bytes, 0)?;
+    Ok(Compression::of(&first_bytes[..found]))
+}
+
+fn to_usize(bytes: u64) -> Result<usize, Error> {
+    usize::try_from(bytes)
+        .map_err(|_| Error::Limit { what: "a stretch without a place to cut", limit: usize::MAX as u64 })
+}

@@ -1,0 +1,211 @@
+/*!
+What can only be read from its beginning to its end: compressed files, pipes, standard input.
+
+Why is a stream not read by one thread that hands chunks to others? Then that thread would count nothing, and the others
+would share one queue. Here whoever wants a chunk takes the stream, reads just that chunk, gives the stream back and counts
+the chunk while another worker reads the next; with several streams, each worker soon has one of its own.
+
+Compression is told by the first bytes, not by the name, so it works for pipes, and a renamed file is not counted as
+gibberish.
+*/
+
+use super::cut::Cuts;
+use super::reserve;
+use crate::error::Error;
+use crate::job::{CancelFlag, Job};
+use flate2::read::MultiGzDecoder;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Bytes between two looks at the cancel flag.
+const STEP: usize = 1 << 20;
+
+/// How a file is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Compression {
+    None,
+    Gzip,
+    Zstd,
+}
+
+impl Compression {
+    /// As the first bytes say.
+    pub fn of(first_bytes: &[u8]) -> Self {
+        match first_bytes {
+            [0x1F, 0x8B, 0x08, ..] => Compression::Gzip,
+            [0x28, 0xB5, 0x2F, 0xFD, ..] | [0x50..=0x5F, 0x2A, 0x4D, 0x18, ..] => Compression::Zstd,
+            _ => Compression::None,
+        }
+    }
+
+    /// Its name in errors.
+    pub fn name(self) -> &'static str {
+        match self {
+            Compression::None => "plain",
+            Compression::Gzip => "gzip",
+            Compression::Zstd => "zstd",
+        }
+    }
+}
+
+/// A file, pipe or standard input on the way.
+pub(super) struct Stream {
+    reader: Box<dyn Read + Send>,
+    compression: Compression,
+    /// Bytes read from the file, and how many of them were reported.
+    input_bytes: Arc<AtomicU64>,
+    reported: u64,
+    /// What was read behind the last cut.
+    rest: Vec<u8>,
+    /// Bytes and lines given out so far.
+    pub offset: u64,
+    pub lines: u64,
+    is_at_end: bool,
+}
+
+/// What went wrong, before it is known where.
+pub(super) enum Failure {
+    Other(Error),
+    Read { compression: Compression, offset: u64, source: io::Error },
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::Other(error)
+    }
+}
+
+impl Stream {
+    /// A stream of what is in a file or comes from a pipe.
+    pub fn new(input: impl Input, job: &Job) -> io::Result<Self> {
+        let input_bytes = Arc::new(AtomicU64::new(0));
+        let mut input = Counted { input, cancelled: job.cancel_flag(), num_bytes: Arc::clone(&input_bytes) };
+        let mut first_bytes = Vec::new();
+        (&mut input).take(4).read_to_end(&mut first_bytes)?;
+        let compression = Compression::of(&first_bytes);
+        let input = io::Cursor::new(first_bytes).chain(input);
+        let reader: Box<dyn Read + Send> = match compression {
+            Compression::None => Box::new(input),
+            Compression::Gzip => Box::new(MultiGzDecoder::new(input)),
+            Compression::Zstd => Box::new(zstd::stream::read::Decoder::new(input)?),
+        };
+        Ok(Stream {
+            reader,
+            compression,
+            input_bytes,
+            reported: 0,
+            rest: Vec::new(),
+            offset: 0,
+            lines: 0,
+            is_at_end: false,
+        })
+    }
+
+    /// Bytes read since the last call.
+    pub fn take_input_bytes(&mut self) -> u64 {
+        let input_bytes = self.input_bytes.load(Relaxed);
+        input_bytes - std::mem::replace(&mut self.reported, input_bytes)
+    }
+
+    /// Whether all of it was given out.
+    pub fn is_at_end(&self) -> bool {
+        self.is_at_end && self.rest.is_empty()
+    }
+
+    /// Reads up to the next cut; the length of what is in `buffer` then.
+    pub fn next(&mut self, cuts: Cuts<'_>, job: &Job, buffer: &mut Vec<u8>) -> Result<usize, Failure> {
+        let mut len = self.rest.len();
+        reserve(buffer, len);
+        buffer[..len].copy_from_slice(&self.rest);
+        self.rest.clear();
+        let mut end = None;
+        if cuts.can_cut() {
+            for (first, last) in cuts.windows(0) {
+                let (first, last) = (first as usize, last as usize);
+                len = self.read(len, last.saturating_add(cuts.context()), job, buffer)?;
+                if self.is_at_end && len <= last {
+                    break;
+                }
+                let text = &buffer[..len];
+                end = (first..=last.min(len - 1)).rev().find(|&at| cuts.is_safe(text, at));
+                if end.is_some() {
+                    break;
+                }
+            }
+        } else {
+            len = self.read(len, usize::MAX, job, buffer)?;
+        }
+        let end = end.unwrap_or(len);
+        self.rest.extend_from_slice(&buffer[end..len]);
+        self.offset += end as u64;
+        Ok(end)
+    }
+
+    /// Reads until `wanted` bytes are in the buffer, which has `len`, or the stream ends; how many there are then.
+    fn read(
+        &mut self,
+        mut len: usize,
+        wanted: usize,
+        job: &Job,
+        buffer: &mut Vec<u8>,
+    ) -> Result<usize, Failure> {
+        while len < wanted && !self.is_at_end {
+            job.check()?;
+            let stop = wanted.min(len + STEP);
+            reserve(buffer, stop);
+            match self.reader.read(&mut buffer[len..stop]) {
+                Ok(0) => self.is_at_end = true,
+                Ok(n) => len += n,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(source) => {
+                    job.check()?;
+                    let offset = self.offset + len as u64;
+                    return Err(Failure::Read { compression: self.compression, offset, source });
+                }
+            }
+        }
+        Ok(len)
+    }
+}
+
+/// Where bytes come from. Of a pipe they may be long in coming.
+pub(super) trait Input: Read + AsFd + Send + 'static {}
+impl Input for File {}
+impl Input for io::Stdin {}
+
+/// Counts the bytes, and stops waiting for them when the job is cancelled.
+struct Counted<R> {
+    input: R,
+    cancelled: CancelFlag,
+    num_bytes: Arc<AtomicU64>,
+}
+
+impl<R: Input> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.wait()?;
+        let n = self.input.read(buffer)?;
+        self.num_bytes.fetch_add(n as u64, Relaxed);
+        Ok(n)
+    }
+}
+
+impl<R: Input> Counted<R> {
+    /// Until there is something to read: a file is always ready, a pipe is asked twenty times a second.
+    fn wait(&self) -> io::Result<()> {
+        let patience = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+        loop {
+            if self.cancelled.is_set() {
+                return Err(io::Error::other("cancelled"));
+            }
+            match poll(&mut [PollFd::new(&self.input, PollFlags::IN)], Some(&patience)) {
+                Ok(0) | Err(rustix::io::Errno::INTR) => {}
+                Ok(_) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}

@@ -1,0 +1,65 @@
+/*!
+Texts from an iterator, many short ones or a piece of a long one in a chunk.
+*/
+
+use super::cut::Cuts;
+use super::{Chunk, Cutter};
+use crate::error::Error;
+use crate::job::{Job, lock};
+use std::sync::Mutex;
+
+/// An iterator that workers take turns at.
+pub struct Texts {
+    state: Mutex<State>,
+}
+
+struct State {
+    texts: Box<dyn Iterator<Item = Vec<u8>> + Send>,
+    taken: usize,
+    /// What is left of the last text taken, and where that begins.
+    rest: Option<(Vec<u8>, usize)>,
+}
+
+impl Texts {
+    pub(super) fn new(texts: impl IntoIterator<Item = Vec<u8>, IntoIter: Send + 'static>) -> Self {
+        Texts { state: Mutex::new(State { texts: Box::new(texts.into_iter()), taken: 0, rest: None }) }
+    }
+
+    pub(super) fn next_chunk(&self, cutter: Cutter<'_>, job: &Job, chunk: &mut Chunk) -> Result<bool, Error> {
+        let state = &mut *lock(&self.state);
+        while chunk.used() < cutter.chunk_bytes {
+            job.check()?;
+            let Some((text, start)) = state.rest.take().or_else(|| state.texts.next().map(|text| (text, 0)))
+            else {
+                break;
+            };
+            state.taken += usize::from(start == 0);
+            if text.is_empty() {
+                continue;
+            }
+            let end = piece_end(&text, start, Cuts::Pretokens(cutter), job)?;
+            chunk.push(&text[start..end], state.taken - 1, start as u64);
+            chunk.input_bytes += (end - start) as u64;
+            if end < text.len() {
+                state.rest = Some((text, end));
+            }
+        }
+        Ok(!chunk.texts.is_empty())
+    }
+}
+
+/// The first safe cut at or after the nominal end of the piece that begins at `start`, or the text's end.
+fn piece_end(text: &[u8], start: usize, cuts: Cuts<'_>, job: &Job) -> Result<usize, Error> {
+    let nominal = start.saturating_add(cuts.chunk_bytes());
+    if !cuts.can_cut() || nominal >= text.len() {
+        return Ok(text.len());
+    }
+    for window in (nominal..text.len()).step_by(1 << 20) {
+        job.check()?;
+        let end = text.len().min(window + (1 << 20));
+        if let Some(cut) = (window..end).find(|&at| cuts.is_safe(text, at)) {
+            return Ok(cut);
+        }
+    }
+    Ok(text.len())
+}
