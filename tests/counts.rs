@@ -59,7 +59,7 @@ fn count(
     collect(&count_pretokens(corpus, cutter, threads, &Job::default()).unwrap())
 }
 
-const PIECES: [&str; 26] = [
+const PIECES: [&str; 34] = [
     " ",
     "  ",
     "\n",
@@ -86,13 +86,22 @@ const PIECES: [&str; 26] = [
     "x<x",
     "x",
     "averyveryverylongword",
+    "\r\n",
+    "...\n",
+    "/",
+    "Word",
+    "HTTPServer",
+    "'LL",
+    "12345",
+    "e\u{301}",
 ];
 
 #[test]
 fn chunks_threads_and_cuts_never_change_the_counts() {
     let folder = tempfile::tempdir().unwrap();
     let mut random = Random(5);
-    let patterns = ["gpt2", r"\p{L}+|\s+", r"[^\s]+\s*"].map(|pattern| Pattern::new(pattern).unwrap());
+    let patterns = ["gpt2", "cl100k", "o200k", r"\p{L}+|\s+", r"[^\s]+\s*"];
+    let patterns = patterns.map(|pattern| Pattern::new(pattern).unwrap());
     let tokens: [&[&str]; 5] = [
         &[],
         &["<|endoftext|>"],
@@ -100,8 +109,8 @@ fn chunks_threads_and_cuts_never_change_the_counts() {
         &["x<x", "<x"],
         &["x", "xx", "wo", " word", "a\n"],
     ];
-    for case in 0..1500 {
-        let pattern = &patterns[if case % 3 == 0 { random.below(3) } else { 0 }];
+    for case in 0..3500 {
+        let pattern = &patterns[if case % 3 == 0 { random.below(5) } else { random.below(3) }];
         let special = SpecialTokens::new(random.pick(&tokens).iter().copied()).unwrap();
         let texts: Vec<Vec<u8>> = (0..1 + random.below(3))
             .map(|_| {

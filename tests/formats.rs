@@ -39,13 +39,14 @@ const SPECIAL: [&[&str]; 4] =
 fn what_is_saved_loads_the_same() {
     let folder = tempfile::tempdir().unwrap();
     for (i, special_tokens) in SPECIAL.iter().enumerate() {
-        for pattern in ["gpt2", r"\w+|\W"] {
+        for pattern in ["gpt2", "cl100k", "o200k", r"\w+|\W"] {
             let saved = trained(special_tokens, pattern);
-            let path = folder.path().join(format!("new/{i}/{}", pattern.len()));
+            let path = folder.path().join(format!("new/{i}/{}", pattern.replace('\\', "_")));
             formats::save(&saved, &path, false).unwrap();
             let loaded = tokenizer_json::load(&path.join("tokenizer.json")).unwrap();
             assert_same(&saved, &loaded);
             assert_eq!(saved.pattern().source(), loaded.pattern().source());
+            assert_eq!(loaded.pattern().name(), pattern);
             assert_same(&saved, &gpt2::load(&path.join("vocab.json"), &path.join("merges.txt")).unwrap());
             assert_eq!(names(&path), ["merges.txt", "tokenizer.json", "vocab.json"]);
         }

@@ -65,6 +65,7 @@ def test_the_trainer_equals_ours_on_the_courses_corpus(shared):
 def random_texts(source: str, special_tokens: list[str], number: int) -> list[str]:
     rng = random.Random(7)
     odd = [*special_tokens, " ", "\n", "  \n", "'s", "é", "中文", "😀", "<|", "\u00a0", "12", "don't", "\t"]
+    odd += ["1234567", "DON'T", "...\n\n", "./", "iPhone", " \n  "]
     texts = []
     for _ in range(number):
         start = rng.randrange(len(source) - 300)
@@ -73,7 +74,7 @@ def random_texts(source: str, special_tokens: list[str], number: int) -> list[st
     return texts
 
 
-@pytest.mark.parametrize("pattern", ["gpt2", r"\p{L}+|\p{N}{1,3}|[^\s\p{L}\p{N}]+|\s+"])
+@pytest.mark.parametrize("pattern", ["gpt2", "cl100k", "o200k", r"\p{L}+|\p{N}{1,3}|[^\s\p{L}\p{N}]+|\s+"])
 @pytest.mark.parametrize(
     "special_tokens", [[], [END_OF_TEXT], [END_OF_TEXT, "<|pad me|>", "<|endoftext|><|endoftext|>"]]
 )
@@ -86,6 +87,21 @@ def test_our_tokenizer_json_gives_the_naive_encoders_ids(sample, tmp_path, patte
         assert theirs.encode(text).ids == ids
         assert _core.encode_naive(text.encode(), vocab, merges, special_tokens, pattern) == ids
         assert theirs.decode(ids, skip_special_tokens=False) == text
+
+
+@pytest.mark.parametrize("pattern", ["cl100k", "o200k"])
+def test_the_pattern_that_we_write_splits_as_ours(tmp_path, pattern):
+    """Their engine is another one, which reads some of what tiktoken writes differently."""
+    bpe_lm.save_tokenizer(tmp_path / "out", *bpe_lm.train_bpe(iter(["ab"]), 257, []), pattern=pattern)
+    assert bpe_lm.load_tokenizer(tmp_path / "out").pattern == pattern
+    theirs = Tokenizer.from_file(str(tmp_path / "out" / "tokenizer.json")).pre_tokenizer
+    rng = random.Random(8)
+    characters = ["a", "s", "l", "A", "S", "\u017f", "中", "é", "ǅ", "ʰ", "\u0301", "1", "²", "'", ".", "/", "😀"]
+    characters += [" ", " ", "\n", "\r", "\t", "\u00a0"]
+    for _ in range(20_000):
+        text = "".join(rng.choices(characters, k=rng.randint(1, 12)))
+        expected = [len(pretoken) for pretoken in naive_bpe.pretokens(text.encode(), pattern)]
+        assert [len(name) for name, _ in theirs.pre_tokenize_str(text)] == expected, repr(text)
 
 
 def test_we_read_what_tokenizers_writes(sample, tmp_path):

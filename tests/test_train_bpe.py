@@ -67,7 +67,7 @@ def test_each_item_is_one_text():
     assert merges == []
 
 
-@pytest.mark.parametrize("pattern", ["gpt2", r"\w+|\W+", r"[^\s]+"])
+@pytest.mark.parametrize("pattern", ["gpt2", "cl100k", "o200k", r"\w+|\W+", r"[^\s]+"])
 def test_options(pattern):
     texts = ["aaaa aaaa bb cd cd cd"]
 
@@ -77,6 +77,22 @@ def test_options(pattern):
     assert all(len(a + b) <= 2 for a, b in train(max_token_length=2))
     assert len(train(min_frequency=3)) < len(train())
     assert train(min_frequency=100) == []
+
+
+def test_each_known_pattern_merges_what_the_others_keep_apart():
+    texts = ["12345678 don't iPhone\n"] * 10
+
+    def tokens(pattern):
+        vocab, _ = bpe_lm.train_bpe(iter(texts), 400, [], pattern=pattern)
+        return set(vocab.values())
+
+    longest = {"gpt2": b"12345678", "cl100k": b" iPhone", "o200k": b" don't"}
+    assert longest["gpt2"] in tokens("gpt2")
+    assert longest["gpt2"] not in tokens("cl100k") | tokens("o200k")
+    assert longest["cl100k"] in tokens("gpt2") & tokens("cl100k")
+    assert longest["cl100k"] not in tokens("o200k")
+    assert longest["o200k"] in tokens("o200k")
+    assert longest["o200k"] not in tokens("gpt2") | tokens("cl100k")
 
 
 @pytest.mark.parametrize(

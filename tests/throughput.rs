@@ -10,7 +10,7 @@ use bpe_lm::corpus::{Corpus, Cutter};
 use bpe_lm::counts::{PretokenCounts, count_pretokens};
 use bpe_lm::job::{Job, resolve_threads};
 use bpe_lm::merges::{MergeOptions, learn_merges};
-use bpe_lm::pretokenize::{GPT2_PATTERN, Pattern, regex::RegexPretokenizer};
+use bpe_lm::pretokenize::{Pattern, regex::RegexPretokenizer};
 use bpe_lm::sample::{Split, write_file};
 use bpe_lm::special_tokens::SpecialTokens;
 use common::naive::{Counts, Naive};
@@ -32,14 +32,21 @@ fn throughput() {
     println!("{}: {:.1} MB, {threads} threads", corpus.display(), num_bytes as f64 / 1e6);
 
     let text = head(&corpus, FAST_BYTES);
-    timed("pretokenize, 1 thread", text.len() as u64, || count_only(&text));
+    let scanners = [Pattern::Gpt2, Pattern::Cl100k, Pattern::O200k];
+    for scanner in &scanners {
+        timed(&format!("{}, 1 thread", scanner.name()), text.len() as u64, || count_only(scanner, &text));
+    }
     drop(text);
     let head = head(&corpus, SLOW_BYTES);
-    let slow = timed("pretokenize, regex", head.len() as u64, || regex_pretokens(&head));
-    if std::str::from_utf8(&head).is_ok() {
-        // On bytes that do not decode the two part by design.
-        assert_eq!(Pattern::Gpt2.pretokens(&head).unwrap(), slow);
-        assert_eq!(count_only(&head), slow.len());
+    for scanner in &scanners {
+        let regex = RegexPretokenizer::new(scanner.source()).unwrap();
+        let stage = format!("{}, regex", scanner.name());
+        let slow = timed(&stage, head.len() as u64, || regex_pretokens(&regex, &head));
+        if std::str::from_utf8(&head).is_ok() {
+            // On bytes that do not decode the two part by design.
+            assert_eq!(scanner.pretokens(&head).unwrap(), slow);
+            assert_eq!(count_only(scanner, &head), slow.len());
+        }
     }
 
     let pattern = Pattern::Gpt2;
@@ -90,15 +97,14 @@ fn head(path: &Path, limit: usize) -> Vec<u8> {
     head
 }
 
-fn count_only(text: &[u8]) -> usize {
+fn count_only(scanner: &Pattern, text: &[u8]) -> usize {
     let mut n = 0;
-    Pattern::Gpt2.for_each_pretoken(text, 0..text.len(), &Job::default(), |_| n += 1).unwrap();
+    scanner.for_each_pretoken(text, 0..text.len(), &Job::default(), |_| n += 1).unwrap();
     n
 }
 
-fn regex_pretokens(text: &[u8]) -> Vec<&[u8]> {
+fn regex_pretokens<'t>(regex: &RegexPretokenizer, text: &'t [u8]) -> Vec<&'t [u8]> {
     let mut pretokens = Vec::new();
-    let regex = RegexPretokenizer::new(GPT2_PATTERN).unwrap();
     regex
         .for_each_pretoken(text, 0..text.len(), &Job::default(), &mut |range| pretokens.push(&text[range]))
         .unwrap();

@@ -184,7 +184,9 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="e.g. '<|endoftext|>'; give it again for more (default: none)",
     )
-    train.add_argument("--pattern", default="gpt2", metavar="REGEX", help="gpt2 (default), or a regular expression")
+    train.add_argument(
+        "--pattern", default="gpt2", metavar="REGEX", help="gpt2 (default), cl100k, o200k, or a regular expression"
+    )
     train.add_argument("--tie-break", choices=("bytes", "hf"), default="bytes", help="for pairs of equal count")
     train.add_argument("--min-frequency", type=int, default=1, metavar="N", help="stop at a pair that is rarer")
     train.add_argument("--max-token-length", type=int, metavar="BYTES", help="never merge into longer tokens")

@@ -72,8 +72,9 @@ def train_bpe(
         progress: True shows a bar (in a terminal or a notebook) or a line now and then (in a pipe) on stderr; a
             callable gets the stage ("count" in bytes, then "merge" in merges), what is done, and the total where it is
             known, at most ten times a second and once at the end of each stage.
-        pattern: `"gpt2"`, or a regular expression for `fancy-regex`, matched on bytes. A stretch that it leaves
-            unmatched is one pretoken. A regular expression sees each text whole, so memory grows with the longest.
+        pattern: `"gpt2"`, `"cl100k"` (GPT-4's), `"o200k"` (GPT-4o's), or a regular expression for `fancy-regex`,
+            matched on bytes. A stretch that it leaves unmatched is one pretoken. A regular expression other than those
+            three sees each text whole, so memory grows with the longest.
         min_frequency: Learning stops at the first pair that occurs less often.
         max_token_length: In bytes; a pair that would make a longer token is never merged. Two merges never make the
             same bytes, with or without it.

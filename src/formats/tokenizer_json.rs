@@ -7,7 +7,7 @@ fallback, another pre-tokenizer, ...) is refused by name rather than ignored.
 
 use super::{NamedTokens, from_names, parse_json};
 use crate::error::Error;
-use crate::pretokenize::Pattern;
+use crate::pretokenize::{Pattern, cl100k};
 use crate::tokenizer::Tokenizer;
 use serde_json::{Map, Value, json};
 use std::path::Path;
@@ -26,15 +26,19 @@ pub(super) fn to_json(tokenizer: &Tokenizer, names: &[String]) -> String {
         })
         .collect();
     let byte_level = |use_regex| json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": use_regex});
-    let pre_tokenizer = match tokenizer.pattern() {
-        Pattern::Gpt2 => byte_level(true),
-        Pattern::Regex { source, .. } => json!({
+    let split = |regex: &str| {
+        json!({
             "type": "Sequence",
             "pretokenizers": [
-                {"type": "Split", "pattern": {"Regex": source}, "behavior": "Isolated", "invert": false},
+                {"type": "Split", "pattern": {"Regex": regex}, "behavior": "Isolated", "invert": false},
                 byte_level(false),
             ],
-        }),
+        })
+    };
+    let pre_tokenizer = match tokenizer.pattern() {
+        Pattern::Gpt2 => byte_level(true),
+        Pattern::Cl100k => split(cl100k::PORTABLE_PATTERN),
+        other => split(other.source()),
     };
     let vocab: Map<String, Value> = names.iter().cloned().zip((0..names.len()).map(Value::from)).collect();
     let name = |id: u32| &names[id as usize];

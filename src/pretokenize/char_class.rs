@@ -1,5 +1,5 @@
 /*!
-The class of a character: letter, number, whitespace or other.
+The class of a character: letter, number, whitespace or other; for o200k also the letter's case, and marks.
 
 Why not a generated table in the source? It would be a second copy of Unicode that ages apart from the regex engine's.
 The classes are read out of `regex-syntax`, the very tables that `fancy-regex` matches with, once in a process and in
@@ -9,12 +9,27 @@ Why not `char::is_alphabetic`? Rust's `Alphabetic` is a different property from 
 of the compiler.
 
 A byte that does not decode is one character of class other: never an error, never lost.
+
+Why two tables and not one with the finer classes? The runs that GPT-2 and cl100k look for would be runs of a set of
+classes, which is one more step a character. A table is 30 kB, and only what a pattern needs is built.
 */
 
 use regex_syntax::hir::{Class, HirKind};
 use std::sync::OnceLock;
 
-/// What the GPT-2 pattern wants to know of a character.
+/// A partition of all characters.
+pub trait Partition: Copy + PartialEq + 'static {
+    /// Every character that no property names, and every byte that does not decode.
+    const OTHER: Self;
+    /// `\p{N}`
+    const NUMBER: Self;
+    /// `\s`
+    const SPACE: Self;
+    /// Disjoint one-character patterns and their classes.
+    const PROPERTIES: &'static [(&'static str, Self)];
+}
+
+/// What the GPT-2 and cl100k patterns want to know of a character.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum CharClass {
@@ -29,14 +44,56 @@ pub enum CharClass {
 }
 use CharClass::{Letter, Number, Other, Space};
 
+impl Partition for CharClass {
+    const OTHER: Self = Other;
+    const NUMBER: Self = Number;
+    const SPACE: Self = Space;
+    const PROPERTIES: &'static [(&'static str, Self)] =
+        &[(r"\p{L}", Letter), (r"\p{N}", Number), (r"\s", Space)];
+}
+
+/// What the o200k pattern wants to know of a character.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum CaseClass {
+    /// None of the others, and every byte that does not decode.
+    Other,
+    /// `[\p{Lu}\p{Lt}]`
+    Upper,
+    /// `\p{Ll}`
+    Lower,
+    /// `[\p{Lm}\p{Lo}]`
+    Uncased,
+    /// `\p{M}`
+    Mark,
+    /// `\p{N}`
+    Number,
+    /// `\s`
+    Space,
+}
+
+impl Partition for CaseClass {
+    const OTHER: Self = CaseClass::Other;
+    const NUMBER: Self = CaseClass::Number;
+    const SPACE: Self = CaseClass::Space;
+    const PROPERTIES: &'static [(&'static str, Self)] = &[
+        (r"[\p{Lu}\p{Lt}]", CaseClass::Upper),
+        (r"\p{Ll}", CaseClass::Lower),
+        (r"[\p{Lm}\p{Lo}]", CaseClass::Uncased),
+        (r"\p{M}", CaseClass::Mark),
+        (r"\p{N}", CaseClass::Number),
+        (r"\s", CaseClass::Space),
+    ];
+}
+
 const BLOCK: usize = 256;
 const NUM_BLOCKS: usize = 0x11_0000 / BLOCK;
 
 /// The classes of all code points, in two stages: equal blocks of 256 are stored once.
-pub struct CharClasses {
-    ascii: [CharClass; 256],
+pub struct CharClasses<C = CharClass> {
+    ascii: [C; 256],
     block_of: Vec<u8>,
-    blocks: Vec<[CharClass; BLOCK]>,
+    blocks: Vec<[C; BLOCK]>,
 }
 
 impl CharClasses {
@@ -45,15 +102,25 @@ impl CharClasses {
         static TABLE: OnceLock<CharClasses> = OnceLock::new();
         TABLE.get_or_init(CharClasses::build)
     }
+}
 
-    fn build() -> CharClasses {
-        let mut flat = vec![Other; NUM_BLOCKS * BLOCK];
-        for (property, class) in [(r"\p{L}", Letter), (r"\p{N}", Number), (r"\s", Space)] {
+impl CharClasses<CaseClass> {
+    /// The one table of the process.
+    pub fn with_case() -> &'static CharClasses<CaseClass> {
+        static TABLE: OnceLock<CharClasses<CaseClass>> = OnceLock::new();
+        TABLE.get_or_init(CharClasses::build)
+    }
+}
+
+impl<C: Partition> CharClasses<C> {
+    fn build() -> CharClasses<C> {
+        let mut flat: Vec<C> = std::iter::repeat_n(C::OTHER, NUM_BLOCKS * BLOCK).collect();
+        for &(property, class) in C::PROPERTIES {
             for (first, last) in ranges(property) {
                 flat[first as usize..=last as usize].fill(class);
             }
         }
-        let mut blocks: Vec<[CharClass; BLOCK]> = Vec::new();
+        let mut blocks: Vec<[C; BLOCK]> = Vec::new();
         let mut block_of = Vec::with_capacity(NUM_BLOCKS);
         for block in flat.as_chunks::<BLOCK>().0 {
             let known = blocks.iter().rposition(|b| b == block).unwrap_or_else(|| {
@@ -64,45 +131,45 @@ impl CharClasses {
                 u8::try_from(known).unwrap_or_else(|_| unreachable!("Unicode has some 80 kinds of block")),
             );
         }
-        let mut ascii = [Other; 256];
+        let mut ascii = [C::OTHER; 256];
         ascii[..128].copy_from_slice(&flat[..128]);
         CharClasses { ascii, block_of, blocks }
     }
 
     /// The class of an ASCII byte.
     #[inline]
-    pub fn of_ascii(&self, byte: u8) -> CharClass {
+    pub fn of_ascii(&self, byte: u8) -> C {
         self.ascii[byte as usize]
     }
 
     /// The class of a code point.
     #[inline]
-    pub fn of(&self, code_point: u32) -> CharClass {
+    pub fn of(&self, code_point: u32) -> C {
         self.blocks[self.block_of[code_point as usize / BLOCK] as usize][code_point as usize % BLOCK]
     }
 
     /// The class and the length in bytes of the character at the start of `text`, which is not empty.
     #[inline(always)]
-    pub fn first(&self, text: &[u8]) -> (CharClass, usize) {
+    pub fn first(&self, text: &[u8]) -> (C, usize) {
         if text[0] < 0x80 {
             return (self.of_ascii(text[0]), 1);
         }
         match decode(text) {
             Some((code_point, length)) => (self.of(code_point), length),
-            None => (Other, 1),
+            None => (C::OTHER, 1),
         }
     }
 
     /// The class of the character that ends `text`, which is not empty.
-    pub fn last(&self, text: &[u8]) -> CharClass {
+    pub fn last(&self, text: &[u8]) -> C {
         for length in 1..=text.len().min(4) {
             let tail = &text[text.len() - length..];
             if tail[0] & 0xC0 != 0x80 {
                 let (class, decoded) = self.first(tail);
-                return if decoded == length { class } else { Other };
+                return if decoded == length { class } else { C::OTHER };
             }
         }
-        Other
+        C::OTHER
     }
 }
 
@@ -167,5 +234,19 @@ mod tests {
         assert_eq!(classes.last(b"\xA0"), Other);
         assert_eq!(classes.last(b"\xC2\xA0\xA0"), Other);
         assert_eq!(classes.last(b"\x80\x80\x80\x80\x80"), Other);
+    }
+
+    #[test]
+    fn the_finer_classes_are_parts_of_the_coarser() {
+        let (coarse, fine) = (CharClasses::get(), CharClasses::with_case());
+        for code_point in 0..0x11_0000 {
+            let merged = match fine.of(code_point) {
+                CaseClass::Upper | CaseClass::Lower | CaseClass::Uncased => Letter,
+                CaseClass::Number => Number,
+                CaseClass::Space => Space,
+                CaseClass::Other | CaseClass::Mark => Other,
+            };
+            assert_eq!(merged, coarse.of(code_point), "{code_point:x}");
+        }
     }
 }

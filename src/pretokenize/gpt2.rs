@@ -30,7 +30,7 @@ pub fn pretoken_end(classes: &CharClasses, text: &[u8], start: usize) -> usize {
 
 /// The end of the ASCII letters at `at`, if fewer than sixteen are followed by another ASCII character.
 #[inline(always)]
-fn ascii_word_end(text: &[u8], at: usize) -> Option<usize> {
+pub(super) fn ascii_word_end(text: &[u8], at: usize) -> Option<usize> {
     let bytes = text.get(at..)?.first_chunk::<16>()?;
     let (first, second) = bytes.split_at(8);
     let first = u64::from_le_bytes(*first.first_chunk()?);

@@ -1,14 +1,17 @@
 /*!
 Text into pretokens: the stretches inside which merges may happen.
 
-A pattern says where the borders are. `gpt2` is matched by a scanner written by hand, any other by a regex engine. Both
-work on bytes, give every byte to exactly one pretoken, and agree on what a character is ([`char_class`]).
+A pattern says where the borders are. `gpt2`, `cl100k` and `o200k` are matched by scanners written by hand, any other by
+a regex engine. All work on bytes, give every byte to exactly one pretoken, and agree on what a character is
+([`char_class`]).
 */
 
 pub mod blocks;
 mod borders;
 pub mod char_class;
+pub mod cl100k;
 pub mod gpt2;
+pub mod o200k;
 pub mod regex;
 
 use crate::error::Error;
@@ -24,6 +27,16 @@ use std::ops::Range;
 /// The pattern of GPT-2, as `tiktoken` writes it.
 pub const GPT2_PATTERN: &str = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
 
+/// The pattern of cl100k_base (GPT-3.5 and GPT-4), as `tiktoken` writes it.
+pub const CL100K_PATTERN: &str = r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s";
+
+/// The pattern of o200k_base (GPT-4o), as `tiktoken` writes it.
+pub const O200K_PATTERN: &str = concat!(
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|",
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|",
+    r"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+);
+
 /// Bytes between two looks at the cancel flag.
 const CHECK_EVERY: usize = 1 << 20;
 
@@ -33,6 +46,10 @@ pub enum Pattern {
     /// [`GPT2_PATTERN`], by the scanner.
     #[default]
     Gpt2,
+    /// [`CL100K_PATTERN`], by the scanner.
+    Cl100k,
+    /// [`O200K_PATTERN`], by the scanner.
+    O200k,
     /// Any other, by the regex engine.
     Regex {
         /// The pattern as written.
@@ -43,10 +60,12 @@ pub enum Pattern {
 }
 
 impl Pattern {
-    /// `"gpt2"`, or a regular expression.
+    /// `"gpt2"`, `"cl100k"`, `"o200k"` (the latter two with or without `_base`), or a regular expression.
     pub fn new(name_or_regex: &str) -> Result<Self, Error> {
         match name_or_regex {
             "gpt2" | GPT2_PATTERN => Ok(Pattern::Gpt2),
+            "cl100k" | "cl100k_base" | CL100K_PATTERN | cl100k::PORTABLE_PATTERN => Ok(Pattern::Cl100k),
+            "o200k" | "o200k_base" | O200K_PATTERN => Ok(Pattern::O200k),
             source => {
                 let compiled = RegexPretokenizer::new(source)?;
                 Ok(Pattern::Regex { source: source.to_owned(), compiled })
@@ -58,6 +77,8 @@ impl Pattern {
     pub fn name(&self) -> &str {
         match self {
             Pattern::Gpt2 => "gpt2",
+            Pattern::Cl100k => "cl100k",
+            Pattern::O200k => "o200k",
             Pattern::Regex { source, .. } => source,
         }
     }
@@ -66,6 +87,8 @@ impl Pattern {
     pub fn source(&self) -> &str {
         match self {
             Pattern::Gpt2 => GPT2_PATTERN,
+            Pattern::Cl100k => CL100K_PATTERN,
+            Pattern::O200k => O200K_PATTERN,
             Pattern::Regex { source, .. } => source,
         }
     }
@@ -97,6 +120,14 @@ impl Pattern {
                     }
                 }
                 Ok(())
+            }
+            Pattern::Cl100k => {
+                let classes = CharClasses::get();
+                scan(text, range, job, visit, |text, start| cl100k::pretoken_end(classes, text, start))
+            }
+            Pattern::O200k => {
+                let classes = CharClasses::with_case();
+                scan(text, range, job, visit, |text, start| o200k::pretoken_end(classes, text, start))
             }
             Pattern::Regex { compiled, .. } => compiled.for_each_pretoken(text, range, job, &mut visit),
         }
@@ -154,14 +185,37 @@ impl Pattern {
 
     /// Whether a text may be cut anywhere at all. Of a regex nothing is known.
     pub fn has_safe_cuts(&self) -> bool {
-        matches!(self, Pattern::Gpt2)
+        !matches!(self, Pattern::Regex { .. })
     }
 
     /// Whether `text` may be cut before `text[at]`.
     pub fn is_safe_cut(&self, text: &[u8], at: usize) -> bool {
         match self {
             Pattern::Gpt2 => gpt2::is_safe_cut(CharClasses::get(), text, at),
+            Pattern::Cl100k | Pattern::O200k => cl100k::is_safe_cut(CharClasses::get(), text, at),
             Pattern::Regex { .. } => false,
         }
     }
+}
+
+/// Visits the pretokens of `text[range]`, each of which `pretoken_end` ends.
+#[inline(always)]
+fn scan(
+    text: &[u8],
+    range: Range<usize>,
+    job: &Job,
+    mut visit: impl FnMut(Range<usize>),
+    pretoken_end: impl Fn(&[u8], usize) -> usize,
+) -> Result<(), Error> {
+    let (text, mut start) = (&text[..range.end], range.start);
+    while start < range.end {
+        job.check()?;
+        let stop = range.end.min(start + CHECK_EVERY);
+        while start < stop {
+            let end = pretoken_end(text, start);
+            visit(start..end);
+            start = end;
+        }
+    }
+    Ok(())
 }

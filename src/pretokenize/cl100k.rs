@@ -1,0 +1,162 @@
+/*!
+The cl100k pattern, matched by hand on bytes:
+
+```text
+'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s
+```
+
+Why not a regex engine? As for GPT-2 it takes a backtracking one, and the first two characters decide. An apostrophe may
+begin a contraction (`(?i)` folds as Unicode does: ſ is an s). Any character but a letter, a number or a newline joins the
+letters after it. Numbers come in threes from the left. Of other characters, with or without one space before them, the
+whole run is taken, and the newlines behind it. What is left is whitespace: `$` is the very end of the text only, so a run
+that ends the text is one pretoken; else the run up to its last newline; else, of several characters, all but the last;
+else the one.
+
+The time is linear: only a run of whitespace is looked at beyond its pretoken's end, and what remains of it has no newline,
+so it is looked at once more, all but its last character is taken, and that one begins the next pretoken.
+
+Where may a text be cut? Between a letter or number and an ASCII whitespace byte. No pretoken spans that border: by the
+alternatives in turn, whitespace stands only before a pretoken's letters or other characters, or newlines behind other
+characters, or all of it is whitespace. And neither side asks what is beyond: matching looks to the right only, so the
+right side is safe; on the left side, a run of letters or numbers ends at the border as at the end of a text, `'l` before
+it is no contraction in either case, and a run of whitespace or other characters has ended before the letter or number.
+(Not between another character and whitespace, as in GPT-2: newlines join the characters before them.)
+
+Why is it written otherwise to a tokenizer.json? The engine there, Oniguruma, reads `{1,3}+` as any number of numbers, and
+`$` as the end of a line too. [`PORTABLE_PATTERN`] means the same to both.
+*/
+
+use super::char_class::{CharClass, CharClasses, Partition};
+use super::gpt2::ascii_word_end;
+use CharClass::{Letter, Number, Other, Space};
+
+/// [`CL100K_PATTERN`](super::CL100K_PATTERN) without possessive quantifiers and `$`.
+pub const PORTABLE_PATTERN: &str = r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s+(?![\s\S])|\s*[\r\n]|\s+(?!\S)|\s";
+
+/// The end of the pretoken that begins at `text[start]`; `start` is less than `text.len()`.
+#[inline(always)]
+pub fn pretoken_end(classes: &CharClasses, text: &[u8], start: usize) -> usize {
+    let letters = start + usize::from(text[start] == b' ');
+    match ascii_word_end(text, letters) {
+        Some(end) if end > letters => end,
+        _ => any_pretoken_end(classes, text, start),
+    }
+}
+
+#[inline(never)]
+fn any_pretoken_end(classes: &CharClasses, text: &[u8], start: usize) -> usize {
+    if let Some(end) = contraction_end(text, start) {
+        return end;
+    }
+    let (class, length) = classes.first(&text[start..]);
+    let after = start + length;
+    match (class, text.get(after..).filter(|rest| !rest.is_empty()).map(|rest| classes.first(rest))) {
+        (Letter, _) => run_end(classes, text, after, Letter),
+        (Number, _) => number_end(classes, text, start),
+        (_, Some((Letter, length))) if !is_newline(text[start]) => {
+            run_end(classes, text, after + length, Letter)
+        }
+        (Other, _) => others_end(classes, text, after),
+        (Space, Some((Other, length))) if text[start] == b' ' => others_end(classes, text, after + length),
+        (Space, _) => {
+            let run = whitespace(classes, text, start);
+            if run.end == text.len() { run.end } else { run.through_newlines().unwrap_or(run.but_last()) }
+        }
+    }
+}
+
+/// The end of `'s 'd 'm 't 'll 've 're` in any case at `at`, if one of them stands there.
+#[inline]
+pub(super) fn contraction_end(text: &[u8], at: usize) -> Option<usize> {
+    const LONG_S: [u8; 2] = [0xC5, 0xBF]; // ſ
+    let [b'\'', letters @ ..] = text.get(at..)? else { return None };
+    let length = match *letters {
+        [b's' | b'd' | b'm' | b't' | b'S' | b'D' | b'M' | b'T', ..] => 1,
+        [b'l' | b'L', b'l' | b'L', ..] | [b'v' | b'V' | b'r' | b'R', b'e' | b'E', ..] => 2,
+        [first, second, ..] if [first, second] == LONG_S => 2,
+        _ => return None,
+    };
+    Some(at + 1 + length)
+}
+
+/// The end of the one to three numbers that begin at `start`.
+pub(super) fn number_end<C: Partition>(classes: &CharClasses<C>, text: &[u8], start: usize) -> usize {
+    let mut end = start;
+    for _ in 0..3 {
+        match text.get(end..).filter(|rest| !rest.is_empty()).map(|rest| classes.first(rest)) {
+            Some((class, length)) if class == C::NUMBER => end += length,
+            _ => break,
+        }
+    }
+    end
+}
+
+fn others_end(classes: &CharClasses, text: &[u8], at: usize) -> usize {
+    let end = run_end(classes, text, at, Other);
+    end + text[end..].iter().take_while(|&&byte| is_newline(byte)).count()
+}
+
+/// The end of the run of characters of one class that goes on at `at`.
+#[inline]
+fn run_end(classes: &CharClasses, text: &[u8], mut at: usize, class: CharClass) -> usize {
+    while at < text.len() {
+        let (next, length) = classes.first(&text[at..]);
+        if next != class {
+            break;
+        }
+        at += length;
+    }
+    at
+}
+
+#[inline]
+pub(super) fn is_newline(byte: u8) -> bool {
+    matches!(byte, b'\r' | b'\n')
+}
+
+/// A run of whitespace.
+pub(super) struct Whitespace {
+    start: usize,
+    after_newline: usize,
+    last: usize,
+    pub(super) end: usize,
+}
+
+impl Whitespace {
+    /// `\s*[\r\n]`: the end of its last newline, if it has one.
+    pub(super) fn through_newlines(&self) -> Option<usize> {
+        (self.after_newline > self.start).then_some(self.after_newline)
+    }
+
+    /// `\s+(?!\S)|\s`, with something else behind it: where its last character begins, or else its end.
+    pub(super) fn but_last(&self) -> usize {
+        if self.last > self.start { self.last } else { self.end }
+    }
+}
+
+/// The run of whitespace that begins at `start`.
+pub(super) fn whitespace<C: Partition>(classes: &CharClasses<C>, text: &[u8], start: usize) -> Whitespace {
+    let mut run = Whitespace { start, after_newline: start, last: start, end: start };
+    while run.end < text.len() {
+        let (class, length) = classes.first(&text[run.end..]);
+        if class != C::SPACE {
+            break;
+        }
+        run.last = run.end;
+        run.end += length;
+        if is_newline(text[run.last]) {
+            run.after_newline = run.end;
+        }
+    }
+    run
+}
+
+/// Whether a text may be cut before `text[at]` without splitting a pretoken: between a letter or number and an ASCII
+/// whitespace byte.
+pub fn is_safe_cut(classes: &CharClasses, text: &[u8], at: usize) -> bool {
+    at > 0
+        && at < text.len()
+        && text[at] < 0x80
+        && classes.of_ascii(text[at]) == Space
+        && matches!(classes.last(&text[..at]), Letter | Number)
+}
