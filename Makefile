@@ -29,7 +29,8 @@ demo: .venv/built ## Train a tokenizer on made-up stories and look at it
 	@echo
 	@echo "Next, on a text of your own:"
 	@echo "  $(BIN)/bpe-lm train-tokenizer PATH/TO/TEXT.txt --vocab-size 10000 --special-token '<|endoftext|>' --out runs/mine"
-	@echo "or, once TinyStories is under data/:"
+	@echo "or, on TinyStories (2.2 GB):"
+	@echo "  $(BIN)/bpe-lm data download tinystories"
 	@echo "  $(BIN)/python train_bpe_tinystories.py"
 
 test: .venv/built ## Rust tests, Python tests, lints

@@ -17,8 +17,8 @@ OPENWEBTEXT = Experiment(
     vocab_size=32_000,
     folder=Path("runs/openwebtext"),
     how_to_get=(
-        "Download owt_train.txt.gz (the course's sample of OpenWebText, 11.9 GB unpacked) from Hugging Face, "
-        "stanford-cs336/owt-sample, and unpack it into data/."
+        "`bpe-lm data download openwebtext` fetches it from Hugging Face, stanford-cs336/owt-sample "
+        "(the course's sample of OpenWebText, 11.9 GB unpacked)."
     ),
 )
 

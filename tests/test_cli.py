@@ -157,7 +157,7 @@ def script(name, *arguments, cwd):
 def test_the_scripts_say_how_to_get_a_missing_corpus(name, tmp_path):
     done = script(name, cwd=tmp_path)
     assert done.returncode == 1
-    for word in ("Hugging Face", "--corpus", "--sample"):
+    for word in ("Hugging Face", "bpe-lm data download", "--corpus", "--sample"):
         assert word in done.stderr
     assert list(tmp_path.iterdir()) == []
 

@@ -12,6 +12,7 @@ from bpe_lm import progress
 def test_a_line_says_what_is_done():
     assert progress.describe("count", 1_200_000_000, 2_400_000_000, 3.2) == "count: 1.20 of 2.40 GB, 50 %, 3 s"
     assert progress.describe("count", 999, None, 0) == "count: 999 bytes, 0 s"
+    assert progress.describe("owt_train.txt", 500_000, 1_000_000, 1) == "owt_train.txt: 0.5 of 1.0 MB, 50 %, 1 s"
     assert progress.describe("merge", 1000, 2000, 1) == "merge: 1,000 of 2,000 merges, 50 %, 1 s"
 
 

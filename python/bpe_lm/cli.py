@@ -146,6 +146,20 @@ def _data_sample(options: argparse.Namespace) -> None:
         print(f"{path} ({megabytes(path.stat().st_size)})")
 
 
+def _data_download(options: argparse.Namespace) -> None:
+    from bpe_lm.download import corpus_files, download
+
+    try:
+        for file in corpus_files(options.corpus):
+            is_new = download(file, options.out, progress=not options.quiet, force=options.force)
+            path = Path(options.out, file.name)
+            kept = "" if is_new else ", kept as it was: --force replaces it"
+            print(f"{path} ({megabytes(path.stat().st_size)}{kept})", flush=True)
+    except (KeyboardInterrupt, Terminated):
+        print(f"what has arrived is kept in {options.out}; the same command goes on from there", file=sys.stderr)
+        raise
+
+
 def _positive(text: str) -> float:
     number = float(text)
     if not 0 < number < 1e9:
@@ -206,4 +220,19 @@ def _parser() -> argparse.ArgumentParser:
     sample.add_argument("--seed", type=_seed, default=SAMPLE_SEED, metavar="N")
     sample.add_argument("--out", default="data", metavar="FOLDER", help="default: data")
     sample.set_defaults(run=_data_sample)
+
+    download = data.add_parser(
+        "download",
+        help="fetch a corpus of CS336 from Hugging Face",
+        description="Fetch a corpus of CS336 from Hugging Face. The same command resumes what was interrupted.",
+        epilog="The environment variable HF_ENDPOINT replaces https://huggingface.co.",
+        allow_abbrev=False,
+    )
+    download.add_argument(
+        "corpus", choices=("tinystories", "openwebtext"), help="2.2 GB of stories, or 12 GB of web text; and validation"
+    )
+    download.add_argument("--out", default="data", metavar="FOLDER", help="default: data")
+    download.add_argument("--force", action="store_true", help="fetch what is in FOLDER already, and replace it")
+    download.add_argument("--quiet", action="store_true", help="show no progress")
+    download.set_defaults(run=_data_download)
     return parser

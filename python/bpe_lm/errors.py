@@ -13,6 +13,10 @@ class FileError(BpeLmError, OSError):
     """A file other than the corpus could not be read or written."""
 
 
+class DownloadError(BpeLmError, OSError):
+    """A file could not be fetched whole: the network, the server, its bytes, or the disk."""
+
+
 class OutputExists(BpeLmError, FileExistsError):
     """A file would be overwritten."""
 

@@ -28,13 +28,13 @@ def shown(progress: bool | Callback) -> Iterator[Callback | None]:
 
 
 def describe(stage: str, done: int, total: int | None, seconds: float) -> str:
-    """One line, such as `count: 1.20 of 2.20 GB, 54 %, 3 s`."""
+    """One line, such as `count: 1.20 of 2.20 GB, 54 %, 3 s`. Every stage but "merge" is in bytes."""
     amounts = [done] if total is None else [done, total]
-    if stage == "count":
+    if stage == "merge":
+        amount = " of ".join(f"{n:,}" for n in amounts) + " merges"
+    else:
         scale, unit, digits = _unit(amounts[-1])
         amount = " of ".join(f"{n / scale:.{digits}f}" for n in amounts) + f" {unit}"
-    else:
-        amount = " of ".join(f"{n:,}" for n in amounts) + " merges"
     share = f", {100 * done // total} %" if total else ""
     return f"{stage}: {amount}{share}, {seconds:.0f} s"
 
