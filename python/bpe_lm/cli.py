@@ -14,7 +14,7 @@ from bpe_lm import _core
 from bpe_lm.errors import BpeLmError, OutputExists
 from bpe_lm.progress import megabytes
 from bpe_lm.report import TrainingReport, bytes_per_token, longest_tokens, peak_memory
-from bpe_lm.tokenizer import TokenizerParts, save_tokenizer, train_with_summary
+from bpe_lm.tokenizer import TokenizerParts, save_tokenizer, train_and_record
 
 SAMPLE_SEED = 336
 
@@ -73,16 +73,16 @@ def train_and_report(
     """Train on files, save the tokenizer in a folder, and measure.
 
     Raises:
-        OutputExists: Before any work, when the folder has one of the three files and `force` is False.
+        OutputExists: Before any work, when the folder has one of a tokenizer's files and `force` is False.
     """
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise OutputExists(f"{folder} is a file; name a folder")
-    for path in (folder / name for name in ("vocab.json", "merges.txt", "tokenizer.json")):
+    for path in (folder / name for name in _core.FILE_NAMES):
         if not force and path.exists():
             raise OutputExists(f"{path} exists already; name another folder, or give --force")
     start = time.perf_counter()
-    vocab, merges, summary = train_with_summary(
+    vocab, merges, training = train_and_record(
         list(corpus),
         vocab_size,
         special_tokens,
@@ -93,17 +93,17 @@ def train_and_report(
         min_frequency=min_frequency,
         max_token_length=max_token_length,
     )
-    save_tokenizer(folder, vocab, merges, special_tokens, pattern=pattern, force=force)
+    save_tokenizer(folder, vocab, merges, special_tokens, pattern=pattern, training=training, force=force)
     seconds = time.perf_counter() - start
     parts = TokenizerParts(vocab, merges, list(special_tokens), pattern)
     return TrainingReport(
         corpus=[str(path) for path in corpus],
-        corpus_bytes=summary["num_bytes"],
-        distinct_pretokens=summary["num_pretokens"],
+        corpus_bytes=training["num_bytes"],
+        distinct_pretokens=training["num_distinct_pretokens"],
         vocab_size=len(vocab),
         merges=len(merges),
-        count_seconds=summary["seconds"]["count"],
-        merge_seconds=summary["seconds"]["merge"],
+        count_seconds=training["seconds"]["count"],
+        merge_seconds=training["seconds"]["merge"],
         total_seconds=seconds,
         peak_memory=peak_memory(),
         bytes_per_token=bytes_per_token(corpus[0], parts),
@@ -176,7 +176,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.add_argument("corpus", nargs="+", help="text files; each is one text")
     train.add_argument("--vocab-size", type=int, required=True, metavar="N", help="256 bytes, merges, special tokens")
-    train.add_argument("--out", required=True, metavar="FOLDER", help="for vocab.json, merges.txt and tokenizer.json")
+    train.add_argument("--out", required=True, metavar="FOLDER", help="for the tokenizer in every format")
     train.add_argument(
         "--special-token",
         action="append",
