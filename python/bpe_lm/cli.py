@@ -12,6 +12,7 @@ from typing import NoReturn
 import bpe_lm
 from bpe_lm import _core
 from bpe_lm.errors import BpeLmError, OutputExists
+from bpe_lm.inspection import inspect
 from bpe_lm.progress import megabytes
 from bpe_lm.report import TrainingReport, bytes_per_token, longest_tokens, peak_memory
 from bpe_lm.tokenizer import TokenizerParts, save_tokenizer, train_and_record
@@ -146,6 +147,27 @@ def _data_sample(options: argparse.Namespace) -> None:
         print(f"{path} ({megabytes(path.stat().st_size)})")
 
 
+def _inspect(options: argparse.Namespace) -> None:
+    inspection = inspect(options.tokenizer, options.longest)
+    if options.png:
+        from bpe_lm.plots import draw_lengths
+
+        draw_lengths(inspection, options.png)
+    if options.json:
+        print(json.dumps(inspection.as_dict(), indent=2))
+    else:
+        inspection.print()
+        if options.png:
+            print(f"drawn in {options.png}")
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if not 0 <= number < 10**6:
+        raise ValueError
+    return number
+
+
 def _positive(text: str) -> float:
     number = float(text)
     if not 0 < number < 1e9:
@@ -193,6 +215,17 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--json", action="store_true", help="print the result as JSON")
     train.add_argument("--quiet", action="store_true", help="show no progress")
     train.set_defaults(run=_train_tokenizer)
+
+    inspection = commands.add_parser(
+        "inspect", help="show what is in a tokenizer: longest tokens, lengths, what is never used", allow_abbrev=False
+    )
+    inspection.add_argument("tokenizer", help="a folder, a tokenizer.json or a .tiktoken file")
+    inspection.add_argument(
+        "--longest", type=_count, default=10, metavar="N", help="tokens and pretokens (default: 10)"
+    )
+    inspection.add_argument("--png", metavar="FILE", help="draw the lengths of the tokens (needs bpe_lm[plots])")
+    inspection.add_argument("--json", action="store_true", help="print the result as JSON")
+    inspection.set_defaults(run=_inspect)
 
     data = commands.add_parser("data", help="texts to try things on").add_subparsers(
         required=True, metavar="WHAT", parser_class=_Parser

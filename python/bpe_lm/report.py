@@ -69,9 +69,14 @@ def peak_memory() -> int:
 
 def longest_tokens(parts: TokenizerParts, number: int) -> list[str]:
     """The longest tokens that were learned, as Python writes bytes."""
+    return [f"{token!r}, {len(token)} bytes" for token in longest_learned(parts, number)]
+
+
+def longest_learned(parts: TokenizerParts, number: int) -> list[bytes]:
+    """The longest tokens that are not special, of equal length in the order of their bytes."""
     special = {token.encode() for token in parts.special_tokens}
     learned = (token for token in parts.vocab.values() if token not in special)
-    return [f"{token!r}, {len(token)} bytes" for token in sorted(learned, key=lambda t: (-len(t), t))[:number]]
+    return sorted(learned, key=lambda t: (-len(t), t))[:number]
 
 
 def bytes_per_token(path: str | Path, parts: TokenizerParts) -> float:
