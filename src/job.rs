@@ -125,6 +125,11 @@ impl Job {
     pub fn finished(&self) -> Vec<Progress> {
         lock(&self.finished).clone()
     }
+
+    /// How a stage ended when it last did.
+    pub fn last(&self, stage: Stage) -> Option<Progress> {
+        lock(&self.finished).iter().rfind(|progress| progress.stage == stage).copied()
+    }
 }
 
 /// Locks a mutex whose value no panic can leave half-changed.

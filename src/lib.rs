@@ -12,9 +12,10 @@ Text goes in at the top of this table and a tokenizer comes out at the bottom; e
 | merges | [`Merges`](merges::Merges) | [`merges`] | [`learn_merges`](merges::learn_merges) from counts |
 | vocabulary | [`Vocab`](vocab::Vocab) | [`vocab`] | token id to bytes |
 | tokenizer | [`Tokenizer`](tokenizer::Tokenizer) | [`tokenizer`], [`encode`] | all of these, known to fit each other |
-| files | | [`formats`] | vocab.json + merges.txt, tokenizer.json |
+| files | | [`formats`] | vocab.json + merges.txt, tokenizer.json, tokenizer.tiktoken, training.json |
 
-[`train_bpe`](train_bpe::train_bpe) is the pipeline from text to vocabulary, [`sample`] writes stories to try it on,
+[`train_bpe`](train_bpe::train_bpe) is the pipeline from text to vocabulary, [`training`] what it
+saw on its way, [`sample`] writes stories to try it on,
 [`job`] is how long work is watched and stopped, [`error`] how it fails.
 
 ```
@@ -38,6 +39,7 @@ pub mod pretoken_table;
 pub mod counts;
 pub mod merges;
 pub mod vocab;
+pub mod training;
 pub mod train_bpe;
 pub mod tokenizer;
 pub mod encode;

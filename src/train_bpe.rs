@@ -6,9 +6,10 @@ use crate::corpus::{Corpus, Cutter};
 use crate::counts::count_pretokens;
 use crate::error::Error;
 use crate::job::{Job, Stage};
-use crate::merges::{MergeOptions, Merges, TieBreak, learn_merges};
+use crate::merges::{Learned, MergeOptions, Merges, TieBreak, learn_merges};
 use crate::pretokenize::Pattern;
 use crate::special_tokens::SpecialTokens;
+use crate::training::{Training, longest_pretokens};
 use crate::vocab::Vocab;
 
 /// What to train, and how.
@@ -64,13 +65,6 @@ impl TrainOptions {
     }
 }
 
-/// What training saw on its way.
-#[derive(Clone, Debug, Default)]
-pub struct TrainReport {
-    /// Distinct pretokens in the corpus.
-    pub num_pretokens: usize,
-}
-
 /// Trains a byte-level BPE tokenizer.
 ///
 /// When pairs run out the vocabulary is smaller than asked for, and its ids are contiguous all the same.
@@ -81,7 +75,7 @@ pub fn train_bpe(
     corpus: &Corpus,
     options: &TrainOptions,
     job: &Job,
-) -> Result<(Vocab, Merges, TrainReport), Error> {
+) -> Result<(Vocab, Merges, Training), Error> {
     options.check()?;
     let TrainOptions { special_tokens, pattern, chunk_bytes, .. } = options;
     let num_merges = Vocab::num_merges(options.vocab_size, special_tokens)?;
@@ -94,8 +88,26 @@ pub fn train_bpe(
     };
     let counts = job
         .stage(Stage::Count, corpus.num_bytes(), || count_pretokens(corpus, cutter, options.threads, job))?;
-    let report = TrainReport { num_pretokens: counts.len() };
-    let merges =
+    let (longest_pretokens, num_distinct_pretokens) = (longest_pretokens(&counts), counts.len());
+    let num_bytes = counts.num_bytes();
+    let num_pretokens = counts.iter().fold(0, |sum: u64, (_, count)| sum.saturating_add(count));
+    let Learned { merges, merge_counts, token_uses } =
         job.stage(Stage::Merge, Some(num_merges as u64), || learn_merges(counts, merge_options, job))?;
-    Ok((Vocab::new(&merges, special_tokens), merges, report))
+    let training = Training {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pattern: pattern.name().to_owned(),
+        tie_break: options.tie_break,
+        min_frequency: options.min_frequency,
+        max_token_length: options.max_token_length,
+        num_bytes,
+        skipped_lines: corpus.skipped_lines(),
+        num_pretokens,
+        num_distinct_pretokens,
+        count_seconds: job.last(Stage::Count).map_or(0.0, |stage| stage.seconds),
+        merge_seconds: job.last(Stage::Merge).map_or(0.0, |stage| stage.seconds),
+        longest_pretokens,
+        merge_counts,
+        token_uses,
+    };
+    Ok((Vocab::new(&merges, special_tokens), merges, training))
 }

@@ -5,12 +5,15 @@ mod common;
 
 use bpe_lm::corpus::Corpus;
 use bpe_lm::error::Error;
-use bpe_lm::formats::{self, gpt2, tokenizer_json};
+use bpe_lm::formats::{self, gpt2, tiktoken, tokenizer_json, training_json};
 use bpe_lm::job::Job;
+use bpe_lm::merges::{Merges, TieBreak};
 use bpe_lm::pretokenize::Pattern;
 use bpe_lm::special_tokens::SpecialTokens;
 use bpe_lm::tokenizer::Tokenizer;
 use bpe_lm::train_bpe::{TrainOptions, train_bpe};
+use bpe_lm::training::{LongPretoken, Training};
+use bpe_lm::vocab::{TokenId, Vocab};
 use common::Random;
 use std::path::Path;
 
@@ -25,12 +28,46 @@ fn trained(special_tokens: &[&str], pattern: &str) -> Tokenizer {
     Tokenizer::new(vocab, merges, special_tokens, pattern).unwrap()
 }
 
+/// The same tokenizer with other ids.
+fn renumbered(tokenizer: &Tokenizer, new_id: impl Fn(usize) -> usize) -> Tokenizer {
+    let mut tokens = vec![Vec::new(); tokenizer.vocab().len()];
+    for (id, token) in tokenizer.vocab().iter().enumerate() {
+        tokens[new_id(id)] = token.to_vec();
+    }
+    let new = |id: TokenId| new_id(id as usize) as TokenId;
+    let pairs = tokenizer.merges().as_slice().iter().map(|&(left, right)| (new(left), new(right)));
+    let merges = Merges::from_pairs(pairs.collect());
+    let vocab = Vocab::from_tokens(tokens).unwrap();
+    Tokenizer::new(vocab, merges, tokenizer.special_tokens().clone(), tokenizer.pattern().clone()).unwrap()
+}
+
+fn training(num_merges: u64) -> Training {
+    Training {
+        version: "1".to_owned(),
+        pattern: "gpt2".to_owned(),
+        tie_break: TieBreak::Hf,
+        min_frequency: 2,
+        max_token_length: Some(9),
+        num_bytes: u64::MAX,
+        num_pretokens: 1,
+        num_distinct_pretokens: 2,
+        count_seconds: 0.1 + 0.2,
+        merge_seconds: 1e-9,
+        longest_pretokens: vec![LongPretoken { length: 1000, count: 3, start: (0..=255).collect() }],
+        merge_counts: (0..num_merges).map(|i| u64::MAX - i).collect(),
+        token_uses: (0..256 + num_merges).collect(),
+    }
+}
+
 fn assert_same(a: &Tokenizer, b: &Tokenizer) {
     assert_eq!(a.vocab(), b.vocab());
     assert_eq!(a.merges(), b.merges());
     assert_eq!(a.special_tokens().as_slice(), b.special_tokens().as_slice());
     assert_eq!(a.special_ids(), b.special_ids());
 }
+
+const FILES: [&str; 5] =
+    ["merges.txt", "tokenizer.json", "tokenizer.tiktoken", "tokenizer.tiktoken.json", "vocab.json"];
 
 const SPECIAL: [&[&str]; 4] =
     [&[], &["<|endoftext|>"], &["<| a b |>", "<é>", "Ġ\n", "<|x|>"], &["zz", "a\u{1}"]];
@@ -42,13 +79,16 @@ fn what_is_saved_loads_the_same() {
         for pattern in ["gpt2", "cl100k", "o200k", r"\w+|\W"] {
             let saved = trained(special_tokens, pattern);
             let path = folder.path().join(format!("new/{i}/{}", pattern.replace('\\', "_")));
-            formats::save(&saved, &path, false).unwrap();
+            formats::save(&saved, None, &path, false).unwrap();
             let loaded = tokenizer_json::load(&path.join("tokenizer.json")).unwrap();
             assert_same(&saved, &loaded);
             assert_eq!(saved.pattern().source(), loaded.pattern().source());
             assert_eq!(loaded.pattern().name(), pattern);
             assert_same(&saved, &gpt2::load(&path.join("vocab.json"), &path.join("merges.txt")).unwrap());
-            assert_eq!(names(&path), ["merges.txt", "tokenizer.json", "vocab.json"]);
+            let loaded = tiktoken::load(&path.join("tokenizer.tiktoken"), None, None).unwrap();
+            assert_same(&saved, &loaded);
+            assert_eq!(saved.pattern().source(), loaded.pattern().source());
+            assert_eq!(names(&path), FILES);
         }
     }
     assert!(names(folder.path()) == ["new"]);
@@ -68,13 +108,198 @@ fn nothing_is_overwritten_unasked_and_nothing_else_is_touched() {
     let folder = tempfile::tempdir().unwrap();
     let (first, second) = (trained(&[], "gpt2"), trained(&["<|x|>"], "gpt2"));
     std::fs::write(folder.path().join("notes"), "mine").unwrap();
-    formats::save(&first, folder.path(), false).unwrap();
-    assert!(matches!(formats::save(&second, folder.path(), false), Err(Error::Exists { .. })));
+    formats::save(&first, None, folder.path(), false).unwrap();
+    assert!(matches!(formats::save(&second, None, folder.path(), false), Err(Error::Exists { .. })));
     let load = || tokenizer_json::load(&folder.path().join("tokenizer.json")).unwrap();
     assert_same(&first, &load());
-    formats::save(&second, folder.path(), true).unwrap();
+    formats::save(&second, None, folder.path(), true).unwrap();
     assert_same(&second, &load());
-    assert_eq!(names(folder.path()), ["merges.txt", "notes", "tokenizer.json", "vocab.json"]);
+    assert_eq!(names(folder.path()), [&["merges.txt", "notes"], &FILES[1..]].concat());
+}
+
+#[test]
+fn the_training_is_saved_with_its_tokenizer_and_does_not_outlive_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let tokenizer = trained(&["<|x|>"], "gpt2");
+    let training = training(tokenizer.merges().len() as u64);
+    let path = folder.path().join("training.json");
+    for replace in [false, true] {
+        formats::save(&tokenizer, Some(&training), folder.path(), replace).unwrap();
+        assert_eq!(training_json::load(&path).unwrap(), training);
+    }
+    formats::save(&tokenizer, None, folder.path(), true).unwrap();
+    assert_eq!(names(folder.path()), FILES);
+
+    let of_another = Training { merge_counts: vec![1], ..training };
+    let error = formats::save(&tokenizer, Some(&of_another), folder.path(), true).unwrap_err().to_string();
+    assert!(error.contains("training.json: merge_counts has 1 entries"), "{error}");
+    assert_eq!(names(folder.path()), FILES);
+}
+
+#[test]
+fn bad_training_files_are_named_errors() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("training.json");
+    let good = training_json::to_json(&training(2));
+    for (from, to, complaint) in [
+        ("{", "[", "not JSON"),
+        ("\"hf\"", "\"coin\"", "tie_break"),
+        ("\"num_bytes\"", "\"num_bits\"", "num_bytes is null"),
+        ("\"min_frequency\": 2", "\"min_frequency\": -2", "min_frequency is -2"),
+        ("\"count\":3", "\"count\":3.5", "count is 3.5"),
+        ("\"start\":\"", "\"start\":\" ", "alphabet"),
+        ("\"merge_counts\": [", "\"merge_counts\": [\"1\", ", "merge_counts[0] is \"1\""),
+        ("\"token_uses\": [", "\"token_uses\": 7, \"x\": [", "token_uses is not a list"),
+    ] {
+        assert!(good.contains(from), "{from}");
+        std::fs::write(&path, good.replacen(from, to, 1)).unwrap();
+        let error = training_json::load(&path).unwrap_err().to_string();
+        assert!(error.contains(complaint) && error.contains("training.json"), "{error}");
+    }
+    std::fs::write(&path, good).unwrap();
+    assert_eq!(training_json::load(&path).unwrap(), training(2));
+}
+
+#[test]
+fn tiktoken_files_of_random_tokenizers_load_the_same_and_encode_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut random = Random(9);
+    let alphabets: [&[u8]; 4] = [b"ab", b"aaaaaab ", b"the cat\xC3\xA9\xFF ", b"a"];
+    for case in 0..60 {
+        let alphabet = *random.pick(&alphabets);
+        let texts: Vec<Vec<u8>> = (0..20).map(|_| random.bytes(100, alphabet)).collect();
+        let special_tokens = SpecialTokens::new(["<|y|>", "<|x|>"]).unwrap();
+        let options = TrainOptions {
+            tie_break: *random.pick(&[TieBreak::Bytes, TieBreak::Hf]),
+            max_token_length: *random.pick(&[None, Some(3), Some(7)]),
+            ..TrainOptions::new(258 + random.below(300), special_tokens.clone())
+        };
+        let (vocab, merges, _) = train_bpe(&Corpus::from_texts(texts), &options, &Job::default()).unwrap();
+        let num_ids = vocab.len();
+        let learned = Tokenizer::new(vocab, merges, special_tokens, Pattern::Gpt2).unwrap();
+        // Special tokens first and bytes in reverse, as other trainers number them.
+        let other = renumbered(&learned, |id| match id {
+            0..256 => 2 + 255 - id,
+            id if id >= num_ids - 2 => id + 2 - num_ids,
+            id => id + 2,
+        });
+        for (name, tokenizer) in [("learned", &learned), ("other", &other)] {
+            let path = folder.path().join(format!("{case} {name}"));
+            formats::save(tokenizer, None, &path, false).unwrap();
+            let loaded = tiktoken::load(&path.join("tokenizer.tiktoken"), None, None).unwrap();
+            assert_eq!((loaded.vocab(), loaded.merges()), (tokenizer.vocab(), tokenizer.merges()));
+            let text =
+                [random.bytes(200, alphabet), b"<|x|><|y|>".to_vec(), random.bytes(200, alphabet)].concat();
+            assert_eq!(loaded.encode_naive(&text).unwrap(), tokenizer.encode_naive(&text).unwrap());
+        }
+    }
+}
+
+#[test]
+fn tiktoken_files_are_left_out_when_ids_are_not_in_the_order_of_merges() {
+    let folder = tempfile::tempdir().unwrap();
+    let tokenizer = trained(&[], "gpt2");
+    let last = tokenizer.vocab().len() - 1;
+    let swapped = renumbered(&tokenizer, |id| match id {
+        256 => last,
+        id if id == last => 256,
+        id => id,
+    });
+    formats::save(&tokenizer, None, folder.path(), false).unwrap();
+    formats::save(&swapped, None, folder.path(), true).unwrap();
+    assert_eq!(names(folder.path()), ["merges.txt", "tokenizer.json", "vocab.json"]);
+    assert_same(&swapped, &tokenizer_json::load(&folder.path().join("tokenizer.json")).unwrap());
+}
+
+#[test]
+fn what_a_tiktoken_file_leaves_out_comes_from_beside_it_or_from_the_caller() {
+    let folder = tempfile::tempdir().unwrap();
+    let saved = trained(&["<|x|>"], r"\w+|\W");
+    formats::save(&saved, None, folder.path(), false).unwrap();
+    let path = folder.path().join("bare.tiktoken");
+    std::fs::copy(folder.path().join("tokenizer.tiktoken"), &path).unwrap();
+    let complaint = |pattern, special| tiktoken::load(&path, pattern, special).unwrap_err().to_string();
+    let special = || vec![("<|x|>".to_owned(), u64::from(saved.special_ids()[0]))];
+    for (error, missing) in [
+        (complaint(None, None), "pattern=\"gpt2\""),
+        (complaint(None, Some(special())), "pattern=\"gpt2\""),
+        (complaint(Some("gpt2"), None), "special_tokens={"),
+    ] {
+        assert!(error.contains(missing) && error.contains("bare.tiktoken.json is not there"), "{error}");
+    }
+    let loaded = tiktoken::load(&path, Some(r"\w+|\W"), Some(special())).unwrap();
+    assert_same(&saved, &loaded);
+    let none = tiktoken::load(&path, Some("gpt2"), Some(Vec::new())).unwrap();
+    assert_eq!(none.vocab().len(), saved.vocab().len() - 1);
+    let unused = vec![("<|unused|>".to_owned(), none.vocab().len() as u64)];
+    let replaced = tiktoken::load(&folder.path().join("tokenizer.tiktoken"), None, Some(unused)).unwrap();
+    assert_eq!(replaced.special_tokens().as_slice(), ["<|unused|>"]);
+    assert_eq!(replaced.pattern().source(), saved.pattern().source());
+    for (side, complaint) in [
+        ("{", "not JSON"),
+        ("{}", "pattern is null"),
+        (r#"{"pattern": "gpt2"}"#, "special_tokens is not an object"),
+        (r#"{"pattern": "gpt2", "special_tokens": {"<|x|>": "5"}}"#, "has the id \"5\""),
+    ] {
+        std::fs::write(folder.path().join("bare.tiktoken.json"), side).unwrap();
+        let error = tiktoken::load(&path, None, None).unwrap_err().to_string();
+        assert!(error.contains(complaint) && error.contains("bare.tiktoken.json: "), "{error}");
+    }
+}
+
+#[test]
+fn bad_tiktoken_files_are_named_errors() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bad.tiktoken");
+    // Byte 97 is "YQ==", byte 98 "Yg=="; then "ab" is "YWI=" and "abab" is "YWJhYg==".
+    let bytes: Vec<String> = (0..=255_u8).map(|byte| format!("{} {byte}\n", base64(&[byte]))).collect();
+    let good = bytes.concat() + "YWI= 256\nYWJhYg== 257\n";
+    let load = |text: &str, special: &[(&str, u64)]| {
+        std::fs::write(&path, text).unwrap();
+        let special = special.iter().map(|&(token, id)| (token.to_owned(), id)).collect();
+        tiktoken::load(&path, Some("gpt2"), Some(special))
+    };
+    assert_eq!(load(&good, &[]).unwrap().merges().as_slice(), [(97, 98), (256, 256)]);
+    assert_eq!(load(&good.replace('\n', "\r\n\r\n"), &[("<|x|>", 258)]).unwrap().special_ids(), [258]);
+    for (from, to, special, complaint) in [
+        ("YWI= 256", "YWI=", &[][..], "line 257 is not a token and a rank: \"YWI=\""),
+        ("YWI= 256", "Y!I= 256", &[], "line 257: the token is not base64"),
+        ("YWI= 256", "YWI 256", &[], "line 257: the token is not base64"),
+        ("YWI= 256", " 256", &[], "line 257: the token is empty"),
+        ("YWI= 256", "YWI= two", &[], "line 257: the rank is not a number"),
+        ("YWI= 256", "YWI= -1", &[], "line 257: the rank is not a number"),
+        ("YWI= 256", "YWI= 255", &[], "line 257 and line 256 have the same id 255"),
+        ("YWI= 256", "YWI= 259", &[], "line 257 has id 259, but there are 258 ranks and 0 special tokens"),
+        ("YWI= 256", "YWI= 99999999999999999999", &[], "line 257: the rank is not a number"),
+        ("YWI= 256", "YWI= 18446744073709551615", &[], "ids must have no gap"),
+        ("YWI= 256", "YQ== 256", &[], "line 257: the token is that of line 98"),
+        ("YQ== 97", "eHk= 97", &[], "byte 97 (YQ== in base64) has no rank"),
+        ("YWI= 256\n", "eHl6 256\n", &[], "line 257: the ranks below 256 make 3 parts"),
+        ("YWI= 256", "eHk= 256", &[], "line 258: the ranks below 257 make 4 parts"),
+        ("", "", &[("<|x|>", 257)], "special token \"<|x|>\" and line 258 have the same id 257"),
+        (
+            "",
+            "",
+            &[("<|x|>", 260)],
+            "special token \"<|x|>\" has id 260, but there are 258 ranks and 1 special",
+        ),
+        ("", "", &[("ab", 258)], "special token \"ab\" is also the token on line 257"),
+        ("", "", &[("", 258)], "is empty"),
+        ("", "", &[("<|x|>", 258), ("<|x|>", 259)], "is given twice"),
+    ] {
+        assert!(good.contains(from), "{from}");
+        let error = load(&good.replacen(from, to, 1), special).unwrap_err();
+        assert!(matches!(error, Error::Format { .. }));
+        let error = error.to_string();
+        assert!(error.contains(complaint) && error.contains("bad.tiktoken: "), "{error} lacks {complaint}");
+    }
+    assert!(matches!(tiktoken::load(&folder.path().join("missing"), None, None), Err(Error::Io { .. })));
+}
+
+fn base64(bytes: &[u8; 1]) -> String {
+    let digits = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let (high, low) = (digits[usize::from(bytes[0] >> 2)], digits[usize::from(bytes[0] << 4 & 63)]);
+    format!("{}{}==", char::from(high), char::from(low))
 }
 
 #[test]
@@ -83,9 +308,9 @@ fn a_failed_save_leaves_nothing() {
     let file = folder.path().join("file");
     std::fs::write(&file, "").unwrap();
     let tokenizer = trained(&[], "gpt2");
-    assert!(matches!(formats::save(&tokenizer, &file.join("below"), false), Err(Error::Io { .. })));
+    assert!(matches!(formats::save(&tokenizer, None, &file.join("below"), false), Err(Error::Io { .. })));
     std::fs::create_dir_all(folder.path().join("out/vocab.json/in the way")).unwrap();
-    assert!(formats::save(&tokenizer, &folder.path().join("out"), true).is_err());
+    assert!(formats::save(&tokenizer, None, &folder.path().join("out"), true).is_err());
     assert_eq!(names(&folder.path().join("out")), ["vocab.json"]);
     assert_eq!(names(folder.path()), ["file", "out"]);
 }
@@ -94,7 +319,7 @@ fn a_failed_save_leaves_nothing() {
 fn tokens_that_would_be_written_alike_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     for clash in ["a", "Ġ"] {
-        let saved = formats::save(&trained(&[clash], "gpt2"), &folder.path().join("out"), false);
+        let saved = formats::save(&trained(&[clash], "gpt2"), None, &folder.path().join("out"), false);
         let Err(Error::Tokenizer { reason }) = saved else { panic!("{clash} should clash") };
         assert!(reason.contains("would both be written as"), "{reason}");
         assert!(names(folder.path()).is_empty());
@@ -105,7 +330,7 @@ fn tokens_that_would_be_written_alike_are_refused() {
 fn bad_files_are_named_errors() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("t");
-    formats::save(&trained(&["<|x|>"], "gpt2"), &path, false).unwrap();
+    formats::save(&trained(&["<|x|>"], "gpt2"), None, &path, false).unwrap();
     let good = std::fs::read_to_string(path.join("tokenizer.json")).unwrap();
     let mut checked = 0;
     let mut expect = |from: &str, to: &str, complaint: &str| {
@@ -151,7 +376,7 @@ fn bad_files_are_named_errors() {
 fn added_tokens_are_the_special_ones() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("t");
-    formats::save(&trained(&["<|x|>"], "gpt2"), &path, false).unwrap();
+    formats::save(&trained(&["<|x|>"], "gpt2"), None, &path, false).unwrap();
     let good = std::fs::read_to_string(path.join("tokenizer.json")).unwrap();
     let load = |from: &str, to: &str| {
         assert!(good.contains(from));
@@ -178,6 +403,7 @@ fn gpt2s_own_files_load_and_save_the_same() {
     assert_eq!(gpt2.special_tokens().as_slice(), ["<|endoftext|>"]);
     assert_eq!(gpt2.encode_naive(b"Hello, world!<|endoftext|>").unwrap(), [15496, 11, 995, 0, 50256]);
     let folder = tempfile::tempdir().unwrap();
-    formats::save(&gpt2, &folder.path().join("gpt2"), false).unwrap();
+    formats::save(&gpt2, None, &folder.path().join("gpt2"), false).unwrap();
     assert_same(&gpt2, &tokenizer_json::load(&folder.path().join("gpt2/tokenizer.json")).unwrap());
+    assert_same(&gpt2, &tiktoken::load(&folder.path().join("gpt2/tokenizer.tiktoken"), None, None).unwrap());
 }

@@ -5,16 +5,20 @@ mod common;
 
 use bpe_lm::counts::PretokenCounts;
 use bpe_lm::job::Job;
-use bpe_lm::merges::{MergeOptions, TieBreak, learn_merges};
+use bpe_lm::merges::{Learned, MergeOptions, TieBreak, learn_merges};
 use common::naive::{Counts, Naive, Token};
 use common::{Random, spell};
 
 fn learn(counts: &Counts, options: MergeOptions) -> Vec<(Token, Token)> {
+    spell(&learn_and_count(counts, options).merges)
+}
+
+fn learn_and_count(counts: &Counts, options: MergeOptions) -> Learned {
     let mut table = PretokenCounts::default();
     for (pretoken, &count) in counts {
         table.add(pretoken, count).unwrap();
     }
-    spell(&learn_merges(table, options, &Job::default()).unwrap())
+    learn_merges(table, options, &Job::default()).unwrap()
 }
 
 fn naive(options: &MergeOptions) -> Naive {
@@ -62,12 +66,21 @@ fn match_recounting(seed: u64, num_corpora: usize) {
             // Beyond 65,278 merges symbols are u32.
             num_merges: *random.pick(&[0, 1, 10, 200, 65_278, 65_279, 70_000]),
         };
-        assert_eq!(
-            learn(&counts, options),
-            naive(&options).learn(&counts),
-            "case {case}: {options:?} {counts:?}"
-        );
+        let learned = learn_and_count(&counts, options);
+        let expected = naive(&options).learn_and_count(&counts);
+        let case = format!("case {case}: {options:?} {counts:?}");
+        assert_eq!(spell(&learned.merges), expected.merges, "{case}");
+        assert_eq!(learned.merge_counts, expected.merge_counts, "{case}");
+        assert_eq!(learned.token_uses.len(), 256 + expected.merges.len(), "{case}");
+        assert_eq!(uses_by_token(&learned), expected.token_uses, "{case}");
     }
+}
+
+/// The tokens that occur at all, and how often.
+fn uses_by_token(learned: &Learned) -> Counts {
+    let merged = spell(&learned.merges).into_iter().map(|(a, b)| [a, b].concat());
+    let tokens = (0..=255).map(|byte| vec![byte]).chain(merged);
+    tokens.zip(learned.token_uses.iter().copied()).filter(|&(_, uses)| uses > 0).collect()
 }
 
 fn words(words: &[(&str, u64)]) -> Counts {
@@ -126,6 +139,23 @@ fn learning_ends_when_pairs_run_out() {
 }
 
 #[test]
+fn words_of_one_symbol_count_as_uses() {
+    let counts = words(&[("a", 10), ("ab", 3), ("abab", 2), ("b", 1 << 40)]);
+    for (num_merges, uses) in [
+        (0, [("a", 17), ("b", (1 << 40) + 7)].as_slice()),
+        (1, &[("a", 10), ("ab", 7), ("b", 1 << 40)]),
+        (9, &[("a", 10), ("ab", 3), ("abab", 2), ("b", 1 << 40)]),
+    ] {
+        for long_word in [0, 3, 128] {
+            let options = MergeOptions { long_word, ..MergeOptions::new(num_merges) };
+            let learned = learn_and_count(&counts, options);
+            assert_eq!(uses_by_token(&learned), words(uses));
+            assert_eq!(learned.merge_counts, [7, 2][..num_merges.min(2)]);
+        }
+    }
+}
+
+#[test]
 fn counts_beyond_32_bits_are_summed_exactly() {
     for n in [1 << 31, (1 << 31) - 1, 1 << 32, (1 << 32) + 1, 1 << 59] {
         check_all_knobs(&words(&[("ab", n), ("abc", n - 1), ("bc", 1), ("cd", n + 1)]));
@@ -141,6 +171,7 @@ fn counts_beyond_63_bits_are_an_error_not_a_wrong_vocabulary() {
     };
     assert!(overflows(&[("ab", 1 << 62)]));
     assert!(overflows(&[("ab", 1 << 61), ("cd", 1 << 61)]));
+    assert!(overflows(&[("a", 1 << 63)]));
     assert!(overflows(&[("ab", u64::MAX - 1), ("ab", 1)]));
     assert!(overflows(&[("ab", u64::MAX - 1), ("ab", 5)]));
     assert!(!overflows(&[("ab", 1 << 61)]));

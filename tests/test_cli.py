@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from bpe_lm import _core
 
 ROOT = Path(__file__).parents[1]
 END_OF_TEXT = "<|endoftext|>"
@@ -23,13 +24,13 @@ def train(sample, *arguments, cwd):
     return bpe_lm("train-tokenizer", sample, "--special-token", END_OF_TEXT, *arguments, cwd=cwd)
 
 
-def test_train_tokenizer_prints_a_table_and_writes_three_files(sample, tmp_path):
+def test_train_tokenizer_prints_a_table_and_writes_every_format(sample, tmp_path):
     done = train(sample, "--vocab-size", 1000, "--out", "out", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     for word in ("longest tokens", "peak memory", "bytes per token", "1,000 tokens", "written to"):
         assert word in done.stdout
     assert "merge: 743 of 743 merges, 100 %" in done.stderr
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["merges.txt", "tokenizer.json", "vocab.json"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(_core.FILE_NAMES)
 
 
 def test_json(sample, tmp_path):
@@ -72,7 +73,8 @@ def test_an_existing_tokenizer_is_kept_before_any_work(sample, tmp_path):
     assert done.returncode == 1
     assert "--force" in done.stderr
     assert "count" not in done.stderr
-    assert train(sample, "--vocab-size", 300, "--out", "out", "--force", cwd=tmp_path).returncode == 0
+    assert train(sample, "--vocab-size", 301, "--out", "out", "--force", cwd=tmp_path).returncode == 0
+    assert len(json.loads((tmp_path / "out" / "training.json").read_text())["merge_counts"]) == 301 - 257
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
@@ -104,7 +106,8 @@ def test_killed_at_any_moment_leaves_a_whole_tokenizer_or_none(sample, tmp_path)
     start = time.monotonic()
     subprocess.run(command, cwd=tmp_path, capture_output=True, check=True)
     whole = time.monotonic() - start
-    expected = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    expected = saved(tmp_path / "out")
+    assert len(expected) == len(_core.FILE_NAMES)
     for i in range(10):
         folder = tmp_path / str(i)
         folder.mkdir()
@@ -113,7 +116,14 @@ def test_killed_at_any_moment_leaves_a_whole_tokenizer_or_none(sample, tmp_path)
         process.kill()
         process.wait()
         if (folder / "out").exists():
-            assert {path.name: path.read_bytes() for path in (folder / "out").iterdir()} == expected
+            assert saved(folder / "out") == expected
+
+
+def saved(folder):
+    """What each file says, apart from the seconds that training took."""
+    said = {path.name: path.read_bytes() for path in folder.iterdir()}
+    training = json.loads(said["training.json"])
+    return said | {"training.json": {key: value for key, value in training.items() if key != "seconds"}}
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -1,8 +1,14 @@
 """Saving and loading from Python."""
 
+import base64
+import json
+import random
+
 import bpe_lm
+import naive_bpe
 import pytest
-from bpe_lm import errors
+import tiktoken
+from bpe_lm import _core, errors
 
 END_OF_TEXT = "<|endoftext|>"
 
@@ -20,6 +26,71 @@ def test_round_trips(trained, tmp_path):
     assert bpe_lm.load_tokenizer(folder) == expected
     assert bpe_lm.load_tokenizer(folder / "tokenizer.json") == expected
     assert bpe_lm.load_gpt2(folder / "vocab.json", folder / "merges.txt") == expected
+
+
+def test_tiktoken_files(trained, tmp_path):
+    vocab, merges = trained
+    bpe_lm.save_tokenizer(tmp_path, vocab, merges, [END_OF_TEXT])
+    expected = (vocab, merges, [END_OF_TEXT], "gpt2")
+    assert bpe_lm.load_tiktoken(tmp_path) == expected
+    side = json.loads((tmp_path / "tokenizer.tiktoken.json").read_text())
+    assert side == {"pattern": "gpt2", "special_tokens": {END_OF_TEXT: 599}}
+    bare = tmp_path / "bare.tiktoken"
+    (tmp_path / "tokenizer.tiktoken").rename(bare)
+    for arguments, missing in [({}, "pattern="), ({"pattern": "gpt2"}, "special_tokens=")]:
+        with pytest.raises(errors.FormatError, match=missing):
+            bpe_lm.load_tiktoken(bare, **arguments)
+    assert bpe_lm.load_tiktoken(bare, "gpt2", {END_OF_TEXT: 599}) == expected
+    with pytest.raises(errors.FormatError, match="no gap"):
+        bpe_lm.load_tiktoken(bare, "gpt2", {END_OF_TEXT: 600})
+    with pytest.raises(errors.SpecialTokenError, match="negative"):
+        bpe_lm.load_tiktoken(bare, "gpt2", {END_OF_TEXT: -1})
+
+
+def test_tiktoken_reads_our_file_and_encodes_the_same(sample, tmp_path):
+    end, separator = special = [END_OF_TEXT, "<|between|>"]
+    vocab, merges = bpe_lm.train_bpe(sample, 3000, special)
+    bpe_lm.save_tokenizer(tmp_path, vocab, merges, special)
+    # tiktoken's own reader wants a package for files in the cloud; its rule is one line.
+    lines = (line.split() for line in (tmp_path / "tokenizer.tiktoken").read_bytes().splitlines())
+    ranks = {base64.b64decode(token): int(rank) for token, rank in lines}
+    pattern = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""
+    ids = {end: 2998, separator: 2999}
+    encoding = tiktoken.Encoding("ours", pat_str=pattern, mergeable_ranks=ranks, special_tokens=ids)
+    choose = random.Random(336)
+    words = [" the", " Lily", "said", " was", "happy", "!\n\n", " ", "é", "日本", "🙂", "12", "'s", "\t", end]
+    texts = ["".join(choose.choices(words, k=choose.randrange(30))) for _ in range(1000)]
+    expected = _core.encode_naive(separator.join(texts).encode(), vocab, merges, special, "gpt2")
+    found = [[*encoding.encode(text, allowed_special="all"), ids[separator]] for text in texts]
+    assert [id for text in found for id in text][:-1] == expected
+
+
+def test_training_is_saved_loaded_and_removed(tmp_path):
+    texts = ["aa ab abab a", "b é aa"]
+    special = ["<|a|>"]
+    vocab, merges, training = bpe_lm.train_and_record(iter(texts), 262, special, tie_break="bytes")
+    words = [word for text in texts for word in naive_bpe.pretokens(text.encode())]
+    ids = [id for text in texts for id in naive_bpe.encode(text.encode(), vocab, merges, special)]
+    assert training["token_uses"] == [ids.count(id) for id in range(256 + len(merges))]
+    assert training["merge_counts"] == sorted(training["merge_counts"], reverse=True)
+    assert (training["num_pretokens"], training["num_distinct_pretokens"]) == (len(words), len(set(words)))
+    assert training["num_bytes"] == sum(len(text.encode()) for text in texts)
+    longest = [(pretoken["length"], pretoken["count"], pretoken["start"]) for pretoken in training["longest_pretokens"]]
+    assert longest[:4] == [(5, 1, "Ġabab"), (3, 1, "Ġaa"), (3, 1, "Ġab"), (3, 1, "ĠÃ©")]
+    assert (training["pattern"], training["tie_break"], training["version"]) == ("gpt2", "bytes", bpe_lm.__version__)
+
+    bpe_lm.save_tokenizer(tmp_path, vocab, merges, special, training=training)
+    assert bpe_lm.load_training(tmp_path) == training
+    assert bpe_lm.load_training(tmp_path / "training.json") == training
+    with pytest.raises(errors.FormatError, match="merge_counts has"):
+        bpe_lm.save_tokenizer(tmp_path, vocab, merges, special, training=training | {"merge_counts": []}, force=True)
+    with pytest.raises(errors.FormatError, match="tie_break"):
+        bpe_lm.save_tokenizer(tmp_path, vocab, merges, special, training={}, force=True)
+    assert bpe_lm.load_training(tmp_path) == training
+    bpe_lm.save_tokenizer(tmp_path, vocab, merges, special, force=True)
+    assert not (tmp_path / "training.json").exists()
+    with pytest.raises(errors.FileError, match=r"training\.json"):
+        bpe_lm.load_training(tmp_path)
 
 
 def test_nothing_is_overwritten_unasked(trained, tmp_path):

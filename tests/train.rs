@@ -13,7 +13,8 @@ use bpe_lm::sample::{Split, write_sample};
 use bpe_lm::special_tokens::SpecialTokens;
 use bpe_lm::train_bpe::{TrainOptions, train_bpe};
 use common::naive::{Counts, Naive, Token};
-use common::{shared, shared_text, spell};
+use common::{Random, shared, shared_text, spell};
+use std::cmp::Reverse;
 
 const END_OF_TEXT: &str = "<|endoftext|>";
 
@@ -34,13 +35,17 @@ fn train(text: &[u8], options: &TrainOptions) -> Vec<(Token, Token)> {
 }
 
 fn naive(text: &[u8], num_merges: usize, tie_break: TieBreak) -> Vec<(Token, Token)> {
+    Naive { num_merges, tie_break, min_frequency: 1, max_token_length: usize::MAX }.learn(&naive_counts(text))
+}
+
+fn naive_counts(text: &[u8]) -> Counts {
     let mut counts = Counts::new();
     for document in String::from_utf8_lossy(text).split(END_OF_TEXT) {
         for pretoken in Pattern::Gpt2.pretokens(document.as_bytes()).unwrap() {
             *counts.entry(pretoken.to_vec()).or_default() += 1;
         }
     }
-    Naive { num_merges, tie_break, min_frequency: 1, max_token_length: usize::MAX }.learn(&counts)
+    counts
 }
 
 fn sample(num_bytes: u64) -> Vec<u8> {
@@ -66,6 +71,46 @@ fn merges_are_the_same_for_every_thread_count() {
     assert_eq!(one.len(), 5_000 - 257);
     for threads in [2, 3, 8] {
         assert!(train_with(threads) == one, "{threads} threads");
+    }
+}
+
+#[test]
+fn training_tells_what_it_saw_for_every_thread_count() {
+    let alphabet = ["a", "b", "ab ", "\n", "é", "aaaaaaaaaaaaaaaaaaaa", "<|endoftext|>", "0"];
+    let text = Random(5).text(60_000, &alphabet) + "\n" + &"x".repeat(500);
+    let counts = naive_counts(text.as_bytes());
+    let longest: Vec<(usize, u64, Vec<u8>)> = {
+        let mut longest: Vec<_> = counts.iter().collect();
+        longest.sort_by_key(|(pretoken, _)| (Reverse(pretoken.len()), *pretoken));
+        let start = |pretoken: &[u8]| pretoken[..pretoken.len().min(100)].to_vec();
+        longest.into_iter().take(20).map(|(p, &count)| (p.len(), count, start(p))).collect()
+    };
+    assert_eq!((longest.len(), longest[0].0, &longest[0].2[..]), (20, 500, &[b'x'; 100][..]));
+    for threads in [1, 2, 5] {
+        let corpus = Corpus::from_texts([text.clone().into_bytes()]);
+        let options = TrainOptions { threads, chunk_bytes: 4096, ..options(300) };
+        let (vocab, merges, training) = train_bpe(&corpus, &options, &Job::default()).unwrap();
+        assert_eq!(training.check_fits(merges.len()), Ok(()));
+        assert!(training.check_fits(merges.len() + 1).is_err());
+        assert_eq!(training.num_bytes, text.len() as u64);
+        assert_eq!(training.num_pretokens, counts.values().sum::<u64>());
+        assert_eq!(training.num_distinct_pretokens, counts.len());
+        let naive = Naive {
+            num_merges: 300 - 257,
+            tie_break: TieBreak::Bytes,
+            min_frequency: 1,
+            max_token_length: usize::MAX,
+        };
+        assert_eq!(training.merge_counts, naive.learn_and_count(&counts).merge_counts);
+        let bytes = training.token_uses.iter().zip(vocab.iter());
+        let num_bytes: u64 = bytes.map(|(uses, token)| uses * token.len() as u64).sum();
+        assert_eq!(
+            num_bytes,
+            counts.iter().map(|(pretoken, count)| count * pretoken.len() as u64).sum::<u64>()
+        );
+        let found: Vec<_> =
+            training.longest_pretokens.into_iter().map(|p| (p.length, p.count, p.start)).collect();
+        assert_eq!(found, longest);
     }
 }
 

@@ -1,14 +1,15 @@
 from collections.abc import Callable, Iterator, Sequence
 from os import PathLike
 
-from bpe_lm.tokenizer import Summary
-
 __all__ = [
     "DEBUG_BUILD",
+    "FILE_NAMES",
     "__version__",
     "encode_naive",
     "load_gpt2",
+    "load_tiktoken",
     "load_tokenizer_json",
+    "load_training",
     "pretokenize",
     "save_tokenizer",
     "train",
@@ -16,6 +17,7 @@ __all__ = [
 ]
 
 DEBUG_BUILD: bool
+FILE_NAMES: list[str]
 __version__: str
 
 _Parts = tuple[dict[int, bytes], list[tuple[bytes, bytes]], list[str], str]
@@ -31,17 +33,25 @@ def train(
     pattern: str,
     min_frequency: int,
     max_token_length: int | None,
-) -> tuple[dict[int, bytes], list[tuple[bytes, bytes]], Summary]: ...
+    input_format: str,
+    json_field: str,
+    bad_lines: str,
+) -> tuple[dict[int, bytes], list[tuple[bytes, bytes]], str]: ...
 def save_tokenizer(
     folder: str | PathLike[str],
     vocab: dict[int, bytes],
     merges: Sequence[tuple[bytes, bytes]],
     special_tokens: Sequence[str],
     pattern: str,
+    training: str | None,
     replace: bool,
 ) -> None: ...
 def load_gpt2(vocab_path: str | PathLike[str], merges_path: str | PathLike[str]) -> _Parts: ...
 def load_tokenizer_json(path: str | PathLike[str]) -> _Parts: ...
+def load_tiktoken(
+    path: str | PathLike[str], pattern: str | None, special_tokens: Sequence[tuple[str, int]] | None
+) -> _Parts: ...
+def load_training(path: str | PathLike[str]) -> str: ...
 def encode_naive(
     text: bytes,
     vocab: dict[int, bytes],

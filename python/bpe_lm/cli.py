@@ -12,9 +12,10 @@ from typing import NoReturn
 import bpe_lm
 from bpe_lm import _core
 from bpe_lm.errors import BpeLmError, OutputExists
+from bpe_lm.inspection import inspect
 from bpe_lm.progress import megabytes
-from bpe_lm.report import TrainingReport, bytes_per_token, longest_tokens, peak_memory
-from bpe_lm.tokenizer import TokenizerParts, save_tokenizer, train_with_summary
+from bpe_lm.report import TrainingReport, longest_tokens, peak_memory, training_bytes_per_token
+from bpe_lm.tokenizer import TokenizerParts, save_tokenizer, train_and_record
 
 SAMPLE_SEED = 336
 
@@ -69,20 +70,23 @@ def train_and_report(
     threads: int | None = None,
     min_frequency: int = 1,
     max_token_length: int | None = None,
+    input_format: str = "auto",
+    json_field: str = "text",
+    bad_lines: str = "error",
 ) -> TrainingReport:
     """Train on files, save the tokenizer in a folder, and measure.
 
     Raises:
-        OutputExists: Before any work, when the folder has one of the three files and `force` is False.
+        OutputExists: Before any work, when the folder has one of a tokenizer's files and `force` is False.
     """
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise OutputExists(f"{folder} is a file; name a folder")
-    for path in (folder / name for name in ("vocab.json", "merges.txt", "tokenizer.json")):
+    for path in (folder / name for name in _core.FILE_NAMES):
         if not force and path.exists():
             raise OutputExists(f"{path} exists already; name another folder, or give --force")
     start = time.perf_counter()
-    vocab, merges, summary = train_with_summary(
+    vocab, merges, training = train_and_record(
         list(corpus),
         vocab_size,
         special_tokens,
@@ -92,21 +96,25 @@ def train_and_report(
         threads=threads,
         min_frequency=min_frequency,
         max_token_length=max_token_length,
+        input_format=input_format,
+        json_field=json_field,
+        bad_lines=bad_lines,
     )
-    save_tokenizer(folder, vocab, merges, special_tokens, pattern=pattern, force=force)
+    save_tokenizer(folder, vocab, merges, special_tokens, pattern=pattern, training=training, force=force)
     seconds = time.perf_counter() - start
     parts = TokenizerParts(vocab, merges, list(special_tokens), pattern)
     return TrainingReport(
         corpus=[str(path) for path in corpus],
-        corpus_bytes=summary["num_bytes"],
-        distinct_pretokens=summary["num_pretokens"],
+        corpus_bytes=training["num_bytes"],
+        skipped_lines=training["skipped_lines"],
+        distinct_pretokens=training["num_distinct_pretokens"],
         vocab_size=len(vocab),
         merges=len(merges),
-        count_seconds=summary["seconds"]["count"],
-        merge_seconds=summary["seconds"]["merge"],
+        count_seconds=training["seconds"]["count"],
+        merge_seconds=training["seconds"]["merge"],
         total_seconds=seconds,
         peak_memory=peak_memory(),
-        bytes_per_token=bytes_per_token(corpus[0], parts),
+        bytes_per_token=training_bytes_per_token(vocab, training),
         longest_tokens=longest_tokens(parts, num_longest),
         folder=str(folder),
     )
@@ -134,6 +142,9 @@ def _train_tokenizer(options: argparse.Namespace) -> None:
         threads=options.threads,
         min_frequency=options.min_frequency,
         max_token_length=options.max_token_length,
+        input_format=options.input_format,
+        json_field=options.json_field,
+        bad_lines=options.bad_lines,
     )
     if options.json:
         print(json.dumps(report.as_dict(), indent=2))
@@ -158,6 +169,27 @@ def _data_download(options: argparse.Namespace) -> None:
     except (KeyboardInterrupt, Terminated):
         print(f"what has arrived is kept in {options.out}; the same command goes on from there", file=sys.stderr)
         raise
+
+
+def _inspect(options: argparse.Namespace) -> None:
+    inspection = inspect(options.tokenizer, options.longest)
+    if options.png:
+        from bpe_lm.plots import draw_lengths
+
+        draw_lengths(inspection, options.png)
+    if options.json:
+        print(json.dumps(inspection.as_dict(), indent=2))
+    else:
+        inspection.print()
+        if options.png:
+            print(f"drawn in {options.png}")
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if not 0 <= number < 10**6:
+        raise ValueError
+    return number
 
 
 def _positive(text: str) -> float:
@@ -188,9 +220,11 @@ def _parser() -> argparse.ArgumentParser:
     train = commands.add_parser(
         "train-tokenizer", help="train a byte-level BPE tokenizer on text files", allow_abbrev=False
     )
-    train.add_argument("corpus", nargs="+", help="text files; each is one text")
+    train.add_argument(
+        "corpus", nargs="+", help="text or JSON lines, plain, gzip or zstd; - for standard input; each file is one text"
+    )
     train.add_argument("--vocab-size", type=int, required=True, metavar="N", help="256 bytes, merges, special tokens")
-    train.add_argument("--out", required=True, metavar="FOLDER", help="for vocab.json, merges.txt and tokenizer.json")
+    train.add_argument("--out", required=True, metavar="FOLDER", help="for the tokenizer in every format")
     train.add_argument(
         "--special-token",
         action="append",
@@ -201,6 +235,13 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--pattern", default="gpt2", metavar="REGEX", help="gpt2 (default), cl100k, o200k, or a regular expression"
     )
+    train.add_argument(
+        "--input-format", choices=("auto", "text", "jsonl"), default="auto", help="auto (default): by the files' names"
+    )
+    train.add_argument("--json-field", default="text", metavar="NAME", help="of a JSON line's text (default: text)")
+    train.add_argument(
+        "--bad-lines", choices=("error", "skip"), default="error", help="JSON lines without a text (default: error)"
+    )
     train.add_argument("--tie-break", choices=("bytes", "hf"), default="bytes", help="for pairs of equal count")
     train.add_argument("--min-frequency", type=int, default=1, metavar="N", help="stop at a pair that is rarer")
     train.add_argument("--max-token-length", type=int, metavar="BYTES", help="never merge into longer tokens")
@@ -209,6 +250,17 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--json", action="store_true", help="print the result as JSON")
     train.add_argument("--quiet", action="store_true", help="show no progress")
     train.set_defaults(run=_train_tokenizer)
+
+    inspection = commands.add_parser(
+        "inspect", help="show what is in a tokenizer: longest tokens, lengths, what is never used", allow_abbrev=False
+    )
+    inspection.add_argument("tokenizer", help="a folder, a tokenizer.json or a .tiktoken file")
+    inspection.add_argument(
+        "--longest", type=_count, default=10, metavar="N", help="tokens and pretokens (default: 10)"
+    )
+    inspection.add_argument("--png", metavar="FILE", help="draw the lengths of the tokens (needs bpe_lm[plots])")
+    inspection.add_argument("--json", action="store_true", help="print the result as JSON")
+    inspection.set_defaults(run=_inspect)
 
     data = commands.add_parser("data", help="texts to try things on").add_subparsers(
         required=True, metavar="WHAT", parser_class=_Parser

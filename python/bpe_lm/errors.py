@@ -49,5 +49,9 @@ class LimitExceeded(BpeLmError, OverflowError):
     """Counts beyond 63 bits, or a corpus with more than 2**32 places to merge at."""
 
 
+class MissingExtra(BpeLmError, ImportError):
+    """A package that only this function needs is not installed."""
+
+
 class InternalError(BpeLmError, RuntimeError):
     """A defect of this package."""

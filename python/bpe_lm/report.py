@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bpe_lm import _core
 from bpe_lm.progress import megabytes
-from bpe_lm.tokenizer import TokenizerParts
+from bpe_lm.tokenizer import TokenizerParts, Training, Vocab
 
 SLICE_BYTES = 200_000
 """The part of a corpus on which bytes per token are measured."""
@@ -22,6 +22,7 @@ class TrainingReport:
 
     corpus: list[str]
     corpus_bytes: int
+    skipped_lines: int
     distinct_pretokens: int
     vocab_size: int
     merges: int
@@ -45,13 +46,14 @@ class TrainingReport:
         speed = self.corpus_bytes / max(self.count_seconds, 1e-9) / 1e6
         rows = [
             ("corpus", f"{', '.join(self.corpus)} ({megabytes(self.corpus_bytes)})"),
+            *([("bad lines skipped", f"{self.skipped_lines:,}")] if self.skipped_lines else []),
             ("distinct pretokens", f"{self.distinct_pretokens:,}"),
             ("vocabulary", f"{self.vocab_size:,} tokens, {self.merges:,} merges"),
             ("pretokenize and count", f"{self.count_seconds:.2f} s ({speed:,.0f} MB/s)"),
             ("merge", f"{self.merge_seconds:.2f} s"),
             ("in all", f"{self.total_seconds:.2f} s"),
             ("peak memory", megabytes(self.peak_memory)),
-            ("bytes per token", f"{self.bytes_per_token:.2f} (naive encoder, first {megabytes(SLICE_BYTES)} at most)"),
+            ("bytes per token", f"{self.bytes_per_token:.2f}"),
             ("longest tokens", "\n".join(self.longest_tokens)),
             ("written to", self.folder),
         ]
@@ -69,9 +71,20 @@ def peak_memory() -> int:
 
 def longest_tokens(parts: TokenizerParts, number: int) -> list[str]:
     """The longest tokens that were learned, as Python writes bytes."""
+    return [f"{token!r}, {len(token)} bytes" for token in longest_learned(parts, number)]
+
+
+def longest_learned(parts: TokenizerParts, number: int) -> list[bytes]:
+    """The longest tokens that are not special, of equal length in the order of their bytes."""
     special = {token.encode() for token in parts.special_tokens}
     learned = (token for token in parts.vocab.values() if token not in special)
-    return [f"{token!r}, {len(token)} bytes" for token in sorted(learned, key=lambda t: (-len(t), t))[:number]]
+    return sorted(learned, key=lambda t: (-len(t), t))[:number]
+
+
+def training_bytes_per_token(vocab: Vocab, training: Training) -> float:
+    """Bytes per token on the whole corpus, special tokens left out."""
+    uses = training["token_uses"]
+    return sum(len(vocab[i]) * n for i, n in enumerate(uses)) / max(sum(uses), 1)
 
 
 def bytes_per_token(path: str | Path, parts: TokenizerParts) -> float:

@@ -1,12 +1,13 @@
 """Train, save and load byte-level BPE tokenizers."""
 
+import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias, TypedDict
+from typing import Any, NamedTuple, TypeAlias, TypedDict, cast
 
 from bpe_lm import _core
-from bpe_lm.errors import CorpusError, OptionError, VocabTooLarge, VocabTooSmall
+from bpe_lm.errors import CorpusError, OptionError, SpecialTokenError, VocabTooLarge, VocabTooSmall
 from bpe_lm.progress import shown
 
 StrPath: TypeAlias = str | os.PathLike[str]
@@ -26,12 +27,39 @@ class Seconds(TypedDict):
     merge: float
 
 
-class Summary(TypedDict):
-    """What training saw on its way."""
+class LongPretoken(TypedDict):
+    """One of the longest pretokens of a corpus: its length in bytes, its count, and its first 100 bytes.
 
+    The bytes are written in GPT-2's alphabet, as tokens are in vocab.json.
+    """
+
+    length: int
+    count: int
+    start: str
+
+
+class Training(TypedDict):
+    """What training saw on its way: the content of training.json.
+
+    `merge_counts` has the count of each merge's pair when it was merged; pairs may overlap, `aaa` has `aa` twice.
+    `token_uses` says how often each byte and each merge occurs, by id, in the corpus when all merges are applied;
+    special tokens are not counted and have the ids behind these. `num_bytes` is the corpus with its special tokens,
+    `skipped_lines` the lines of JSON without a text, `longest_pretokens` has the 20 longest.
+    """
+
+    version: str
+    pattern: str
+    tie_break: str
+    min_frequency: int
+    max_token_length: int | None
     num_bytes: int
+    skipped_lines: int
     num_pretokens: int
+    num_distinct_pretokens: int
     seconds: Seconds
+    longest_pretokens: list[LongPretoken]
+    merge_counts: list[int]
+    token_uses: list[int]
 
 
 class TokenizerParts(NamedTuple):
@@ -54,6 +82,9 @@ def train_bpe(
     pattern: str = "gpt2",
     min_frequency: int = 1,
     max_token_length: int | None = None,
+    input_format: str = "auto",
+    json_field: str = "text",
+    bad_lines: str = "error",
 ) -> tuple[Vocab, Merges]:
     """Learn a vocabulary: repeatedly merge the most frequent pair of adjacent tokens inside pretokens.
 
@@ -62,7 +93,8 @@ def train_bpe(
 
     Args:
         input_path: A path, a list or tuple of paths, or any other iterable of texts (str or bytes; use `iter(texts)`
-            for a list of them). Each file and each item is one text of its own.
+            for a list of them). Each file and each item is one text of its own; of JSON lines, each line's. Files may
+            be compressed (gzip, zstd) or pipes, and `"-"` is standard input.
         vocab_size: The number of tokens in the end, with the 256 bytes and the special tokens.
         special_tokens: They stand for themselves, never take part in merges and never join their neighbours. Where
             several match, the leftmost wins, then the longest.
@@ -78,16 +110,21 @@ def train_bpe(
         min_frequency: Learning stops at the first pair that occurs less often.
         max_token_length: In bytes; a pair that would make a longer token is never merged. Two merges never make the
             same bytes, with or without it.
+        input_format: `"text"`, `"jsonl"`, or `"auto"`: files named .jsonl or .ndjson, perhaps with .gz or .zst behind
+            it, are JSON lines, all others text.
+        json_field: The field of a JSON line's object that has the text.
+        bad_lines: What becomes of a line that is not such an object: an `"error"` with the file and the line, or
+            `"skip"`; skipped lines are counted (see `train_and_record`). Empty lines are no lines.
 
     Returns:
         The vocabulary, id to bytes, and the merges in order.
 
     Raises:
-        CorpusError: A file is missing, empty or not a file; there was no text; a str with a lone surrogate.
+        CorpusError: A file is missing, empty, damaged or not a file; a bad line; no text; a str with a lone surrogate.
         OptionError: VocabTooSmall, SpecialTokenError, PatternError, ... tell which.
-        LimitExceeded: Beyond 2**63 pairs or 2**32 places to merge at.
+        LimitExceeded: Beyond 2**63 bytes or 2**32 places to merge at.
     """
-    vocab, merges, _ = train_with_summary(
+    vocab, merges, _ = train_and_record(
         input_path,
         vocab_size,
         special_tokens,
@@ -97,31 +134,55 @@ def train_bpe(
         pattern=pattern,
         min_frequency=min_frequency,
         max_token_length=max_token_length,
+        input_format=input_format,
+        json_field=json_field,
+        bad_lines=bad_lines,
     )
     return vocab, merges
 
 
-def train_with_summary(
+def train_and_record(
     input_path: Corpus,
     vocab_size: int,
     special_tokens: Sequence[str],
     *,
+    tie_break: str = "bytes",
+    threads: int | None = None,
     progress: Progress = False,
-    **options: Any,
-) -> tuple[Vocab, Merges, Summary]:
-    """As `train_bpe` with all its options given, and what training saw on its way."""
+    pattern: str = "gpt2",
+    min_frequency: int = 1,
+    max_token_length: int | None = None,
+    input_format: str = "auto",
+    json_field: str = "text",
+    bad_lines: str = "error",
+) -> tuple[Vocab, Merges, Training]:
+    """As `train_bpe`, and what training saw on its way, for `save_tokenizer`."""
     if isinstance(special_tokens, str):
         raise TypeError("special_tokens is a str; give a list of them")
     if vocab_size < 0:
         raise VocabTooSmall(f"vocab size {vocab_size} is negative; it counts 256 bytes, merges and special tokens")
     if vocab_size > _GREATEST:
         raise VocabTooLarge(f"vocab size {vocab_size} is greater than any vocabulary can be")
-    for name in ("threads", "min_frequency", "max_token_length"):
-        value = options.get(name)
+    limits = {"threads": threads, "min_frequency": min_frequency, "max_token_length": max_token_length}
+    for name, value in limits.items():
         if value is not None and not 1 <= value <= _GREATEST:
             raise OptionError(f"{name} = {value} is not possible: it must be at least 1, and at most {_GREATEST}")
     with shown(progress) as callback:
-        return _core.train(_source(input_path), vocab_size, list(special_tokens), progress=callback, **options)
+        vocab, merges, training = _core.train(
+            _source(input_path),
+            vocab_size,
+            list(special_tokens),
+            tie_break=tie_break,
+            threads=threads,
+            progress=callback,
+            pattern=pattern,
+            min_frequency=min_frequency,
+            max_token_length=max_token_length,
+            input_format=input_format,
+            json_field=json_field,
+            bad_lines=bad_lines,
+        )
+    return vocab, merges, cast(Training, json.loads(training))
 
 
 def _source(corpus: Any) -> Any:
@@ -146,16 +207,23 @@ def save_tokenizer(
     special_tokens: Sequence[str] = (),
     *,
     pattern: str = "gpt2",
+    training: Training | None = None,
     force: bool = False,
 ) -> None:
-    """Write vocab.json and merges.txt (GPT-2's) and tokenizer.json (Hugging Face's) into a folder, whole or not at all.
+    """Write a tokenizer in every format into a folder, whole or not at all.
+
+    vocab.json and merges.txt are GPT-2's, tokenizer.json is Hugging Face's, tokenizer.tiktoken is tiktoken's, with
+    tokenizer.tiktoken.json for what it leaves out. tiktoken's cannot be written, and are not, when ids are not in the
+    order of the merges; this never happens to a tokenizer trained here. training.json is written when `training` is
+    given (see `train_and_record`). With `force`, old files with these names that are not replaced are removed.
 
     Raises:
-        FormatError: The parts do not fit, or a special token would be written like another token.
+        FormatError: The parts or the training do not fit, or a special token would be written like another token.
         OutputExists: A file is there already, and `force` is False.
         FileError: A file could not be written.
     """
-    _core.save_tokenizer(folder, vocab, merges, list(special_tokens), pattern, force)
+    record = None if training is None else json.dumps(training)
+    _core.save_tokenizer(folder, vocab, merges, list(special_tokens), pattern, record, force)
 
 
 def load_tokenizer(path: StrPath) -> TokenizerParts:
@@ -177,3 +245,38 @@ def load_gpt2(vocab_path: StrPath, merges_path: StrPath) -> TokenizerParts:
         FileError: They could not be read.
     """
     return TokenizerParts(*_core.load_gpt2(vocab_path, merges_path))
+
+
+def load_tiktoken(
+    path: StrPath, pattern: str | None = None, special_tokens: Mapping[str, int] | None = None
+) -> TokenizerParts:
+    """Read a .tiktoken file, or the tokenizer.tiktoken in a folder. The ranks are the ids; they imply the merges.
+
+    Args:
+        path: The file or folder.
+        pattern: As in `train_bpe`. By default, what `NAME.tiktoken.json` beside `NAME.tiktoken` says.
+        special_tokens: Each with its id, `{}` for none; the same default. With the ranks, ids must have no gap: leave
+            out special tokens beyond one, or name the unused ids too.
+
+    Raises:
+        FormatError: Not such a file, and the message says which line; or the pattern or the special tokens are known
+            from nowhere.
+        FileError: It could not be read.
+    """
+    path = Path(path)
+    negative = [token for token, id in (special_tokens or {}).items() if id < 0]
+    if negative:
+        raise SpecialTokenError(f"special token {negative[0]!r} has a negative id")
+    ids = None if special_tokens is None else list(special_tokens.items())
+    return TokenizerParts(*_core.load_tiktoken(path / "tokenizer.tiktoken" if path.is_dir() else path, pattern, ids))
+
+
+def load_training(path: StrPath) -> Training:
+    """Read a training.json, or the one in a folder.
+
+    Raises:
+        FormatError: Not such a file; the message says where.
+        FileError: It could not be read.
+    """
+    path = Path(path)
+    return cast(Training, json.loads(_core.load_training(path / "training.json" if path.is_dir() else path)))

@@ -5,6 +5,8 @@ A printable byte of Latin-1 is its own character; the 68 others are the characte
 is `Ġ` and a newline `Ċ`.
 */
 
+use std::collections::HashMap;
+
 /// Whether a byte is its own character.
 pub fn is_printable(byte: u8) -> bool {
     matches!(byte, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF)
@@ -28,6 +30,12 @@ pub fn to_text(bytes: &[u8]) -> String {
     bytes.iter().map(|&byte| to_char(byte)).collect()
 }
 
+/// Text as bytes; `None` when a character stands for none.
+pub fn from_text(text: &str) -> Option<Vec<u8>> {
+    let bytes: HashMap<char, u8> = (0..=255).map(|byte| (to_char(byte), byte)).collect();
+    text.chars().map(|character| bytes.get(&character).copied()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -41,5 +49,12 @@ mod tests {
         assert_eq!(chars, ordered);
         chars.dedup();
         assert_eq!(chars.len(), 256);
+    }
+
+    #[test]
+    fn text_gives_the_bytes_back() {
+        let bytes: Vec<u8> = (0..=255).collect();
+        assert_eq!(from_text(&to_text(&bytes)), Some(bytes));
+        assert_eq!(from_text("a b"), None);
     }
 }

@@ -1,17 +1,22 @@
 /*!
-Tokenizers as files: GPT-2's pair (`vocab.json`, `merges.txt`) and Hugging Face's `tokenizer.json`.
+Tokenizers as files: GPT-2's pair (`vocab.json`, `merges.txt`), Hugging Face's `tokenizer.json`, tiktoken's
+`tokenizer.tiktoken`; and `training.json`, what training saw.
 
-Both write bytes as text in GPT-2's alphabet ([`byte_alphabet`]) and special tokens as they are. tokenizer.json lists the
-special ones; in GPT-2's pair a token that is neither a byte nor made by a merge is one.
+The first two write bytes as text in GPT-2's alphabet ([`byte_alphabet`]) and special tokens as they are. tokenizer.json
+lists the special ones; in GPT-2's pair a token that is neither a byte nor made by a merge is one. A .tiktoken file has
+its special tokens in a file beside it.
 */
 
 pub mod byte_alphabet;
 pub mod gpt2;
 mod publish;
+pub mod tiktoken;
 pub mod tokenizer_json;
+pub mod training_json;
 
 use crate::error::Error;
 use crate::tokenizer::Tokenizer;
+use crate::training::Training;
 use crate::vocab::TokenId;
 use std::collections::HashMap;
 use std::path::Path;
@@ -22,19 +27,45 @@ pub const VOCAB_JSON: &str = "vocab.json";
 pub const MERGES_TXT: &str = "merges.txt";
 /// Hugging Face's single file.
 pub const TOKENIZER_JSON: &str = "tokenizer.json";
+/// tiktoken's ranks.
+pub const TIKTOKEN: &str = "tokenizer.tiktoken";
+/// What tiktoken's ranks leave out: pattern and special tokens.
+pub const TIKTOKEN_JSON: &str = "tokenizer.tiktoken.json";
+/// What training saw.
+pub const TRAINING_JSON: &str = "training.json";
+/// All of them.
+pub const FILE_NAMES: [&str; 6] =
+    [VOCAB_JSON, MERGES_TXT, TOKENIZER_JSON, TIKTOKEN, TIKTOKEN_JSON, TRAINING_JSON];
 
-/// Writes all formats into a folder, which is made if need be. The files appear whole or not at all.
+/// Writes all formats into a folder, which is made if need be. The files appear whole or not at all. tiktoken's are left
+/// out when ids are not in the order of the merges, `training.json` when nothing is known of the training; old ones of
+/// another tokenizer are removed.
 ///
 /// # Errors
-/// [`Error::Exists`] unless `replace`; [`Error::Tokenizer`] when two tokens would be written alike; [`Error::Io`].
-pub fn save(tokenizer: &Tokenizer, folder: &Path, replace: bool) -> Result<(), Error> {
+/// [`Error::Exists`] unless `replace`; [`Error::Tokenizer`] when two tokens would be written alike; [`Error::Format`] when
+/// the training is not this tokenizer's; [`Error::Io`].
+pub fn save(
+    tokenizer: &Tokenizer,
+    training: Option<&Training>,
+    folder: &Path,
+    replace: bool,
+) -> Result<(), Error> {
     let names = token_names(tokenizer)?;
-    let files = [
+    let mut files = vec![
         (VOCAB_JSON, gpt2::vocab_json(&names)),
         (MERGES_TXT, gpt2::merges_txt(tokenizer, &names)),
         (TOKENIZER_JSON, tokenizer_json::to_json(tokenizer, &names)),
     ];
-    publish::publish(folder, &files, replace)
+    if let Some((ranks, side)) = tiktoken::to_text(tokenizer) {
+        files.extend([(TIKTOKEN, ranks), (TIKTOKEN_JSON, side)]);
+    }
+    if let Some(training) = training {
+        training
+            .check_fits(tokenizer.merges().len())
+            .map_err(|reason| Error::format(folder.join(TRAINING_JSON), reason))?;
+        files.push((TRAINING_JSON, training_json::to_json(training)));
+    }
+    publish::publish(folder, &files, &FILE_NAMES, replace)
 }
 
 /// What each token is called in a file, by id.
@@ -140,5 +171,9 @@ fn read(path: &Path) -> Result<String, Error> {
 }
 
 fn parse_json(path: &Path) -> Result<serde_json::Value, Error> {
-    serde_json::from_str(&read(path)?).map_err(|error| Error::format(path, format!("not JSON: {error}")))
+    parse_json_text(&read(path)?, path)
+}
+
+fn parse_json_text(text: &str, path: &Path) -> Result<serde_json::Value, Error> {
+    serde_json::from_str(text).map_err(|error| Error::format(path, format!("not JSON: {error}")))
 }

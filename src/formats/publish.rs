@@ -3,6 +3,7 @@ Files that appear whole or not at all.
 
 Everything is written and synced in a temporary folder on the same disk first. A new folder then appears by one rename,
 so no kill at any moment leaves half a tokenizer; in a folder that exists already each file is replaced by a rename.
+There, optional files of an earlier tokenizer are removed first: they would seem to be of this one.
 */
 
 use crate::error::Error;
@@ -10,8 +11,14 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
-pub(super) fn publish(folder: &Path, files: &[(&str, String)], replace: bool) -> Result<(), Error> {
-    let existing = files.iter().map(|(name, _)| folder.join(name)).find(|path| path.exists());
+/// Writes `files` into `folder`. `names` are all those that a tokenizer can have.
+pub(super) fn publish(
+    folder: &Path,
+    files: &[(&str, String)],
+    names: &[&str],
+    replace: bool,
+) -> Result<(), Error> {
+    let existing = names.iter().map(|name| folder.join(name)).find(|path| path.exists());
     if let Some(path) = existing.filter(|_| !replace) {
         return Err(Error::Exists { path });
     }
@@ -42,12 +49,27 @@ pub(super) fn publish(folder: &Path, files: &[(&str, String)], replace: bool) ->
         let _ = temporary.keep(); // It has the folder's name now; there is nothing left to remove.
         sync(parent)
     } else {
+        for name in names.iter().filter(|name| is_stale(name, files)) {
+            remove(&folder.join(name))?;
+        }
         for (name, _) in files {
             let path = folder.join(name);
             std::fs::rename(temporary.path().join(name), &path)
                 .map_err(|error| Error::io("replace", path, error))?;
         }
         sync(folder)
+    }
+}
+
+/// Whether an old file must not survive the first rename: nothing replaces it, or it speaks of the old tokenizer.
+fn is_stale(name: &str, files: &[(&str, String)]) -> bool {
+    name == super::TRAINING_JSON || files.iter().all(|(file, _)| *file != name)
+}
+
+fn remove(path: &Path) -> Result<(), Error> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path, error)),
+        _ => Ok(()),
     }
 }
 

@@ -59,6 +59,17 @@ impl Merges {
     }
 }
 
+/// What is learned: the merges, and how often each merge and token occurred.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Learned {
+    /// The merges, in order.
+    pub merges: Merges,
+    /// The count of each merge's pair when it was merged. Pairs may overlap: `aaa` has `aa` twice.
+    pub merge_counts: Vec<u64>,
+    /// How often each token, by id, occurs in the corpus when all merges are applied.
+    pub token_uses: Vec<u64>,
+}
+
 /// What to learn, and two knobs that change the time it takes but never the result.
 #[derive(Clone, Copy, Debug)]
 pub struct MergeOptions {
@@ -94,7 +105,7 @@ impl MergeOptions {
 ///
 /// # Errors
 /// [`Error::Limit`] for counts beyond 2^63 or a corpus beyond 2^32 places; [`Error::Cancelled`].
-pub fn learn_merges(counts: PretokenCounts, options: MergeOptions, job: &Job) -> Result<Merges, Error> {
+pub fn learn_merges(counts: PretokenCounts, options: MergeOptions, job: &Job) -> Result<Learned, Error> {
     if options.num_merges < u16::MAX as usize - 256 {
         Learner::<u16>::new(counts, options, job)?.run(job)
     } else {
@@ -108,6 +119,7 @@ struct Learner<S> {
     order: TokenOrder,
     neighbours: Neighbours<S>,
     merges: Merges,
+    merge_counts: Vec<u64>,
 }
 
 impl<S: Symbol> Learner<S> {
@@ -118,19 +130,22 @@ impl<S: Symbol> Learner<S> {
             order: TokenOrder::new(options.tie_break),
             neighbours: Neighbours::new(),
             merges: Merges::default(),
+            merge_counts: Vec::new(),
         })
     }
 
-    fn run(mut self, job: &Job) -> Result<Merges, Error> {
+    fn run(mut self, job: &Job) -> Result<Learned, Error> {
         while self.merges.len() < self.options.num_merges {
             let Some(mut index) = self.index(job)? else { break };
             while self.merges.len() < self.options.num_merges {
-                let Some((pair, sites)) = index.pop(&self.order) else { break };
+                let Some((pair, count, sites)) = index.pop(&self.order) else { break };
+                self.merge_counts.push(count);
                 self.merge(pair, sites, &mut index, job)?;
                 job.advance(1);
             }
         }
-        Ok(self.merges)
+        let token_uses = self.words.uses(self.order.len(), &|| job.check())?;
+        Ok(Learned { merges: self.merges, merge_counts: self.merge_counts, token_uses })
     }
 
     fn index(&mut self, job: &Job) -> Result<Option<PairIndex<S>>, Error> {

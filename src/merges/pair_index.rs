@@ -115,9 +115,10 @@ impl<S: Symbol> PairIndex<S> {
         })
     }
 
-    /// Takes out the pair with the greatest count, the first of them by the tie rule; `None` when all are below the
-    /// threshold. The range is where [`PairIndex::sites`] finds its sites, until the next [`PairIndex::update`].
-    pub fn pop(&mut self, order: &TokenOrder) -> Option<(Pair, Range<usize>)> {
+    /// Takes out the pair with the greatest count, the first of them by the tie rule, with that count; `None` when all
+    /// are below the threshold. The range is where [`PairIndex::sites`] finds its sites, until the next
+    /// [`PairIndex::update`].
+    pub fn pop(&mut self, order: &TokenOrder) -> Option<(Pair, u64, Range<usize>)> {
         while let Some((promised, key)) = self.heap.first() {
             let entry = self.entries.get_mut(key)?;
             let count = entry.count;
@@ -129,7 +130,7 @@ impl<S: Symbol> PairIndex<S> {
             self.dead_sites += sites.len();
             self.heap.remove_first(order);
             if count == promised {
-                return Some((S::pair(key), sites));
+                return Some((S::pair(key), count, sites));
             }
         }
         None

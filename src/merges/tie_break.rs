@@ -37,6 +37,14 @@ impl TieBreak {
             }),
         }
     }
+
+    /// What [`TieBreak::new`] takes.
+    pub fn name(self) -> &'static str {
+        match self {
+            TieBreak::Bytes => "bytes",
+            TieBreak::Hf => "hf",
+        }
+    }
 }
 
 /// The bytes of the tokens made so far, and their order under a [`TieBreak`].

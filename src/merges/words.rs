@@ -49,6 +49,8 @@ pub(super) struct Words<S> {
     symbols: Vec<S>,
     short: Vec<ShortWord>,
     nodes: Nodes<S>,
+    /// By symbol, the counts of the words that are this symbol alone.
+    single: Vec<u64>,
     long_word: usize,
 }
 
@@ -109,22 +111,25 @@ impl<S: Symbol> Words<S> {
     /// The words of a corpus; those longer than `long_word` become nodes.
     ///
     /// # Errors
-    /// [`Error::Limit`] when there are 2^32 sites or symbols, or when pairs could be counted beyond 2^63.
+    /// [`Error::Limit`] when there are 2^32 sites or symbols, or when symbols could be counted beyond 2^63.
     pub fn new(counts: &PretokenCounts, long_word: usize, check: Check<'_>) -> Result<Self, Error> {
-        let mut words = Words { symbols: Vec::new(), short: Vec::new(), nodes: Nodes::new(), long_word };
-        let mut num_pairs: u64 = 0;
-        for (i, (pretoken, count)) in
-            counts.iter().enumerate().filter(|(_, (pretoken, _))| pretoken.len() > 1)
-        {
+        let single = vec![0; 256];
+        let mut words =
+            Words { symbols: Vec::new(), short: Vec::new(), nodes: Nodes::new(), single, long_word };
+        let mut num_bytes: u64 = 0;
+        for (i, (pretoken, count)) in counts.iter().enumerate() {
             if i % CHECK_EVERY == 0 {
                 check()?;
             }
-            num_pairs = (pretoken.len() as u64)
+            num_bytes = (pretoken.len() as u64)
                 .checked_mul(count)
-                .and_then(|pairs| pairs.checked_add(num_pairs))
-                .filter(|&pairs| pairs < 1 << 63)
-                .ok_or(Error::Limit { what: "the number of pairs in the corpus", limit: 1 << 63 })?;
-            words.push(pretoken.iter().map(|&byte| S::from_id(byte.into())), pretoken.len(), count)?;
+                .and_then(|bytes| bytes.checked_add(num_bytes))
+                .filter(|&bytes| bytes < 1 << 63)
+                .ok_or(Error::Limit { what: "the number of bytes in the corpus", limit: 1 << 63 })?;
+            match *pretoken {
+                [byte] => words.single[usize::from(byte)] += count,
+                _ => words.push(pretoken.iter().map(|&b| S::from_id(b.into())), pretoken.len(), count)?,
+            }
         }
         words.symbols.shrink_to_fit();
         words.short.shrink_to_fit();
@@ -156,6 +161,8 @@ impl<S: Symbol> Words<S> {
                 self.symbols.copy_within(start..start + len, write);
                 word.start = write as u32;
                 write += len;
+            } else {
+                add_uses(&mut self.single, &self.symbols[start..start + len], word.count);
             }
         }
         self.symbols.truncate(write);
@@ -164,9 +171,28 @@ impl<S: Symbol> Words<S> {
         for (word, count) in nodes.words() {
             if word.len() > 1 {
                 self.push(word.iter().copied(), word.len(), count)?;
+            } else {
+                add_uses(&mut self.single, &word, count);
             }
         }
         Ok(())
+    }
+
+    /// How often each of `num_symbols` symbols occurs, in dropped words too.
+    pub fn uses(self, num_symbols: usize, check: Check<'_>) -> Result<Vec<u64>, Error> {
+        let mut uses = self.single;
+        uses.resize(num_symbols, 0);
+        for words in self.short.chunks(CHECK_EVERY) {
+            check()?;
+            for word in words {
+                let symbols = &self.symbols[word.start as usize..][..word.len as usize];
+                add_uses(&mut uses, symbols, word.count);
+            }
+        }
+        for (word, count) in self.nodes.words() {
+            add_uses(&mut uses, &word, count);
+        }
+        Ok(uses)
     }
 
     /// Calls `visit` with each adjacent pair, its site and its word's count, in ascending order of sites.
@@ -226,6 +252,17 @@ impl<S: Symbol> Words<S> {
             }
             None => self.nodes.merge(site, self.short.len() as u32, a, b, new, neighbours),
         }
+    }
+}
+
+/// Adds a word's symbols to the counts by symbol.
+fn add_uses<S: Symbol>(uses: &mut Vec<u64>, word: &[S], count: u64) {
+    for symbol in word {
+        let id = symbol.id() as usize;
+        if id >= uses.len() {
+            uses.resize(id + 1, 0);
+        }
+        uses[id] += count;
     }
 }
 

@@ -122,13 +122,16 @@ impl<C: Partition> CharClasses<C> {
         }
         let mut blocks: Vec<[C; BLOCK]> = Vec::new();
         let mut block_of = Vec::with_capacity(NUM_BLOCKS);
+        let mut last = 0;
         for block in flat.as_chunks::<BLOCK>().0 {
-            let known = blocks.iter().rposition(|b| b == block).unwrap_or_else(|| {
-                blocks.push(*block);
-                blocks.len() - 1
-            });
+            if blocks.get(last) != Some(block) {
+                last = blocks.iter().position(|known| known == block).unwrap_or(blocks.len());
+                if last == blocks.len() {
+                    blocks.push(*block);
+                }
+            }
             block_of.push(
-                u8::try_from(known).unwrap_or_else(|_| unreachable!("Unicode has some 80 kinds of block")),
+                u8::try_from(last).unwrap_or_else(|_| unreachable!("Unicode has some 80 kinds of block")),
             );
         }
         let mut ascii = [C::OTHER; 256];

@@ -109,17 +109,7 @@ impl Pattern {
         match self {
             Pattern::Gpt2 => {
                 let classes = CharClasses::get();
-                let (text, mut start) = (&text[..range.end], range.start);
-                while start < range.end {
-                    job.check()?;
-                    let stop = range.end.min(start + CHECK_EVERY);
-                    while start < stop {
-                        let end = gpt2::pretoken_end(classes, text, start);
-                        visit(start..end);
-                        start = end;
-                    }
-                }
-                Ok(())
+                scan(text, range, job, visit, |text, start| gpt2::pretoken_end(classes, text, start))
             }
             Pattern::Cl100k => {
                 let classes = CharClasses::get();

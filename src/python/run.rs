@@ -24,13 +24,13 @@ const SHOW_PROGRESS: Duration = Duration::from_millis(100);
 const BATCH_BYTES: usize = 1 << 20;
 const BATCHES_AHEAD: usize = 4;
 
-/// Runs `work`; returns its result and its stages.
+/// Runs `work`; returns its result.
 pub(super) fn run<'py, T: Send + 'static>(
     py: Python<'py>,
     progress: Option<Bound<'py, PyAny>>,
     mut texts: Option<Texts<'py>>,
     work: impl FnOnce(&Job) -> Result<T, Error> + Send + 'static,
-) -> PyResult<(T, Vec<Progress>)> {
+) -> PyResult<T> {
     let job = Arc::new(Job::default());
     let (sender, done) = sync_channel(1);
     let done = Mutex::new(done);
@@ -65,7 +65,7 @@ pub(super) fn run<'py, T: Send + 'static>(
     let result = py.detach(|| thread.join());
     waited?;
     let result = result.and_then(|caught| caught).map_err(|panic| new("InternalError", &message(&*panic)))?;
-    Ok((result.map_err(to_py)?, job.finished()))
+    result.map_err(to_py)
 }
 
 /// Sends the next texts; returns how long to wait before the next look.

@@ -7,6 +7,13 @@ use std::collections::{BTreeMap, HashMap};
 pub type Token = Vec<u8>;
 pub type Counts = BTreeMap<Vec<u8>, u64>;
 
+/// What is learned, with tokens as bytes. They are unique, so uses need no ids.
+pub struct NaiveLearned {
+    pub merges: Vec<(Token, Token)>,
+    pub merge_counts: Vec<u64>,
+    pub token_uses: BTreeMap<Token, u64>,
+}
+
 pub struct Naive {
     pub num_merges: usize,
     pub tie_break: TieBreak,
@@ -16,9 +23,14 @@ pub struct Naive {
 
 impl Naive {
     pub fn learn(&self, counts: &Counts) -> Vec<(Token, Token)> {
+        self.learn_and_count(counts).merges
+    }
+
+    pub fn learn_and_count(&self, counts: &Counts) -> NaiveLearned {
         let mut words: Vec<(Vec<Token>, u64)> =
             counts.iter().map(|(word, &count)| (word.iter().map(|&b| vec![b]).collect(), count)).collect();
         let mut merges: Vec<(Token, Token)> = Vec::new();
+        let mut merge_counts = Vec::new();
         while merges.len() < self.num_merges {
             let mut pairs: HashMap<(&Token, &Token), u64> = HashMap::new();
             for (word, count) in &words {
@@ -37,8 +49,15 @@ impl Naive {
                 *word = replace(word, &a, &b);
             }
             merges.push((a, b));
+            merge_counts.push(most);
         }
-        merges
+        let mut token_uses = BTreeMap::new();
+        for (word, count) in words {
+            for token in word {
+                *token_uses.entry(token).or_default() += count;
+            }
+        }
+        NaiveLearned { merges, merge_counts, token_uses }
     }
 }
 
