@@ -6,7 +6,7 @@ Counts are all that training needs of a corpus, and they are small: 12 GB of web
 Why not a table for each worker, summed at the end? Memory would grow with the number of threads, and the sum is work that
 one thread does while the others wait. Here all workers share one table, and nearly all they do is to look things up in
 it, which they may do at the same time. What is not in the table yet is put aside and inserted by one worker at a time,
-some hundreds together. Each worker counts in a byte a pretoken of its own, so that nobody waits for a cache line that
+some thousands together. Each worker counts in a byte a pretoken of its own, so that nobody waits for a cache line that
 others write to, and carries 256 to the shared count whenever a byte runs over.
 
 Sums do not depend on who counted what, so the result is the same for every thread count, chunk size and order of files.
@@ -24,8 +24,8 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{PoisonError, RwLock};
 
-/// New pretokens that are inserted together.
-const INSERT: usize = 512;
+/// New pretokens that are inserted together, so that others seldom wait.
+const INSERT: usize = 2048;
 
 /// How often each pretoken occurs.
 #[derive(Default)]

@@ -84,6 +84,7 @@ pub fn train_bpe(
         tie_break: options.tie_break,
         min_frequency: options.min_frequency,
         max_token_length: options.max_token_length.unwrap_or(usize::MAX),
+        threads: options.threads,
         ..MergeOptions::new(num_merges)
     };
     let counts = job

@@ -65,6 +65,7 @@ fn match_recounting(seed: u64, num_corpora: usize) {
             long_word: *random.pick(&[0, 1, 4, 128]),
             // Beyond 65,278 merges symbols are u32.
             num_merges: *random.pick(&[0, 1, 10, 200, 65_278, 65_279, 70_000]),
+            threads: 1 + random.below(4),
         };
         let learned = learn_and_count(&counts, options);
         let expected = naive(&options).learn_and_count(&counts);

@@ -16,7 +16,7 @@ use crate::job::{Job, lock};
 use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind};
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, FileTypeExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -24,6 +24,7 @@ use std::time::Duration;
 
 /// Bytes between two looks at the cancel flag.
 const STEP: usize = 1 << 24;
+const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
 /// Between two looks at the cancel flag, while others read.
 const PATIENCE: Duration = Duration::from_millis(20);
 
@@ -321,7 +322,11 @@ impl Source {
     }
 
     fn open(&self, job: &Job) -> Result<Reader, Error> {
-        let open = || File::open(&self.path);
+        let open = || match self.kind {
+            // Not to wait here for somebody at its other end: the stream does so, and can be stopped.
+            Kind::Pipe => File::options().read(true).custom_flags(NONBLOCK).open(&self.path),
+            _ => File::open(&self.path),
+        };
         let opened = match self.kind {
             Kind::File { len, compression: Compression::None } => open().map(|file| {
                 Reader::Plain(Plain { file: Arc::new(file), len, offset: 0, window: Vec::new() })

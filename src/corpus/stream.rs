@@ -186,10 +186,16 @@ struct Counted<R> {
 
 impl<R: Input> Read for Counted<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.wait()?;
-        let n = self.input.read(buffer)?;
-        self.num_bytes.fetch_add(n as u64, Relaxed);
-        Ok(n)
+        loop {
+            self.wait()?;
+            match self.input.read(buffer) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                read => {
+                    self.num_bytes.fetch_add(*read.as_ref().unwrap_or(&0) as u64, Relaxed);
+                    return read;
+                }
+            }
+        }
     }
 }
 

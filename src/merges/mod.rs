@@ -24,10 +24,11 @@ pub use tie_break::TieBreak;
 
 use crate::counts::PretokenCounts;
 use crate::error::Error;
-use crate::job::Job;
+use crate::job::{Job, with_threads};
 use crate::vocab::TokenId;
 use pair::{Pair, Symbol};
 use pair_index::{Limits, PairIndex};
+use rayon::ThreadPool;
 use tie_break::TokenOrder;
 use words::{BATCH, CHECK_EVERY, Neighbours, Words};
 
@@ -70,7 +71,7 @@ pub struct Learned {
     pub token_uses: Vec<u64>,
 }
 
-/// What to learn, and two knobs that change the time it takes but never the result.
+/// What to learn, and three knobs that change the time it takes but never the result.
 #[derive(Clone, Copy, Debug)]
 pub struct MergeOptions {
     /// The most merges to learn; there are fewer when pairs run out.
@@ -85,6 +86,8 @@ pub struct MergeOptions {
     pub threshold_divisor: u64,
     /// Words of more symbols become nodes.
     pub long_word: usize,
+    /// Threads that look for pairs; the merges themselves are one thread's work.
+    pub threads: usize,
 }
 
 impl MergeOptions {
@@ -97,6 +100,7 @@ impl MergeOptions {
             max_token_length: usize::MAX,
             threshold_divisor: 16,
             long_word: 128,
+            threads: 1,
         }
     }
 }
@@ -106,11 +110,13 @@ impl MergeOptions {
 /// # Errors
 /// [`Error::Limit`] for counts beyond 2^63 or a corpus beyond 2^32 places; [`Error::Cancelled`].
 pub fn learn_merges(counts: PretokenCounts, options: MergeOptions, job: &Job) -> Result<Learned, Error> {
-    if options.num_merges < u16::MAX as usize - 256 {
-        Learner::<u16>::new(counts, options, job)?.run(job)
-    } else {
-        Learner::<u32>::new(counts, options, job)?.run(job)
-    }
+    with_threads(options.threads, |pool| {
+        if options.num_merges < u16::MAX as usize - 256 {
+            Learner::<u16>::new(counts, options, job)?.run(pool, job)
+        } else {
+            Learner::<u32>::new(counts, options, job)?.run(pool, job)
+        }
+    })
 }
 
 struct Learner<S> {
@@ -134,9 +140,9 @@ impl<S: Symbol> Learner<S> {
         })
     }
 
-    fn run(mut self, job: &Job) -> Result<Learned, Error> {
+    fn run(mut self, pool: &ThreadPool, job: &Job) -> Result<Learned, Error> {
         while self.merges.len() < self.options.num_merges {
-            let Some(mut index) = self.index(job)? else { break };
+            let Some(mut index) = self.index(pool, job)? else { break };
             while self.merges.len() < self.options.num_merges {
                 let Some((pair, count, sites)) = index.pop(&self.order) else { break };
                 self.merge_counts.push(count);
@@ -148,11 +154,10 @@ impl<S: Symbol> Learner<S> {
         Ok(Learned { merges: self.merges, merge_counts: self.merge_counts, token_uses })
     }
 
-    fn index(&mut self, job: &Job) -> Result<Option<PairIndex<S>>, Error> {
+    fn index(&mut self, pool: &ThreadPool, job: &Job) -> Result<Option<PairIndex<S>>, Error> {
         self.words.compact(&|| job.check())?;
-        PairIndex::new(&self.words, &self.order, self.limits(), self.options.threshold_divisor, &|| {
-            job.check()
-        })
+        let divisor = self.options.threshold_divisor;
+        PairIndex::new(&self.words, &self.order, self.limits(), divisor, pool, &|| job.check())
     }
 
     fn limits(&self) -> Limits {

@@ -101,6 +101,12 @@ impl<K: PairKey, V: Copy + Default> PairTable<K, V> {
     }
 
     #[inline]
+    pub fn get(&self, key: K) -> Option<V> {
+        let (found, value) = self.slots[self.find(key)];
+        (found == key).then_some(value)
+    }
+
+    #[inline]
     pub fn get_mut(&mut self, key: K) -> Option<&mut V> {
         let at = self.find(key);
         let slot = &mut self.slots[at];
@@ -124,6 +130,10 @@ impl<K: PairKey, V: Copy + Default> PairTable<K, V> {
 
     pub fn iter(&self) -> impl Iterator<Item = (K, V)> {
         self.slots.iter().copied().filter(|slot| slot.0 != K::NONE)
+    }
+
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (K, &mut V)> {
+        self.slots.iter_mut().filter(|slot| slot.0 != K::NONE).map(|slot| (slot.0, &mut slot.1))
     }
 
     pub fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {

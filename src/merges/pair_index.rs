@@ -13,11 +13,14 @@ and may name sites whose pair has since been merged away; it never misses one.
 */
 
 use super::heap::Heap;
-use super::pair::{Pair, PairTable, Symbol};
+use super::pair::{Pair, PairKey, PairTable, Symbol};
 use super::tie_break::TokenOrder;
-use super::words::{Check, Side, Site, Tally, Words};
+use super::words::{Check, Part, Side, Site, Tally, Words};
 use crate::error::Error;
+use rayon::ThreadPool;
+use rayon::prelude::*;
 use std::ops::Range;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// The cursor of a neighbour whose new pair is not indexed.
 const NOWHERE: usize = usize::MAX;
@@ -70,14 +73,20 @@ pub(super) struct PairIndex<S: Symbol> {
 
 impl<S: Symbol> PairIndex<S> {
     /// Indexes the pairs with at least a `divisor`th of the greatest count there is; `None` when no pair may be merged.
+    /// Each thread of the pool looks at some of the words, twice: to count pairs, then to list their sites.
     pub fn new(
         words: &Words<S>,
         order: &TokenOrder,
         limits: Limits,
         divisor: u64,
+        pool: &ThreadPool,
         check: Check<'_>,
     ) -> Result<Option<Self>, Error> {
-        let totals = count_pairs(words, check)?;
+        let parts = words.parts(pool.current_num_threads());
+        let totals = pool.install(|| {
+            parts.par_iter().map(|part| count_pairs(words, part, check)).collect::<Result<_, _>>()
+        })?;
+        let (totals, other_totals) = sum(totals);
         let allowed = |key| limits.allow(S::pair(key), order);
         let greatest = totals.iter().filter(|&(key, _)| allowed(key)).map(|(_, total)| total.count).max();
         let Some(greatest) = greatest.filter(|&count| count >= limits.min_frequency) else { return Ok(None) };
@@ -89,30 +98,46 @@ impl<S: Symbol> PairIndex<S> {
             dead_sites: 0,
             heap: Heap::new(),
         };
+        let mut shares: Vec<_> =
+            parts.into_iter().map(|part| Share { part, places: PairTable::new() }).collect();
         let mut num_sites = 0;
         for (key, total) in
             totals.iter().filter(|&(key, total)| total.count >= index.threshold && allowed(key))
         {
             *index.entries.entry(key) = Entry { count: total.count, start: num_sites, len: 0 };
             index.heap.push(total.count, key, order);
-            num_sites += total.num_sites as usize;
+            // The first part's share is what the others leave.
+            let end = num_sites + total.num_sites as usize;
+            let mut start = end;
+            for (share, totals) in shares[1..].iter_mut().zip(&other_totals).rev() {
+                start -= totals.get(key).map_or(0, |total| total.num_sites as usize);
+                *share.places.entry(key) = Entry { count: 0, start, len: 0 };
+            }
+            *shares[0].places.entry(key) = Entry { count: 0, start: num_sites, len: 0 };
+            num_sites = end;
         }
-        drop(totals);
-        index.list_sites(words, num_sites, check)?;
+        drop((totals, other_totals));
+        let sites: Vec<AtomicU32> = (0..num_sites).map(|_| AtomicU32::new(0)).collect();
+        pool.install(|| shares.par_iter_mut().try_for_each(|share| share.list_sites(words, &sites, check)))?;
+        index.sites = sites.into_iter().map(AtomicU32::into_inner).collect();
+        index.join(&shares);
         Ok(Some(index))
     }
 
-    fn list_sites(&mut self, words: &Words<S>, num_sites: usize, check: Check<'_>) -> Result<(), Error> {
-        self.sites = vec![0; num_sites];
-        words.for_each_pair(check, |key, site, _| {
-            if let Some(entry) = self.entries.get_mut(key) {
-                let end = entry.sites().end;
-                if entry.len == 0 || self.sites[end - 1] != site {
-                    self.sites[end] = site;
-                    entry.len += 1;
+    /// Closes the gaps that words with several of the same pair leave between the shares.
+    fn join(&mut self, shares: &[Share<S>]) {
+        for (key, entry) in self.entries.iter_mut() {
+            let mut end = entry.start;
+            let mut places: Vec<Entry> = shares.iter().filter_map(|share| share.places.get(key)).collect();
+            places.sort_unstable_by_key(|place| place.start);
+            for place in places {
+                if place.start > end {
+                    self.sites.copy_within(place.sites(), end);
                 }
+                end += place.len as usize;
             }
-        })
+            entry.len = (end - entry.start) as u32;
+        }
     }
 
     /// Takes out the pair with the greatest count, the first of them by the tie rule, with that count; `None` when all
@@ -202,12 +227,49 @@ impl<S: Symbol> PairIndex<S> {
     }
 }
 
-fn count_pairs<S: Symbol>(words: &Words<S>, check: Check<'_>) -> Result<PairTable<S::Key, Total>, Error> {
+/// One thread's part of the words, and where it lists the sites of each pair.
+struct Share<S: Symbol> {
+    part: Part,
+    places: PairTable<S::Key, Entry>,
+}
+
+impl<S: Symbol> Share<S> {
+    fn list_sites(&mut self, words: &Words<S>, sites: &[AtomicU32], check: Check<'_>) -> Result<(), Error> {
+        words.for_each_pair(&self.part, check, |key, site, _| {
+            if let Some(place) = self.places.get_mut(key) {
+                let end = place.sites().end;
+                if place.len == 0 || sites[end - 1].load(Relaxed) != site {
+                    sites[end].store(site, Relaxed);
+                    place.len += 1;
+                }
+            }
+        })
+    }
+}
+
+fn count_pairs<S: Symbol>(
+    words: &Words<S>,
+    part: &Part,
+    check: Check<'_>,
+) -> Result<PairTable<S::Key, Total>, Error> {
     let mut totals: PairTable<S::Key, Total> = PairTable::new();
-    words.for_each_pair(check, |key, _, count| {
+    words.for_each_pair(part, check, |key, _, count| {
         let total = totals.entry(key);
         total.count += count;
         total.num_sites += 1;
     })?;
     Ok(totals)
+}
+
+/// The sum of all totals, and those of all parts but the first.
+fn sum<K: PairKey>(totals: Vec<PairTable<K, Total>>) -> (PairTable<K, Total>, Vec<PairTable<K, Total>>) {
+    let mut totals = totals.into_iter();
+    let mut sum = totals.next().unwrap_or_else(PairTable::new);
+    let others: Vec<_> = totals.collect();
+    for (key, total) in others.iter().flat_map(PairTable::iter) {
+        let entry = sum.entry(key);
+        entry.count += total.count;
+        entry.num_sites += total.num_sites;
+    }
+    (sum, others)
 }

@@ -15,6 +15,7 @@ A *site* is a place where a pair may occur: a short word's number, or behind tho
 use super::pair::{Pair, Symbol};
 use crate::counts::PretokenCounts;
 use crate::error::Error;
+use std::ops::Range;
 
 pub(super) type Site = u32;
 
@@ -52,6 +53,12 @@ pub(super) struct Words<S> {
     /// By symbol, the counts of the words that are this symbol alone.
     single: Vec<u64>,
     long_word: usize,
+}
+
+/// Some of the short words, and perhaps the nodes.
+pub(super) struct Part {
+    short: Range<usize>,
+    nodes: bool,
 }
 
 /// What a merge of `pair` into `new` changed: for each symbol that was a left or right neighbour, how often.
@@ -195,20 +202,36 @@ impl<S: Symbol> Words<S> {
         Ok(uses)
     }
 
-    /// Calls `visit` with each adjacent pair, its site and its word's count, in ascending order of sites.
+    /// All words in so many parts with about the same number of symbols, in ascending order of sites.
+    pub fn parts(&self, number: usize) -> Vec<Part> {
+        let number = number.max(1);
+        let start = |i: usize| {
+            let symbol = (self.symbols.len() as u64 * i as u64 / number as u64) as u32;
+            self.short.partition_point(|word| word.start < symbol)
+        };
+        let short = |i| start(i)..if i + 1 < number { start(i + 1) } else { self.short.len() };
+        (0..number).map(|i| Part { short: short(i), nodes: i + 1 == number }).collect()
+    }
+
+    /// Calls `visit` with each adjacent pair in a part, its site and its word's count, in ascending order of sites.
     pub fn for_each_pair(
         &self,
+        part: &Part,
         check: Check<'_>,
         mut visit: impl FnMut(S::Key, Site, u64),
     ) -> Result<(), Error> {
-        for (i, words) in self.short.chunks(CHECK_EVERY).enumerate() {
+        for start in part.short.clone().step_by(CHECK_EVERY) {
             check()?;
-            for (word, site) in words.iter().zip((i * CHECK_EVERY) as Site..) {
+            let words = &self.short[start..part.short.end.min(start + CHECK_EVERY)];
+            for (word, site) in words.iter().zip(start as Site..) {
                 let symbols = &self.symbols[word.start as usize..][..word.len as usize];
                 for pair in symbols.windows(2) {
                     visit(S::key(pair[0], pair[1]), site, word.count);
                 }
             }
+        }
+        if !part.nodes {
+            return Ok(());
         }
         let Nodes { symbols, spans, .. } = &self.nodes;
         let mut node = 1;
