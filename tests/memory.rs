@@ -1,0 +1,95 @@
+//! README states the memory of counting: a + b x distinct pretokens + c x the longest pretoken. Here it is measured, alone
+//! in a process. Skipped where the system cannot tell a process's peak.
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::print_stdout, missing_docs)]
+
+use bpe_lm::corpus::{Corpus, Cutter};
+use bpe_lm::counts::count_pretokens;
+use bpe_lm::job::Job;
+use bpe_lm::pretokenize::Pattern;
+use bpe_lm::special_tokens::SpecialTokens;
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+
+const CHILD: &str = "BPE_LM_COUNT_AND_PRINT_PEAK";
+const KIB: f64 = 1024.0;
+const MIB: f64 = 1024.0 * KIB;
+/// As README says: bytes for the process, for each thread, for each distinct pretoken (and thread), and how often the
+/// longest pretoken is held.
+const FIXED: f64 = 3.0 * MIB;
+const PER_THREAD: f64 = 1.0 * MIB;
+const PER_PRETOKEN: f64 = 48.0;
+const COPIES: f64 = 1.2;
+
+fn status(field: &str) -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<f64>().ok()? * KIB)
+}
+
+/// Counts in a process of its own, as memory that one count has freed would hide what the next one takes; the bytes by
+/// which its peak exceeds what it had before.
+fn peak_of_counting(path: &Path, threads: usize, distinct: usize) -> Option<f64> {
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "counting_takes_the_memory_that_readme_states", "--nocapture"]);
+    child.env(CHILD, format!("{threads} {distinct}")).env("BPE_LM_TEXT", path);
+    let output = child.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = String::from_utf8(output.stdout).unwrap();
+    output.lines().find_map(|line| line.strip_prefix("peak "))?.parse().ok()
+}
+
+fn count_and_print_peak(arguments: &str) {
+    let (threads, distinct) = arguments.split_once(' ').unwrap();
+    let Some(before) = status("VmRSS:") else { return };
+    let special_tokens = SpecialTokens::default();
+    let cutter = Cutter { pattern: &Pattern::Gpt2, special_tokens: &special_tokens, chunk_bytes: 256 << 10 };
+    let corpus = Corpus::open([std::env::var_os("BPE_LM_TEXT").unwrap()]).unwrap();
+    let counts = count_pretokens(&corpus, cutter, threads.parse().unwrap(), &Job::default()).unwrap();
+    assert_eq!(counts.len(), distinct.parse::<usize>().unwrap());
+    println!("\npeak {}", status("VmHWM:").unwrap() - before);
+}
+
+fn write_words(path: &Path, distinct: usize, repeats: usize) {
+    let mut file = std::io::BufWriter::new(std::fs::File::create(path).unwrap());
+    for _ in 0..repeats {
+        for word in 0..distinct {
+            let letters: String =
+                (0..5).map(|i| char::from(b'a' + (word / 26usize.pow(i) % 26) as u8)).collect();
+            write!(file, " {letters}").unwrap();
+        }
+    }
+}
+
+#[test]
+fn counting_takes_the_memory_that_readme_states() {
+    if let Ok(arguments) = std::env::var(CHILD) {
+        return count_and_print_peak(&arguments);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("text");
+    let check = |what: &str, threads: usize, distinct: usize, longest: usize| {
+        let Some(peak) = peak_of_counting(&path, threads, distinct) else {
+            println!("skipped: this system does not tell a process's peak");
+            return;
+        };
+        let table = (PER_PRETOKEN + threads as f64) * distinct as f64;
+        let longest = COPIES * (threads + 1) as f64 * longest as f64;
+        let stated = FIXED + PER_THREAD * threads as f64 + table + longest;
+        println!("{what}, {threads} threads: {:.1} MiB, stated {:.1} MiB", peak / MIB, stated / MIB);
+        assert!(peak <= stated, "{what}, {threads} threads: {:.1} > {:.1} MiB", peak / MIB, stated / MIB);
+    };
+    // The length of the corpus does not matter: 2 MB, then 80 MB.
+    for repeats in [1, 40] {
+        write_words(&path, 300_000, repeats);
+        check(&format!("300,000 words {repeats} times"), 1, 300_000, 0);
+        check(&format!("300,000 words {repeats} times"), 4, 300_000, 0);
+    }
+    for distinct in [530_000, 1_100_000, 2_000_000] {
+        write_words(&path, distinct, 1);
+        check(&format!("{distinct} words"), 2, distinct, 0);
+    }
+    std::fs::write(&path, "a".repeat(32 << 20)).unwrap();
+    check("a pretoken of 32 MiB", 1, 1, 32 << 20);
+    check("a pretoken of 32 MiB", 4, 1, 32 << 20);
+}
