@@ -10,7 +10,9 @@ use bpe_lm::corpus::{Corpus, Cutter};
 use bpe_lm::counts::{PretokenCounts, count_pretokens};
 use bpe_lm::job::{Job, resolve_threads};
 use bpe_lm::merges::{MergeOptions, learn_merges};
-use bpe_lm::pretokenize::{Pattern, regex::RegexPretokenizer};
+use bpe_lm::pretoken_table::probe_one_line;
+use bpe_lm::pretokenize::blocks::{BlockScanner, Isa};
+use bpe_lm::pretokenize::{Borders, Pattern, regex::RegexPretokenizer};
 use bpe_lm::sample::{Split, write_file};
 use bpe_lm::special_tokens::SpecialTokens;
 use common::naive::{Counts, Naive};
@@ -36,6 +38,19 @@ fn throughput() {
     for scanner in &scanners {
         timed(&format!("{}, 1 thread", scanner.name()), text.len() as u64, || count_only(scanner, &text));
     }
+    let num_pretokens = count_only(&Pattern::Gpt2, &text);
+    for isa in Isa::available() {
+        let stage = format!("gpt2, masks, {}", isa.name());
+        let found =
+            timed(&stage, text.len() as u64, || windows(isa, &text, |borders| borders.pretokens().count()));
+        assert_eq!(found, num_pretokens);
+    }
+    let mut line = [0; 16];
+    let probe = |borders: &Borders| {
+        probe_one_line(&text, borders, &mut line);
+        0
+    };
+    timed("masks, keys, one line", text.len() as u64, || windows(Isa::best(), &text, probe));
     drop(text);
     let head = head(&corpus, SLOW_BYTES);
     for scanner in &scanners {
@@ -63,7 +78,7 @@ fn throughput() {
     println!("{:>24} distinct pretokens", counts.len());
     drop(one);
 
-    let options = MergeOptions::new(vocab_size - 257);
+    let options = MergeOptions { threads, ..MergeOptions::new(vocab_size - 257) };
     let learned = timed("merge", num_bytes, || learn_merges(counts, options, &Job::default()).unwrap());
     println!("{:>24} merges", learned.merges.len());
     let full_index = MergeOptions { threshold_divisor: u64::MAX, long_word: 3, ..options };
@@ -95,6 +110,17 @@ fn head(path: &Path, limit: usize) -> Vec<u8> {
     let lines = head.iter().rposition(|&byte| byte == b'\n').map_or(head.len(), |newline| newline + 1);
     head.truncate(lines); // Not in the middle of a character, where the scanner and the regex part.
     head
+}
+
+/// Windows of the block scanner, and the sum of what is made of them.
+fn windows(isa: Isa, text: &[u8], mut visit: impl FnMut(&Borders) -> usize) -> usize {
+    let special_tokens = SpecialTokens::default();
+    let mut scanner = BlockScanner::new(isa, text, 0..text.len(), &special_tokens);
+    let (mut borders, mut sum) = (Borders::default(), 0);
+    while scanner.next_window(&mut borders) {
+        sum += visit(&borders);
+    }
+    sum
 }
 
 fn count_only(scanner: &Pattern, text: &[u8]) -> usize {

@@ -125,14 +125,14 @@ mod tests {
 
     #[test]
     fn the_text_of_a_line() {
-        assert_eq!(parse(br#"{"text": "a\nb"}"#).unwrap(), b"a\nb");
+        assert_eq!(parse(br#"{"text": "a\nb"}"#).as_deref(), Ok(&b"a\nb"[..]));
         assert_eq!(
-            parse(br#" {"meta": {"text": [1, null]}, "te\u0078t":"\u00e9", "n": 1e5} "#).unwrap(),
-            "é".as_bytes()
+            parse(br#" {"meta": {"text": [1, null]}, "te\u0078t":"\u00e9", "n": 1e5} "#).as_deref(),
+            Ok("é".as_bytes())
         );
-        assert_eq!(parse(br#"{"text": "first", "text": "last"}"#).unwrap(), b"last");
-        assert_eq!(parse(b"{\"text\": \"\xFFx\"}").unwrap(), b"\xFFx");
-        assert_eq!(parse(br#"{"text": ""}"#).unwrap(), b"");
+        assert_eq!(parse(br#"{"text": "first", "text": "last"}"#).as_deref(), Ok(&b"last"[..]));
+        assert_eq!(parse(b"{\"text\": \"\xFFx\"}").as_deref(), Ok(&b"\xFFx"[..]));
+        assert_eq!(parse(br#"{"text": ""}"#).as_deref(), Ok(&b""[..]));
     }
 
     #[test]
@@ -147,7 +147,7 @@ mod tests {
             (r#"["text"]"#, "invalid type: sequence, expected an object with a field \"text\""),
             ("text", "expected"),
         ] {
-            let found = parse(line.as_bytes()).unwrap_err();
+            let found = parse(line.as_bytes()).err().unwrap_or_default();
             assert!(found.contains(reason), "{line}: {found}");
         }
     }

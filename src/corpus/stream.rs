@@ -125,7 +125,7 @@ impl Stream {
         let mut end = None;
         if cuts.can_cut() {
             for (first, last) in cuts.windows(0) {
-                let (first, last) = (first as usize, last as usize);
+                let [first, last] = [first, last].map(|at| usize::try_from(at).unwrap_or(usize::MAX));
                 len = self.read(len, last.saturating_add(cuts.context()), job, buffer)?;
                 if self.is_at_end && len <= last {
                     break;

@@ -128,6 +128,7 @@ impl<S: Symbol> PairIndex<S> {
     fn join(&mut self, shares: &[Share<S>]) {
         for (key, entry) in self.entries.iter_mut() {
             let mut end = entry.start;
+            entry.len = 0;
             let mut places: Vec<Entry> = shares.iter().filter_map(|share| share.places.get(key)).collect();
             places.sort_unstable_by_key(|place| place.start);
             for place in places {
@@ -135,8 +136,8 @@ impl<S: Symbol> PairIndex<S> {
                     self.sites.copy_within(place.sites(), end);
                 }
                 end += place.len as usize;
+                entry.len += place.len;
             }
-            entry.len = (end - entry.start) as u32;
         }
     }
 

@@ -19,7 +19,7 @@ impl Classify for Portable {
             let word = u64::from_le_bytes(*bytes);
             let ascii = !word & HIGH;
             let gathered = |high_bits: u64| gather(high_bits & ascii) << (8 * i);
-            masks.letters |= gathered(in_range(word | ONES * 0x20, b'a', b'z'));
+            masks.letters |= gathered(in_range(word | (ONES * 0x20), b'a', b'z'));
             masks.digits |= gathered(in_range(word, b'0', b'9'));
             let blanks = gathered(in_range(word, b' ', b' '));
             masks.blanks |= blanks;
@@ -34,8 +34,8 @@ impl Classify for Portable {
     fn equal(self, block: &[u8; BLOCK], byte: u8) -> u64 {
         let words = block.as_chunks::<8>().0.iter().enumerate();
         words.fold(0, |mask, (i, bytes)| {
-            let differing = u64::from_le_bytes(*bytes) ^ ONES * u64::from(byte);
-            let zero = !((differing & !HIGH) + !HIGH | differing) & HIGH;
+            let differing = u64::from_le_bytes(*bytes) ^ (ONES * u64::from(byte));
+            let zero = !(((differing & !HIGH) + !HIGH) | differing) & HIGH;
             mask | gather(zero) << (8 * i)
         })
     }

@@ -1,0 +1,69 @@
+//! Texts made to be slow: one kind of character, or one line, for megabytes. Twice the text must take about twice the time;
+//! the times are printed, and the answers asserted. `BPE_LM_MEGABYTES=64 cargo test --release --test adversarial --
+//! --nocapture` for the real thing.
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::print_stdout, missing_docs)]
+
+mod common;
+
+use bpe_lm::corpus::Corpus;
+use bpe_lm::job::Job;
+use bpe_lm::pretokenize::Pattern;
+use bpe_lm::special_tokens::SpecialTokens;
+use bpe_lm::train_bpe::{TrainOptions, train_bpe};
+use common::Random;
+use std::path::Path;
+use std::time::Instant;
+
+/// Trains on a file, and checks that every byte is in the tokens that are left.
+fn train(path: &Path, pattern: &str) -> f64 {
+    let special_tokens = SpecialTokens::new(["<|endoftext|>"]).unwrap();
+    let pattern = Pattern::new(pattern).unwrap();
+    let options = TrainOptions { pattern, threads: 2, ..TrainOptions::new(300, special_tokens) };
+    let start = Instant::now();
+    let (vocab, _, training) = train_bpe(&Corpus::open([path]).unwrap(), &options, &Job::default()).unwrap();
+    let seconds = start.elapsed().as_secs_f64();
+    let num_bytes: u64 =
+        vocab.iter().zip(&training.token_uses).map(|(token, uses)| token.len() as u64 * uses).sum();
+    assert_eq!(num_bytes, std::fs::metadata(path).unwrap().len());
+    seconds
+}
+
+#[test]
+fn texts_made_to_be_slow() {
+    let megabytes: usize = std::env::var("BPE_LM_MEGABYTES").map_or(2, |n| n.parse().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("text");
+    let mut random = Random(21);
+    let base64 = random.bytes(4096, b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/");
+    let mixed = random.bytes(4096, b"aZ09+/");
+    let units: [(&str, &[u8]); 14] = [
+        ("a letter", b"a"),
+        ("spaces", b" "),
+        ("newlines", b"\n"),
+        ("digits", b"7"),
+        ("apostrophes", b"'"),
+        ("letter, space", b"a "),
+        ("space, newline", b" \n"),
+        ("letter, digit", b"a1"),
+        ("contractions", b"'s"),
+        ("wide space, letter", "\u{3000}a".as_bytes()),
+        ("Chinese", "中文字".as_bytes()),
+        ("bytes that do not decode", b"\xFF\xC2"),
+        ("one line of base64", &base64),
+        ("half a special token", b"<|endoftext|"),
+    ];
+    for pattern in ["gpt2", "cl100k", "o200k"] {
+        for (name, unit) in units.iter().copied().chain([("letters, digits, signs", &mixed[..])]) {
+            let seconds = [megabytes / 2, megabytes].map(|megabytes| {
+                let text = unit.repeat((megabytes << 20) / unit.len());
+                std::fs::write(&path, text).unwrap();
+                train(&path, pattern)
+            });
+            let ratio = seconds[1] / seconds[0];
+            println!(
+                "{pattern:>8} {name:>26} {megabytes:>4} MB {:8.3} s, {ratio:.2} times that of half",
+                seconds[1]
+            );
+        }
+    }
+}
