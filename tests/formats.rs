@@ -48,6 +48,7 @@ fn training(num_merges: u64) -> Training {
         tie_break: TieBreak::Hf,
         min_frequency: 2,
         max_token_length: Some(9),
+        skipped_lines: 3,
         num_bytes: u64::MAX,
         num_pretokens: 1,
         num_distinct_pretokens: 2,
