@@ -5,10 +5,10 @@ Text goes in at the top of this table and a tokenizer comes out at the bottom; e
 
 | stage | type | where | entry point |
 | --- | --- | --- | --- |
-| text | [`Corpus`](corpus::Corpus) | [`corpus`] | open files or take texts; chunks cut where no pretoken is split |
+| text | [`Corpus`](corpus::Corpus) | [`corpus`] | open files, streams, JSON lines, or take texts; chunks cut where no pretoken is split |
 | | [`SpecialTokens`](special_tokens::SpecialTokens) | [`special_tokens`] | split a text around them |
 | pretokens | [`Pattern`](pretokenize::Pattern) | [`pretokenize`] | the ranges of a text's pretokens |
-| counts | [`PretokenCounts`](counts::PretokenCounts) | [`counts`] | [`count_pretokens`](counts::count_pretokens), in parallel |
+| counts | [`PretokenCounts`](counts::PretokenCounts) | [`counts`], [`pretoken_table`] | [`count_pretokens`](counts::count_pretokens), in parallel, in one table |
 | merges | [`Merges`](merges::Merges) | [`merges`] | [`learn_merges`](merges::learn_merges) from counts |
 | vocabulary | [`Vocab`](vocab::Vocab) | [`vocab`] | token id to bytes |
 | tokenizer | [`Tokenizer`](tokenizer::Tokenizer) | [`tokenizer`], [`encode`] | all of these, known to fit each other |

@@ -3,7 +3,7 @@ The class of a character: letter, number, whitespace or other; for o200k also th
 
 Why not a generated table in the source? It would be a second copy of Unicode that ages apart from the regex engine's.
 The classes are read out of `regex-syntax`, the very tables that `fancy-regex` matches with, once in a process and in
-under a millisecond; so our scanner and our oracle cannot disagree about a code point.
+two milliseconds; so our scanner and our oracle cannot disagree about a code point.
 
 Why not `char::is_alphabetic`? Rust's `Alphabetic` is a different property from `\p{L}`, and its Unicode version is that
 of the compiler.
