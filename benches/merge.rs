@@ -11,7 +11,7 @@ fn merge(criterion: &mut Criterion) {
     let bench = common::Bench::new();
     let threads = resolve_threads(None).unwrap();
     let vocab_size: usize = std::env::var("BPE_LM_VOCAB_SIZE").map_or(10_000, |n| n.parse().unwrap());
-    let counts = || bench.count(threads, 1 << 18);
+    let counts = || bench.count(threads, 1 << 17);
     let learn = |divisor, counts| {
         let options = MergeOptions { threshold_divisor: divisor, ..MergeOptions::new(vocab_size - 257) };
         learn_merges(counts, options, &Job::default()).unwrap()

@@ -35,6 +35,7 @@ assert_eq!(tokens, [&b"ow"[..], b"low", b" low", b"st", b"<|endoftext|>"]);
 pub mod corpus;
 pub mod special_tokens;
 pub mod pretokenize;
+mod prefetch;
 pub mod pretoken_table;
 pub mod counts;
 pub mod merges;

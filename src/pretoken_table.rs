@@ -10,12 +10,13 @@ Why are keys and values not in the hash table? Text uses few words often and man
 few over all of its memory, and most lookups then wait for a page-table walk. Here the hash table holds only numbers, 4
 bytes each; keys and values lie in the order in which they were first seen, so that the frequent ones are neighbours.
 
-Why batches? A rare word still waits for memory, twice. In a loop that does nothing else the processor sees the next
-lookups while it waits and starts them all.
+Why batches? A rare word still waits for memory, twice. So a batch is gone through three times: to build keys and ask for
+their slots, to read the slots and ask for the keys that they name, and to compare ([`crate::prefetch`]).
 */
 
 #![allow(clippy::cast_possible_truncation)] // Halves of hashes, and lengths that were usize.
 
+use crate::prefetch::prefetch;
 use crate::pretokenize::{Borders, WINDOW};
 use std::ops::Range;
 
@@ -55,8 +56,8 @@ impl<V> Default for PretokenTable<V> {
 }
 
 impl<V> PretokenTable<V> {
-    /// A billion fewer than 2^32, so that it is enough to look now and then.
-    pub const MAX_LEN: usize = 3 << 30;
+    /// A slot's place fits 32 bits. A million fewer than 2^31, so that it is enough to look now and then.
+    pub const MAX_LEN: usize = (1 << 31) - (1 << 20);
 
     /// Calls `known` with the number of each pretoken, and `unknown` with the range of each that is not in the table; not
     /// in order. Fast where the buffer goes on for [`READ_AHEAD`] bytes from the window's beginning.
@@ -110,8 +111,8 @@ impl<V> PretokenTable<V> {
         }
     }
 
-    /// The keys of the pretokens between `borders`, and what their first slots hold. Long ones are left to
-    /// [`PretokenTable::look_up_one`].
+    /// The keys of the pretokens between `borders`, and what their first slots hold. Long ones get a key that is in no table
+    /// and are left to [`PretokenTable::look_up_one`].
     #[inline(never)]
     fn prepare(
         &self,
@@ -121,11 +122,17 @@ impl<V> PretokenTable<V> {
         slots: &mut [u32; BATCH],
     ) {
         let all_slots = &self.slots[..];
-        for (((start, end), key), slot) in borders.iter().zip(&borders[1..]).zip(keys).zip(slots) {
-            (*key, *slot) = match short_key(window, *start, *end) {
-                Some(key) => (key, all_slots[home(key, all_slots.len())]),
-                None => (0, 0),
-            };
+        let mut homes = [0u32; BATCH];
+        for (((start, end), key), place) in borders.iter().zip(&borders[1..]).zip(&mut *keys).zip(&mut homes)
+        {
+            *key = short_key(window, *start, *end).unwrap_or(0);
+            let at = home(*key, all_slots.len());
+            *place = at as u32;
+            prefetch(all_slots, at);
+        }
+        for (slot, place) in slots.iter_mut().zip(&homes[..borders.len() - 1]) {
+            *slot = all_slots[*place as usize];
+            prefetch(&self.keys, *slot as usize);
         }
     }
 

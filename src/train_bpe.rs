@@ -29,7 +29,7 @@ pub struct TrainOptions {
     pub max_token_length: Option<usize>,
     /// Worker threads.
     pub threads: usize,
-    /// The nominal size of a chunk. 256 KiB: stays in the second-level cache (benches/record/).
+    /// The nominal size of a chunk. 128 KiB: leaves most of the second-level cache to the table (benches/record/).
     pub chunk_bytes: usize,
 }
 
@@ -44,7 +44,7 @@ impl TrainOptions {
             min_frequency: 1,
             max_token_length: None,
             threads: 1,
-            chunk_bytes: 256 << 10,
+            chunk_bytes: 128 << 10,
         }
     }
 }

@@ -137,6 +137,28 @@ fn chunks_threads_and_cuts_never_change_the_counts() {
     }
 }
 
+/// Special tokens, one of them in another, begin and end at every place of chunks of 1 to 64 bytes.
+#[test]
+fn special_tokens_on_every_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("text");
+    let special = SpecialTokens::new(["<|endoftext|>", "<|end", " x "]).unwrap();
+    for shift in 0..64 {
+        let filler = &"two words, 12 numbers\n\n  and don't stop; it goes on and on and on "[..shift];
+        let text =
+            [filler, "<|endoftext|>", filler, " <|end", filler, " x x ", filler, "<|endoftext|>"].concat();
+        std::fs::write(&path, &text).unwrap();
+        for pattern in ["gpt2", "cl100k", "o200k"].map(|pattern| Pattern::new(pattern).unwrap()) {
+            let expected = naive_counts(&[text.clone().into_bytes()], &pattern, special.as_slice());
+            for chunk_bytes in 1..=64 {
+                let corpus = Corpus::open([&path]).unwrap();
+                let found = count(&corpus, &pattern, &special, chunk_bytes, 1 + chunk_bytes % 2);
+                assert_eq!(found, expected, "{pattern:?} {chunk_bytes} {text:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_stretch_without_a_place_to_cut_makes_a_longer_chunk() {
     let folder = tempfile::tempdir().unwrap();

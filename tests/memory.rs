@@ -43,7 +43,7 @@ fn count_and_print_peak(arguments: &str) {
     let (threads, distinct) = arguments.split_once(' ').unwrap();
     let Some(before) = status("VmRSS:") else { return };
     let special_tokens = SpecialTokens::default();
-    let cutter = Cutter { pattern: &Pattern::Gpt2, special_tokens: &special_tokens, chunk_bytes: 256 << 10 };
+    let cutter = Cutter { pattern: &Pattern::Gpt2, special_tokens: &special_tokens, chunk_bytes: 128 << 10 };
     let corpus = Corpus::open([std::env::var_os("BPE_LM_TEXT").unwrap()]).unwrap();
     let counts = count_pretokens(&corpus, cutter, threads.parse().unwrap(), &Job::default()).unwrap();
     assert_eq!(counts.len(), distinct.parse::<usize>().unwrap());

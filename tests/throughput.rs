@@ -65,7 +65,7 @@ fn throughput() {
     }
 
     let pattern = Pattern::Gpt2;
-    let cutter = Cutter { pattern: &pattern, special_tokens: &special_tokens, chunk_bytes: 256 << 10 };
+    let cutter = Cutter { pattern: &pattern, special_tokens: &special_tokens, chunk_bytes: 128 << 10 };
     let count = |threads| {
         count_pretokens(&Corpus::open([&corpus]).unwrap(), cutter, threads, &Job::default()).unwrap()
     };
