@@ -30,7 +30,7 @@ use pair::{Pair, Symbol};
 use pair_index::{Limits, PairIndex};
 use rayon::ThreadPool;
 use tie_break::TokenOrder;
-use words::{BATCH, CHECK_EVERY, Neighbours, Words};
+use words::{AHEAD, CHECK_EVERY, Neighbours, Words};
 
 /// Learned merges, in order. Merge number `i` makes token `256 + i`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -180,11 +180,9 @@ impl<S: Symbol> Learner<S> {
         self.neighbours.resize(self.order.len());
         for sites in index.sites(sites).chunks(CHECK_EVERY) {
             job.check()?;
-            for sites in sites.chunks(BATCH) {
-                self.words.fetch(sites);
-                for &site in sites {
-                    self.words.merge_at(site, pair, new, &mut self.neighbours);
-                }
+            for (i, &site) in sites.iter().enumerate() {
+                self.words.ask_for(sites.get(i + 2 * AHEAD), sites.get(i + AHEAD));
+                self.words.merge_at(site, pair, new, &mut self.neighbours);
             }
         }
         let (a, b, new) = (S::from_id(pair.left), S::from_id(pair.right), S::from_id(new));

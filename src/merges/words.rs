@@ -15,6 +15,7 @@ A *site* is a place where a pair may occur: a short word's number, or behind tho
 use super::pair::{Pair, Symbol};
 use crate::counts::PretokenCounts;
 use crate::error::Error;
+use crate::prefetch::prefetch;
 use std::ops::Range;
 
 pub(super) type Site = u32;
@@ -25,8 +26,8 @@ pub(super) type Check<'a> = &'a (dyn Fn() -> Result<(), Error> + Sync);
 /// Words or sites between two looks at the cancel flag: some milliseconds.
 pub(super) const CHECK_EVERY: usize = 1 << 16;
 
-/// Words that are brought into the cache together.
-pub(super) const BATCH: usize = 32;
+/// So many sites ahead a word's symbols are asked for, and the word itself twice as many.
+pub(super) const AHEAD: usize = 12;
 
 #[derive(Clone, Copy)]
 struct ShortWord {
@@ -249,18 +250,16 @@ impl<S: Symbol> Words<S> {
         Ok(())
     }
 
-    /// Brings the words at up to [`BATCH`] sites into the cache. They lie anywhere in memory, and loads that do not wait
-    /// for each other cost little more than one.
+    /// Asks for the word at a site that comes up soon, and for the symbols of one that comes up sooner. They lie anywhere in
+    /// memory.
     #[inline]
-    pub fn fetch(&self, sites: &[Site]) {
-        let mut starts = [0; BATCH];
-        for (start, &site) in starts.iter_mut().zip(sites) {
-            *start = self.short.get(site as usize).map_or(0, |word| word.start);
+    pub fn ask_for(&self, soon: Option<&Site>, sooner: Option<&Site>) {
+        if let Some(&site) = soon {
+            prefetch(&self.short, site as usize);
         }
-        let first = |start: u32| self.symbols.get(start as usize).map_or(0, |symbol| symbol.id());
-        std::hint::black_box(
-            starts[..sites.len().min(BATCH)].iter().fold(0, |sum, &start| sum ^ first(start)),
-        );
+        if let Some(word) = sooner.and_then(|&site| self.short.get(site as usize)) {
+            prefetch(&self.symbols, word.start as usize);
+        }
     }
 
     /// Replaces the pair by `new` wherever it occurs at `site`, and notes the neighbours in the word's final form, so
