@@ -167,9 +167,12 @@ def train_and_record(
     for name, value in limits.items():
         if value is not None and not 1 <= value <= _GREATEST:
             raise OptionError(f"{name} = {value} is not possible: it must be at least 1, and at most {_GREATEST}")
+    source = _source(input_path)
+    if not isinstance(source, list) and (input_format, json_field, bad_lines) != ("auto", "text", "error"):
+        raise OptionError("input_format, json_field and bad_lines are for files; an iterable's items are texts already")
     with shown(progress) as callback:
         vocab, merges, training = _core.train(
-            _source(input_path),
+            source,
             vocab_size,
             list(special_tokens),
             tie_break=tie_break,

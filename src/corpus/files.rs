@@ -13,7 +13,7 @@ use super::stream::{Compression, Failure, Stream};
 use super::{BadLines, Chunk, Cutter, Format, InputOptions, Text, reserve};
 use crate::error::Error;
 use crate::job::{Job, lock};
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
@@ -190,7 +190,7 @@ impl Files {
                 len = to_usize(range.end - range.start)?;
                 for start in (0..len).step_by(STEP) {
                     let end = len.min(start + STEP);
-                    reserve(buffer, if end == len { len } else { end });
+                    reserve(buffer, end);
                     source.read(&file, &mut buffer[start..end], range.start + start as u64, job)?;
                 }
                 chunk.input_bytes = range.end - range.start;
@@ -287,7 +287,7 @@ impl Source {
             return source(Kind::StandardInput);
         }
         let metadata = std::fs::metadata(path).map_err(|error| Error::corpus_file(path, error))?;
-        if is_pipe(&metadata) {
+        if metadata.file_type().is_fifo() {
             return source(Kind::Pipe);
         }
         if !metadata.is_file() {
@@ -395,11 +395,6 @@ impl Plain {
         }
         Ok(self.len)
     }
-}
-
-fn is_pipe(metadata: &Metadata) -> bool {
-    let kind = metadata.file_type();
-    kind.is_fifo() || kind.is_char_device()
 }
 
 fn is_named_jsonl(path: &Path) -> bool {

@@ -2,7 +2,8 @@
 Lines of JSON, each an object with a text in one field.
 
 Why not parse each line into a value? Most of it is thrown away. The parser is told the one field that is wanted; it
-checks all others and keeps nothing of them. Bytes in the text that do not decode stay as they are, as in any other text.
+checks all others and keeps nothing of them. Bytes in the text that do not decode stay as they are, as in any other text; so
+do halves of surrogate pairs that are escaped alone, as three bytes each, which do not decode either.
 
 A line of nothing but whitespace is no line. Whatever else has no such text is bad: not JSON, no object, no such field, no
 string.
@@ -132,6 +133,7 @@ mod tests {
         );
         assert_eq!(parse(br#"{"text": "first", "text": "last"}"#).as_deref(), Ok(&b"last"[..]));
         assert_eq!(parse(b"{\"text\": \"\xFFx\"}").as_deref(), Ok(&b"\xFFx"[..]));
+        assert_eq!(parse(br#"{"text": "\ud800"}"#).as_deref(), Ok(&b"\xED\xA0\x80"[..]));
         assert_eq!(parse(br#"{"text": ""}"#).as_deref(), Ok(&b""[..]));
     }
 

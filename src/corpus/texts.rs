@@ -27,7 +27,8 @@ impl Texts {
 
     pub(super) fn next_chunk(&self, cutter: Cutter<'_>, job: &Job, chunk: &mut Chunk) -> Result<bool, Error> {
         let state = &mut *lock(&self.state);
-        while chunk.used() < cutter.chunk_bytes {
+        let cuts = Cuts::Pretokens(cutter);
+        while chunk.used() < cuts.chunk_bytes() {
             job.check()?;
             let Some((text, start)) = state.rest.take().or_else(|| state.texts.next().map(|text| (text, 0)))
             else {
@@ -37,7 +38,7 @@ impl Texts {
             if text.is_empty() {
                 continue;
             }
-            let end = piece_end(&text, start, Cuts::Pretokens(cutter), job)?;
+            let end = piece_end(&text, start, cuts, job)?;
             chunk.push(&text[start..end], state.taken - 1, start as u64);
             chunk.input_bytes += (end - start) as u64;
             if end < text.len() {

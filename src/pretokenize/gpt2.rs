@@ -109,12 +109,13 @@ fn whitespace_end(classes: &CharClasses, text: &[u8], start: usize) -> usize {
 }
 
 /// Whether a text may be cut before `text[at]` without splitting a pretoken: between a character that is not whitespace
-/// and an ASCII whitespace byte. (Not between whitespace and the rest, and not after a newline: the run before the cut
-/// would not know what follows it.)
+/// and an ASCII whitespace byte, or between two characters of different classes, none of them whitespace, the first no
+/// apostrophe. (Not between whitespace and the rest, and not after a newline: the run before the cut would not know what
+/// follows it. Not after an apostrophe: a contraction may begin there.)
 pub fn is_safe_cut(classes: &CharClasses, text: &[u8], at: usize) -> bool {
-    at > 0
-        && at < text.len()
-        && text[at] < 0x80
-        && classes.of_ascii(text[at]) == Space
-        && classes.last(&text[..at]) != Space
+    if at == 0 || at >= text.len() || text[at - 1] == b'\'' {
+        return at > 0 && at < text.len() && text[at] < 0x80 && classes.of_ascii(text[at]) == Space;
+    }
+    let (before, after) = (classes.last(&text[..at]), classes.first(&text[at..]).0);
+    before != Space && before != after && (after != Space || text[at] < 0x80)
 }
