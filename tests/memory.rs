@@ -67,9 +67,9 @@ fn counting_takes_the_memory_that_readme_states() {
         return count_and_print_peak(&arguments);
     }
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("text");
-    let check = |what: &str, threads: usize, distinct: usize, longest: usize| {
-        let Some(peak) = peak_of_counting(&path, threads, distinct) else {
+    let mut path = folder.path().join("text");
+    let check = |path: &Path, what: &str, threads: usize, distinct: usize, longest: usize| {
+        let Some(peak) = peak_of_counting(path, threads, distinct) else {
             println!("skipped: this system does not tell a process's peak");
             return;
         };
@@ -82,14 +82,21 @@ fn counting_takes_the_memory_that_readme_states() {
     // The length of the corpus does not matter: 2 MB, then 80 MB.
     for repeats in [1, 40] {
         write_words(&path, 300_000, repeats);
-        check(&format!("300,000 words {repeats} times"), 1, 300_000, 0);
-        check(&format!("300,000 words {repeats} times"), 4, 300_000, 0);
+        check(&path, &format!("300,000 words {repeats} times"), 1, 300_000, 0);
+        check(&path, &format!("300,000 words {repeats} times"), 4, 300_000, 0);
     }
     for distinct in [530_000, 1_100_000, 2_000_000] {
         write_words(&path, distinct, 1);
-        check(&format!("{distinct} words"), 2, distinct, 0);
+        check(&path, &format!("{distinct} words"), 2, distinct, 0);
     }
     std::fs::write(&path, "a".repeat(32 << 20)).unwrap();
-    check("a pretoken of 32 MiB", 1, 1, 32 << 20);
-    check("a pretoken of 32 MiB", 4, 1, 32 << 20);
+    check(&path, "a pretoken of 32 MiB", 1, 1, 32 << 20);
+    check(&path, "a pretoken of 32 MiB", 4, 1, 32 << 20);
+    std::fs::write(&path, "a1".repeat(16 << 20)).unwrap();
+    check(&path, "32 MiB without whitespace, but of two classes", 1, 2, 0);
+    let line = format!("{{\"text\": \"{}\"}}\n", "word ".repeat(3 << 20));
+    path.set_extension("jsonl");
+    std::fs::write(&path, line.repeat(3)).unwrap();
+    // README: three times the longest line for each thread and once more.
+    check(&path, "JSON lines of 15 MiB", 2, 3, 3 * line.len() * 10 / 12);
 }
