@@ -156,7 +156,8 @@ def main() -> None:
         )
     agreeing = [name for name in ('bpe_lm, tie_break="hf"', "gigatoken", "HF tokenizers") if name in results]
     same = len({run["merges"] for name in agreeing for run in results[name]}) == 1
-    print(f"\nMerges of {', '.join(agreeing)}: {'the same' if same else 'DIFFERENT'}.")
+    if agreeing:
+        print(f"\nMerges of {', '.join(agreeing)}: {'the same' if same else 'DIFFERENT'}.")
     if agreeing and not same:
         raise SystemExit(1)
 
