@@ -260,9 +260,9 @@ enum FirstLine {
 
 impl FirstLine {
     fn number(&self, source: &Source, offset: u64, job: &Job) -> Result<u64, Error> {
-        let FirstLine::In(file) = self else {
-            let FirstLine::Number(number) = self else { return Ok(0) };
-            return Ok(*number);
+        let file = match self {
+            FirstLine::Number(number) => return Ok(*number),
+            FirstLine::In(file) => file,
         };
         let (mut buffer, mut at, mut lines) = (vec![0; 1 << 20], 0, 0);
         while at < offset {

@@ -27,7 +27,7 @@ Why is it written otherwise to a tokenizer.json? The engine there, Oniguruma, re
 */
 
 use super::char_class::{CharClass, CharClasses, Partition};
-use super::gpt2::ascii_word_end;
+use super::gpt2::{ascii_word_end, run_end};
 use CharClass::{Letter, Number, Other, Space};
 
 /// [`CL100K_PATTERN`](super::CL100K_PATTERN) without possessive quantifiers and `$`.
@@ -94,19 +94,6 @@ pub(super) fn number_end<C: Partition>(classes: &CharClasses<C>, text: &[u8], st
 fn others_end(classes: &CharClasses, text: &[u8], at: usize) -> usize {
     let end = run_end(classes, text, at, Other);
     end + text[end..].iter().take_while(|&&byte| is_newline(byte)).count()
-}
-
-/// The end of the run of characters of one class that goes on at `at`.
-#[inline]
-fn run_end(classes: &CharClasses, text: &[u8], mut at: usize, class: CharClass) -> usize {
-    while at < text.len() {
-        let (next, length) = classes.first(&text[at..]);
-        if next != class {
-            break;
-        }
-        at += length;
-    }
-    at
 }
 
 #[inline]

@@ -83,7 +83,7 @@ fn contraction_end(text: &[u8], at: usize) -> Option<usize> {
 
 /// The end of the run of characters of one class that goes on at `at`.
 #[inline]
-fn run_end(classes: &CharClasses, text: &[u8], mut at: usize, class: CharClass) -> usize {
+pub(super) fn run_end(classes: &CharClasses, text: &[u8], mut at: usize, class: CharClass) -> usize {
     while at < text.len() {
         let (next, length) = classes.first(&text[at..]);
         if next != class {

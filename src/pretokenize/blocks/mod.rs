@@ -20,7 +20,7 @@ Only the classes of ASCII bytes depend on the machine: one small module for each
 needs none.
 */
 
-#![allow(clippy::cast_possible_truncation)] // Halves of 128 bits.
+#![allow(clippy::cast_possible_truncation)] // Halves of 128 bits, and places in a window.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
