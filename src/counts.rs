@@ -14,10 +14,10 @@ Sums do not depend on who counted what, so the result is the same for every thre
 u64: a 12 GB corpus has more than 2^32 bytes, and trainers that count in 32 bits make silently wrong vocabularies.
 */
 
-use crate::corpus::{Chunk, Corpus, Cutter, Text};
+use crate::corpus::{Chunk, Corpus, Cutter};
 use crate::error::Error;
-use crate::job::{Job, with_threads};
-use crate::pretoken_table::PretokenTable;
+use crate::job::{Job, first_cause, with_threads};
+use crate::pretoken_table::{PretokenTable, Visitor, look_up};
 use crate::pretokenize::Borders;
 use crate::special_tokens::SpecialTokens;
 use std::ops::Range;
@@ -136,7 +136,7 @@ impl<'a> Worker<'a> {
         while corpus.next_chunk(cutter, job, &mut chunk)? {
             for text in &chunk.texts {
                 self.count_text(&chunk.bytes, text.range.clone(), cutter, job, &mut borders)
-                    .map_err(|error| locate(error, corpus, text))?;
+                    .map_err(|error| corpus.locate(error, text))?;
                 num_bytes += text.range.len() as u64;
             }
             job.advance(chunk.input_bytes);
@@ -162,17 +162,9 @@ impl<'a> Worker<'a> {
     }
 
     fn count(&mut self, buffer: &[u8], borders: &Borders) {
-        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let table = &*self.table.read().unwrap_or_else(PoisonError::into_inner);
         self.own.resize(table.len(), 0);
-        let (own, counts) = (&mut self.own[..], table.values());
-        let known = |number: usize| {
-            let (count, is_over) = own[number].overflowing_add(1);
-            own[number] = count;
-            if is_over {
-                counts[number].fetch_add(256, Relaxed);
-            }
-        };
-        table.look_up(buffer, borders, known, |pretoken| self.new.push(pretoken));
+        look_up(&mut Counting { table, own: &mut self.own, new: &mut self.new }, buffer, borders);
     }
 
     /// Inserts the pretokens that were not in the table when they were looked up.
@@ -199,27 +191,32 @@ impl<'a> Worker<'a> {
     }
 }
 
-/// Says of which text a pattern's error speaks.
-fn locate(error: Error, corpus: &Corpus, place: &Text) -> Error {
-    match error {
-        Error::PatternLimit { pattern, offset, reason, .. } => {
-            let offset = place.offset + offset - place.range.start as u64;
-            Error::PatternLimit { pattern, text: corpus.name(place), offset, reason }
-        }
-        other => other,
-    }
+/// A worker in a table that nobody changes.
+struct Counting<'a> {
+    table: &'a PretokenTable<AtomicU64>,
+    own: &'a mut [u8],
+    new: &'a mut Vec<Range<usize>>,
 }
 
-/// All results, or the first error that is not merely the echo of another worker's.
-fn first_cause<T>(results: Vec<Result<T, Error>>) -> Result<Vec<T>, Error> {
-    let mut values = Vec::with_capacity(results.len());
-    let mut cause = None;
-    for result in results {
-        match result {
-            Ok(value) => values.push(value),
-            Err(error) if matches!(cause, None | Some(Error::Cancelled)) => cause = Some(error),
-            Err(_) => {}
+impl Visitor<AtomicU64> for Counting<'_> {
+    const READS_VALUES: bool = false;
+
+    #[inline(always)]
+    fn table(&self) -> &PretokenTable<AtomicU64> {
+        self.table
+    }
+
+    #[inline(always)]
+    fn known(&mut self, number: usize) {
+        let (count, is_over) = self.own[number].overflowing_add(1);
+        self.own[number] = count;
+        if is_over {
+            self.table.values()[number].fetch_add(256, Relaxed);
         }
     }
-    cause.map_or(Ok(values), Err)
+
+    #[inline(always)]
+    fn unknown(&mut self, pretoken: Range<usize>) {
+        self.new.push(pretoken);
+    }
 }

@@ -34,6 +34,14 @@ pub enum Error {
         /// "a directory", ...
         kind: &'static str,
     },
+    /// An output path is a directory, or a file that is read.
+    #[error("{} is {kind}; name another file to write to", path.display())]
+    NotAnOutput {
+        /// The path.
+        path: PathBuf,
+        /// "a directory", ...
+        kind: &'static str,
+    },
     /// A corpus file has no bytes, or an iterator gave no text.
     #[error("{what} is empty: there is nothing to learn from{hint}")]
     EmptyCorpus {
@@ -53,6 +61,12 @@ pub enum Error {
         expected: usize,
         /// Bytes there.
         found: usize,
+    },
+    /// A file was changed while it was encoded.
+    #[error("{} was changed while it was being encoded; begin anew (--force, force=True)", path.display())]
+    SourceChanged {
+        /// The file.
+        path: PathBuf,
     },
     /// A compressed file is damaged.
     #[error(
@@ -146,6 +160,28 @@ pub enum Error {
         /// What contradicts what.
         reason: String,
     },
+    /// A text has a special token, and was to be refused then.
+    #[error(
+        "{text} has the special token {token:?} at byte {offset}; allow it (--special allow, special=\"allow\"), or encode it as text (--special text, special=\"text\")"
+    )]
+    SpecialInText {
+        /// The token.
+        token: String,
+        /// The text: a path, or "the text".
+        text: String,
+        /// Where it begins.
+        offset: u64,
+    },
+    /// A number is no token.
+    #[error("{id} (number {place} of the ids, from 0) is no token: the greatest id is {greatest}")]
+    TokenId {
+        /// The number.
+        id: u64,
+        /// Its place among the ids.
+        place: u64,
+        /// The greatest id of the vocabulary.
+        greatest: u32,
+    },
     /// A file is not what its format says.
     #[error("{}: {reason}", path.display())]
     Format {
@@ -155,10 +191,40 @@ pub enum Error {
         reason: String,
     },
     /// A file would be overwritten.
-    #[error("{} exists already; name another folder, or allow it to be replaced (--force, force=True)", path.display())]
+    #[error("{} exists already; name another, or allow it to be replaced (--force, force=True)", path.display())]
     Exists {
         /// The file.
         path: PathBuf,
+    },
+    /// What an interrupted run left would be overwritten.
+    #[error(
+        "{} is there from a run that did not end; go on with it (--resume, resume=True), or begin anew (--force, force=True)", path.display()
+    )]
+    Unfinished {
+        /// The file.
+        path: PathBuf,
+    },
+    /// What an interrupted run left is of other texts or another tokenizer, or damaged.
+    #[error("cannot go on with {}: {reason}; begin anew (--force, force=True)", path.display())]
+    Resume {
+        /// The file.
+        path: PathBuf,
+        /// What does not fit.
+        reason: String,
+    },
+    /// Another process writes the file.
+    #[error("{} is being written by another process; wait for its end, or name another file", path.display())]
+    Busy {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A token file is damaged, cut off, or not what the reader wants.
+    #[error("{}: {reason}", path.display())]
+    TokenFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, where, and how to mend it.
+        reason: String,
     },
     /// Counts whose sum does not fit 63 bits, or a corpus beyond 2^32 places to merge at.
     #[error("{what} exceeds {limit}")]
@@ -185,12 +251,34 @@ pub enum Error {
 }
 
 impl Error {
+    /// Says of which text an error speaks, and what its offset is there.
+    pub(crate) fn in_text(mut self, name: impl FnOnce() -> String, place: impl FnOnce(u64) -> u64) -> Self {
+        if let Error::PatternLimit { text, offset, .. } | Error::SpecialInText { text, offset, .. } =
+            &mut self
+        {
+            (*text, *offset) = (name(), place(*offset));
+        }
+        self
+    }
+
+    /// The same of a text that begins so many bytes behind the beginning of another.
+    pub(crate) fn moved_by(mut self, start: usize) -> Self {
+        if let Error::PatternLimit { offset, .. } | Error::SpecialInText { offset, .. } = &mut self {
+            *offset += start as u64;
+        }
+        self
+    }
+
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>, source: std::io::Error) -> Self {
         Error::Io { action, path: path.into(), source }
     }
 
     pub(crate) fn corpus_file(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
         Error::CorpusFile { path: path.into(), source }
+    }
+
+    pub(crate) fn token_file(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
+        Error::TokenFile { path: path.into(), reason: reason.into() }
     }
 
     pub(crate) fn format(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {

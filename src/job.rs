@@ -11,7 +11,7 @@ cancelled call, nothing is inherited over a `fork`, and an import starts nothing
 
 use crate::error::Error;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// A stage of a long job, as its progress is shown.
@@ -21,6 +21,10 @@ pub enum Stage {
     Count,
     /// Learning merges; the unit is merges.
     Merge,
+    /// Encoding; the unit is bytes.
+    Encode,
+    /// Checking a token file; the unit is bytes.
+    Verify,
 }
 
 impl Stage {
@@ -29,6 +33,8 @@ impl Stage {
         match self {
             Stage::Count => "count",
             Stage::Merge => "merge",
+            Stage::Encode => "encode",
+            Stage::Verify => "verify",
         }
     }
 }
@@ -72,6 +78,12 @@ impl CancelFlag {
 }
 
 impl Job {
+    /// The job of what is too short to be watched or stopped.
+    pub(crate) fn unwatched() -> &'static Self {
+        static JOB: LazyLock<Job> = LazyLock::new(Job::default);
+        &JOB
+    }
+
     /// Asks the work to stop; it does so within some milliseconds.
     pub fn cancel(&self) {
         self.cancelled.0.store(true, Relaxed);
@@ -147,6 +159,20 @@ pub(crate) fn with_threads<T: Send>(
         .thread_name(|i| format!("bpe_lm-{i}"))
         .build_scoped(rayon::ThreadBuilder::run, work)
         .map_err(|error| Error::Threads { threads, reason: error.to_string() })?
+}
+
+/// All results, or the first error that is not merely the echo of another worker's.
+pub(crate) fn first_cause<T>(results: Vec<Result<T, Error>>) -> Result<Vec<T>, Error> {
+    let mut values = Vec::with_capacity(results.len());
+    let mut cause = None;
+    for result in results {
+        match result {
+            Ok(value) => values.push(value),
+            Err(error) if matches!(cause, None | Some(Error::Cancelled)) => cause = Some(error),
+            Err(_) => {}
+        }
+    }
+    cause.map_or(Ok(values), Err)
 }
 
 /// The number of threads that `requested` means: all cores for `None`.

@@ -1,7 +1,8 @@
 /*!
-Byte-level BPE, trained exactly and fast.
+Byte-level BPE, trained and used exactly and fast.
 
-Text goes in at the top of this table and a tokenizer comes out at the bottom; every module is one of its nouns.
+Text goes in at the top of this table, a tokenizer and files of token ids come out at the bottom; every module is one of its
+nouns.
 
 | stage | type | where | entry point |
 | --- | --- | --- | --- |
@@ -11,23 +12,32 @@ Text goes in at the top of this table and a tokenizer comes out at the bottom; e
 | counts | [`PretokenCounts`](counts::PretokenCounts) | [`counts`], [`pretoken_table`] | [`count_pretokens`](counts::count_pretokens), in parallel, in one table |
 | merges | [`Merges`](merges::Merges) | [`merges`] | [`learn_merges`](merges::learn_merges) from counts |
 | vocabulary | [`Vocab`](vocab::Vocab) | [`vocab`] | token id to bytes |
-| tokenizer | [`Tokenizer`](tokenizer::Tokenizer) | [`tokenizer`], [`encode`] | all of these, known to fit each other |
-| files | | [`formats`] | vocab.json + merges.txt, tokenizer.json, tokenizer.tiktoken, training.json |
+| tokenizer | [`Tokenizer`](tokenizer::Tokenizer) | [`tokenizer`] | all of these, known to fit each other |
+| token ids | [`TokenId`](vocab::TokenId) | [`encode`], [`decode`] | [`Tokenizer::encode`](tokenizer::Tokenizer::encode), [`encode_batch`](encode::encode_batch), streams |
+| token file | [`Manifest`](token_file::Manifest) | [`token_file`] | [`encode_file`](token_file::encode_file): a corpus on disk, which can be killed and resumed |
+| tokenizer files | | [`formats`] | vocab.json + merges.txt, tokenizer.json, tokenizer.tiktoken, training.json |
 
 [`train_bpe`](train_bpe::train_bpe) is the pipeline from text to vocabulary, [`training`] what it
 saw on its way, [`sample`] writes stories to try it on,
 [`job`] is how long work is watched and stopped, [`error`] how it fails.
 
 ```
-use bpe_lm::{corpus::Corpus, job::Job, special_tokens::SpecialTokens, train_bpe::{TrainOptions, train_bpe}};
+use bpe_lm::{corpus::Corpus, job::Job, pretokenize::Pattern, special_tokens::SpecialTokens};
+use bpe_lm::{tokenizer::{Special, Tokenizer}, train_bpe::{TrainOptions, train_bpe}};
 
 let corpus = Corpus::from_texts([b"low low low lower<|endoftext|>lowest".to_vec()]);
 let special_tokens = SpecialTokens::new(["<|endoftext|>"])?;
-let (vocab, merges, _) = train_bpe(&corpus, &TrainOptions::new(261, special_tokens), &Job::default())?;
+let options = TrainOptions::new(261, special_tokens.clone());
+let (vocab, merges, _) = train_bpe(&corpus, &options, &Job::default())?;
 
 assert_eq!(merges.as_slice()[..2], [(b'o'.into(), b'w'.into()), (b'l'.into(), 256)]);
-let tokens: Vec<&[u8]> = vocab.iter().skip(256).collect();
+let tokens: Vec<&[u8]> = vocab.iter().skip(256).map(|(_, token)| token).collect();
 assert_eq!(tokens, [&b"ow"[..], b"low", b" low", b"st", b"<|endoftext|>"]);
+
+let tokenizer = Tokenizer::new(vocab, merges, special_tokens, Pattern::Gpt2)?;
+let ids = tokenizer.encode(b"lowest<|endoftext|>", Special::Allow, &Job::default())?;
+assert_eq!(ids, [257, u32::from(b'e'), 259, 260]);
+assert_eq!(tokenizer.decode(ids)?, b"lowest<|endoftext|>");
 # Ok::<(), bpe_lm::error::Error>(())
 ```
 */
@@ -36,14 +46,17 @@ pub mod corpus;
 pub mod special_tokens;
 pub mod pretokenize;
 mod prefetch;
+mod pair_table;
 pub mod pretoken_table;
 pub mod counts;
 pub mod merges;
 pub mod vocab;
 pub mod training;
 pub mod train_bpe;
-pub mod tokenizer;
 pub mod encode;
+pub mod tokenizer;
+pub mod decode;
+pub mod token_file;
 pub mod formats;
 pub mod sample;
 pub mod job;

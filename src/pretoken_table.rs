@@ -27,6 +27,8 @@ const SHORT: usize = 15;
 const LONG: u8 = 0xFF;
 const MIN_SLOTS: usize = 1 << 12;
 const BATCH: usize = 128;
+/// So few are looked up one by one, which is sooner than to clear the memory of a batch.
+const FEW: usize = 16;
 /// The place of a long pretoken whose place is not known.
 const NO_PLACE: u64 = u64::MAX;
 
@@ -44,6 +46,61 @@ pub(crate) struct PretokenTable<V> {
     long: Vec<u8>,
 }
 
+/// Whoever looks pretokens up, and the table where.
+pub(crate) trait Visitor<V> {
+    /// Whether the values of known pretokens should be at hand.
+    const READS_VALUES: bool;
+
+    fn table(&self) -> &PretokenTable<V>;
+
+    /// The next pretoken has this number in the table.
+    fn known(&mut self, number: usize);
+
+    /// The next pretoken is not in the table. It may be inserted, and others removed.
+    fn unknown(&mut self, pretoken: Range<usize>);
+}
+
+/// Shows the pretokens of a window to `visitor`, in order. Fast where the buffer goes on for [`READ_AHEAD`] bytes from the
+/// window's beginning.
+///
+/// What was read from the table before the visitor changed it is compared with the pretoken before it is believed.
+#[inline]
+pub(crate) fn look_up<V, T: Visitor<V>>(visitor: &mut T, buffer: &[u8], borders: &Borders) {
+    let (base, mut rest) = (borders.base(), borders.inside());
+    let window = buffer[base..].first_chunk::<READ_AHEAD>();
+    let Some(window) = window.filter(|_| rest.len() > FEW) else {
+        borders.pretokens().for_each(|pretoken| look_up_one(visitor, buffer, pretoken));
+        return;
+    };
+    if let Some(first) = borders.first() {
+        look_up_one(visitor, buffer, first);
+    }
+    let (mut keys, mut slots) = ([0; BATCH], [0; BATCH]);
+    while rest.len() > 1 {
+        let starts = &rest[..rest.len().min(BATCH + 1)];
+        let ends = &starts[1..];
+        visitor.table().prepare(window, starts, T::READS_VALUES, &mut keys, &mut slots);
+        for (i, (slot, key)) in slots.iter().zip(&keys).enumerate().take(ends.len()) {
+            match visitor.table().keys.get(*slot as usize) {
+                Some(found) if u128::from_le_bytes(*found) == *key => visitor.known(*slot as usize - 1),
+                _ => {
+                    let pretoken = base + usize::from(starts[i])..base + usize::from(ends[i]);
+                    look_up_one(visitor, buffer, pretoken);
+                }
+            }
+        }
+        rest = &rest[ends.len()..];
+    }
+}
+
+#[inline(never)]
+fn look_up_one<V>(visitor: &mut impl Visitor<V>, buffer: &[u8], pretoken: Range<usize>) {
+    match visitor.table().get(&buffer[pretoken.clone()]) {
+        Some(number) => visitor.known(number),
+        None => visitor.unknown(pretoken),
+    }
+}
+
 impl<V> Default for PretokenTable<V> {
     fn default() -> Self {
         PretokenTable {
@@ -59,65 +116,14 @@ impl<V> PretokenTable<V> {
     /// A slot's place fits 32 bits. A million fewer than 2^31, so that it is enough to look now and then.
     pub const MAX_LEN: usize = (1 << 31) - (1 << 20);
 
-    /// Calls `known` with the number of each pretoken, and `unknown` with the range of each that is not in the table; not
-    /// in order. Fast where the buffer goes on for [`READ_AHEAD`] bytes from the window's beginning.
-    #[inline]
-    pub fn look_up(
-        &self,
-        buffer: &[u8],
-        borders: &Borders,
-        mut known: impl FnMut(usize),
-        mut unknown: impl FnMut(Range<usize>),
-    ) {
-        let (base, mut rest) = (borders.base(), borders.inside());
-        let Some(window) = buffer[base..].first_chunk::<READ_AHEAD>() else {
-            borders
-                .pretokens()
-                .for_each(|pretoken| self.look_up_one(buffer, pretoken, &mut known, &mut unknown));
-            return;
-        };
-        if let Some(first) = borders.first() {
-            self.look_up_one(buffer, first, &mut known, &mut unknown);
-        }
-        let (mut keys, mut slots) = ([0; BATCH], [0; BATCH]);
-        while rest.len() > 1 {
-            let starts = &rest[..rest.len().min(BATCH + 1)];
-            let ends = &starts[1..];
-            self.prepare(window, starts, &mut keys, &mut slots);
-            for (i, (slot, key)) in slots.iter().zip(&keys).enumerate().take(ends.len()) {
-                match self.keys.get(*slot as usize) {
-                    Some(found) if u128::from_le_bytes(*found) == *key => known(*slot as usize - 1),
-                    _ => {
-                        let pretoken = base + usize::from(starts[i])..base + usize::from(ends[i]);
-                        self.look_up_one(buffer, pretoken, &mut known, &mut unknown);
-                    }
-                }
-            }
-            rest = &rest[ends.len()..];
-        }
-    }
-
-    #[inline(never)]
-    fn look_up_one(
-        &self,
-        buffer: &[u8],
-        pretoken: Range<usize>,
-        known: &mut impl FnMut(usize),
-        unknown: &mut impl FnMut(Range<usize>),
-    ) {
-        match self.get(&buffer[pretoken.clone()]) {
-            Some(number) => known(number),
-            None => unknown(pretoken),
-        }
-    }
-
     /// The keys of the pretokens between `borders`, and what their first slots hold. Long ones get a key that is in no table
-    /// and are left to [`PretokenTable::look_up_one`].
+    /// and are looked up alone.
     #[inline(never)]
     fn prepare(
         &self,
         window: &[u8; READ_AHEAD],
         borders: &[u16],
+        reads_values: bool,
         keys: &mut [Key; BATCH],
         slots: &mut [u32; BATCH],
     ) {
@@ -133,6 +139,9 @@ impl<V> PretokenTable<V> {
         for (slot, place) in slots.iter_mut().zip(&homes[..borders.len() - 1]) {
             *slot = all_slots[*place as usize];
             prefetch(&self.keys, *slot as usize);
+            if reads_values {
+                prefetch(&self.values, (*slot as usize).wrapping_sub(1));
+            }
         }
     }
 
@@ -161,6 +170,19 @@ impl<V> PretokenTable<V> {
     /// The number of a pretoken, if it is there.
     pub fn get(&self, pretoken: &[u8]) -> Option<usize> {
         self.find(key(pretoken), pretoken).ok()
+    }
+
+    /// Forgets all pretokens and keeps the memory.
+    pub fn clear(&mut self) {
+        self.slots.fill(0);
+        self.keys.truncate(1);
+        self.values.clear();
+        self.long.clear();
+    }
+
+    /// The bytes that long pretokens take.
+    pub fn num_long_bytes(&self) -> usize {
+        self.long.len()
     }
 
     /// The number of pretokens.

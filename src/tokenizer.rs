@@ -2,41 +2,112 @@
 A tokenizer: vocabulary, merges, special tokens and pattern, known to fit each other.
 */
 
-use crate::encode;
+use crate::encode::{Encoder, Knobs, Merger, Rules};
 use crate::error::Error;
-use crate::job::Job;
+use crate::job::{Job, resolve_threads};
 use crate::merges::Merges;
 use crate::pretokenize::Pattern;
 use crate::special_tokens::SpecialTokens;
 use crate::vocab::{TokenId, Vocab};
-use std::collections::{HashMap, HashSet};
+use sha2::{Digest, Sha256};
+use std::sync::{Mutex, TryLockError};
 
-/// Everything that text needs to become token ids.
-#[derive(Clone, Debug)]
+/// What a special token in a text means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Special {
+    /// Itself.
+    Allow,
+    /// Nothing: it is text like any other.
+    Text,
+    /// That the text is refused.
+    Raise,
+}
+
+impl Special {
+    /// `"allow"`, `"text"` or `"raise"`.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for another name.
+    pub fn new(name: &str) -> Result<Self, Error> {
+        match name {
+            "allow" => Ok(Special::Allow),
+            "text" => Ok(Special::Text),
+            "raise" => Ok(Special::Raise),
+            _ => Err(Error::Option {
+                name: "special",
+                value: format!("{name:?}"),
+                rule: "allow, text or raise",
+            }),
+        }
+    }
+
+    /// What [`Special::new`] takes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Special::Allow => "allow",
+            Special::Text => "text",
+            Special::Raise => "raise",
+        }
+    }
+}
+
+/// Everything that text needs to become token ids, and token ids to become text.
 pub struct Tokenizer {
     vocab: Vocab,
     merges: Merges,
     special_tokens: SpecialTokens,
     special_ids: Vec<TokenId>,
     pattern: Pattern,
-    byte_ids: [TokenId; 256],
-    merged: HashMap<(TokenId, TokenId), TokenId>,
-    ranks: HashMap<(TokenId, TokenId), usize>,
+    merger: Merger,
+    none: SpecialTokens,
+    knobs: Knobs,
+    max_idle: usize,
+    /// Encoders that nobody uses, for texts with special tokens and for those without.
+    idle: [Mutex<Vec<Encoder>>; 2],
+}
+
+impl std::fmt::Debug for Tokenizer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let sizes = (self.vocab.len(), self.merges.len());
+        f.debug_tuple("Tokenizer")
+            .field(&sizes)
+            .field(&self.special_tokens.as_slice())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Tokenizer {
-    /// Checks that the parts fit: every byte has a token, every merge is of tokens and makes one, every special token
-    /// is in the vocabulary.
+    /// Checks that the parts fit: every byte has a token, and every merge is of tokens that are there before it and makes
+    /// one. Special tokens that the vocabulary lacks are added to it.
     ///
     /// # Errors
-    /// [`Error::Tokenizer`] naming the token or merge that does not fit.
+    /// [`Error::Tokenizer`] naming the token or merge that does not fit; [`Error::VocabTooLarge`].
     pub fn new(
         vocab: Vocab,
         merges: Merges,
         special_tokens: SpecialTokens,
         pattern: Pattern,
     ) -> Result<Self, Error> {
-        check(vocab, merges, special_tokens, pattern).map_err(|reason| Error::Tokenizer { reason })
+        let (vocab, special_ids) = vocab.with_special_tokens(&special_tokens)?;
+        let merger = Merger::new(&vocab, &merges).map_err(|reason| Error::Tokenizer { reason })?;
+        Ok(Tokenizer {
+            vocab,
+            merges,
+            special_tokens,
+            special_ids,
+            pattern,
+            merger,
+            none: SpecialTokens::default(),
+            knobs: Knobs::default(),
+            max_idle: resolve_threads(None)?,
+            idle: Default::default(),
+        })
+    }
+
+    /// The same tokenizer with other knobs.
+    #[must_use]
+    pub fn with_knobs(self, knobs: Knobs) -> Self {
+        Tokenizer { knobs, idle: Default::default(), ..self }
     }
 
     /// The tokens.
@@ -59,71 +130,142 @@ impl Tokenizer {
         &self.special_ids
     }
 
+    /// The id of a special token.
+    pub fn special_id(&self, token: &str) -> Option<TokenId> {
+        let place = self.special_tokens.as_slice().iter().position(|special| special == token)?;
+        Some(self.special_ids[place])
+    }
+
     /// How texts are split into pretokens.
     pub fn pattern(&self) -> &Pattern {
         &self.pattern
     }
 
-    /// The token ids of a text, special tokens included, by the definition and slowly.
+    /// The greatest id.
+    pub fn greatest_id(&self) -> TokenId {
+        TokenId::try_from(self.vocab.len().saturating_sub(1)).unwrap_or(TokenId::MAX)
+    }
+
+    /// A name for all that ids depend on: SHA-256, in hexadecimal, of the pattern, the tokens, the merges and the special
+    /// tokens, each list and each string after its length.
+    pub fn hash(&self) -> String {
+        let mut hash = Sha256::new();
+        let mut add = |parts: &[&[u8]]| parts.iter().for_each(|part| hash.update(part));
+        let len = |len: usize| (len as u64).to_le_bytes();
+        let pattern = self.pattern.source();
+        add(&[&len(pattern.len()), pattern.as_bytes(), &len(self.vocab.iter().count())]);
+        for (id, token) in self.vocab.iter() {
+            add(&[&id.to_le_bytes(), &len(token.len()), token]);
+        }
+        add(&[&len(self.merges.len())]);
+        for (left, right) in self.merges.as_slice() {
+            add(&[&left.to_le_bytes(), &right.to_le_bytes()]);
+        }
+        add(&[&len(self.special_ids.len())]);
+        for id in &self.special_ids {
+            add(&[&id.to_le_bytes()]);
+        }
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The ids of a text.
     ///
     /// # Errors
-    /// [`Error::PatternLimit`] when the pattern is a regex that gives up.
-    pub fn encode_naive(&self, text: &[u8]) -> Result<Vec<TokenId>, Error> {
-        let mut ids = Vec::new();
-        self.special_tokens.split(text, 0..text.len(), |stretch, special| {
-            self.pattern.for_each_pretoken(text, stretch, &Job::default(), |pretoken| {
-                let bytes = text[pretoken].iter().map(|&byte| self.byte_ids[byte as usize]);
-                ids.extend(encode::naive(bytes.collect(), &self.ranks, &self.merged));
-            })?;
-            ids.extend(special.map(|number| self.special_ids[number]));
-            Ok(())
-        })?;
-        Ok(ids)
+    /// [`Error::SpecialInText`] under [`Special::Raise`]; [`Error::PatternLimit`]; [`Error::Cancelled`].
+    pub fn encode(&self, text: &[u8], special: Special, job: &Job) -> Result<Vec<TokenId>, Error> {
+        self.with_ids(text, special, job, <[TokenId]>::to_vec)
     }
-}
 
-fn check(
-    vocab: Vocab,
-    merges: Merges,
-    special_tokens: SpecialTokens,
-    pattern: Pattern,
-) -> Result<Tokenizer, String> {
-    let ids = vocab.ids();
-    let mut byte_ids = [0; 256];
-    for (byte, id) in (0..=255).zip(&mut byte_ids) {
-        *id = *ids.get(&[byte][..]).ok_or_else(|| format!("byte {byte} has no token"))?;
+    /// What `visit` makes of the ids of a text. Without a copy of them.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub fn with_ids<R>(
+        &self,
+        text: &[u8],
+        special: Special,
+        job: &Job,
+        visit: impl FnOnce(&[TokenId]) -> R,
+    ) -> Result<R, Error> {
+        self.check_special(text, special)?;
+        self.with_encoder(special, |encoder| encoder.with_ids(self.rules(special), text, job, visit))
     }
-    let (mut ranks, mut merged) = (HashMap::new(), HashMap::new());
-    for (rank, &pair) in merges.as_slice().iter().enumerate() {
-        let token = |id| {
-            vocab
-                .get(id)
-                .ok_or_else(|| format!("merge {rank} is of token {id}, but there are {}", vocab.len()))
-        };
-        let bytes = [token(pair.0)?, token(pair.1)?].concat();
-        let id =
-            ids.get(&bytes[..]).ok_or_else(|| format!("merge {rank} makes {bytes:?}, which has no token"))?;
-        merged.insert(pair, *id);
-        if ranks.insert(pair, rank).is_some() {
-            return Err(format!("merge {rank} is given twice"));
+
+    /// The bytes that ids stand for.
+    ///
+    /// # Errors
+    /// [`Error::TokenId`] for an id that has no token.
+    pub fn decode(&self, ids: impl IntoIterator<Item = TokenId>) -> Result<Vec<u8>, Error> {
+        let mut bytes = Vec::new();
+        for (place, id) in ids.into_iter().enumerate() {
+            let token = self.vocab.get(id);
+            let greatest = self.greatest_id();
+            bytes.extend(token.ok_or(Error::TokenId { id: id.into(), place: place as u64, greatest })?);
+        }
+        Ok(bytes)
+    }
+
+    /// Whether a text may be encoded under a choice.
+    pub(crate) fn check_special(&self, text: &[u8], special: Special) -> Result<(), Error> {
+        if special != Special::Raise {
+            return Ok(());
+        }
+        self.special_tokens.split(text, 0..text.len(), |stretch, special| match special {
+            None => Ok(()),
+            Some(number) => Err(Error::SpecialInText {
+                token: self.special_tokens.as_slice()[number].clone(),
+                text: "the text".to_owned(),
+                offset: stretch.end as u64,
+            }),
+        })
+    }
+
+    /// Those that no cut may split: also those that are looked for only to refuse them.
+    pub(crate) fn uncut(&self, special: Special) -> &SpecialTokens {
+        match special {
+            Special::Allow | Special::Raise => &self.special_tokens,
+            Special::Text => &self.none,
         }
     }
-    let last_ids: HashMap<&[u8], TokenId> = vocab.iter().zip(0..).collect();
-    let special_id = |token: &String| {
-        last_ids
-            .get(token.as_bytes())
-            .copied()
-            .ok_or_else(|| format!("special token {token:?} is not in the vocabulary"))
-    };
-    let special_ids: Vec<TokenId> =
-        special_tokens.as_slice().iter().map(special_id).collect::<Result<_, _>>()?;
-    let known: HashSet<TokenId> =
-        byte_ids.iter().chain(merged.values()).chain(&special_ids).copied().collect();
-    if let Some((token, id)) = vocab.iter().zip(0..).find(|(_, id)| !known.contains(id)) {
-        let token = String::from_utf8_lossy(token);
-        return Err(format!(
-            "token {id}, {token:?}, is no byte, made by no merge and not named as a special token"
-        ));
+
+    pub(crate) fn rules(&self, special: Special) -> Rules<'_> {
+        let (special_tokens, special_ids) = match special {
+            Special::Allow => (&self.special_tokens, &self.special_ids[..]),
+            Special::Text | Special::Raise => (&self.none, &[][..]),
+        };
+        Rules { pattern: &self.pattern, merger: &self.merger, special_tokens, special_ids, knobs: self.knobs }
     }
-    Ok(Tokenizer { vocab, merges, special_tokens, special_ids, pattern, byte_ids, merged, ranks })
+
+    /// An encoder that nobody else uses, until it is given back. Those that were used before know many pretokens already.
+    ///
+    /// Where none is at hand, or another thread is looking, it is a new one. So nothing waits here, not even in a process
+    /// that was forked while another thread was looking.
+    pub(crate) fn take_encoder(&self, special: Special) -> Encoder {
+        let found = match self.idle(special).try_lock() {
+            Ok(mut idle) => idle.pop(),
+            Err(TryLockError::Poisoned(idle)) => idle.into_inner().pop(),
+            Err(TryLockError::WouldBlock) => None,
+        };
+        found.unwrap_or_else(|| Encoder::new(self.rules(special)))
+    }
+
+    pub(crate) fn give_back(&self, special: Special, encoder: Encoder) {
+        if let Ok(mut idle) = self.idle(special).try_lock()
+            && idle.len() < self.max_idle
+        {
+            idle.push(encoder);
+        }
+    }
+
+    /// Takes an encoder and gives it back.
+    pub(crate) fn with_encoder<R>(&self, special: Special, work: impl FnOnce(&mut Encoder) -> R) -> R {
+        let mut encoder = self.take_encoder(special);
+        let result = work(&mut encoder);
+        self.give_back(special, encoder);
+        result
+    }
+
+    fn idle(&self, special: Special) -> &Mutex<Vec<Encoder>> {
+        &self.idle[usize::from(special == Special::Allow)]
+    }
 }

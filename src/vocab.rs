@@ -13,9 +13,19 @@ pub type TokenId = u32;
 /// The most tokens a vocabulary can have.
 pub const MAX_VOCAB_SIZE: usize = u32::MAX as usize - 1;
 
-/// The tokens by id: a learned vocabulary has the 256 bytes first, then the merges in order, then the special tokens.
+/// An id may leave so many ids below it without a token, and as many more as there are tokens.
+const MAX_GAP: usize = 1 << 16;
+
+/// How many ids a vocabulary of so many tokens may have. Otherwise one great id in a file would take all memory.
+pub(crate) fn max_ids(num_tokens: usize) -> usize {
+    num_tokens.saturating_mul(2).saturating_add(MAX_GAP).min(MAX_VOCAB_SIZE)
+}
+
+/// The tokens by id: a learned vocabulary has the 256 bytes first, then the merges in order, then the special tokens. In
+/// others there may be ids without a token.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Vocab {
+    /// Empty where there is none.
     tokens: Vec<Vec<u8>>,
 }
 
@@ -42,7 +52,7 @@ impl Vocab {
         Vocab { tokens }
     }
 
-    /// The vocabulary of these tokens, in the order of their ids.
+    /// The vocabulary of these tokens, in the order of their ids. An empty one is none.
     pub fn from_tokens(tokens: Vec<Vec<u8>>) -> Result<Self, Error> {
         if tokens.len() > MAX_VOCAB_SIZE {
             return Err(Error::VocabTooLarge { given: tokens.len(), maximum: MAX_VOCAB_SIZE });
@@ -50,7 +60,31 @@ impl Vocab {
         Ok(Vocab { tokens })
     }
 
-    /// The number of tokens.
+    /// With those special tokens that are not there, and the id of each.
+    ///
+    /// # Errors
+    /// [`Error::VocabTooLarge`].
+    pub fn with_special_tokens(self, special_tokens: &SpecialTokens) -> Result<(Self, Vec<TokenId>), Error> {
+        let last_ids: HashMap<&[u8], TokenId> = self.iter().map(|(id, token)| (token, id)).collect();
+        let known = special_tokens.as_slice().iter().map(|token| last_ids.get(token.as_bytes()).copied());
+        let known: Vec<Option<TokenId>> = known.collect();
+        let mut tokens = self.tokens;
+        let ids = special_tokens.as_slice().iter().zip(known).map(|(token, known)| {
+            known.map_or_else(
+                || {
+                    tokens.push(token.as_bytes().to_vec());
+                    TokenId::try_from(tokens.len() - 1)
+                },
+                Ok,
+            )
+        });
+        let ids = ids.collect::<Result<_, _>>();
+        let given = tokens.len();
+        let vocab = Vocab::from_tokens(tokens)?;
+        Ok((vocab, ids.map_err(|_| Error::VocabTooLarge { given, maximum: MAX_VOCAB_SIZE })?))
+    }
+
+    /// The greatest id and one.
     pub fn len(&self) -> usize {
         self.tokens.len()
     }
@@ -62,18 +96,18 @@ impl Vocab {
 
     /// The bytes of a token.
     pub fn get(&self, id: TokenId) -> Option<&[u8]> {
-        self.tokens.get(id as usize).map(Vec::as_slice)
+        self.tokens.get(id as usize).map(Vec::as_slice).filter(|token| !token.is_empty())
     }
 
-    /// The tokens, in the order of their ids.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> {
-        self.tokens.iter().map(Vec::as_slice)
+    /// The ids and their tokens, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (TokenId, &[u8])> {
+        (0..).zip(self.tokens.iter().map(Vec::as_slice)).filter(|(_, token)| !token.is_empty())
     }
 
     /// The id of each token; of equal tokens the first one's.
     pub fn ids(&self) -> HashMap<&[u8], TokenId> {
         let mut ids = HashMap::with_capacity(self.len());
-        for (token, id) in self.iter().zip(0..) {
+        for (id, token) in self.iter() {
             ids.entry(token).or_insert(id);
         }
         ids

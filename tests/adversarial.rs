@@ -23,7 +23,7 @@ fn train(path: &Path, pattern: &str) -> f64 {
     let (vocab, _, training) = train_bpe(&Corpus::open([path]).unwrap(), &options, &Job::default()).unwrap();
     let seconds = start.elapsed().as_secs_f64();
     let num_bytes: u64 =
-        vocab.iter().zip(&training.token_uses).map(|(token, uses)| token.len() as u64 * uses).sum();
+        vocab.iter().zip(&training.token_uses).map(|((_, token), uses)| token.len() as u64 * uses).sum();
     assert_eq!(num_bytes, std::fs::metadata(path).unwrap().len());
     seconds
 }

@@ -1,12 +1,17 @@
-//! README states the memory of counting: a + b x distinct pretokens + c x the longest pretoken. Here it is measured, alone
-//! in a process. Skipped where the system cannot tell a process's peak.
+//! README states the memory of counting: a + b x distinct pretokens + c x the longest pretoken; and of encoding. Here they
+//! are measured, alone in a process. Skipped where the system cannot tell a process's peak.
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::print_stdout, missing_docs)]
 
 use bpe_lm::corpus::{Corpus, Cutter};
 use bpe_lm::counts::count_pretokens;
+use bpe_lm::encode::EncodeOptions;
 use bpe_lm::job::Job;
+use bpe_lm::merges::Merges;
 use bpe_lm::pretokenize::Pattern;
 use bpe_lm::special_tokens::SpecialTokens;
+use bpe_lm::token_file::{TokenFileOptions, encode_file};
+use bpe_lm::tokenizer::Tokenizer;
+use bpe_lm::vocab::Vocab;
 use std::io::Write;
 use std::path::Path;
 use std::process::Command;
@@ -20,6 +25,10 @@ const FIXED: f64 = 3.0 * MIB;
 const PER_THREAD: f64 = 1.0 * MIB;
 const PER_PRETOKEN: f64 = 48.0;
 const COPIES: f64 = 1.2;
+/// And of encoding, whatever is encoded.
+const ENCODE_FIXED: f64 = 5.0 * MIB;
+const ENCODE_PER_THREAD: f64 = 75.0 * MIB;
+const ENCODE_COPIES: f64 = 15.0;
 
 fn status(field: &str) -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
@@ -48,6 +57,60 @@ fn count_and_print_peak(arguments: &str) {
     let counts = count_pretokens(&corpus, cutter, threads.parse().unwrap(), &Job::default()).unwrap();
     assert_eq!(counts.len(), distinct.parse::<usize>().unwrap());
     println!("\npeak {}", status("VmHWM:").unwrap() - before);
+}
+
+/// Encodes in a process of its own, likewise.
+fn peak_of_encoding(path: &Path, threads: usize) -> Option<f64> {
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "encoding_takes_the_memory_that_readme_states", "--nocapture"]);
+    child.env(CHILD, threads.to_string()).env("BPE_LM_TEXT", path);
+    let output = child.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = String::from_utf8(output.stdout).unwrap();
+    output.lines().find_map(|line| line.strip_prefix("peak "))?.parse().ok()
+}
+
+fn encode_and_print_peak(threads: &str) {
+    let Some(before) = status("VmRSS:") else { return };
+    let vocab = Vocab::from_tokens((0..=255).map(|byte| vec![byte]).collect()).unwrap();
+    let tokenizer =
+        Tokenizer::new(vocab, Merges::default(), SpecialTokens::default(), Pattern::Gpt2).unwrap();
+    let path = std::env::var("BPE_LM_TEXT").unwrap();
+    let encode = EncodeOptions::new(&tokenizer, threads.parse().unwrap());
+    let options = TokenFileOptions { force: true, ..TokenFileOptions::new(encode) };
+    let out = format!("{path}.{threads}.bin");
+    let corpus = Corpus::open([&path]).unwrap();
+    let manifest = encode_file(&tokenizer, corpus, Path::new(&out), &options, &Job::default()).unwrap();
+    assert_eq!(manifest.count, std::fs::metadata(&path).unwrap().len());
+    println!("\npeak {}", status("VmHWM:").unwrap() - before);
+}
+
+#[test]
+fn encoding_takes_the_memory_that_readme_states() {
+    if let Ok(threads) = std::env::var(CHILD) {
+        return encode_and_print_peak(&threads);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let check = |what: &str, name: &str, threads: usize, longest: usize| {
+        let Some(peak) = peak_of_encoding(&folder.path().join(name), threads) else {
+            println!("skipped: this system does not tell a process's peak");
+            return;
+        };
+        let longest = ENCODE_COPIES * (threads * longest) as f64;
+        let stated = ENCODE_FIXED + ENCODE_PER_THREAD * threads as f64 + longest;
+        println!("{what}, {threads} threads: {:.1} MiB, stated {:.1} MiB", peak / MIB, stated / MIB);
+        assert!(peak <= stated, "{what}, {threads} threads: {:.1} > {:.1} MiB", peak / MIB, stated / MIB);
+    };
+    for (name, distinct) in [("words", 1_500_000), ("more", 5_000_000)] {
+        write_words(&folder.path().join(name), distinct, 1);
+        check(&format!("{distinct} words"), name, 1, 0);
+        check(&format!("{distinct} words"), name, 3, 0);
+    }
+    let long = folder.path().join("long");
+    std::fs::write(&long, "abcdefgh".repeat(12).replace('h', "h ").repeat(200_000)).unwrap();
+    check("19 MB of words and blanks", "long", 2, 0);
+    std::fs::write(&long, "a".repeat(32 << 20)).unwrap();
+    check("a pretoken of 32 MiB", "long", 2, 32 << 20);
 }
 
 fn write_words(path: &Path, distinct: usize, repeats: usize) {

@@ -8,7 +8,7 @@ import bpe_lm
 import naive_bpe
 import pytest
 import tiktoken
-from bpe_lm import _core, errors
+from bpe_lm import Tokenizer, errors
 
 END_OF_TEXT = "<|endoftext|>"
 
@@ -18,39 +18,53 @@ def trained(sample):
     return bpe_lm.train_bpe(sample, 600, [END_OF_TEXT])
 
 
+def parts(tokenizer):
+    return tokenizer.vocab, tokenizer.merges, tokenizer.special_tokens, tokenizer.pattern
+
+
 def test_round_trips(trained, tmp_path):
     vocab, merges = trained
     folder = tmp_path / "new" / "folder"
-    bpe_lm.save_tokenizer(folder, vocab, merges, [END_OF_TEXT])
+    Tokenizer(vocab, merges, [END_OF_TEXT]).save(folder)
     expected = (vocab, merges, [END_OF_TEXT], "gpt2")
-    assert bpe_lm.load_tokenizer(folder) == expected
-    assert bpe_lm.load_tokenizer(folder / "tokenizer.json") == expected
-    assert bpe_lm.load_gpt2(folder / "vocab.json", folder / "merges.txt") == expected
+    assert parts(Tokenizer.load(folder)) == expected
+    assert parts(Tokenizer.load(folder / "tokenizer.json")) == expected
+    assert parts(Tokenizer.load(folder / "tokenizer.tiktoken")) == expected
+    files = (folder / "vocab.json", folder / "merges.txt")
+    assert parts(Tokenizer.from_files(*files, [END_OF_TEXT])) == expected
+    assert parts(Tokenizer.from_files(*files)) == (vocab, merges, [], "gpt2")
 
 
 def test_tiktoken_files(trained, tmp_path):
     vocab, merges = trained
-    bpe_lm.save_tokenizer(tmp_path, vocab, merges, [END_OF_TEXT])
+    Tokenizer(vocab, merges, [END_OF_TEXT]).save(tmp_path)
     expected = (vocab, merges, [END_OF_TEXT], "gpt2")
-    assert bpe_lm.load_tiktoken(tmp_path) == expected
+    assert parts(Tokenizer.from_tiktoken(tmp_path)) == expected
     side = json.loads((tmp_path / "tokenizer.tiktoken.json").read_text())
     assert side == {"pattern": "gpt2", "special_tokens": {END_OF_TEXT: 599}}
     bare = tmp_path / "bare.tiktoken"
     (tmp_path / "tokenizer.tiktoken").rename(bare)
     for arguments, missing in [({}, "pattern="), ({"pattern": "gpt2"}, "special_tokens=")]:
         with pytest.raises(errors.FormatError, match=missing):
-            bpe_lm.load_tiktoken(bare, **arguments)
-    assert bpe_lm.load_tiktoken(bare, "gpt2", {END_OF_TEXT: 599}) == expected
-    with pytest.raises(errors.FormatError, match="no gap"):
-        bpe_lm.load_tiktoken(bare, "gpt2", {END_OF_TEXT: 600})
+            Tokenizer.from_tiktoken(bare, **arguments)
+    assert parts(Tokenizer.from_tiktoken(bare, "gpt2", {END_OF_TEXT: 599})) == expected
+    gap = Tokenizer.from_tiktoken(bare, "gpt2", {END_OF_TEXT: 700})
+    assert (gap.encode(f"a{END_OF_TEXT}"), gap.vocab_size, len(gap.vocab)) == ([97, 700], 701, 600)
+    with pytest.raises(errors.TokenIdError, match="650"):
+        gap.decode([650])
+    gap.save(tmp_path / "gap")
+    assert parts(Tokenizer.load(tmp_path / "gap")) == parts(gap)
+    with pytest.raises(errors.FormatError, match="must be below"):
+        Tokenizer.from_tiktoken(bare, "gpt2", {END_OF_TEXT: 10**9})
     with pytest.raises(errors.SpecialTokenError, match="negative"):
-        bpe_lm.load_tiktoken(bare, "gpt2", {END_OF_TEXT: -1})
+        Tokenizer.from_tiktoken(bare, "gpt2", {END_OF_TEXT: -1})
 
 
 def test_tiktoken_reads_our_file_and_encodes_the_same(sample, tmp_path):
     end, separator = special = [END_OF_TEXT, "<|between|>"]
     vocab, merges = bpe_lm.train_bpe(sample, 3000, special)
-    bpe_lm.save_tokenizer(tmp_path, vocab, merges, special)
+    tokenizer = Tokenizer(vocab, merges, special)
+    tokenizer.save(tmp_path)
     # tiktoken's own reader wants a package for files in the cloud; its rule is one line.
     lines = (line.split() for line in (tmp_path / "tokenizer.tiktoken").read_bytes().splitlines())
     ranks = {base64.b64decode(token): int(rank) for token, rank in lines}
@@ -60,7 +74,7 @@ def test_tiktoken_reads_our_file_and_encodes_the_same(sample, tmp_path):
     choose = random.Random(336)
     words = [" the", " Lily", "said", " was", "happy", "!\n\n", " ", "é", "日本", "🙂", "12", "'s", "\t", end]
     texts = ["".join(choose.choices(words, k=choose.randrange(30))) for _ in range(1000)]
-    expected = _core.encode_naive(separator.join(texts).encode(), vocab, merges, special, "gpt2")
+    expected = tokenizer.encode(separator.join(texts))
     found = [[*encoding.encode(text, allowed_special="all"), ids[separator]] for text in texts]
     assert [id for text in found for id in text][:-1] == expected
 
@@ -79,46 +93,46 @@ def test_training_is_saved_loaded_and_removed(tmp_path):
     assert longest[:4] == [(5, 1, "Ġabab"), (3, 1, "Ġaa"), (3, 1, "Ġab"), (3, 1, "ĠÃ©")]
     assert (training["pattern"], training["tie_break"], training["version"]) == ("gpt2", "bytes", bpe_lm.__version__)
 
-    bpe_lm.save_tokenizer(tmp_path, vocab, merges, special, training=training)
+    tokenizer = Tokenizer(vocab, merges, special)
+    tokenizer.save(tmp_path, training=training)
     assert bpe_lm.load_training(tmp_path) == training
     assert bpe_lm.load_training(tmp_path / "training.json") == training
     with pytest.raises(errors.FormatError, match="merge_counts has"):
-        bpe_lm.save_tokenizer(tmp_path, vocab, merges, special, training=training | {"merge_counts": []}, force=True)
+        tokenizer.save(tmp_path, training=training | {"merge_counts": []}, force=True)
     with pytest.raises(errors.FormatError, match="tie_break"):
-        bpe_lm.save_tokenizer(tmp_path, vocab, merges, special, training={}, force=True)
+        tokenizer.save(tmp_path, training={}, force=True)
     assert bpe_lm.load_training(tmp_path) == training
-    bpe_lm.save_tokenizer(tmp_path, vocab, merges, special, force=True)
+    tokenizer.save(tmp_path, force=True)
     assert not (tmp_path / "training.json").exists()
     with pytest.raises(errors.FileError, match=r"training\.json"):
         bpe_lm.load_training(tmp_path)
 
 
 def test_nothing_is_overwritten_unasked(trained, tmp_path):
-    vocab, merges = trained
-    bpe_lm.save_tokenizer(tmp_path, vocab, merges, [END_OF_TEXT])
+    tokenizer = Tokenizer(*trained, [END_OF_TEXT])
+    tokenizer.save(tmp_path)
     with pytest.raises(errors.OutputExists, match="force"):
-        bpe_lm.save_tokenizer(tmp_path, vocab, merges, [END_OF_TEXT])
-    bpe_lm.save_tokenizer(tmp_path, vocab, merges, [END_OF_TEXT], force=True)
+        tokenizer.save(tmp_path)
+    tokenizer.save(tmp_path, force=True)
 
 
-def test_parts_that_do_not_fit_are_refused(trained, tmp_path):
+def test_parts_that_do_not_fit_are_refused(trained):
     vocab, merges = trained
-    for parts, message in [
-        (({k: v for k, v in vocab.items() if k != 65}, merges, [END_OF_TEXT]), "gap"),
+    for wrong, message in [
+        (({k: v for k, v in vocab.items() if k != 65}, merges, [END_OF_TEXT]), '"A", which has no token'),
         ((vocab, [*merges, (b"never", b"seen")], [END_OF_TEXT]), "no token"),
-        ((vocab, [*merges, merges[0]], [END_OF_TEXT]), "twice"),
-        ((vocab, merges, ["<|other|>"]), "not in the vocabulary"),
-        ((vocab, merges, []), "not named as a special token"),
+        ((vocab, merges[::-1], [END_OF_TEXT]), "after those of its parts"),
+        ((vocab | {1000: b""}, merges, [END_OF_TEXT]), "empty"),
+        ((vocab | {10**9: b"far"}, merges, [END_OF_TEXT]), "must be below"),
         ((vocab | {65: b"AB"}, merges, [END_OF_TEXT]), "has no token"),
     ]:
         with pytest.raises(errors.FormatError, match=message):
-            bpe_lm.save_tokenizer(tmp_path / "out", *parts)
-    assert not list(tmp_path.iterdir())
+            Tokenizer(*wrong)
 
 
 def test_missing_and_broken_files(tmp_path):
     with pytest.raises(errors.FileError, match="nowhere"):
-        bpe_lm.load_tokenizer(tmp_path / "nowhere")
+        Tokenizer.load(tmp_path / "nowhere")
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(errors.FormatError, match=r"tokenizer\.json: model\.type"):
-        bpe_lm.load_tokenizer(tmp_path)
+        Tokenizer.load(tmp_path)

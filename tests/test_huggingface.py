@@ -6,7 +6,6 @@ import random
 import bpe_lm
 import naive_bpe
 import pytest
-from bpe_lm import _core
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 
 END_OF_TEXT = "<|endoftext|>"
@@ -80,20 +79,21 @@ def random_texts(source: str, special_tokens: list[str], number: int) -> list[st
 )
 def test_our_tokenizer_json_gives_the_naive_encoders_ids(sample, tmp_path, pattern, special_tokens):
     vocab, merges = bpe_lm.train_bpe(sample, 2000, special_tokens, pattern=pattern)
-    bpe_lm.save_tokenizer(tmp_path / "out", vocab, merges, special_tokens, pattern=pattern)
+    tokenizer = bpe_lm.Tokenizer(vocab, merges, special_tokens, pattern=pattern)
+    tokenizer.save(tmp_path / "out")
     theirs = Tokenizer.from_file(str(tmp_path / "out" / "tokenizer.json"))
     for text in random_texts(sample.read_text(), special_tokens, 200):
         ids = naive_bpe.encode(text.encode(), vocab, merges, special_tokens, pattern)
         assert theirs.encode(text).ids == ids
-        assert _core.encode_naive(text.encode(), vocab, merges, special_tokens, pattern) == ids
+        assert tokenizer.encode(text) == ids
         assert theirs.decode(ids, skip_special_tokens=False) == text
 
 
 @pytest.mark.parametrize("pattern", ["cl100k", "o200k"])
 def test_the_pattern_that_we_write_splits_as_ours(tmp_path, pattern):
     """Their engine is another one, which reads some of what tiktoken writes differently."""
-    bpe_lm.save_tokenizer(tmp_path / "out", *bpe_lm.train_bpe(iter(["ab"]), 257, []), pattern=pattern)
-    assert bpe_lm.load_tokenizer(tmp_path / "out").pattern == pattern
+    bpe_lm.Tokenizer(*bpe_lm.train_bpe(iter(["ab"]), 257, []), pattern=pattern).save(tmp_path / "out")
+    assert bpe_lm.Tokenizer.load(tmp_path / "out").pattern == pattern
     theirs = Tokenizer.from_file(str(tmp_path / "out" / "tokenizer.json")).pre_tokenizer
     rng = random.Random(8)
     characters = ["a", "s", "l", "A", "S", "\u017f", "中", "é", "ǅ", "ʰ", "\u0301", "1", "²", "'", ".", "/", "😀"]
@@ -125,11 +125,11 @@ def test_we_read_what_tokenizers_writes(sample, tmp_path):
         )
         theirs.train([str(sample)], trainer)
         theirs.save(str(tmp_path / "tokenizer.json"))
-        ours = bpe_lm.load_tokenizer(tmp_path)
+        ours = bpe_lm.Tokenizer.load(tmp_path)
         assert ours.special_tokens == [END_OF_TEXT]
         assert ours.pattern == pattern
         for text in random_texts(sample.read_text(), [END_OF_TEXT], 20):
-            assert _core.encode_naive(text.encode(), *ours) == theirs.encode(text).ids
+            assert ours.encode(text) == theirs.encode(text).ids
 
 
 def test_pretokens_equal_theirs_on_code_points_of_the_same_class():

@@ -70,7 +70,7 @@ def test_standard_input(tmp_path, pack):
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert (report["corpus"], report["corpus_bytes"]) == (["-"], len(text))
-    saved = bpe_lm.load_tokenizer(tmp_path / "out")
+    saved = bpe_lm.Tokenizer.load(tmp_path / "out")
     assert (saved.vocab, saved.merges) == bpe_lm.train_bpe(iter([text]), 320, [])
 
 

@@ -17,7 +17,7 @@ TEXT = "a wizard [bold]wizard wizards \x1b[31m low lower lowest é\n" * 3 + "=" 
 @pytest.fixture
 def folder(tmp_path):
     vocab, merges, training = bpe_lm.train_and_record(iter([TEXT]), 320, [END_OF_TEXT])
-    bpe_lm.save_tokenizer(tmp_path / "t", vocab, merges, [END_OF_TEXT], training=training)
+    bpe_lm.Tokenizer(vocab, merges, [END_OF_TEXT]).save(tmp_path / "t", training=training)
     return tmp_path / "t"
 
 
@@ -29,7 +29,7 @@ def run(capsys, *arguments):
 
 
 def test_the_figures_are_those_of_the_files(folder, capsys):
-    parts, training = bpe_lm.load_tokenizer(folder), bpe_lm.load_training(folder)
+    parts, training = bpe_lm.Tokenizer.load(folder), bpe_lm.load_training(folder)
     tokens = [token for token in parts.vocab.values() if token != END_OF_TEXT.encode()]
     for path in (folder, folder / "tokenizer.json", folder / "tokenizer.tiktoken"):
         found = json.loads(run(capsys, path, "--json", "--longest", 3))
@@ -74,7 +74,7 @@ def test_what_is_printed_is_whole_and_harmless(folder, capsys):
 def test_bars_count_every_token_once(folder):
     inspected = inspection.inspect(folder)
     columns = [list(column.cells) for column in inspection._bars(inspected.lengths, "#").columns]
-    assert sum(int(cell.replace(",", "")) for cell in columns[1]) == len(inspected.parts.vocab) - 1
+    assert sum(int(cell.replace(",", "")) for cell in columns[1]) == len(inspected.tokenizer.vocab) - 1
     assert columns[0][:16] == [str(length) for length in range(1, 17)]
     assert columns[0][16:] == ["17 to 32", "33 to 64", "65 to 128", "129 to 256", "257 to 512"]
     assert max(map(len, columns[2])) == inspection.BAR_CHARACTERS
@@ -95,7 +95,7 @@ def test_without_training_json_the_rest_is_shown(folder, tmp_path, capsys):
 
 def test_bytes_alone(tmp_path, capsys):
     vocab, merges, training = bpe_lm.train_and_record(iter(["a"]), 256, [])
-    bpe_lm.save_tokenizer(tmp_path / "t", vocab, merges, training=training)
+    bpe_lm.Tokenizer(vocab, merges).save(tmp_path / "t", training=training)
     printed = run(capsys, tmp_path / "t", "--png", tmp_path / "t.png")
     assert "255" in printed
     assert "none" in printed
@@ -105,7 +105,7 @@ def test_errors(folder, tmp_path, capsys):
     with pytest.raises(errors.FileError, match="nowhere"):
         inspection.inspect(tmp_path / "nowhere")
     vocab, merges = bpe_lm.train_bpe(iter([TEXT]), 280, [])
-    bpe_lm.save_tokenizer(tmp_path / "other", vocab, merges)
+    bpe_lm.Tokenizer(vocab, merges).save(tmp_path / "other")
     (folder / "training.json").rename(tmp_path / "other" / "training.json")
     with pytest.raises(errors.FormatError, match="another tokenizer's: it has 34 merges"):
         inspection.inspect(tmp_path / "other")

@@ -1,33 +1,26 @@
-"""Byte-level BPE tokenizers, trained exactly and fast."""
+"""Byte-level BPE tokenizers, trained and used exactly and fast."""
 
 from bpe_lm import errors
-from bpe_lm._core import DEBUG_BUILD, __version__
+from bpe_lm._core import DEBUG_BUILD, StreamDecoder, __version__
 from bpe_lm.errors import BpeLmError
-from bpe_lm.tokenizer import (
-    TokenizerParts,
-    Training,
-    load_gpt2,
-    load_tiktoken,
-    load_tokenizer,
-    load_training,
-    save_tokenizer,
-    train_and_record,
-    train_bpe,
-)
+from bpe_lm.token_file import Manifest, open_tokens, verify
+from bpe_lm.tokenizer import Tokenizer
+from bpe_lm.training import Training, load_training, train_and_record, train_bpe
 
 __all__ = [
+    "DEBUG_BUILD",
     "BpeLmError",
-    "TokenizerParts",
+    "Manifest",
+    "StreamDecoder",
+    "Tokenizer",
     "Training",
     "__version__",
     "errors",
-    "load_gpt2",
-    "load_tiktoken",
-    "load_tokenizer",
     "load_training",
-    "save_tokenizer",
+    "open_tokens",
     "train_and_record",
     "train_bpe",
+    "verify",
 ]
 
 if DEBUG_BUILD:

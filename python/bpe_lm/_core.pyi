@@ -1,18 +1,23 @@
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
 
 __all__ = [
     "DEBUG_BUILD",
     "FILE_NAMES",
+    "EncodeIterator",
+    "StreamDecoder",
+    "Tokenizer",
     "__version__",
-    "encode_naive",
-    "load_gpt2",
-    "load_tiktoken",
-    "load_tokenizer_json",
+    "instruction_sets",
     "load_training",
+    "open_token_file",
     "pretokenize",
-    "save_tokenizer",
     "train",
+    "verify_token_file",
     "write_sample",
 ]
 
@@ -20,16 +25,17 @@ DEBUG_BUILD: bool
 FILE_NAMES: list[str]
 __version__: str
 
-_Parts = tuple[dict[int, bytes], list[tuple[bytes, bytes]], list[str], str]
+_Path = str | PathLike[str]
+_Progress = Callable[[str, int, int | None], object]
 
 def train(
-    source: Sequence[str | PathLike[str]] | Iterator[str | bytes],
+    source: Sequence[_Path] | Iterator[str | bytes],
     vocab_size: int,
     special_tokens: Sequence[str],
     *,
     tie_break: str,
     threads: int | None,
-    progress: Callable[[str, int, int | None], object] | None,
+    progress: _Progress | None,
     pattern: str,
     min_frequency: int,
     max_token_length: int | None,
@@ -37,27 +43,74 @@ def train(
     json_field: str,
     bad_lines: str,
 ) -> tuple[dict[int, bytes], list[tuple[bytes, bytes]], str]: ...
-def save_tokenizer(
-    folder: str | PathLike[str],
-    vocab: dict[int, bytes],
-    merges: Sequence[tuple[bytes, bytes]],
-    special_tokens: Sequence[str],
-    pattern: str,
-    training: str | None,
-    replace: bool,
-) -> None: ...
-def load_gpt2(vocab_path: str | PathLike[str], merges_path: str | PathLike[str]) -> _Parts: ...
-def load_tokenizer_json(path: str | PathLike[str]) -> _Parts: ...
-def load_tiktoken(
-    path: str | PathLike[str], pattern: str | None, special_tokens: Sequence[tuple[str, int]] | None
-) -> _Parts: ...
-def load_training(path: str | PathLike[str]) -> str: ...
-def encode_naive(
-    text: bytes,
-    vocab: dict[int, bytes],
-    merges: Sequence[tuple[bytes, bytes]],
-    special_tokens: Sequence[str],
-    pattern: str,
-) -> list[int]: ...
+
+@final
+class Tokenizer:
+    def __new__(
+        cls,
+        vocab: dict[int, bytes],
+        merges: Sequence[tuple[bytes, bytes]],
+        special_tokens: Sequence[str],
+        pattern: str,
+    ) -> Tokenizer: ...
+    @staticmethod
+    def load_gpt2(
+        vocab_path: _Path, merges_path: _Path, special_tokens: Sequence[str] | None, pattern: str
+    ) -> Tokenizer: ...
+    @staticmethod
+    def load_tokenizer_json(path: _Path) -> Tokenizer: ...
+    @staticmethod
+    def load_tiktoken(
+        path: _Path, pattern: str | None, special_tokens: Sequence[tuple[str, int]] | None
+    ) -> Tokenizer: ...
+    def save(self, folder: _Path, training: str | None, replace: bool) -> None: ...
+    @property
+    def vocab(self) -> dict[int, bytes]: ...
+    @property
+    def merges(self) -> list[tuple[bytes, bytes]]: ...
+    @property
+    def special_tokens(self) -> list[tuple[str, int]]: ...
+    @property
+    def pattern(self) -> str: ...
+    @property
+    def greatest_id(self) -> int: ...
+    @property
+    def sha256(self) -> str: ...
+    def encode(self, text: str | bytes, special: str) -> list[int]: ...
+    def encode_iterable(self, iterable: Iterable[str | bytes], special: str) -> EncodeIterator: ...
+    def encode_batch(
+        self, texts: Iterable[str | bytes], special: str, threads: int | None, dtype: str
+    ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]: ...
+    def encode_file(
+        self,
+        paths: Sequence[_Path],
+        out: _Path,
+        arguments: Mapping[str, Any],
+        dtype: str | None,
+        resume: bool,
+        force: bool,
+        progress: _Progress | None,
+    ) -> str: ...
+    def count_tokens(
+        self, paths: Sequence[_Path], arguments: Mapping[str, Any], progress: _Progress | None
+    ) -> tuple[int, int]: ...
+    def decode(self, ids: Iterable[int] | npt.NDArray[Any]) -> str: ...
+    def decode_bytes(self, ids: Iterable[int] | npt.NDArray[Any]) -> bytes: ...
+    def stream_decoder(self) -> StreamDecoder: ...
+
+@final
+class EncodeIterator:
+    def __iter__(self) -> EncodeIterator: ...
+    def __next__(self) -> int: ...
+
+@final
+class StreamDecoder:
+    def push(self, id: int) -> str: ...
+    def finish(self) -> str: ...
+
+def open_token_file(path: _Path, dtype: str | None, tokenizer: str | None) -> str: ...
+def verify_token_file(path: _Path, tokenizer: str | None, progress: _Progress | None) -> str: ...
+def instruction_sets() -> list[str]: ...
+def load_training(path: _Path) -> str: ...
 def pretokenize(text: bytes, pattern: str) -> list[tuple[int, int]]: ...
-def write_sample(path: str | PathLike[str], num_bytes: int, seed: int, validation: bool) -> int: ...
+def write_sample(path: _Path, num_bytes: int, seed: int, validation: bool) -> int: ...

@@ -5,19 +5,27 @@ import json
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import NoReturn
 
 import bpe_lm
 from bpe_lm import _core
-from bpe_lm.errors import BpeLmError, OutputExists
+from bpe_lm.comparison import compare, print_compressions
+from bpe_lm.doctor import examine
+from bpe_lm.errors import BpeLmError, FileError, OutputExists
 from bpe_lm.inspection import inspect
 from bpe_lm.progress import megabytes
-from bpe_lm.report import TrainingReport, longest_tokens, peak_memory, training_bytes_per_token
-from bpe_lm.tokenizer import TokenizerParts, save_tokenizer, train_and_record
+from bpe_lm.report import TrainingReport, longest_tokens, peak_memory, print_rows, training_bytes_per_token
+from bpe_lm.token_file import open_tokens, verify
+from bpe_lm.tokenizer import Tokenizer
+from bpe_lm.training import train_and_record
 
 SAMPLE_SEED = 336
+DECODED_AT_ONCE = 1 << 20
+TOKENIZER_HELP = "a folder that train-tokenizer wrote, a tokenizer.json or a .tiktoken file"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -100,9 +108,9 @@ def train_and_report(
         json_field=json_field,
         bad_lines=bad_lines,
     )
-    save_tokenizer(folder, vocab, merges, special_tokens, pattern=pattern, training=training, force=force)
+    tokenizer = Tokenizer(vocab, merges, special_tokens, pattern=pattern)
+    tokenizer.save(folder, training=training, force=force)
     seconds = time.perf_counter() - start
-    parts = TokenizerParts(vocab, merges, list(special_tokens), pattern)
     return TrainingReport(
         corpus=[str(path) for path in corpus],
         corpus_bytes=training["num_bytes"],
@@ -115,7 +123,7 @@ def train_and_report(
         total_seconds=seconds,
         peak_memory=peak_memory(),
         bytes_per_token=training_bytes_per_token(vocab, training),
-        longest_tokens=longest_tokens(parts, num_longest),
+        longest_tokens=longest_tokens(tokenizer, num_longest),
         folder=str(folder),
     )
 
@@ -150,6 +158,82 @@ def _train_tokenizer(options: argparse.Namespace) -> None:
         print(json.dumps(report.as_dict(), indent=2))
     else:
         report.print()
+
+
+def _encode(options: argparse.Namespace) -> None:
+    tokenizer = Tokenizer.load(options.tokenizer)
+    start = time.perf_counter()
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            manifest = tokenizer.encode_file(
+                options.corpus,
+                options.out,
+                special=options.special,
+                separator=options.separator,
+                dtype=options.dtype,
+                resume=options.resume,
+                force=options.force,
+                threads=options.threads,
+                progress=not options.quiet,
+                input_format=options.input_format,
+                json_field=options.json_field,
+                bad_lines=options.bad_lines,
+            )
+    except (KeyboardInterrupt, Terminated, FileError):
+        if Path(f"{options.out}.partial.journal").exists() and "-" not in options.corpus:
+            print("what was written is kept; the same command with --resume goes on from there", file=sys.stderr)
+        raise
+    for warning in caught:
+        print(f"note: {warning.message}", file=sys.stderr)
+    seconds = time.perf_counter() - start
+    if options.json:
+        print(json.dumps(asdict(manifest) | {"seconds": seconds}, indent=2))
+        return
+    print_rows(
+        [
+            ("texts", f"{', '.join(options.corpus)} ({megabytes(manifest.text_bytes)})"),
+            *([("bad lines skipped", f"{manifest.skipped_lines:,}")] if manifest.skipped_lines else []),
+            ("tokens", f"{manifest.count:,} of {manifest.dtype}"),
+            ("bytes per token", f"{manifest.bytes_per_token:.2f}"),
+            ("time", f"{seconds:.2f} s ({manifest.text_bytes / seconds / 1e6:,.0f} MB/s)"),
+            ("peak memory", megabytes(peak_memory())),
+            ("written to", f"{options.out} and {options.out}.json"),
+        ]
+    )
+
+
+def _decode(options: argparse.Namespace) -> None:
+    tokenizer = Tokenizer.load(options.tokenizer)
+    ids = open_tokens(options.file, tokenizer=tokenizer)
+    end = len(ids) if options.count is None else min(len(ids), options.start + options.count)
+    for start in range(options.start, end, DECODED_AT_ONCE):
+        sys.stdout.buffer.write(tokenizer.decode_bytes(ids[start : min(end, start + DECODED_AT_ONCE)]))
+    sys.stdout.buffer.flush()
+
+
+def _compare(options: argparse.Namespace) -> None:
+    tokenizers = {path: Tokenizer.load(path) for path in options.tokenizer}
+    found = compare(tokenizers, options.corpus, threads=options.threads, progress=not options.quiet)
+    if options.json:
+        print(json.dumps([compression.as_dict() for compression in found], indent=2))
+    else:
+        print_compressions(found)
+
+
+def _verify(options: argparse.Namespace) -> None:
+    tokenizer = Tokenizer.load(options.tokenizer) if options.tokenizer else None
+    for path in options.file:
+        manifest = verify(path, tokenizer=tokenizer, progress=not options.quiet)
+        print(f"{path}: {manifest.count:,} tokens of {manifest.dtype}, undamaged", flush=True)
+
+
+def _doctor(options: argparse.Namespace) -> None:
+    found = examine()
+    if options.json:
+        print(json.dumps(found, indent=2))
+    else:
+        print_rows(list(found.items()))
 
 
 def _data_sample(options: argparse.Namespace) -> None:
@@ -206,6 +290,23 @@ def _seed(text: str) -> int:
     return number
 
 
+def _natural(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise ValueError
+    return number
+
+
+def _add_input_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--input-format", choices=("auto", "text", "jsonl"), default="auto", help="auto (default): by the files' names"
+    )
+    parser.add_argument("--json-field", default="text", metavar="NAME", help="of a JSON line's text (default: text)")
+    parser.add_argument(
+        "--bad-lines", choices=("error", "skip"), default="error", help="JSON lines without a text (default: error)"
+    )
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message}\nFor help: {self.prog} --help\n")
@@ -235,13 +336,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--pattern", default="gpt2", metavar="REGEX", help="gpt2 (default), cl100k, o200k, or a regular expression"
     )
-    train.add_argument(
-        "--input-format", choices=("auto", "text", "jsonl"), default="auto", help="auto (default): by the files' names"
-    )
-    train.add_argument("--json-field", default="text", metavar="NAME", help="of a JSON line's text (default: text)")
-    train.add_argument(
-        "--bad-lines", choices=("error", "skip"), default="error", help="JSON lines without a text (default: error)"
-    )
+    _add_input_options(train)
     train.add_argument("--tie-break", choices=("bytes", "hf"), default="bytes", help="for pairs of equal count")
     train.add_argument("--min-frequency", type=int, default=1, metavar="N", help="stop at a pair that is rarer")
     train.add_argument("--max-token-length", type=int, metavar="BYTES", help="never merge into longer tokens")
@@ -250,6 +345,65 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--json", action="store_true", help="print the result as JSON")
     train.add_argument("--quiet", action="store_true", help="show no progress")
     train.set_defaults(run=_train_tokenizer)
+
+    encode = commands.add_parser(
+        "encode", help="turn texts into one file of token ids, uint16 or uint32", allow_abbrev=False
+    )
+    encode.add_argument(
+        "corpus", nargs="+", help="text or JSON lines, plain, gzip or zstd, in this order; - for standard input"
+    )
+    encode.add_argument("--tokenizer", required=True, metavar="PATH", help=TOKENIZER_HELP)
+    encode.add_argument("--out", required=True, metavar="FILE", help="with numpy's header if named .npy, else raw")
+    encode.add_argument("--resume", action="store_true", help="go on with a run that did not end; else begin")
+    encode.add_argument("--force", action="store_true", help="replace FILE, and what a run that did not end has left")
+    encode.add_argument(
+        "--special",
+        choices=("allow", "text", "raise"),
+        help="what special tokens in texts mean: themselves (default for text), nothing (default for JSON), an error",
+    )
+    encode.add_argument(
+        "--separator",
+        metavar="TOKEN",
+        help="behind each text of JSON, between files of text that lack it "
+        "(default: the only special token, or <|endoftext|>)",
+    )
+    encode.add_argument("--dtype", choices=("uint16", "uint32"), help="default: uint16 if all ids fit")
+    _add_input_options(encode)
+    encode.add_argument("--threads", type=int, metavar="N", help="default: one a core")
+    encode.add_argument("--json", action="store_true", help="print the result as JSON")
+    encode.add_argument("--quiet", action="store_true", help="show no progress")
+    encode.set_defaults(run=_encode)
+
+    decode = commands.add_parser("decode", help="print the text of a file of token ids", allow_abbrev=False)
+    decode.add_argument("file", help="that encode wrote")
+    decode.add_argument("--tokenizer", required=True, metavar="PATH", help=TOKENIZER_HELP)
+    decode.add_argument("--start", type=_natural, default=0, metavar="N", help="the first token (default: 0)")
+    decode.add_argument("--count", type=_natural, metavar="N", help="how many (default: all)")
+    decode.set_defaults(run=_decode)
+
+    comparison = commands.add_parser(
+        "compare", help="bytes per token and speed of tokenizers on texts", allow_abbrev=False
+    )
+    comparison.add_argument("corpus", nargs="+", help="as for encode")
+    comparison.add_argument(
+        "--tokenizer", required=True, action="append", metavar="PATH", help=f"{TOKENIZER_HELP}; give it again for more"
+    )
+    comparison.add_argument("--threads", type=int, metavar="N", help="default: one a core")
+    comparison.add_argument("--json", action="store_true", help="print the result as JSON")
+    comparison.add_argument("--quiet", action="store_true", help="show no progress")
+    comparison.set_defaults(run=_compare)
+
+    verification = commands.add_parser(
+        "verify", help="read files of token ids and compare their checksums", allow_abbrev=False
+    )
+    verification.add_argument("file", nargs="+", help="that encode wrote")
+    verification.add_argument("--tokenizer", metavar="PATH", help="that must have made them")
+    verification.add_argument("--quiet", action="store_true", help="show no progress")
+    verification.set_defaults(run=_verify)
+
+    doctor = commands.add_parser("doctor", help="show what this machine has", allow_abbrev=False)
+    doctor.add_argument("--json", action="store_true", help="print it as JSON")
+    doctor.set_defaults(run=_doctor)
 
     inspection = commands.add_parser(
         "inspect", help="show what is in a tokenizer: longest tokens, lengths, what is never used", allow_abbrev=False

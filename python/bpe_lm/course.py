@@ -9,8 +9,8 @@ from pathlib import Path
 
 from bpe_lm.cli import guarded, train_and_report, write_samples
 from bpe_lm.errors import CorpusError
-from bpe_lm.report import bytes_per_token
-from bpe_lm.tokenizer import TokenizerParts, load_tokenizer
+from bpe_lm.report import longest_learned
+from bpe_lm.tokenizer import Tokenizer
 
 SPECIAL_TOKENS = ["<|endoftext|>"]
 SAMPLE_MEGABYTES = 20
@@ -75,18 +75,19 @@ def _compare(trained: dict[str, tuple[Path, Path]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    tokenizers = {name: load_tokenizer(folder) for name, (folder, _) in trained.items()}
-    shared = set.intersection(*(set(parts.vocab.values()) for parts in tokenizers.values()))
+    tokenizers = {name: Tokenizer.load(folder) for name, (folder, _) in trained.items()}
+    shared = set.intersection(*(set(tokenizer.vocab.values()) for tokenizer in tokenizers.values()))
     table = Table("tokenizer", "tokens", "in both", "longest token", title="The two vocabularies")
     corpora = {name: corpus for name, (_, corpus) in trained.items() if corpus.exists()}
     for name in corpora:
         table.add_column(f"bytes per token on {name}")
-    for name, parts in tokenizers.items():
-        measured = [f"{bytes_per_token(corpus, parts):.2f}" for corpus in corpora.values()]
-        table.add_row(name, f"{len(parts.vocab):,}", f"{len(shared):,}", _longest(parts), *measured)
+    for name, tokenizer in tokenizers.items():
+        measured = [f"{_bytes_per_token(tokenizer, corpus):.2f}" for corpus in corpora.values()]
+        longest = repr(longest_learned(tokenizer, 1)[0])
+        table.add_row(name, f"{len(tokenizer.vocab):,}", f"{len(shared):,}", longest, *measured)
     Console().print(table)
 
 
-def _longest(parts: TokenizerParts) -> str:
-    special = {token.encode() for token in parts.special_tokens}
-    return repr(max((token for token in parts.vocab.values() if token not in special), key=len))
+def _bytes_per_token(tokenizer: Tokenizer, corpus: Path) -> float:
+    num_tokens, num_bytes = tokenizer.count_tokens(corpus, progress=True)
+    return num_bytes / num_tokens

@@ -6,7 +6,7 @@ class BpeLmError(Exception):
 
 
 class CorpusError(BpeLmError, OSError):
-    """A text to learn from is missing, empty, no file, or changed while it was read."""
+    """A text is missing, empty, no file, or changed while it was read."""
 
 
 class FileError(BpeLmError, OSError):
@@ -19,6 +19,26 @@ class DownloadError(BpeLmError, OSError):
 
 class OutputExists(BpeLmError, FileExistsError):
     """A file would be overwritten."""
+
+
+class OutputBusy(BpeLmError, BlockingIOError):
+    """Another process is writing the file."""
+
+
+class ResumeMismatch(BpeLmError, ValueError):
+    """What an interrupted run left is of other files, other options or another tokenizer, or damaged."""
+
+
+class TokenFileError(BpeLmError, ValueError):
+    """A token file is damaged, not whole, or not what its reader wants."""
+
+
+class TokenIdError(BpeLmError, ValueError):
+    """A number is no token."""
+
+
+class SpecialTokenFound(BpeLmError, ValueError):
+    """A text has a special token, and was to be refused then."""
 
 
 class FormatError(BpeLmError, ValueError):

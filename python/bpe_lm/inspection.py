@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from bpe_lm.errors import FileError, FormatError
 from bpe_lm.report import longest_learned
-from bpe_lm.tokenizer import StrPath, TokenizerParts, Training, load_tiktoken, load_tokenizer, load_training
+from bpe_lm.tokenizer import StrPath, Tokenizer
+from bpe_lm.training import Training, load_training
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -35,21 +36,21 @@ class Inspection:
     """The figures of a tokenizer. Lengths are in bytes; special tokens count nowhere but in the vocabulary's size."""
 
     path: str
-    parts: TokenizerParts
+    tokenizer: Tokenizer
     training: Training | None
     num_longest: int
 
     @property
     def lengths(self) -> dict[int, int]:
         """How many tokens have each length."""
-        special = {token.encode() for token in self.parts.special_tokens}
-        return _count_lengths([token for token in self.parts.vocab.values() if token not in special])
+        special = {token.encode() for token in self.tokenizer.special_tokens}
+        return _count_lengths([token for token in self.tokenizer.vocab.values() if token not in special])
 
     @property
     def unused(self) -> list[bytes]:
         """The tokens that do not occur in the corpus when all merges are applied, in the order of their ids."""
         uses = self.training["token_uses"] if self.training else []
-        return [self.parts.vocab[id] for id, count in enumerate(uses) if count == 0]
+        return [self.tokenizer.vocab[id] for id, count in enumerate(uses) if count == 0]
 
     @property
     def unused_lengths(self) -> dict[int, int]:
@@ -58,13 +59,13 @@ class Inspection:
 
     def as_dict(self) -> dict[str, object]:
         """For JSON. Tokens are written in GPT-2's alphabet; what only training.json tells is null without it."""
-        tokens = longest_learned(self.parts, self.num_longest)
+        tokens = longest_learned(self.tokenizer, self.num_longest)
         return {
             "path": self.path,
-            "vocab_size": len(self.parts.vocab),
-            "merges": len(self.parts.merges),
-            "special_tokens": self.parts.special_tokens,
-            "pattern": self.parts.pattern,
+            "vocab_size": len(self.tokenizer.vocab),
+            "merges": len(self.tokenizer.merges),
+            "special_tokens": self.tokenizer.special_tokens,
+            "pattern": self.tokenizer.pattern,
             "longest_tokens": [{"token": to_alphabet(token), "length": len(token)} for token in tokens],
             "token_lengths": self.lengths,
             "training": self.training and self._training_as_dict(self.training),
@@ -73,7 +74,7 @@ class Inspection:
     def _training_as_dict(self, training: Training) -> dict[str, object]:
         merges = [
             {"left": to_alphabet(left), "right": to_alphabet(right), "count": count}
-            for (left, right), count in zip(self.parts.merges, training["merge_counts"], strict=True)
+            for (left, right), count in zip(self.tokenizer.merges, training["merge_counts"], strict=True)
         ]
         return {
             "num_bytes": training["num_bytes"],
@@ -110,13 +111,15 @@ class Inspection:
             )
 
     def _summary(self) -> "Table":
-        special = [repr(token) for token in self.parts.special_tokens]
+        special = [repr(token) for token in self.tokenizer.special_tokens]
         table = _table()
         table.add_row("tokenizer", self.path)
-        table.add_row("vocabulary", f"{len(self.parts.vocab):,} tokens, {len(self.parts.merges):,} merges")
+        table.add_row("vocabulary", f"{len(self.tokenizer.vocab):,} tokens, {len(self.tokenizer.merges):,} merges")
         more = f" and {len(special) - NUM_SHOWN:,} more" if len(special) > NUM_SHOWN else ""
         table.add_row("special tokens", ", ".join(special[:NUM_SHOWN]) + more or "none")
-        table.add_row("pattern", self.parts.pattern if self.parts.pattern.isalnum() else repr(self.parts.pattern))
+        table.add_row(
+            "pattern", self.tokenizer.pattern if self.tokenizer.pattern.isalnum() else repr(self.tokenizer.pattern)
+        )
         if self.training:
             total, distinct = self.training["num_pretokens"], self.training["num_distinct_pretokens"]
             table.add_row("pretokens", f"{total:,}, {distinct:,} of them distinct")
@@ -124,15 +127,15 @@ class Inspection:
 
     def _longest_tokens(self) -> "Table":
         table = _table("bytes", "token")
-        for token in longest_learned(self.parts, self.num_longest):
+        for token in longest_learned(self.tokenizer, self.num_longest):
             table.add_row(f"{len(token):,}", shortened(token))
         return table
 
     def _unused(self) -> "Table":
         table = _table("of", "", "", "first of them")
         groups = {"bytes": (256, [t for t in self.unused if len(t) == 1])}
-        if self.parts.merges:
-            groups["merges"] = (len(self.parts.merges), [t for t in self.unused if len(t) > 1])
+        if self.tokenizer.merges:
+            groups["merges"] = (len(self.tokenizer.merges), [t for t in self.unused if len(t) > 1])
         for name, (total, tokens) in groups.items():
             share = f"{100 * len(tokens) / total:.1f} %"
             first = " ".join(shortened(token, SHOWN_CHARACTERS // NUM_SHOWN) for token in tokens[:NUM_SHOWN])
@@ -142,7 +145,7 @@ class Inspection:
 
     def _merges(self, training: Training) -> "Table":
         table = _table("number", "count", "pair")
-        merges = list(zip(self.parts.merges, training["merge_counts"], strict=True))
+        merges = list(zip(self.tokenizer.merges, training["merge_counts"], strict=True))
         hidden = range(NUM_SHOWN, len(merges) - NUM_SHOWN)
         for number, ((left, right), count) in enumerate(merges):
             if number not in hidden:
@@ -170,24 +173,22 @@ def inspect(path: StrPath, num_longest: int = 10) -> Inspection:
     path = Path(path)
     if not path.exists():
         raise FileError(f"{path} does not exist; name a folder, a tokenizer.json or a .tiktoken file")
-    parts = _load(path)
+    tokenizer = _load(path)
     record = (path if path.is_dir() else path.parent) / "training.json"
     if not record.exists():
-        return Inspection(str(path), parts, None, num_longest)
+        return Inspection(str(path), tokenizer, None, num_longest)
     training = load_training(record)
-    num_merges = len(parts.merges)
+    num_merges = len(tokenizer.merges)
     if (len(training["merge_counts"]), len(training["token_uses"])) != (num_merges, 256 + num_merges):
         known = len(training["merge_counts"])
         raise FormatError(f"{record} is another tokenizer's: it has {known:,} merges, {path} {num_merges:,}; remove it")
-    return Inspection(str(path), parts, training, num_longest)
+    return Inspection(str(path), tokenizer, training, num_longest)
 
 
-def _load(path: Path) -> TokenizerParts:
-    if path.suffix != ".tiktoken":
-        return load_tokenizer(path)
-    if path.with_name(path.name + ".json").exists():
-        return load_tiktoken(path)
-    return load_tiktoken(path, "unknown", {})._replace(pattern="unknown")
+def _load(path: Path) -> Tokenizer:
+    if path.suffix == ".tiktoken" and not path.with_name(path.name + ".json").exists():
+        return Tokenizer.from_tiktoken(path, "unknown", {})
+    return Tokenizer.load(path)
 
 
 def to_alphabet(token: bytes) -> str:

@@ -2,18 +2,12 @@
 
 import resource
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
-from bpe_lm import _core
 from bpe_lm.progress import megabytes
-from bpe_lm.tokenizer import TokenizerParts, Training, Vocab
-
-SLICE_BYTES = 200_000
-"""The part of a corpus on which bytes per token are measured."""
-
-LINE_BYTES = 1_000
-"""The part of a line in it."""
+from bpe_lm.tokenizer import Tokenizer
+from bpe_lm.training import Training
 
 
 @dataclass(frozen=True)
@@ -40,9 +34,6 @@ class TrainingReport:
 
     def print(self) -> None:
         """Print a table on stdout."""
-        from rich.console import Console
-        from rich.table import Table
-
         speed = self.corpus_bytes / max(self.count_seconds, 1e-9) / 1e6
         rows = [
             ("corpus", f"{', '.join(self.corpus)} ({megabytes(self.corpus_bytes)})"),
@@ -57,10 +48,18 @@ class TrainingReport:
             ("longest tokens", "\n".join(self.longest_tokens)),
             ("written to", self.folder),
         ]
-        table = Table(show_header=False)
-        for name, value in rows:
-            table.add_row(name, value.replace("[", r"\["))
-        Console().print(table)
+        print_rows(rows)
+
+
+def print_rows(rows: Sequence[tuple[str, str]]) -> None:
+    """Print names and values as a table on stdout."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(show_header=False)
+    for name, value in rows:
+        table.add_row(name, value.replace("[", r"\["))
+    Console().print(table)
 
 
 def peak_memory() -> int:
@@ -69,30 +68,19 @@ def peak_memory() -> int:
     return peak if sys.platform == "darwin" else 1024 * peak
 
 
-def longest_tokens(parts: TokenizerParts, number: int) -> list[str]:
+def longest_tokens(tokenizer: Tokenizer, number: int) -> list[str]:
     """The longest tokens that were learned, as Python writes bytes."""
-    return [f"{token!r}, {len(token)} bytes" for token in longest_learned(parts, number)]
+    return [f"{token!r}, {len(token)} bytes" for token in longest_learned(tokenizer, number)]
 
 
-def longest_learned(parts: TokenizerParts, number: int) -> list[bytes]:
+def longest_learned(tokenizer: Tokenizer, number: int) -> list[bytes]:
     """The longest tokens that are not special, of equal length in the order of their bytes."""
-    special = {token.encode() for token in parts.special_tokens}
-    learned = (token for token in parts.vocab.values() if token not in special)
+    special = {token.encode() for token in tokenizer.special_tokens}
+    learned = (token for token in tokenizer.vocab.values() if token not in special)
     return sorted(learned, key=lambda t: (-len(t), t))[:number]
 
 
-def training_bytes_per_token(vocab: Vocab, training: Training) -> float:
+def training_bytes_per_token(vocab: dict[int, bytes], training: Training) -> float:
     """Bytes per token on the whole corpus, special tokens left out."""
     uses = training["token_uses"]
     return sum(len(vocab[i]) * n for i, n in enumerate(uses)) / max(sum(uses), 1)
-
-
-def bytes_per_token(path: str | Path, parts: TokenizerParts) -> float:
-    """Bytes per token on the lines in the first `SLICE_BYTES` of a file, each cut after `LINE_BYTES`.
-
-    The naive encoder takes quadratic time on a pretoken, and a line may be one.
-    """
-    with open(path, "rb") as file:
-        head = file.read(SLICE_BYTES)
-    text = b"".join(line[:LINE_BYTES] for line in head.splitlines(keepends=True))
-    return len(text) / len(_core.encode_naive(text, *parts))

@@ -1,285 +1,367 @@
-"""Train, save and load byte-level BPE tokenizers."""
+"""Text to token ids and back."""
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias, TypedDict, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from bpe_lm import _core
-from bpe_lm.errors import CorpusError, OptionError, SpecialTokenError, VocabTooLarge, VocabTooSmall
+from bpe_lm._core import StreamDecoder
+from bpe_lm.errors import OptionError, SpecialTokenError
 from bpe_lm.progress import shown
+from bpe_lm.token_file import Manifest
+from bpe_lm.training import Training
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 StrPath: TypeAlias = str | os.PathLike[str]
-Corpus: TypeAlias = StrPath | Sequence[StrPath] | Iterable[str | bytes]
-Vocab: TypeAlias = dict[int, bytes]
-Merges: TypeAlias = list[tuple[bytes, bytes]]
+Text: TypeAlias = str | bytes
+Special: TypeAlias = Literal["allow", "text", "raise"]
+Dtype: TypeAlias = Literal["uint16", "uint32"]
 Progress: TypeAlias = bool | Callable[[str, int, int | None], object]
 
 
-_GREATEST = 2**63 - 1
+class Tokenizer:
+    """A byte-level BPE tokenizer. Safe to use from many threads, and after a fork.
 
+    A text is split at its special tokens, then into pretokens by the pattern, and the bytes of each pretoken are
+    merged: while two neighbours have a merge, the earliest one. `special` says what special tokens in a text mean:
+    themselves ("allow"), nothing ("text"), or that the text is refused ("raise"). Where several match, the longest
+    does.
 
-class Seconds(TypedDict):
-    """Wall seconds of each stage."""
-
-    count: float
-    merge: float
-
-
-class LongPretoken(TypedDict):
-    """One of the longest pretokens of a corpus: its length in bytes, its count, and its first 100 bytes.
-
-    The bytes are written in GPT-2's alphabet, as tokens are in vocab.json.
+    Sennrich et al. 2016, arXiv:1508.07909; Radford et al. 2019, Language Models are Unsupervised Multitask Learners.
     """
 
-    length: int
-    count: int
-    start: str
+    def __init__(
+        self,
+        vocab: Mapping[int, bytes],
+        merges: Sequence[tuple[bytes, bytes]],
+        special_tokens: Sequence[str] | None = None,
+        *,
+        pattern: str = "gpt2",
+    ) -> None:
+        """Put a tokenizer together. Special tokens that the vocabulary lacks are added to it, in order.
 
+        Args:
+            vocab: Ids and tokens. Every byte must be one; ids may have gaps.
+            merges: In order, each after those that make its parts.
+            special_tokens: None for none.
+            pattern: `"gpt2"`, `"cl100k"`, `"o200k"`, or a regular expression (see `train_bpe`).
 
-class Training(TypedDict):
-    """What training saw on its way: the content of training.json.
+        Raises:
+            FormatError: The parts do not fit: a byte has no token, a merge is of no tokens or makes none.
+            OptionError: SpecialTokenError, PatternError, ... tell which.
+        """
+        if isinstance(special_tokens, str):
+            raise TypeError("special_tokens is a str; give a list of them")
+        self._core = _core.Tokenizer(dict(vocab), merges, list(special_tokens or ()), pattern)
 
-    `merge_counts` has the count of each merge's pair when it was merged; pairs may overlap, `aaa` has `aa` twice.
-    `token_uses` says how often each byte and each merge occurs, by id, in the corpus when all merges are applied;
-    special tokens are not counted and have the ids behind these. `num_bytes` is the corpus with its special tokens,
-    `skipped_lines` the lines of JSON without a text, `longest_pretokens` has the 20 longest.
-    """
+    @classmethod
+    def _of(cls, core: _core.Tokenizer) -> "Tokenizer":
+        tokenizer = cls.__new__(cls)
+        tokenizer._core = core
+        return tokenizer
 
-    version: str
-    pattern: str
-    tie_break: str
-    min_frequency: int
-    max_token_length: int | None
-    num_bytes: int
-    skipped_lines: int
-    num_pretokens: int
-    num_distinct_pretokens: int
-    seconds: Seconds
-    longest_pretokens: list[LongPretoken]
-    merge_counts: list[int]
-    token_uses: list[int]
+    @classmethod
+    def from_files(
+        cls,
+        vocab_filepath: StrPath,
+        merges_filepath: StrPath,
+        special_tokens: Sequence[str] | None = None,
+        *,
+        pattern: str = "gpt2",
+    ) -> "Tokenizer":
+        """Read GPT-2's vocab.json and merges.txt, which say neither the special tokens (None for none) nor the pattern.
 
+        Raises:
+            FormatError: Not such files; the message says where.
+            FileError: They could not be read.
+        """
+        special = list(special_tokens or ())
+        return cls._of(_core.Tokenizer.load_gpt2(vocab_filepath, merges_filepath, special, pattern))
 
-class TokenizerParts(NamedTuple):
-    """What a tokenizer consists of."""
+    @classmethod
+    def from_huggingface(cls, path: StrPath) -> "Tokenizer":
+        """Read a tokenizer.json, or the one in a folder. What cannot be reproduced exactly is refused by name.
 
-    vocab: Vocab
-    merges: Merges
-    special_tokens: list[str]
-    pattern: str
+        Raises:
+            FormatError: Not such a file, or it has a normalizer, byte_fallback, ...; the message says where.
+            FileError: It could not be read.
+        """
+        path = Path(path)
+        path = path / "tokenizer.json" if path.is_dir() else path
+        return cls._of(_core.Tokenizer.load_tokenizer_json(path))
 
+    @classmethod
+    def from_tiktoken(
+        cls, path: StrPath, pattern: str | None = None, special_tokens: Mapping[str, int] | None = None
+    ) -> "Tokenizer":
+        """Read a .tiktoken file, or the tokenizer.tiktoken in a folder. The ranks are the ids; they imply the merges.
 
-def train_bpe(
-    input_path: Corpus,
-    vocab_size: int,
-    special_tokens: Sequence[str],
-    *,
-    tie_break: str = "bytes",
-    threads: int | None = None,
-    progress: Progress = False,
-    pattern: str = "gpt2",
-    min_frequency: int = 1,
-    max_token_length: int | None = None,
-    input_format: str = "auto",
-    json_field: str = "text",
-    bad_lines: str = "error",
-) -> tuple[Vocab, Merges]:
-    """Learn a vocabulary: repeatedly merge the most frequent pair of adjacent tokens inside pretokens.
+        Args:
+            path: The file or folder.
+            pattern: As in `train_bpe`. By default, what `NAME.tiktoken.json` beside `NAME.tiktoken` says.
+            special_tokens: Each with its id, `{}` for none; the same default.
 
-    The result depends on the texts alone, not on threads, the order of files, or how they are read. Ids 0 to 255 are
-    the byte values, merges follow in order, special tokens come last. When pairs run out, the vocabulary is smaller.
+        Raises:
+            FormatError: Not such a file, and the message says which line; or the pattern or the special tokens are
+                known from nowhere.
+            FileError: It could not be read.
+        """
+        path = Path(path)
+        path = path / "tokenizer.tiktoken" if path.is_dir() else path
+        negative = [token for token, id in (special_tokens or {}).items() if id < 0]
+        if negative:
+            raise SpecialTokenError(f"special token {negative[0]!r} has a negative id")
+        ids = None if special_tokens is None else list(special_tokens.items())
+        return cls._of(_core.Tokenizer.load_tiktoken(path, pattern, ids))
 
-    Args:
-        input_path: A path, a list or tuple of paths, or any other iterable of texts (str or bytes; use `iter(texts)`
-            for a list of them). Each file and each item is one text of its own; of JSON lines, each line's. Files may
-            be compressed (gzip, zstd) or pipes, and `"-"` is standard input.
-        vocab_size: The number of tokens in the end, with the 256 bytes and the special tokens.
-        special_tokens: They stand for themselves, never take part in merges and never join their neighbours. Where
-            several match, the leftmost wins, then the longest.
-        tie_break: Of pairs with the same count, `"bytes"` merges the greater pair of byte strings (the course's rule),
-            `"hf"` the smaller pair of ids with bytes in the order of GPT-2's alphabet (Hugging Face's).
-        threads: Worker threads; one a core by default.
-        progress: True shows a bar (in a terminal or a notebook) or a line now and then (in a pipe) on stderr; a
-            callable gets the stage ("count" in bytes, then "merge" in merges), what is done, and the total where it is
-            known, at most ten times a second and once at the end of each stage.
-        pattern: `"gpt2"`, `"cl100k"` (GPT-4's), `"o200k"` (GPT-4o's), or a regular expression for `fancy-regex`,
-            matched on bytes. A stretch that it leaves unmatched is one pretoken. A regular expression other than those
-            three sees each text whole, so memory grows with the longest.
-        min_frequency: Learning stops at the first pair that occurs less often.
-        max_token_length: In bytes; a pair that would make a longer token is never merged. Two merges never make the
-            same bytes, with or without it.
-        input_format: `"text"`, `"jsonl"`, or `"auto"`: files named .jsonl or .ndjson, perhaps with .gz or .zst behind
-            it, are JSON lines, all others text.
-        json_field: The field of a JSON line's object that has the text.
-        bad_lines: What becomes of a line that is not such an object: an `"error"` with the file and the line, or
-            `"skip"`; skipped lines are counted (see `train_and_record`). Empty lines are no lines.
+    @classmethod
+    def load(cls, path: StrPath) -> "Tokenizer":
+        """Read a folder that `save` wrote, or any tokenizer.json or .tiktoken file.
 
-    Returns:
-        The vocabulary, id to bytes, and the merges in order.
+        Raises:
+            FormatError: Not such a file; the message says where.
+            FileError: It could not be read.
+        """
+        path = Path(path)
+        return cls.from_tiktoken(path) if path.suffix == ".tiktoken" else cls.from_huggingface(path)
 
-    Raises:
-        CorpusError: A file is missing, empty, damaged or not a file; a bad line; no text; a str with a lone surrogate.
-        OptionError: VocabTooSmall, SpecialTokenError, PatternError, ... tell which.
-        LimitExceeded: Beyond 2**63 bytes or 2**32 places to merge at.
-    """
-    vocab, merges, _ = train_and_record(
-        input_path,
-        vocab_size,
-        special_tokens,
-        tie_break=tie_break,
-        threads=threads,
-        progress=progress,
-        pattern=pattern,
-        min_frequency=min_frequency,
-        max_token_length=max_token_length,
-        input_format=input_format,
-        json_field=json_field,
-        bad_lines=bad_lines,
-    )
-    return vocab, merges
+    def save(self, folder: StrPath, *, training: Training | None = None, force: bool = False) -> None:
+        """Write the tokenizer in every format into a folder, whole or not at all.
 
+        vocab.json and merges.txt are GPT-2's, tokenizer.json and tokenizer_config.json Hugging Face's,
+        tokenizer.tiktoken is tiktoken's, with tokenizer.tiktoken.json for what it leaves out. tiktoken's cannot be
+        written, and are not, when ids are not in the order of the merges; this never happens to a tokenizer trained
+        here. training.json is written when `training` is given (see `train_and_record`). With `force`, old files with
+        these names that are not replaced are removed.
 
-def train_and_record(
-    input_path: Corpus,
-    vocab_size: int,
-    special_tokens: Sequence[str],
-    *,
-    tie_break: str = "bytes",
-    threads: int | None = None,
-    progress: Progress = False,
-    pattern: str = "gpt2",
-    min_frequency: int = 1,
-    max_token_length: int | None = None,
-    input_format: str = "auto",
-    json_field: str = "text",
-    bad_lines: str = "error",
-) -> tuple[Vocab, Merges, Training]:
-    """As `train_bpe`, and what training saw on its way, for `save_tokenizer`."""
-    if isinstance(special_tokens, str):
-        raise TypeError("special_tokens is a str; give a list of them")
-    if vocab_size < 0:
-        raise VocabTooSmall(f"vocab size {vocab_size} is negative; it counts 256 bytes, merges and special tokens")
-    if vocab_size > _GREATEST:
-        raise VocabTooLarge(f"vocab size {vocab_size} is greater than any vocabulary can be")
-    limits = {"threads": threads, "min_frequency": min_frequency, "max_token_length": max_token_length}
-    for name, value in limits.items():
-        if value is not None and not 1 <= value <= _GREATEST:
-            raise OptionError(f"{name} = {value} is not possible: it must be at least 1, and at most {_GREATEST}")
-    source = _source(input_path)
-    if not isinstance(source, list) and (input_format, json_field, bad_lines) != ("auto", "text", "error"):
-        raise OptionError("input_format, json_field and bad_lines are for files; an iterable's items are texts already")
-    with shown(progress) as callback:
-        vocab, merges, training = _core.train(
-            source,
-            vocab_size,
-            list(special_tokens),
-            tie_break=tie_break,
-            threads=threads,
-            progress=callback,
-            pattern=pattern,
-            min_frequency=min_frequency,
-            max_token_length=max_token_length,
-            input_format=input_format,
-            json_field=json_field,
-            bad_lines=bad_lines,
+        Raises:
+            FormatError: The training is another tokenizer's, or a special token would be written like another token.
+            OutputExists: A file is there already, and `force` is False.
+            FileError: A file could not be written.
+        """
+        self._core.save(folder, None if training is None else json.dumps(training), force)
+
+    @cached_property
+    def vocab(self) -> dict[int, bytes]:
+        """Ids and tokens."""
+        return self._core.vocab
+
+    @cached_property
+    def merges(self) -> list[tuple[bytes, bytes]]:
+        """The merges, in order."""
+        return self._core.merges
+
+    @property
+    def special_tokens(self) -> list[str]:
+        """The special tokens."""
+        return [token for token, _ in self._core.special_tokens]
+
+    @property
+    def special_ids(self) -> dict[str, int]:
+        """The special tokens' ids."""
+        return dict(self._core.special_tokens)
+
+    @property
+    def pattern(self) -> str:
+        """`"gpt2"`, `"cl100k"`, `"o200k"`, or a regular expression."""
+        return self._core.pattern
+
+    @property
+    def vocab_size(self) -> int:
+        """The greatest id and one: the rows that a model's embedding needs."""
+        return self._core.greatest_id + 1
+
+    @cached_property
+    def sha256(self) -> str:
+        """A name for all that ids depend on. Token files carry it."""
+        return self._core.sha256
+
+    def encode(self, text: Text, *, special: Special = "allow") -> list[int]:
+        """The ids of a text.
+
+        Raises:
+            SpecialTokenFound: The text has a special token, and `special` is "raise".
+        """
+        return self._core.encode(text, special)
+
+    def encode_iterable(self, iterable: Iterable[Text], *, special: Special = "allow") -> Iterator[int]:
+        """The ids of a text that comes in pieces, such as the lines of a file, cut anywhere.
+
+        They are those of `encode("".join(iterable))`, and come as soon as they are certain; memory holds what is not. A
+        pattern that is a regular expression of your own gives no certainty but at special tokens.
+        """
+        return self._core.encode_iterable(iterable, special)
+
+    def encode_batch(
+        self,
+        texts: Iterable[Text],
+        *,
+        special: Special = "allow",
+        threads: int | None = None,
+        dtype: Dtype = "uint32",
+    ) -> "tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]":
+        """The ids of many texts, each on its own, in parallel.
+
+        Returns:
+            All ids one after another, and offsets (one more than texts): `ids[offsets[i]:offsets[i + 1]]` are text
+            i's.
+
+        Raises:
+            OptionError: `dtype` is "uint16" and the greatest id does not fit.
+        """
+        if isinstance(texts, str | bytes):
+            raise TypeError("texts is one text; give a list of them, or use encode_to_numpy")
+        return self._core.encode_batch(texts, special, _checked(threads), dtype)
+
+    def encode_to_numpy(
+        self, text: Text, *, special: Special = "allow", threads: int | None = None, dtype: Dtype = "uint32"
+    ) -> "npt.NDArray[np.uint32]":
+        """The ids of one text as an array. A long text is cut where no pretoken is split, and encoded in parallel."""
+        return self._core.encode_batch([text], special, _checked(threads), dtype)[0]
+
+    def encode_file(
+        self,
+        paths: StrPath | Sequence[StrPath],
+        out: StrPath,
+        *,
+        special: Special | None = None,
+        separator: str | None = None,
+        dtype: Dtype | None = None,
+        resume: bool = False,
+        force: bool = False,
+        threads: int | None = None,
+        progress: Progress = False,
+        input_format: str = "auto",
+        json_field: str = "text",
+        bad_lines: str = "error",
+    ) -> Manifest:
+        """Encode files into one file of ids, which survives anything. One call a split: train, validation.
+
+        Args:
+            paths: Text or JSON lines, plain or compressed (gzip, zstd), pipes, or `"-"` for standard input; in this
+                order. Text is encoded as it stands.
+            out: Nothing but ids, little-endian, as nanoGPT reads; with numpy's header if it is named .npy. `OUT.json`
+                beside it says what they are. Until all is written it is called `OUT.partial`.
+            special: What special tokens in the texts mean; by default themselves in files of text, and nothing in
+                fields of JSON, which may come from anybody.
+            separator: A special token, by default the only one, or `<|endoftext|>`. It comes behind every text of JSON
+                lines, and between files of text unless one stands there already, whitespace aside.
+            dtype: By default uint16 if all ids fit, else uint32, with a warning.
+            resume: Go on with what a run that did not end has left, if there is anything; the file is the same in the
+                end, to the byte. Not for pipes.
+            force: Replace `out`, and what a run that did not end has left.
+            threads: By default one a core. Each takes up to 75 MiB of memory, whatever the length of the corpus.
+            progress: As in `train_bpe`; the stage is "encode", in bytes.
+            input_format: As in `train_bpe`.
+            json_field: As in `train_bpe`.
+            bad_lines: As in `train_bpe`.
+
+        Returns:
+            What `OUT.json` says.
+
+        Raises:
+            CorpusError: A file is missing, empty, damaged, or was changed meanwhile; a bad line.
+            OutputExists: `out` is there, or what another run has left.
+            OutputBusy: Another process is writing it.
+            ResumeMismatch: What another run has left is of other files, options or another tokenizer, or damaged.
+            FileError: It could not be written, for instance because the disk is full. `resume` goes on from there.
+            OptionError: An option makes no sense.
+        """
+        sources = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+        arguments = _arguments(special, separator, threads, input_format, json_field, bad_lines)
+        if dtype is None and self.vocab_size > 2**16:
+            warnings.warn(
+                f"ids up to {self.vocab_size - 1} need uint32; nanoGPT and its like read only uint16", stacklevel=2
+            )
+        with shown(progress) as callback:
+            made = self._core.encode_file(sources, out, arguments, dtype, resume, force, callback)
+        return Manifest.from_json(made)
+
+    def count_tokens(
+        self,
+        paths: StrPath | Sequence[StrPath],
+        *,
+        special: Special | None = None,
+        separator: str | None = None,
+        threads: int | None = None,
+        progress: Progress = False,
+        input_format: str = "auto",
+        json_field: str = "text",
+        bad_lines: str = "error",
+    ) -> tuple[int, int]:
+        """The number of ids that `encode_file` would write, and the bytes of text that they stand for."""
+        sources = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+        arguments = _arguments(special, separator, threads, input_format, json_field, bad_lines)
+        with shown(progress) as callback:
+            return self._core.count_tokens(sources, arguments, callback)
+
+    def decode(self, ids: "Iterable[int] | npt.NDArray[Any]") -> str:
+        """The text that ids stand for. Bytes that are no UTF-8 become U+FFFD.
+
+        Raises:
+            TokenIdError: An id is no token.
+        """
+        return self._core.decode(ids)
+
+    def decode_bytes(self, ids: "Iterable[int] | npt.NDArray[Any]") -> bytes:
+        """The bytes that ids stand for: `decode_bytes(encode(b)) == b` for all bytes.
+
+        Raises:
+            TokenIdError: An id is no token.
+        """
+        return self._core.decode_bytes(ids)
+
+    def stream_decoder(self) -> StreamDecoder:
+        """A decoder for ids that come one by one: `push(id)` gives the text that is certain, `finish()` the rest.
+
+        Half a character is never given out; together the texts are those of `decode`.
+        """
+        return self._core.stream_decoder()
+
+    def __repr__(self) -> str:
+        """Sizes, special tokens and pattern."""
+        return (
+            f"<Tokenizer of {len(self.vocab):,} tokens, {len(self.merges):,} merges, "
+            f"special tokens {self.special_tokens}, pattern {self.pattern!r}>"
         )
-    return vocab, merges, cast(Training, json.loads(training))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For worker processes that are spawned: they put it together again."""
+        return _put_together, (self.vocab, self.merges, self.special_tokens, self.pattern)
 
 
-def _source(corpus: Any) -> Any:
-    if isinstance(corpus, bytes | bytearray):
-        raise TypeError("the corpus is bytes; give a path, or iter([text]) for a text")
-    if isinstance(corpus, str | os.PathLike):
-        return [corpus]
-    if not isinstance(corpus, list | tuple):
-        return iter(corpus)
-    for path in corpus:
-        if not isinstance(path, str | os.PathLike):
-            raise TypeError(f"a list is of paths, but has a {type(path).__name__}; give iter(texts) for texts")
-        if " " in str(path) and not os.path.lexists(path):
-            raise CorpusError(f"{str(path)[:200]!r} does not exist; a list is of paths, give iter(texts) for texts")
-    return list(corpus)
+def _put_together(
+    vocab: dict[int, bytes], merges: list[tuple[bytes, bytes]], special_tokens: list[str], pattern: str
+) -> Tokenizer:
+    return Tokenizer(vocab, merges, special_tokens, pattern=pattern)
 
 
-def save_tokenizer(
-    folder: StrPath,
-    vocab: Vocab,
-    merges: Merges,
-    special_tokens: Sequence[str] = (),
-    *,
-    pattern: str = "gpt2",
-    training: Training | None = None,
-    force: bool = False,
-) -> None:
-    """Write a tokenizer in every format into a folder, whole or not at all.
-
-    vocab.json and merges.txt are GPT-2's, tokenizer.json is Hugging Face's, tokenizer.tiktoken is tiktoken's, with
-    tokenizer.tiktoken.json for what it leaves out. tiktoken's cannot be written, and are not, when ids are not in the
-    order of the merges; this never happens to a tokenizer trained here. training.json is written when `training` is
-    given (see `train_and_record`). With `force`, old files with these names that are not replaced are removed.
-
-    Raises:
-        FormatError: The parts or the training do not fit, or a special token would be written like another token.
-        OutputExists: A file is there already, and `force` is False.
-        FileError: A file could not be written.
-    """
-    record = None if training is None else json.dumps(training)
-    _core.save_tokenizer(folder, vocab, merges, list(special_tokens), pattern, record, force)
+def _arguments(
+    special: Special | None,
+    separator: str | None,
+    threads: int | None,
+    input_format: str,
+    json_field: str,
+    bad_lines: str,
+) -> dict[str, Any]:
+    return {
+        "special": special,
+        "separator": separator,
+        "threads": _checked(threads),
+        "input_format": input_format,
+        "json_field": json_field,
+        "bad_lines": bad_lines,
+    }
 
 
-def load_tokenizer(path: StrPath) -> TokenizerParts:
-    """Read a tokenizer.json, or the one in a folder. What would change ids and is not supported is refused.
-
-    Raises:
-        FormatError: Not such a file; the message says where.
-        FileError: It could not be read.
-    """
-    path = Path(path)
-    return TokenizerParts(*_core.load_tokenizer_json(path / "tokenizer.json" if path.is_dir() else path))
-
-
-def load_gpt2(vocab_path: StrPath, merges_path: StrPath) -> TokenizerParts:
-    """Read GPT-2's vocab.json and merges.txt. A token that no merge makes is a special token.
-
-    Raises:
-        FormatError: Not such files; the message says where.
-        FileError: They could not be read.
-    """
-    return TokenizerParts(*_core.load_gpt2(vocab_path, merges_path))
-
-
-def load_tiktoken(
-    path: StrPath, pattern: str | None = None, special_tokens: Mapping[str, int] | None = None
-) -> TokenizerParts:
-    """Read a .tiktoken file, or the tokenizer.tiktoken in a folder. The ranks are the ids; they imply the merges.
-
-    Args:
-        path: The file or folder.
-        pattern: As in `train_bpe`. By default, what `NAME.tiktoken.json` beside `NAME.tiktoken` says.
-        special_tokens: Each with its id, `{}` for none; the same default. With the ranks, ids must have no gap: leave
-            out special tokens beyond one, or name the unused ids too.
-
-    Raises:
-        FormatError: Not such a file, and the message says which line; or the pattern or the special tokens are known
-            from nowhere.
-        FileError: It could not be read.
-    """
-    path = Path(path)
-    negative = [token for token, id in (special_tokens or {}).items() if id < 0]
-    if negative:
-        raise SpecialTokenError(f"special token {negative[0]!r} has a negative id")
-    ids = None if special_tokens is None else list(special_tokens.items())
-    return TokenizerParts(*_core.load_tiktoken(path / "tokenizer.tiktoken" if path.is_dir() else path, pattern, ids))
-
-
-def load_training(path: StrPath) -> Training:
-    """Read a training.json, or the one in a folder.
-
-    Raises:
-        FormatError: Not such a file; the message says where.
-        FileError: It could not be read.
-    """
-    path = Path(path)
-    return cast(Training, json.loads(_core.load_training(path / "training.json" if path.is_dir() else path)))
+def _checked(threads: int | None) -> int | None:
+    if threads is not None and not 1 <= threads <= 1024:
+        raise OptionError(f"threads = {threads} is not possible: it must be a number from 1 to 1024")
+    return threads

@@ -25,7 +25,7 @@ pub struct Cutter<'a> {
 
 /// Where what a file holds may be cut.
 #[derive(Clone, Copy)]
-pub(super) enum Cuts<'a> {
+pub(crate) enum Cuts<'a> {
     /// Text, between pretokens.
     Pretokens(Cutter<'a>),
     /// Lines, after each, in pieces of so many bytes.

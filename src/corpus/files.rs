@@ -2,7 +2,8 @@
 Files, pipes and standard input, read by any number of workers.
 
 A worker that wants a chunk takes a source that nobody is reading, or else opens the next one, so as many sources are open
-as there are workers, however many files there are. From a plain file it takes only the place of a chunk: it looks for the
+as there are workers, however many files there are. Where the order matters, there is one source at a time, and chunks are
+numbered. From a plain file it takes only the place of a chunk: it looks for the
 cut, gives the file back, and reads the bytes while others do the same. From a stream it reads the chunk, then gives it
 back ([`super::stream`]).
 */
@@ -10,7 +11,7 @@ back ([`super::stream`]).
 use super::cut::Cuts;
 use super::jsonl::for_each_line;
 use super::stream::{Compression, Failure, Stream};
-use super::{BadLines, Chunk, Cutter, Format, InputOptions, Text, reserve};
+use super::{BadLines, Chunk, Cutter, Format, InputOptions, Place, SourceInfo, Text, reserve};
 use crate::error::Error;
 use crate::job::{Job, lock};
 use std::fs::File;
@@ -20,7 +21,7 @@ use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 /// Bytes between two looks at the cancel flag.
 const STEP: usize = 1 << 24;
@@ -32,6 +33,8 @@ const PATIENCE: Duration = Duration::from_millis(20);
 pub struct Files {
     sources: Vec<Source>,
     options: InputOptions,
+    /// Where to begin, if in order.
+    start: Option<Place>,
     queue: Mutex<Queue>,
     returned: Condvar,
     skipped_lines: AtomicU64,
@@ -44,6 +47,7 @@ struct Queue {
     idle: Vec<Open>,
     /// Sources that some worker is reading.
     num_taken: usize,
+    num_chunks: u64,
 }
 
 /// A source that was seen to be there. It is opened when its turn comes: there may be more than a process may hold open.
@@ -93,7 +97,19 @@ impl Files {
             return Err(Error::Option { name: "standard input", value: "-".to_owned(), rule });
         }
         let (queue, returned) = (Mutex::default(), Condvar::new());
-        Ok(Files { sources, options, queue, returned, skipped_lines: AtomicU64::new(0) })
+        Ok(Files { sources, options, start: None, queue, returned, skipped_lines: AtomicU64::new(0) })
+    }
+
+    /// One after another, from a place on.
+    pub(super) fn in_order(mut self, start: Place) -> Self {
+        self.queue.get_mut().unwrap_or_else(PoisonError::into_inner).next = start.source;
+        self.start = Some(start);
+        self
+    }
+
+    /// What each source is, as far as it can be seen without reading it.
+    pub(super) fn infos(&self) -> Result<Vec<SourceInfo>, Error> {
+        self.sources.iter().map(|source| source.info(&self.options.json_field)).collect()
     }
 
     pub(super) fn num_bytes(&self) -> Option<u64> {
@@ -132,11 +148,8 @@ impl Files {
     }
 
     pub(super) fn next_chunk(&self, cutter: Cutter<'_>, job: &Job, chunk: &mut Chunk) -> Result<bool, Error> {
-        while chunk.texts.is_empty() {
-            job.advance(std::mem::take(&mut chunk.input_bytes));
-            let Some(open) = self.take(job)? else { return Ok(false) };
-            self.read(open, cutter, job, chunk)?;
-        }
+        let Some(open) = self.take(job)? else { return Ok(false) };
+        self.read(open, cutter, job, chunk)?;
         Ok(true)
     }
 
@@ -145,16 +158,18 @@ impl Files {
         let mut queue = lock(&self.queue);
         loop {
             job.check()?;
-            if let Some(open) = queue.idle.pop() {
+            let may_take = self.start.is_none() || queue.num_taken == 0;
+            if may_take && let Some(open) = queue.idle.pop() {
                 queue.num_taken += 1;
                 return Ok(Some(open));
             }
-            if let Some(source) = self.sources.get(queue.next) {
+            if may_take && let Some(source) = self.sources.get(queue.next) {
                 let number = queue.next;
                 queue.next += 1;
                 queue.num_taken += 1;
                 drop(queue);
-                let reader = source.open(job)?;
+                let start = self.start.filter(|start| start.source == number).map_or(0, |start| start.offset);
+                let reader = source.open(start, job)?;
                 return Ok(Some(Open { source: number, reader }));
             }
             if queue.num_taken == 0 {
@@ -165,11 +180,14 @@ impl Files {
         }
     }
 
-    fn give_back(&self, open: Option<Open>) {
+    /// The number of the chunk that was taken from it.
+    fn give_back(&self, open: Option<Open>) -> u64 {
         let mut queue = lock(&self.queue);
         queue.num_taken -= 1;
         queue.idle.extend(open);
+        queue.num_chunks += 1;
         self.returned.notify_one();
+        queue.num_chunks - 1
     }
 
     fn read(&self, mut open: Open, cutter: Cutter<'_>, job: &Job, chunk: &mut Chunk) -> Result<(), Error> {
@@ -185,8 +203,9 @@ impl Files {
             Reader::Plain(plain) => {
                 let range = plain.claim(cuts, job, source)?;
                 let file = Arc::clone(&plain.file);
-                let is_at_end = plain.offset == plain.len;
-                self.give_back((!is_at_end).then_some(open));
+                chunk.is_last = plain.offset == plain.len;
+                chunk.end = Place { source: number, offset: plain.offset };
+                chunk.number = self.give_back((!chunk.is_last).then_some(open));
                 len = to_usize(range.end - range.start)?;
                 for start in (0..len).step_by(STEP) {
                     let end = len.min(start + STEP);
@@ -203,16 +222,18 @@ impl Files {
                     stream.lines += memchr::memchr_iter(b'\n', &buffer[..len]).count() as u64;
                 }
                 chunk.input_bytes = stream.take_input_bytes();
-                let is_at_end = stream.is_at_end();
-                if is_at_end && stream.offset == 0 {
+                chunk.is_last = stream.is_at_end();
+                chunk.end = Place { source: number, offset: stream.offset };
+                if chunk.is_last && stream.offset == 0 {
                     return Err(Error::EmptyCorpus {
                         what: source.name(),
                         hint: "; was it written to its end?",
                     });
                 }
-                self.give_back((!is_at_end).then_some(open));
+                chunk.number = self.give_back((!chunk.is_last).then_some(open));
             }
         }
+        chunk.is_jsonl = source.is_jsonl;
         if !source.is_jsonl {
             if len > 0 {
                 chunk.texts.push(Text { range: 0..len, source: number, offset });
@@ -238,9 +259,11 @@ impl Files {
         let source = &self.sources[number];
         for_each_line(lines, &self.options.json_field, |start, line, text| {
             match (text, self.options.bad_lines) {
-                (Ok([]), _) => {}
                 (Ok(text), _) => chunk.push(text, number, offset + start as u64),
-                (Err(_), BadLines::Skip) => _ = self.skipped_lines.fetch_add(1, Relaxed),
+                (Err(_), BadLines::Skip) => {
+                    chunk.skipped_lines += 1;
+                    self.skipped_lines.fetch_add(1, Relaxed);
+                }
                 (Err(reason), BadLines::Refuse) => {
                     let line = first_line.number(source, offset, job)? + line + 1;
                     return Err(Error::BadLine { path: source.name(), line, reason });
@@ -321,7 +344,28 @@ impl Source {
         }
     }
 
-    fn open(&self, job: &Job) -> Result<Reader, Error> {
+    fn info(&self, json_field: &str) -> Result<SourceInfo, Error> {
+        let file = match self.kind {
+            Kind::File { len, .. } => {
+                let file = self.len_and_time().map_err(|error| Error::corpus_file(&self.path, error))?;
+                if file.0 != len {
+                    return Err(Error::SourceChanged { path: self.path.clone() });
+                }
+                Some(file)
+            }
+            Kind::Pipe | Kind::StandardInput => None,
+        };
+        Ok(SourceInfo { name: self.name(), file, json_field: self.is_jsonl.then(|| json_field.to_owned()) })
+    }
+
+    fn len_and_time(&self) -> io::Result<(u64, u64)> {
+        let metadata = std::fs::metadata(&self.path)?;
+        let time = metadata.modified()?.duration_since(UNIX_EPOCH).map_err(io::Error::other)?;
+        Ok((metadata.len(), u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)))
+    }
+
+    /// Opens it at a place in its text.
+    fn open(&self, start: u64, job: &Job) -> Result<Reader, Error> {
         let open = || match self.kind {
             // Not to wait here for somebody at its other end: the stream does so, and can be stopped.
             Kind::Pipe => File::options().read(true).custom_flags(NONBLOCK).open(&self.path),
@@ -329,14 +373,20 @@ impl Source {
         };
         let opened = match self.kind {
             Kind::File { len, compression: Compression::None } => open().map(|file| {
-                Reader::Plain(Plain { file: Arc::new(file), len, offset: 0, window: Vec::new() })
+                Reader::Plain(Plain { file: Arc::new(file), len, offset: start.min(len), window: Vec::new() })
             }),
             Kind::File { .. } | Kind::Pipe => {
                 open().and_then(|file| Stream::new(file, job)).map(Reader::Stream)
             }
             Kind::StandardInput => Stream::new(io::stdin(), job).map(Reader::Stream),
         };
-        opened.map_err(|error| job.check().err().unwrap_or_else(|| Error::corpus_file(self.name(), error)))
+        let mut opened = opened
+            .map_err(|error| job.check().err().unwrap_or_else(|| Error::corpus_file(self.name(), error)))?;
+        let is_there = match &mut opened {
+            Reader::Plain(plain) => start <= plain.len,
+            Reader::Stream(stream) => stream.skip(start, job).map_err(|failure| self.failed(failure))?,
+        };
+        if is_there { Ok(opened) } else { Err(Error::SourceChanged { path: self.path.clone() }) }
     }
 
     /// Fills `buffer` from a place in a plain file.

@@ -16,9 +16,11 @@ mod jsonl;
 mod stream;
 mod texts;
 
+pub(crate) use cut::Cuts;
 pub use cut::Cutter;
 pub use files::Files;
 pub use texts::Texts;
+pub(crate) use texts::piece_end;
 
 use crate::error::Error;
 use crate::job::Job;
@@ -99,6 +101,26 @@ impl BadLines {
     }
 }
 
+/// A place in the text of a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The number of the file.
+    pub source: usize,
+    /// In bytes; of a compressed file in bytes of its text.
+    pub offset: u64,
+}
+
+/// What is known of a file before it is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceInfo {
+    /// Its path, or "standard input".
+    pub name: String,
+    /// Its length in bytes and the time of its last change in nanoseconds; nothing of a pipe.
+    pub file: Option<(u64, u64)>,
+    /// Of JSON lines, the field that has the text.
+    pub json_field: Option<String>,
+}
+
 /// One text of a chunk.
 #[derive(Clone, Debug)]
 pub(crate) struct Text {
@@ -118,6 +140,14 @@ pub(crate) struct Chunk {
     pub texts: Vec<Text>,
     /// How much of the corpus was read for it, as [`Corpus::num_bytes`] counts.
     pub input_bytes: u64,
+    /// Of files that are read in order: its number, from 0, and where it ends.
+    pub number: u64,
+    pub end: Place,
+    /// Whether it is the last of its file.
+    pub is_last: bool,
+    pub is_jsonl: bool,
+    /// Bad lines in it that were left out.
+    pub skipped_lines: u64,
     /// Lines before their texts are taken out.
     lines: Vec<u8>,
 }
@@ -126,6 +156,7 @@ impl Chunk {
     fn clear(&mut self) {
         self.texts.clear();
         self.input_bytes = 0;
+        self.skipped_lines = 0;
     }
 
     fn used(&self) -> usize {
@@ -184,6 +215,25 @@ impl Corpus {
         Corpus::Texts(Texts::new(texts))
     }
 
+    /// The files one after another, from a place on, in numbered chunks.
+    pub(crate) fn in_order(self, start: Place) -> Self {
+        match self {
+            Corpus::Files(files) => Corpus::Files(files.in_order(start)),
+            texts => texts,
+        }
+    }
+
+    /// What the files are.
+    ///
+    /// # Errors
+    /// [`Error::CorpusFile`].
+    pub fn infos(&self) -> Result<Vec<SourceInfo>, Error> {
+        match self {
+            Corpus::Files(files) => files.infos(),
+            Corpus::Texts(_) => Ok(Vec::new()),
+        }
+    }
+
     /// The number of bytes to read, compressed ones where files are compressed, if it is known beforehand.
     pub fn num_bytes(&self) -> Option<u64> {
         match self {
@@ -206,6 +256,11 @@ impl Corpus {
             Corpus::Files(files) => files.name(text),
             Corpus::Texts(_) => format!("text number {} (from 0)", text.source),
         }
+    }
+
+    /// Says of which text, and where in its source, an error in a chunk speaks.
+    pub(crate) fn locate(&self, error: Error, text: &Text) -> Error {
+        error.in_text(|| self.name(text), |offset| text.offset + offset - text.range.start as u64)
     }
 
     /// Fills `chunk` with the next texts; `false` when there are none.

@@ -105,6 +105,19 @@ impl Stream {
         })
     }
 
+    /// Passes over so many bytes of text, if there are so many.
+    pub fn skip(&mut self, mut len: u64, job: &Job) -> Result<bool, Failure> {
+        let mut buffer = Vec::new();
+        while len > 0 && !self.is_at_end {
+            let wanted = usize::try_from(len).unwrap_or(usize::MAX).min(STEP);
+            let found = self.read(0, wanted, job, &mut buffer)?;
+            self.lines += memchr::memchr_iter(b'\n', &buffer[..found]).count() as u64;
+            self.offset += found as u64;
+            len -= found as u64;
+        }
+        Ok(len == 0)
+    }
+
     /// Bytes read since the last call.
     pub fn take_input_bytes(&mut self) -> u64 {
         let input_bytes = self.input_bytes.load(Relaxed);

@@ -38,7 +38,7 @@ impl Texts {
             if text.is_empty() {
                 continue;
             }
-            let end = piece_end(&text, start, cuts, job)?;
+            let end = piece_end(&text, start, cutter, job)?;
             chunk.push(&text[start..end], state.taken - 1, start as u64);
             chunk.input_bytes += (end - start) as u64;
             if end < text.len() {
@@ -50,7 +50,8 @@ impl Texts {
 }
 
 /// The first safe cut at or after the nominal end of the piece that begins at `start`, or the text's end.
-fn piece_end(text: &[u8], start: usize, cuts: Cuts<'_>, job: &Job) -> Result<usize, Error> {
+pub(crate) fn piece_end(text: &[u8], start: usize, cutter: Cutter<'_>, job: &Job) -> Result<usize, Error> {
+    let cuts = Cuts::Pretokens(cutter);
     let nominal = start.saturating_add(cuts.chunk_bytes());
     if !cuts.can_cut() || nominal >= text.len() {
         return Ok(text.len());

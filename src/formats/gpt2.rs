@@ -2,7 +2,7 @@
 GPT-2's two files: `vocab.json`, names to ids, and `merges.txt`, a merge a line after a line with the version.
 */
 
-use super::{NamedTokens, from_names, parse_json, read};
+use super::{NamedTokens, from_names, ids_of, parse_json, read};
 use crate::error::Error;
 use crate::pretokenize::Pattern;
 use crate::tokenizer::Tokenizer;
@@ -12,7 +12,7 @@ use std::path::Path;
 const VERSION_LINE: &str = "#version: 0.2";
 
 pub(super) fn vocab_json(names: &[String]) -> String {
-    let vocab: Map<String, Value> = names.iter().cloned().zip((0..names.len()).map(Value::from)).collect();
+    let vocab: Map<String, Value> = ids_of(names).map(|(name, id)| (name.clone(), id.into())).collect();
     Value::Object(vocab).to_string() + "\n"
 }
 
@@ -24,11 +24,16 @@ pub(super) fn merges_txt(tokenizer: &Tokenizer, names: &[String]) -> String {
     text
 }
 
-/// Reads the two files. They do not say the pattern, which is GPT-2's.
+/// Reads the two files. They do not say the pattern, nor which tokens are special: by default those that no merge makes.
 ///
 /// # Errors
 /// [`Error::Io`]; [`Error::Format`] with the line or token that is wrong.
-pub fn load(vocab_path: &Path, merges_path: &Path) -> Result<Tokenizer, Error> {
+pub fn load(
+    vocab_path: &Path,
+    merges_path: &Path,
+    special_tokens: Option<Vec<String>>,
+    pattern: Pattern,
+) -> Result<Tokenizer, Error> {
     let Value::Object(vocab) = parse_json(vocab_path)? else {
         return Err(Error::format(vocab_path, "not a JSON object of tokens and ids"));
     };
@@ -56,6 +61,6 @@ pub fn load(vocab_path: &Path, merges_path: &Path) -> Result<Tokenizer, Error> {
             )),
         })
         .collect::<Result<_, _>>()?;
-    from_names(&tokens, None, merges.into_iter(), Pattern::Gpt2)
+    from_names(&tokens, special_tokens, merges.into_iter(), pattern)
         .map_err(|reason| Error::format(merges_path, reason))
 }

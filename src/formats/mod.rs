@@ -17,7 +17,7 @@ pub mod training_json;
 use crate::error::Error;
 use crate::tokenizer::Tokenizer;
 use crate::training::Training;
-use crate::vocab::TokenId;
+use crate::vocab::{TokenId, max_ids};
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -27,6 +27,8 @@ pub const VOCAB_JSON: &str = "vocab.json";
 pub const MERGES_TXT: &str = "merges.txt";
 /// Hugging Face's single file.
 pub const TOKENIZER_JSON: &str = "tokenizer.json";
+/// What Hugging Face's `AutoTokenizer` must know to leave tokenizer.json as it is.
+pub const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 /// tiktoken's ranks.
 pub const TIKTOKEN: &str = "tokenizer.tiktoken";
 /// What tiktoken's ranks leave out: pattern and special tokens.
@@ -34,8 +36,8 @@ pub const TIKTOKEN_JSON: &str = "tokenizer.tiktoken.json";
 /// What training saw.
 pub const TRAINING_JSON: &str = "training.json";
 /// All of them.
-pub const FILE_NAMES: [&str; 6] =
-    [VOCAB_JSON, MERGES_TXT, TOKENIZER_JSON, TIKTOKEN, TIKTOKEN_JSON, TRAINING_JSON];
+pub const FILE_NAMES: [&str; 7] =
+    [VOCAB_JSON, MERGES_TXT, TOKENIZER_JSON, TOKENIZER_CONFIG, TIKTOKEN, TIKTOKEN_JSON, TRAINING_JSON];
 
 /// Writes all formats into a folder, which is made if need be. The files appear whole or not at all. tiktoken's are left
 /// out when ids are not in the order of the merges, `training.json` when nothing is known of the training; old ones of
@@ -55,6 +57,7 @@ pub fn save(
         (VOCAB_JSON, gpt2::vocab_json(&names)),
         (MERGES_TXT, gpt2::merges_txt(tokenizer, &names)),
         (TOKENIZER_JSON, tokenizer_json::to_json(tokenizer, &names)),
+        (TOKENIZER_CONFIG, tokenizer_json::config(tokenizer)),
     ];
     if let Some((ranks, side)) = tiktoken::to_text(tokenizer) {
         files.extend([(TIKTOKEN, ranks), (TIKTOKEN_JSON, side)]);
@@ -68,14 +71,17 @@ pub fn save(
     publish::publish(folder, &files, &FILE_NAMES, replace)
 }
 
-/// What each token is called in a file, by id.
+/// What each token is called in a file, by id; nothing where there is none.
 fn token_names(tokenizer: &Tokenizer) -> Result<Vec<String>, Error> {
-    let mut names: Vec<String> = tokenizer.vocab().iter().map(byte_alphabet::to_text).collect();
+    let mut names = vec![String::new(); tokenizer.vocab().len()];
+    for (id, token) in tokenizer.vocab().iter() {
+        names[id as usize] = byte_alphabet::to_text(token);
+    }
     for (token, &id) in tokenizer.special_tokens().as_slice().iter().zip(tokenizer.special_ids()) {
         names[id as usize].clone_from(token);
     }
     let mut ids = HashMap::new();
-    for (name, id) in names.iter().zip(0..) {
+    for (name, id) in ids_of(&names) {
         if let Some(other) = ids.insert(name, id) {
             let reason =
                 format!("tokens {other} and {id} would both be written as {name:?}; rename the special one");
@@ -85,7 +91,12 @@ fn token_names(tokenizer: &Tokenizer) -> Result<Vec<String>, Error> {
     Ok(names)
 }
 
-/// A vocabulary as a file has it: names to ids, which must number the tokens without a gap.
+/// Names with their ids.
+fn ids_of(names: &[String]) -> impl Iterator<Item = (&String, TokenId)> {
+    names.iter().zip(0..).filter(|(name, _)| !name.is_empty())
+}
+
+/// A vocabulary as a file has it: names to ids.
 struct NamedTokens {
     ids: HashMap<String, TokenId>,
     names: Vec<String>,
@@ -94,21 +105,26 @@ struct NamedTokens {
 impl NamedTokens {
     fn new(entries: impl IntoIterator<Item = (String, u64)>) -> Result<Self, String> {
         let ids: HashMap<String, u64> = entries.into_iter().collect();
-        let mut names = vec![None; ids.len()];
+        let most = max_ids(ids.len());
+        let greatest = ids.values().max().map_or(0, |&id| usize::try_from(id).unwrap_or(most));
+        let mut names = vec![String::new(); greatest.saturating_add(1).min(most)];
         for (name, &id) in &ids {
             let place = usize::try_from(id).ok().and_then(|id| names.get_mut(id));
             let Some(place) = place else {
                 return Err(format!(
-                    "token {name:?} has id {id}, but there are {} tokens: ids must have no gap",
+                    "token {name:?} has id {id}; of {} tokens it must be below {most}",
                     ids.len()
                 ));
             };
-            if let Some(other) = place.replace(name.clone()) {
-                return Err(format!("tokens {other:?} and {name:?} have the same id {id}"));
+            if name.is_empty() {
+                return Err(format!("token {id} is empty"));
             }
+            if !place.is_empty() {
+                return Err(format!("tokens {place:?} and {name:?} have the same id {id}"));
+            }
+            place.clone_from(name);
         }
-        let names: Vec<String> = names.into_iter().flatten().collect();
-        let ids = names.iter().cloned().zip(0..).collect();
+        let ids = ids_of(&names).map(|(name, id)| (name.clone(), id)).collect();
         Ok(NamedTokens { ids, names })
     }
 
@@ -147,7 +163,8 @@ fn from_names<'a>(
         }
         pairs.push((left_id, right_id));
     }
-    let unmade = || bytes.iter().zip(&tokens.names).filter(|(token, _)| token.is_none());
+    let unmade =
+        || bytes.iter().zip(&tokens.names).filter(|(token, name)| token.is_none() && !name.is_empty());
     let special = special.unwrap_or_else(|| unmade().map(|(_, name)| name.clone()).collect());
     let special_tokens =
         crate::special_tokens::SpecialTokens::new(special).map_err(|error| error.to_string())?;

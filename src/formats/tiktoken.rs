@@ -17,7 +17,7 @@ use crate::merges::Merges;
 use crate::pretokenize::Pattern;
 use crate::special_tokens::SpecialTokens;
 use crate::tokenizer::Tokenizer;
-use crate::vocab::{TokenId, Vocab};
+use crate::vocab::{TokenId, Vocab, max_ids};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -38,7 +38,7 @@ pub type SpecialIds = Vec<(String, u64)>;
 pub(super) fn to_text(tokenizer: &Tokenizer) -> Option<(String, String)> {
     let special: HashSet<TokenId> = tokenizer.special_ids().iter().copied().collect();
     let ranked: Vec<(TokenId, &[u8])> =
-        (0..).zip(tokenizer.vocab().iter()).filter(|(id, _)| !special.contains(id)).collect();
+        tokenizer.vocab().iter().filter(|(id, _)| !special.contains(id)).collect();
     if recover_merges(&ranked).ok()? != *tokenizer.merges() {
         return None;
     }
@@ -119,28 +119,31 @@ fn side_special_tokens(side: &Value) -> Result<SpecialIds, String> {
 fn parse(text: &str, special_tokens: &SpecialIds, pattern: Pattern) -> Result<Tokenizer, String> {
     let ranked = parse_lines(text)?;
     let places = place(&ranked, special_tokens)?;
-    let is_ranked = |origin: &Origin<'_>| matches!(origin, Origin::Line(_));
-    let tokens = (0..).zip(&places).filter(|(_, (_, origin))| is_ranked(origin));
-    let tokens: Vec<(TokenId, &[u8])> = tokens.map(|(id, &(token, _))| (id, token)).collect();
-    let merges = recover_merges(&tokens).map_err(|odd| {
-        let (_, origin) = places[odd.id as usize];
+    let placed =
+        || (0..).zip(&places).filter_map(|(id, place)| place.map(|(token, origin)| (id, token, origin)));
+    let ranked = placed().filter(|(_, _, origin)| matches!(origin, Origin::Line(_)));
+    let ranked: Vec<(TokenId, &[u8])> = ranked.map(|(id, token, _)| (id, token)).collect();
+    let merges = recover_merges(&ranked).map_err(|odd| {
+        let origin =
+            placed().find(|&(id, ..)| id == odd.id).map_or(String::new(), |found| found.2.to_string());
         format!(
             "{origin}: the ranks below {} make {} parts of the token; in a BPE tokenizer they make two",
             odd.id, odd.num_parts
         )
     })?;
-    let special = places.iter().filter_map(|(_, origin)| match origin {
-        Origin::Special(token) => Some(*token),
+    let special = placed().filter_map(|(.., origin)| match origin {
+        Origin::Special(token) => Some(token),
         Origin::Line(_) => None,
     });
     let special_tokens = SpecialTokens::new(special).map_err(|error| error.to_string())?;
-    let vocab = Vocab::from_tokens(places.iter().map(|(token, _)| token.to_vec()).collect());
+    let bytes = places.iter().map(|place| place.map_or(Vec::new(), |(token, _)| token.to_vec()));
+    let vocab = Vocab::from_tokens(bytes.collect());
     let vocab = vocab.map_err(|error| error.to_string())?;
     Tokenizer::new(vocab, merges, special_tokens, pattern).map_err(|error| error.to_string())
 }
 
 /// Puts tokens in the order of their ids.
-fn place<'t>(ranked: &'t [Ranked], special: &'t SpecialIds) -> Result<Vec<(&'t [u8], Origin<'t>)>, String> {
+fn place<'t>(ranked: &'t [Ranked], special: &'t SpecialIds) -> Result<Vec<Option<Place<'t>>>, String> {
     let mut places = Places::new(ranked.len(), special.len());
     let mut lines = HashMap::with_capacity(ranked.len());
     for (line, token, rank) in ranked {
@@ -159,7 +162,7 @@ fn place<'t>(ranked: &'t [Ranked], special: &'t SpecialIds) -> Result<Vec<(&'t [
         let encoded = STANDARD.encode([byte]);
         return Err(format!("byte {byte} ({encoded} in base64) has no rank; every byte needs one"));
     }
-    Ok(places.tokens.into_iter().flatten().collect())
+    Ok(places.tokens)
 }
 
 /// A line's number, token and rank.
@@ -203,27 +206,31 @@ impl std::fmt::Display for Origin<'_> {
     }
 }
 
-/// Tokens on their way to a vocabulary.
+/// A token, and where it comes from.
+type Place<'t> = (&'t [u8], Origin<'t>);
+
+/// Tokens on their way to a vocabulary, by id.
 struct Places<'t> {
-    tokens: Vec<Option<(&'t [u8], Origin<'t>)>>,
+    tokens: Vec<Option<Place<'t>>>,
+    max_len: usize,
     sizes: String,
 }
 
 impl<'t> Places<'t> {
     fn new(num_ranks: usize, num_special: usize) -> Self {
         let sizes = format!("{num_ranks} ranks and {num_special} special tokens");
-        Places { tokens: vec![None; num_ranks + num_special], sizes }
+        Places { tokens: Vec::new(), max_len: max_ids(num_ranks + num_special), sizes }
     }
 
     fn put(&mut self, token: &'t [u8], id: u64, origin: Origin<'t>) -> Result<(), String> {
-        let place = usize::try_from(id).ok().and_then(|id| self.tokens.get_mut(id));
-        let Some(place) = place else {
-            return Err(format!(
-                "{origin} has id {id}, but there are {}: ids must have no gap; name an unused id as a special token of its own",
-                self.sizes
-            ));
+        let Some(at) = usize::try_from(id).ok().filter(|&id| id < self.max_len) else {
+            let (sizes, most) = (&self.sizes, self.max_len);
+            return Err(format!("{origin} has id {id}, but there are {sizes}: ids must be below {most}"));
         };
-        match place.replace((token, origin)) {
+        if at >= self.tokens.len() {
+            self.tokens.resize(at + 1, None);
+        }
+        match self.tokens[at].replace((token, origin)) {
             Some((_, other)) => Err(format!("{origin} and {other} have the same id {id}")),
             None => Ok(()),
         }

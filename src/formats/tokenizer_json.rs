@@ -5,7 +5,7 @@ The format can say far more than a byte-level BPE tokenizer does. What would cha
 fallback, another pre-tokenizer, ...) is refused by name rather than ignored.
 */
 
-use super::{NamedTokens, from_names, parse_json};
+use super::{NamedTokens, from_names, ids_of, parse_json};
 use crate::error::Error;
 use crate::pretokenize::{Pattern, cl100k};
 use crate::tokenizer::Tokenizer;
@@ -40,7 +40,7 @@ pub(super) fn to_json(tokenizer: &Tokenizer, names: &[String]) -> String {
         Pattern::Cl100k => split(cl100k::PORTABLE_PATTERN),
         other => split(other.source()),
     };
-    let vocab: Map<String, Value> = names.iter().cloned().zip((0..names.len()).map(Value::from)).collect();
+    let vocab: Map<String, Value> = ids_of(names).map(|(name, id)| (name.clone(), id.into())).collect();
     let name = |id: u32| &names[id as usize];
     let merges: Vec<Value> =
         tokenizer.merges().as_slice().iter().map(|&(left, right)| json!([name(left), name(right)])).collect();
@@ -54,6 +54,22 @@ pub(super) fn to_json(tokenizer: &Tokenizer, names: &[String]) -> String {
         },
     });
     format!("{file:#}\n")
+}
+
+/// `tokenizer_config.json`. Without the class, `AutoTokenizer` may build the tokenizer anew as it thinks best, with other
+/// ids; and by default it removes blanks before punctuation when it decodes.
+pub(super) fn config(tokenizer: &Tokenizer) -> String {
+    let special_tokens = tokenizer.special_tokens().as_slice();
+    let end_of_text = special_tokens.iter().find(|token| *token == "<|endoftext|>");
+    let mut config = json!({
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "clean_up_tokenization_spaces": false,
+        "model_max_length": 1_000_000_000,
+    });
+    if let Some(token) = end_of_text {
+        config["eos_token"] = json!(token);
+    }
+    format!("{config:#}\n")
 }
 
 /// Reads a byte-level BPE tokenizer.

@@ -13,10 +13,11 @@ and may name sites whose pair has since been merged away; it never misses one.
 */
 
 use super::heap::Heap;
-use super::pair::{Pair, PairKey, PairTable, Symbol};
+use super::pair::{Pair, Symbol};
 use super::tie_break::TokenOrder;
 use super::words::{Check, Part, Side, Site, Tally, Words};
 use crate::error::Error;
+use crate::pair_table::{PairKey, PairTable};
 use rayon::ThreadPool;
 use rayon::prelude::*;
 use std::ops::Range;

@@ -5,6 +5,7 @@ Why not an iterator of slices? Whoever looks pretokens up wants to do so in a lo
 positions to be in one window: then a position is two bytes, and no access needs a check of its own.
 */
 
+use super::blocks::Isa;
 use std::ops::Range;
 
 /// The bytes of a window. 4 KiB: their borders stay in the first-level cache.
@@ -12,6 +13,8 @@ pub(crate) const WINDOW: usize = 4096;
 
 /// Ascending positions in a buffer. Each two neighbours are the ends of one pretoken.
 pub struct Borders {
+    /// The instructions that find them.
+    pub(super) isa: Isa,
     /// The last border before those of the window.
     open: usize,
     /// Where the window begins.
@@ -23,11 +26,16 @@ pub struct Borders {
 
 impl Default for Borders {
     fn default() -> Self {
-        Borders { open: 0, base: 0, positions: Box::new([0; _]), len: 0 }
+        Borders::new(Isa::best())
     }
 }
 
 impl Borders {
+    /// None yet.
+    pub fn new(isa: Isa) -> Self {
+        Borders { isa, open: 0, base: 0, positions: Box::new([0; _]), len: 0 }
+    }
+
     /// The ranges of the pretokens that end in this window.
     pub fn pretokens(&self) -> impl Iterator<Item = Range<usize>> {
         let ends = self.inside().iter().map(|&end| self.base + usize::from(end));

@@ -17,7 +17,7 @@ pub mod regex;
 use crate::error::Error;
 use crate::job::Job;
 use crate::special_tokens::SpecialTokens;
-use blocks::{BlockScanner, Isa};
+use blocks::BlockScanner;
 pub use borders::Borders;
 pub(crate) use borders::WINDOW;
 use char_class::CharClasses;
@@ -138,7 +138,7 @@ impl Pattern {
         mut visit: impl FnMut(&Borders) -> Result<(), Error>,
     ) -> Result<(), Error> {
         if let Pattern::Gpt2 = self {
-            let mut scanner = BlockScanner::new(Isa::best(), buffer, range, special_tokens);
+            let mut scanner = BlockScanner::new(borders.isa, buffer, range, special_tokens);
             while scanner.next_window(borders) {
                 job.check()?;
                 visit(borders)?;

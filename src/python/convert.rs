@@ -8,13 +8,13 @@ use crate::merges::Merges;
 use crate::pretokenize::Pattern;
 use crate::special_tokens::SpecialTokens;
 use crate::tokenizer::Tokenizer;
-use crate::vocab::Vocab;
+use crate::vocab::{Vocab, max_ids};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
 pub(super) fn vocab_to_py<'py>(py: Python<'py>, vocab: &Vocab) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
-    for (id, token) in vocab.iter().enumerate() {
+    for (id, token) in vocab.iter() {
         dict.set_item(id, PyBytes::new(py, token))?;
     }
     Ok(dict)
@@ -36,16 +36,23 @@ pub(super) fn tokenizer(
     pattern: &str,
 ) -> PyResult<Tokenizer> {
     let invalid = |reason| to_py(Error::Tokenizer { reason });
-    let mut tokens: Vec<Option<Vec<u8>>> = vec![None; vocab.len()];
+    let max_ids = max_ids(vocab.len());
+    let mut tokens: Vec<Vec<u8>> = Vec::new();
     for (id, token) in vocab {
-        let id: usize = id.extract()?;
-        let num_tokens = tokens.len();
-        let place = tokens.get_mut(id);
-        let place =
-            place.ok_or_else(|| invalid(format!("id {id} of {num_tokens} tokens: ids must have no gap")))?;
-        *place = Some(token.extract()?);
+        let (id, token): (usize, Vec<u8>) = (id.extract()?, token.extract()?);
+        if id >= max_ids {
+            return Err(invalid(format!(
+                "token {id}: of {} tokens ids must be below {max_ids}",
+                vocab.len()
+            )));
+        }
+        if token.is_empty() {
+            return Err(invalid(format!("token {id} is empty")));
+        }
+        tokens.resize(tokens.len().max(id + 1), Vec::new());
+        tokens[id] = token;
     }
-    let vocab = Vocab::from_tokens(tokens.into_iter().flatten().collect()).map_err(to_py)?;
+    let vocab = Vocab::from_tokens(tokens).map_err(to_py)?;
     let ids = vocab.ids();
     let id = |rank: usize, token: &[u8]| {
         let id = ids.get(token).copied();
@@ -60,5 +67,5 @@ pub(super) fn tokenizer(
         .collect::<PyResult<_>>()?;
     let special_tokens = SpecialTokens::new(special_tokens).map_err(to_py)?;
     let pattern = Pattern::new(pattern).map_err(to_py)?;
-    Tokenizer::new(vocab.clone(), Merges::from_pairs(pairs), special_tokens, pattern).map_err(to_py)
+    Tokenizer::new(vocab, Merges::from_pairs(pairs), special_tokens, pattern).map_err(to_py)
 }

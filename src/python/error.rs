@@ -14,14 +14,20 @@ pub(super) fn to_py(error: Error) -> PyErr {
         | Error::EmptyCorpus { .. }
         | Error::FileChanged { .. }
         | Error::Decompress { .. }
+        | Error::SourceChanged { .. }
         | Error::BadLine { .. } => "CorpusError",
         Error::Io { .. } => "FileError",
-        Error::Exists { .. } => "OutputExists",
+        Error::Exists { .. } | Error::Unfinished { .. } => "OutputExists",
+        Error::Busy { .. } => "OutputBusy",
+        Error::Resume { .. } => "ResumeMismatch",
+        Error::TokenFile { .. } => "TokenFileError",
+        Error::SpecialInText { .. } => "SpecialTokenFound",
+        Error::TokenId { .. } => "TokenIdError",
         Error::VocabTooSmall { .. } => "VocabTooSmall",
         Error::VocabTooLarge { .. } => "VocabTooLarge",
         Error::SpecialToken { .. } => "SpecialTokenError",
         Error::Pattern { .. } | Error::PatternLimit { .. } => "PatternError",
-        Error::Option { .. } | Error::Threads { .. } => "OptionError",
+        Error::NotAnOutput { .. } | Error::Option { .. } | Error::Threads { .. } => "OptionError",
         Error::Tokenizer { .. } | Error::Format { .. } => "FormatError",
         Error::Limit { .. } => "LimitExceeded",
         Error::Cancelled | Error::Internal(_) => "InternalError",

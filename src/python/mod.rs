@@ -5,24 +5,24 @@ The Python module `bpe_lm._core`: extract, detach, call one function of the core
 mod convert;
 mod error;
 mod run;
+mod tokenizer;
 
 use crate::corpus::{BadLines, Corpus, Format, InputOptions};
-use crate::error::Error;
 use crate::formats;
 use crate::job::{Job, resolve_threads};
 use crate::merges::TieBreak;
 use crate::pretokenize::Pattern;
+use crate::pretokenize::blocks::Isa;
 use crate::sample::{self, Split};
 use crate::special_tokens::SpecialTokens;
-use crate::tokenizer::Tokenizer;
+use crate::token_file::{self, Dtype};
 use crate::train_bpe::{TrainOptions, train_bpe};
 use error::to_py;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyIterator, PyList};
 use run::{Texts, run};
 use std::path::PathBuf;
-
-type PyParts<'py> = (Bound<'py, PyDict>, Bound<'py, PyList>, Vec<String>, String);
+use tokenizer::{EncodeIterator, PyStreamDecoder, PyTokenizer};
 
 /// Where the texts come from.
 #[derive(FromPyObject)]
@@ -77,74 +77,33 @@ fn train<'py>(
 }
 
 #[pyfunction]
-#[allow(clippy::too_many_arguments)] // As above.
-fn save_tokenizer(
-    py: Python<'_>,
-    folder: PathBuf,
-    vocab: &Bound<'_, PyDict>,
-    merges: Vec<(Vec<u8>, Vec<u8>)>,
-    special_tokens: Vec<String>,
-    pattern: &str,
-    training: Option<&str>,
-    replace: bool,
-) -> PyResult<()> {
-    let tokenizer = convert::tokenizer(vocab, &merges, special_tokens, pattern)?;
-    let path = folder.join(formats::TRAINING_JSON);
-    py.detach(|| {
-        let training = training.map(|text| formats::training_json::from_json(text, &path)).transpose()?;
-        formats::save(&tokenizer, training.as_ref(), &folder, replace)
-    })
-    .map_err(to_py)
-}
-
-#[pyfunction]
-fn load_gpt2(py: Python<'_>, vocab_path: PathBuf, merges_path: PathBuf) -> PyResult<PyParts<'_>> {
-    to_parts(py, py.detach(|| formats::gpt2::load(&vocab_path, &merges_path)))
-}
-
-#[pyfunction]
-fn load_tokenizer_json(py: Python<'_>, path: PathBuf) -> PyResult<PyParts<'_>> {
-    to_parts(py, py.detach(|| formats::tokenizer_json::load(&path)))
-}
-
-#[pyfunction]
-fn load_tiktoken(
-    py: Python<'_>,
-    path: PathBuf,
-    pattern: Option<String>,
-    special_tokens: Option<Vec<(String, u64)>>,
-) -> PyResult<PyParts<'_>> {
-    to_parts(py, py.detach(|| formats::tiktoken::load(&path, pattern.as_deref(), special_tokens)))
-}
-
-#[pyfunction]
 fn load_training(py: Python<'_>, path: PathBuf) -> PyResult<String> {
     let training = py.detach(|| formats::training_json::load(&path)).map_err(to_py)?;
     Ok(formats::training_json::to_json(&training))
 }
 
-fn to_parts(py: Python<'_>, loaded: Result<Tokenizer, Error>) -> PyResult<PyParts<'_>> {
-    let tokenizer = loaded.map_err(to_py)?;
-    Ok((
-        convert::vocab_to_py(py, tokenizer.vocab())?,
-        convert::merges_to_py(py, tokenizer.vocab(), tokenizer.merges())?,
-        tokenizer.special_tokens().as_slice().to_vec(),
-        tokenizer.pattern().name().to_owned(),
-    ))
+/// What a token file is, as JSON, after a look at its length or at all of it.
+#[pyfunction]
+fn open_token_file(path: PathBuf, dtype: Option<&str>, tokenizer: Option<&str>) -> PyResult<String> {
+    let dtype = dtype.map(Dtype::new).transpose().map_err(to_py)?;
+    Ok(token_file::open(&path, dtype, tokenizer).map_err(to_py)?.to_json())
 }
 
 #[pyfunction]
-fn encode_naive(
+fn verify_token_file(
     py: Python<'_>,
-    text: &[u8],
-    vocab: &Bound<'_, PyDict>,
-    merges: Vec<(Vec<u8>, Vec<u8>)>,
-    special_tokens: Vec<String>,
-    pattern: &str,
-) -> PyResult<Vec<u32>> {
-    let tokenizer = convert::tokenizer(vocab, &merges, special_tokens, pattern)?;
-    let text = text.to_vec();
-    py.detach(|| tokenizer.encode_naive(&text)).map_err(to_py)
+    path: PathBuf,
+    tokenizer: Option<String>,
+    progress: Option<Bound<'_, PyAny>>,
+) -> PyResult<String> {
+    let verify = move |job: &Job| token_file::verify(&path, tokenizer.as_deref(), job);
+    Ok(run(py, progress, None, verify)?.to_json())
+}
+
+/// The instruction sets that scanners can use here, the one in use last.
+#[pyfunction]
+fn instruction_sets() -> Vec<&'static str> {
+    Isa::available().into_iter().map(Isa::name).collect()
 }
 
 #[pyfunction]
@@ -171,12 +130,13 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("DEBUG_BUILD", cfg!(debug_assertions))?;
     module.add("FILE_NAMES", formats::FILE_NAMES)?;
     module.add_function(wrap_pyfunction!(train, module)?)?;
-    module.add_function(wrap_pyfunction!(save_tokenizer, module)?)?;
-    module.add_function(wrap_pyfunction!(load_gpt2, module)?)?;
-    module.add_function(wrap_pyfunction!(load_tokenizer_json, module)?)?;
-    module.add_function(wrap_pyfunction!(load_tiktoken, module)?)?;
+    module.add_class::<PyTokenizer>()?;
+    module.add_class::<EncodeIterator>()?;
+    module.add_class::<PyStreamDecoder>()?;
     module.add_function(wrap_pyfunction!(load_training, module)?)?;
-    module.add_function(wrap_pyfunction!(encode_naive, module)?)?;
+    module.add_function(wrap_pyfunction!(open_token_file, module)?)?;
+    module.add_function(wrap_pyfunction!(verify_token_file, module)?)?;
+    module.add_function(wrap_pyfunction!(instruction_sets, module)?)?;
     module.add_function(wrap_pyfunction!(pretokenize, module)?)?;
     module.add_function(wrap_pyfunction!(write_sample, module)?)
 }

@@ -1,6 +1,10 @@
 //! The definition of BPE training, too simple to be wrong: count every pair anew for every merge.
 
+use bpe_lm::error::Error;
 use bpe_lm::merges::TieBreak;
+use bpe_lm::special_tokens::SpecialTokens;
+use bpe_lm::tokenizer::{Special, Tokenizer};
+use bpe_lm::vocab::TokenId;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
@@ -85,4 +89,34 @@ fn rank(token: &Token, merges: &[(Token, Token)]) -> usize {
         return alphabet.iter().position(|&b| b == byte).unwrap();
     }
     256 + merges.iter().position(|(a, b)| [&a[..], b].concat() == *token).unwrap()
+}
+
+/// Encoding by its definition: while two adjacent tokens of a pretoken have a merge, apply the earliest one.
+pub fn encode(tokenizer: &Tokenizer, text: &[u8], special: Special) -> Vec<TokenId> {
+    let ids: HashMap<&[u8], TokenId> = tokenizer.vocab().iter().map(|(id, token)| (token, id)).collect();
+    let bytes = |id: TokenId| tokenizer.vocab().get(id).unwrap();
+    let ranks: HashMap<(TokenId, TokenId), usize> =
+        tokenizer.merges().as_slice().iter().copied().zip(0..).collect();
+    let none = SpecialTokens::default();
+    let special_tokens = if special == Special::Allow { tokenizer.special_tokens() } else { &none };
+    let mut out = Vec::new();
+    special_tokens
+        .split(text, 0..text.len(), |stretch, special| {
+            for pretoken in tokenizer.pattern().pretokens(&text[stretch])? {
+                let mut tokens: Vec<TokenId> =
+                    (0..pretoken.len()).map(|i| ids[&pretoken[i..i + 1]]).collect();
+                let rank = |tokens: &[TokenId], at: usize| ranks.get(&(tokens[at], tokens[at + 1])).copied();
+                while let Some((_, at)) =
+                    (1..tokens.len()).filter_map(|i| Some((rank(&tokens, i - 1)?, i - 1))).min()
+                {
+                    tokens[at] = ids[&[bytes(tokens[at]), bytes(tokens[at + 1])].concat()[..]];
+                    tokens.remove(at + 1);
+                }
+                out.extend(tokens);
+            }
+            out.extend(special.map(|number| tokenizer.special_ids()[number]));
+            Ok::<(), Error>(())
+        })
+        .unwrap();
+    out
 }

@@ -1,0 +1,61 @@
+"""What this machine has, for a report of a defect and for knowing why something is slow."""
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+from pathlib import Path
+
+import bpe_lm
+from bpe_lm import _core
+from bpe_lm.progress import megabytes
+
+PACKAGES = ["numpy", "rich", "matplotlib", "torch", "einops", "tokenizers", "transformers", "tiktoken"]
+
+
+def examine() -> dict[str, str]:
+    """What there is, by name."""
+    sets = _core.instruction_sets()
+    found = {
+        "bpe_lm": bpe_lm.__version__ + (" (debug build: slow)" if bpe_lm.DEBUG_BUILD else ""),
+        "python": f"{platform.python_version()} at {sys.executable}",
+        "system": platform.platform(),
+        "processors": f"{_available_processors()} of {os.cpu_count()} for this process",
+        "instruction sets": f"{', '.join(sets)} (in use: {sets[-1]})",
+        "memory": _memory(),
+        "disk here": f"{megabytes(shutil.disk_usage(Path.cwd()).free)} free",
+    }
+    found |= {name: _version(name) for name in PACKAGES}
+    return found | {"torch device": _torch_device()}
+
+
+def _available_processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _memory() -> str:
+    pages, page = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    amount = megabytes(pages * page)
+    if limit.exists() and (text := limit.read_text().strip()).isdigit():
+        return f"{amount}, of which this group may use {megabytes(int(text))}"
+    return amount
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _torch_device() -> str:
+    if importlib.util.find_spec("torch") is None:
+        return "none, torch is not installed"
+    import torch
+
+    if torch.cuda.is_available():
+        return ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
+    return "mps" if torch.backends.mps.is_available() else "cpu"

@@ -1,0 +1,92 @@
+"""Files of token ids: read them only as what they are."""
+
+import json
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from bpe_lm import _core
+from bpe_lm.progress import Callback, shown
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from bpe_lm.tokenizer import Tokenizer
+
+StrPath: TypeAlias = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a token file holds: the content of `OUT.json`.
+
+    `tokenizer` is `Tokenizer.sha256`. Ids begin `data_offset` bytes into the file. `crc32` has a checksum for each
+    `block_bytes` of ids, and of the rest, as `zlib.crc32` gives it, in hexadecimal. `separator` and `special` are what
+    `Tokenizer.encode_file` was told.
+    """
+
+    dtype: str
+    count: int
+    data_offset: int
+    tokenizer: str
+    vocab_size: int
+    special: str | None
+    separator: str | None
+    text_bytes: int
+    skipped_lines: int
+    sources: list[dict[str, Any]]
+    block_bytes: int
+    crc32: list[str]
+
+    @classmethod
+    def from_json(cls, text: str) -> "Manifest":
+        """Read the text of `OUT.json`."""
+        fields = json.loads(text)
+        return cls(**{name: fields[name] for name in cls.__dataclass_fields__})
+
+    @property
+    def bytes_per_token(self) -> float:
+        """Of the texts; separators that were added count as tokens."""
+        return self.text_bytes / max(self.count, 1)
+
+
+def open_tokens(
+    path: StrPath, *, tokenizer: "Tokenizer | None" = None, dtype: str | None = None
+) -> "npt.NDArray[np.unsignedinteger[Any]]":
+    """Map the ids of a token file, read-only, after a look at `OUT.json` and at the file's length.
+
+    Args:
+        path: What `Tokenizer.encode_file` wrote.
+        tokenizer: The one that it must have been made by, if it matters.
+        dtype: The one that it must have ("uint16", "uint32"), if it matters.
+
+    Returns:
+        Shape (count,). Pages are read when they are needed.
+
+    Raises:
+        TokenFileError: It is not whole, was cut off, or has another type or another tokenizer.
+        FileError: It could not be read.
+    """
+    import numpy as np
+
+    manifest = Manifest.from_json(_core.open_token_file(path, dtype, _sha256(tokenizer)))
+    if manifest.count == 0:
+        return np.empty(0, dtype=manifest.dtype)
+    kind = np.dtype(manifest.dtype).newbyteorder("<")
+    return np.memmap(path, dtype=kind, mode="r", offset=manifest.data_offset, shape=(manifest.count,))
+
+
+def verify(path: StrPath, *, tokenizer: "Tokenizer | None" = None, progress: bool | Callback = False) -> Manifest:
+    """Read a token file and compare its checksums.
+
+    Raises:
+        TokenFileError: It is damaged (the message says where), not whole, or of another tokenizer.
+        FileError: It could not be read.
+    """
+    with shown(progress) as callback:
+        return Manifest.from_json(_core.verify_token_file(path, _sha256(tokenizer), callback))
+
+
+def _sha256(tokenizer: "Tokenizer | None") -> str | None:
+    return None if tokenizer is None else tokenizer.sha256

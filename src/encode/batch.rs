@@ -1,0 +1,212 @@
+/*!
+Many texts at once, in memory.
+
+Texts of all lengths come together: short ones are taken some hundred at a time, a long one is cut where no pretoken is
+split. Each worker adds the ids of its shares to a vector of its own, and when all are known they are copied to their place in
+one, by all workers. (Into one vector at once they could only be written in order.)
+*/
+
+use super::{Encoder, Id, Ids};
+use crate::corpus::{Cutter, piece_end};
+use crate::error::Error;
+use crate::job::{Job, first_cause, with_threads};
+use crate::tokenizer::{Special, Tokenizer};
+use rayon::prelude::*;
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+/// The nominal length of a share in bytes.
+const SHARE_BYTES: usize = 1 << 17;
+/// A text counts as so many bytes more than it has.
+const TEXT_COST: usize = 64;
+
+/// The ids of texts, one after another. Text `i` has those from `offsets[i]` to `offsets[i + 1]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch<T> {
+    /// The ids.
+    pub ids: Vec<T>,
+    /// Where each text begins, and the end.
+    pub offsets: Vec<i64>,
+}
+
+/// Some texts, or a piece of one.
+struct Share {
+    texts: Range<usize>,
+    /// The bytes of the only text that belong to it.
+    piece: Option<Range<usize>>,
+}
+
+/// What one worker has encoded.
+struct Done<S> {
+    ids: Ids<S>,
+    shares: Vec<Encoded>,
+}
+
+/// A share's ids among those of its worker, and how many each of its texts has.
+struct Encoded {
+    share: usize,
+    ids: Range<usize>,
+    counts: Vec<usize>,
+}
+
+/// Encodes texts, each on its own. The greatest id must fit `T`.
+///
+/// # Errors
+/// [`Error::SpecialInText`], [`Error::PatternLimit`], both with the number of the text; [`Error::Option`] for ids that do
+/// not fit; [`Error::Cancelled`].
+pub fn encode_batch<T: Id>(
+    tokenizer: &Tokenizer,
+    texts: &[&[u8]],
+    special: Special,
+    threads: usize,
+    job: &Job,
+) -> Result<Batch<T>, Error> {
+    if tokenizer.greatest_id() > T::MAX {
+        return Err(Error::Option {
+            name: "dtype",
+            value: format!("uint16 for ids up to {}", tokenizer.greatest_id()),
+            rule: "uint32: uint16 ends at 65,535",
+        });
+    }
+    match tokenizer.greatest_id() <= <u16 as Id>::MAX {
+        // What waits to be copied takes half the memory.
+        true => encode_via::<u16, T>(tokenizer, texts, special, threads, job),
+        false => encode_via::<u32, T>(tokenizer, texts, special, threads, job),
+    }
+}
+
+fn encode_via<S: Id, T: Id>(
+    tokenizer: &Tokenizer,
+    texts: &[&[u8]],
+    special: Special,
+    threads: usize,
+    job: &Job,
+) -> Result<Batch<T>, Error> {
+    let shares = share(tokenizer, texts, special, job)?;
+    let work = Work { tokenizer, texts, special, shares: &shares, next: AtomicUsize::new(0), job };
+    if threads == 1 || shares.len() < 2 {
+        return Ok(join(&[work.encode_shares::<S>()?], &shares, texts.len()));
+    }
+    with_threads(threads.min(shares.len()), |pool| {
+        let encode = |_: rayon::BroadcastContext<'_>| {
+            let done = work.encode_shares::<S>();
+            if done.is_err() {
+                job.cancel();
+            }
+            done
+        };
+        let done = first_cause(pool.broadcast(encode))?;
+        Ok(pool.install(|| join(&done, &shares, texts.len())))
+    })
+}
+
+fn share(tokenizer: &Tokenizer, texts: &[&[u8]], special: Special, job: &Job) -> Result<Vec<Share>, Error> {
+    let special_tokens = tokenizer.uncut(special);
+    let cutter = Cutter { pattern: tokenizer.pattern(), special_tokens, chunk_bytes: SHARE_BYTES };
+    let mut shares = Vec::new();
+    let (mut first, mut cost) = (0, 0);
+    for (number, text) in texts.iter().enumerate() {
+        if text.len() > 2 * SHARE_BYTES {
+            shares.push(Share { texts: first..number, piece: None });
+            let mut start = 0;
+            while start < text.len() {
+                let end = piece_end(text, start, cutter, job)?;
+                shares.push(Share { texts: number..number + 1, piece: Some(start..end) });
+                start = end;
+            }
+            (first, cost) = (number + 1, 0);
+            continue;
+        }
+        cost += text.len() + TEXT_COST;
+        if cost >= SHARE_BYTES {
+            shares.push(Share { texts: first..number + 1, piece: None });
+            (first, cost) = (number + 1, 0);
+        }
+    }
+    shares.push(Share { texts: first..texts.len(), piece: None });
+    shares.retain(|share| !share.texts.is_empty());
+    Ok(shares)
+}
+
+/// What workers take shares from.
+struct Work<'a> {
+    tokenizer: &'a Tokenizer,
+    texts: &'a [&'a [u8]],
+    special: Special,
+    shares: &'a [Share],
+    next: AtomicUsize,
+    job: &'a Job,
+}
+
+impl Work<'_> {
+    /// Encodes shares until there are none.
+    fn encode_shares<S: Id>(&self) -> Result<Done<S>, Error> {
+        self.tokenizer.with_encoder(self.special, |encoder| {
+            let mut done = Done { ids: Ids::default(), shares: Vec::new() };
+            loop {
+                self.job.check()?;
+                let number = self.next.fetch_add(1, Relaxed);
+                let Some(share) = self.shares.get(number) else { return Ok(done) };
+                let before = done.ids.len();
+                let counts = self.encode_share(encoder, share, &mut done.ids)?;
+                done.shares.push(Encoded { share: number, ids: before..done.ids.len(), counts });
+            }
+        })
+    }
+
+    fn encode_share<T: Id>(
+        &self,
+        encoder: &mut Encoder,
+        share: &Share,
+        ids: &mut Ids<T>,
+    ) -> Result<Vec<usize>, Error> {
+        let rules = self.tokenizer.rules(self.special);
+        let mut counts = Vec::with_capacity(share.texts.len());
+        for number in share.texts.clone() {
+            let text = self.texts[number];
+            let range = share.piece.clone().unwrap_or(0..text.len());
+            let before = ids.len();
+            self.tokenizer
+                .check_special(&text[range.clone()], self.special)
+                .map_err(|error| error.moved_by(range.start))
+                .and_then(|()| encoder.encode_unpadded(rules, text, range, self.job, ids))
+                .map_err(|error| {
+                    error.in_text(|| format!("text number {number} (from 0)"), |offset| offset)
+                })?;
+            counts.push(ids.len() - before);
+        }
+        Ok(counts)
+    }
+}
+
+fn join<S: Id, T: Id>(done: &[Done<S>], shares: &[Share], num_texts: usize) -> Batch<T> {
+    let mut all: Vec<(&Encoded, &[S])> = Vec::with_capacity(shares.len());
+    for done in done {
+        all.extend(done.shares.iter().map(|encoded| (encoded, done.ids.as_slice())));
+    }
+    all.sort_unstable_by_key(|(encoded, _)| encoded.share);
+    let mut offsets = vec![0_i64; num_texts + 1];
+    for (encoded, _) in &all {
+        for (number, count) in shares[encoded.share].texts.clone().zip(&encoded.counts) {
+            offsets[number + 1] += *count as i64;
+        }
+    }
+    let mut end = 0;
+    for offset in &mut offsets {
+        end += *offset;
+        *offset = end;
+    }
+    let mut ids = vec![T::default(); all.iter().map(|(encoded, _)| encoded.ids.len()).sum()];
+    let mut rest = &mut ids[..];
+    let mut places: Vec<(&mut [T], &[S])> = Vec::with_capacity(all.len());
+    for (encoded, ids) in all {
+        let place = rest.split_off_mut(..encoded.ids.len()).unwrap_or_default();
+        places.push((place, &ids[encoded.ids.clone()]));
+    }
+    places.into_par_iter().for_each(|(place, ids)| {
+        for (to, from) in place.iter_mut().zip(ids) {
+            *to = T::new(from.get());
+        }
+    });
+    Batch { ids, offsets }
+}

@@ -1,0 +1,354 @@
+/*!
+Text into token ids.
+
+Why is a pretoken not merged each time it occurs? Text repeats itself: a table of pretokens already encoded
+([`crate::pretoken_table`]) answers 99 of 100 lookups, and what is not in it is encoded without merging ([`merge`]) and added.
+Nine of ten pretokens are one token and nearly all others two or three, so the table's values are of 8 bytes, up to three
+ids and their number, and are written out without a branch on it. The rest lie aside.
+
+A table is bounded: when it is full it is emptied. That costs less than one would think, because the words that matter are
+back soon, and it adapts where a table that only stops to grow would not: a corpus may go from one language to another.
+Each worker has a table of its own. Nobody waits, a process that forks copies no lock that is held, and what is in a table
+changes the time and never the ids.
+*/
+
+mod batch;
+mod corpus;
+mod merge;
+mod prefix_tree;
+mod stream;
+
+pub use batch::{Batch, encode_batch};
+pub use corpus::{Counted, EncodeOptions, count_tokens};
+pub(crate) use corpus::{Encoded, Start, encode_corpus, separator_id};
+pub(crate) use merge::Merger;
+pub use stream::StreamEncoder;
+
+use crate::error::Error;
+use crate::job::Job;
+use crate::pretoken_table::{PretokenTable, READ_AHEAD, Visitor, look_up};
+use crate::pretokenize::blocks::Isa;
+use crate::pretokenize::{Borders, Pattern, WINDOW};
+use crate::special_tokens::SpecialTokens;
+use crate::vocab::TokenId;
+use merge::Scratch;
+use std::ops::Range;
+
+/// Entries of a table: 32 bytes each, 32 MiB in all; with what lies aside 64. (benches/record/3-encode.md)
+pub const TABLE_LEN: usize = 1 << 20;
+
+/// Longer pretokens are not kept; they seldom come again.
+const LONGEST_KEPT: usize = 128;
+/// The bytes of long pretokens, and of ids that do not fit 8 bytes, that a table keeps.
+const MAX_ASIDE: usize = 1 << 25;
+
+/// Longer texts are encoded where they are.
+const MAX_COPIED: usize = 1 << 16;
+/// Ids that an encoder keeps room for.
+const MAX_KEPT: usize = 1 << 18;
+
+/// Up to three ids of 20 bits below their number; or [`ASIDE`] and a place.
+type Packed = u64;
+const ID_BITS: u32 = 20;
+const ID_MASK: u64 = (1 << ID_BITS) - 1;
+const ASIDE: u64 = 15;
+
+/// A token id as it is written: u16 or u32.
+pub trait Id: Copy + Default + Send + Sync + 'static {
+    /// The greatest id.
+    const MAX: TokenId;
+    /// The id in this type; [`Id::MAX`] was compared with the vocabulary.
+    fn new(id: TokenId) -> Self;
+    /// The id as a number.
+    fn get(self) -> TokenId;
+    /// Adds the bytes of ids, the lowest first.
+    fn extend_bytes(ids: &[Self], bytes: &mut Vec<u8>);
+}
+
+impl Id for u16 {
+    const MAX: TokenId = u16::MAX as TokenId;
+    #[inline(always)]
+    #[allow(clippy::cast_possible_truncation)] // As the trait says.
+    fn new(id: TokenId) -> Self {
+        debug_assert!(id <= <Self as Id>::MAX);
+        id as u16
+    }
+    #[inline(always)]
+    fn get(self) -> TokenId {
+        self.into()
+    }
+    fn extend_bytes(ids: &[Self], bytes: &mut Vec<u8>) {
+        bytes.extend(ids.iter().flat_map(|id| id.to_le_bytes()));
+    }
+}
+
+impl Id for u32 {
+    const MAX: TokenId = u32::MAX;
+    #[inline(always)]
+    fn new(id: TokenId) -> Self {
+        id
+    }
+    #[inline(always)]
+    fn get(self) -> TokenId {
+        self
+    }
+    fn extend_bytes(ids: &[Self], bytes: &mut Vec<u8>) {
+        bytes.extend(ids.iter().flat_map(|id| id.to_le_bytes()));
+    }
+}
+
+/// Ids on their way out: a vector that is written beyond its length.
+pub struct Ids<T> {
+    room: Vec<T>,
+    len: usize,
+}
+
+impl<T> Default for Ids<T> {
+    fn default() -> Self {
+        Ids { room: Vec::new(), len: 0 }
+    }
+}
+
+impl<T: Id> Ids<T> {
+    /// The ids.
+    pub fn as_slice(&self) -> &[T] {
+        &self.room[..self.len]
+    }
+
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Forgets the ids and keeps their memory.
+    pub fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    /// Adds ids.
+    #[inline(never)]
+    pub fn extend(&mut self, ids: &[TokenId]) {
+        self.reserve(ids.len());
+        for &id in ids {
+            self.room[self.len] = T::new(id);
+            self.len += 1;
+        }
+    }
+
+    /// Makes room for so many ids and those of one window. Each has at least a byte of its own.
+    fn reserve(&mut self, more: usize) {
+        let needed = self.len + more + WINDOW + 3;
+        if self.room.len() < needed {
+            self.room.resize(needed.max(self.room.len() * 3 / 2), T::default());
+        }
+    }
+
+    #[inline(always)]
+    #[allow(clippy::cast_possible_truncation)] // Masked.
+    fn push(&mut self, packed: Packed) {
+        let room = &mut self.room[self.len..][..3];
+        for (place, i) in room.iter_mut().zip(0..) {
+            *place = T::new((packed >> (ID_BITS * i) & ID_MASK) as TokenId);
+        }
+        self.len += (packed >> 60) as usize;
+    }
+}
+
+/// What changes the time, and never the ids.
+#[derive(Clone, Copy, Debug)]
+pub struct Knobs {
+    /// The most entries in each worker's table of encoded pretokens.
+    pub table_len: usize,
+    /// The instructions that split texts by GPT-2's pattern.
+    pub isa: Isa,
+}
+
+impl Default for Knobs {
+    fn default() -> Self {
+        Knobs { table_len: TABLE_LEN, isa: Isa::best() }
+    }
+}
+
+/// What the ids of a text depend on.
+#[derive(Clone, Copy)]
+pub(crate) struct Rules<'a> {
+    pub pattern: &'a Pattern,
+    pub merger: &'a Merger,
+    /// Those that stand for themselves in this text, with their ids.
+    pub special_tokens: &'a SpecialTokens,
+    pub special_ids: &'a [TokenId],
+    pub knobs: Knobs,
+}
+
+/// One worker's table and scratch memory. It serves one tokenizer, and one choice of special tokens.
+pub(crate) struct Encoder {
+    known: Known,
+    borders: Borders,
+    /// A copy of a short text.
+    text: Vec<u8>,
+    out: Ids<TokenId>,
+}
+
+impl Encoder {
+    /// An encoder that knows the special tokens.
+    pub fn new(rules: Rules<'_>) -> Self {
+        let borders = Borders::new(rules.knobs.isa);
+        Encoder { known: Known::new(rules), borders, text: Vec::new(), out: Ids::default() }
+    }
+
+    /// Adds the ids of the text `buffer[range]`. Fastest where the buffer goes on behind the text.
+    ///
+    /// # Errors
+    /// As [`Pattern::for_each_pretoken`].
+    pub fn encode<T: Id>(
+        &mut self,
+        rules: Rules<'_>,
+        buffer: &[u8],
+        range: Range<usize>,
+        job: &Job,
+        out: &mut Ids<T>,
+    ) -> Result<(), Error> {
+        let known = &mut self.known;
+        let visit = |borders: &Borders| {
+            out.reserve(0);
+            look_up(&mut Encoding { known, rules, buffer, out }, buffer, borders);
+            Ok(())
+        };
+        rules.pattern.for_each_window(buffer, range, rules.special_tokens, job, &mut self.borders, visit)
+    }
+
+    /// As [`Encoder::encode`], of a text that may end where its memory does. Short ones are copied to where it goes on.
+    ///
+    /// # Errors
+    /// As [`Pattern::for_each_pretoken`].
+    pub fn encode_unpadded<T: Id>(
+        &mut self,
+        rules: Rules<'_>,
+        text: &[u8],
+        range: Range<usize>,
+        job: &Job,
+        out: &mut Ids<T>,
+    ) -> Result<(), Error> {
+        if range.len() > MAX_COPIED || text.len() - range.end >= READ_AHEAD {
+            return self.encode(rules, text, range, job, out);
+        }
+        let mut buffer = std::mem::take(&mut self.text);
+        let (start, len) = (range.start, range.len());
+        if buffer.len() < len + READ_AHEAD {
+            buffer.resize(len + READ_AHEAD, 0);
+        }
+        buffer[..len].copy_from_slice(&text[range]);
+        let encoded = self.encode(rules, &buffer, 0..len, job, out);
+        self.text = buffer;
+        encoded.map_err(|error| error.moved_by(start))
+    }
+
+    /// What `visit` makes of the ids of a text of its own.
+    ///
+    /// # Errors
+    /// As [`Pattern::for_each_pretoken`].
+    pub fn with_ids<R>(
+        &mut self,
+        rules: Rules<'_>,
+        text: &[u8],
+        job: &Job,
+        visit: impl FnOnce(&[TokenId]) -> R,
+    ) -> Result<R, Error> {
+        let mut out = std::mem::take(&mut self.out);
+        out.clear();
+        let encoded = self.encode_unpadded(rules, text, 0..text.len(), job, &mut out);
+        let result = encoded.map(|()| visit(out.as_slice()));
+        if out.room.len() <= MAX_KEPT {
+            self.out = out;
+        }
+        result
+    }
+}
+
+/// Pretokens that were encoded before.
+struct Known {
+    table: PretokenTable<Packed>,
+    /// Ids of pretokens that have more than three, or great ones; each list after its length.
+    aside: Vec<TokenId>,
+    scratch: Scratch,
+    ids: Vec<TokenId>,
+}
+
+impl Known {
+    fn new(rules: Rules<'_>) -> Self {
+        let (table, aside) = (PretokenTable::default(), Vec::new());
+        let mut known = Known { table, aside, scratch: Scratch::default(), ids: Vec::new() };
+        known.empty(rules);
+        known
+    }
+
+    /// Encodes a pretoken that is not in the table, and adds it there. It is no special token: those always are.
+    #[inline(never)]
+    fn encode_new(&mut self, rules: Rules<'_>, pretoken: &[u8]) -> &[TokenId] {
+        self.ids.clear();
+        rules.merger.encode(pretoken, &mut self.scratch, &mut self.ids);
+        if pretoken.len() <= LONGEST_KEPT {
+            let is_full = self.table.len() >= rules.knobs.table_len + rules.special_ids.len();
+            if is_full || self.table.num_long_bytes() + size_of_val(&self.aside[..]) > MAX_ASIDE {
+                self.empty(rules);
+            }
+            self.table.insert(pretoken, pack(&self.ids, &mut self.aside));
+        }
+        &self.ids
+    }
+
+    fn empty(&mut self, rules: Rules<'_>) {
+        self.table.clear();
+        self.aside.clear();
+        for (token, &id) in rules.special_tokens.as_slice().iter().zip(rules.special_ids) {
+            self.table.insert(token.as_bytes(), pack(&[id], &mut self.aside));
+        }
+    }
+}
+
+/// A text on its way.
+struct Encoding<'a, T> {
+    known: &'a mut Known,
+    rules: Rules<'a>,
+    buffer: &'a [u8],
+    out: &'a mut Ids<T>,
+}
+
+impl<T: Id> Visitor<Packed> for Encoding<'_, T> {
+    const READS_VALUES: bool = true;
+
+    #[inline(always)]
+    fn table(&self) -> &PretokenTable<Packed> {
+        &self.known.table
+    }
+
+    #[inline(always)]
+    fn known(&mut self, number: usize) {
+        match self.known.table.values()[number] {
+            packed if packed >> 60 != ASIDE => self.out.push(packed),
+            packed => self.out.extend(set_aside(&self.known.aside, packed)),
+        }
+    }
+
+    #[inline(always)]
+    fn unknown(&mut self, pretoken: Range<usize>) {
+        let ids = self.known.encode_new(self.rules, &self.buffer[pretoken]);
+        self.out.extend(ids);
+    }
+}
+
+fn pack(ids: &[TokenId], aside: &mut Vec<TokenId>) -> Packed {
+    if ids.len() <= 3 && ids.iter().all(|&id| u64::from(id) <= ID_MASK) {
+        let packed = ids.iter().rev().fold(0, |packed, &id| packed << ID_BITS | u64::from(id));
+        return (ids.len() as u64) << 60 | packed;
+    }
+    let place = aside.len() as u64;
+    #[allow(clippy::cast_possible_truncation)] // At most `LONGEST_KEPT`.
+    aside.push(ids.len() as TokenId);
+    aside.extend(ids);
+    ASIDE << 60 | place
+}
+
+fn set_aside(aside: &[TokenId], packed: Packed) -> &[TokenId] {
+    let list = &aside[(packed & !(ASIDE << 60)) as usize..];
+    &list[1..][..list[0] as usize]
+}

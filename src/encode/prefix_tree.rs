@@ -1,0 +1,91 @@
+/*!
+The tokens as a tree of their prefixes: which is the longest token with which a text begins?
+
+Why not a map of children in each node, or a hash table of edges? Following edges is half of the work of encoding a new
+pretoken. In a double array (Aoe 1989, An Efficient Digital Search Algorithm by Using a Double-Array Structure) it takes one
+load and one comparison: the child of a node for a byte, if there is one, stands at the node's base plus the byte, and names
+the node as its parent.
+*/
+
+const ROOT: u32 = 0;
+const NONE: u32 = u32::MAX;
+/// The root's parent.
+const NOBODY: u32 = NONE - 1;
+
+/// A prefix of some token, or a free place.
+#[derive(Clone, Copy)]
+struct Node {
+    parent: u32,
+    base: u32,
+    /// The number of the token that it is, or [`NONE`].
+    token: u32,
+}
+
+const FREE: Node = Node { parent: NONE, base: 0, token: NONE };
+
+/// A tree of tokens, each with a number.
+pub(super) struct PrefixTree {
+    /// There are 256 behind the greatest base.
+    nodes: Vec<Node>,
+}
+
+impl PrefixTree {
+    /// The tree of different tokens in the order of their bytes.
+    pub fn new(tokens: &[(&[u8], u32)]) -> Self {
+        let mut tree = PrefixTree { nodes: vec![FREE; 256] };
+        tree.nodes[0].parent = NOBODY;
+        let mut first_free = 1;
+        // Nodes whose children have no place yet, the length of each, and the tokens that begin so.
+        let mut open = vec![(ROOT, 0, tokens)];
+        while let Some((node, len, mut tokens)) = open.pop() {
+            if let Some(&(token, number)) = tokens.first()
+                && token.len() == len
+            {
+                tree.nodes[node as usize].token = number;
+                tokens = &tokens[1..];
+            }
+            let by_byte = || tokens.chunk_by(|(a, _), (b, _)| a[len] == b[len]);
+            let bytes: Vec<usize> = by_byte().map(|group| group[0].0[len].into()).collect();
+            let Some(base) = tree.find_base(&bytes, &mut first_free) else { continue };
+            tree.nodes[node as usize].base = base;
+            for (group, byte) in by_byte().zip(bytes) {
+                tree.nodes[base as usize + byte].parent = node;
+                open.push((base + group[0].0[len] as u32, len + 1, group));
+            }
+        }
+        tree
+    }
+
+    /// The first base at which the places of all these bytes are free.
+    fn find_base(&mut self, bytes: &[usize], first_free: &mut usize) -> Option<u32> {
+        let first = *bytes.first()?;
+        let is_free = |nodes: &[Node], at: usize| nodes.get(at).is_none_or(|node| node.parent == NONE);
+        while !is_free(&self.nodes, *first_free) {
+            *first_free += 1;
+        }
+        let mut base = first_free.saturating_sub(first);
+        while !bytes.iter().all(|byte| is_free(&self.nodes, base + byte)) {
+            base += 1;
+        }
+        self.nodes.resize(self.nodes.len().max(base + 256), FREE);
+        u32::try_from(base).ok()
+    }
+
+    /// The longest token with which `text` begins.
+    #[inline]
+    pub fn longest(&self, text: &[u8]) -> Option<u32> {
+        let (mut at, mut node, mut longest) = (ROOT, self.nodes[ROOT as usize], NONE);
+        for &byte in text {
+            let next = node.base + u32::from(byte);
+            node = self.nodes[next as usize];
+            if node.parent != at {
+                break;
+            }
+            at = next;
+            if node.token != NONE {
+                longest = node.token;
+            }
+        }
+        (longest != NONE).then_some(longest)
+    }
+}

@@ -1,0 +1,392 @@
+/*!
+`Tokenizer` and its streams.
+*/
+
+use super::convert;
+use super::error::{new, to_py};
+use super::run::run;
+use crate::corpus::{BadLines, Corpus, Format, InputOptions};
+use crate::decode::StreamDecoder;
+use crate::encode::{Batch, EncodeOptions, Id, StreamEncoder, count_tokens, encode_batch};
+use crate::error::Error;
+use crate::formats;
+use crate::job::{Job, resolve_threads};
+use crate::pretokenize::Pattern;
+use crate::token_file::{Dtype, TokenFileOptions, encode_file};
+use crate::tokenizer::{Special, Tokenizer};
+use crate::vocab::TokenId;
+use numpy::{PyArray1, PyReadonlyArray1};
+use pyo3::prelude::*;
+use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
+use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PyString};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Shorter texts are encoded under the interpreter's lock: to give it away and take it back takes as long.
+const LOCKED_BYTES: usize = 1 << 13;
+/// Longer ones can be interrupted.
+const RUN_BYTES: usize = 1 << 20;
+
+#[pyclass(name = "Tokenizer", module = "bpe_lm._core", frozen)]
+pub(super) struct PyTokenizer(Arc<Tokenizer>);
+
+/// A text that stays where it is while the interpreter's lock is not held.
+enum Text {
+    Str(PyBackedStr),
+    Bytes(PyBackedBytes),
+}
+
+impl Text {
+    fn new(text: Bound<'_, PyAny>) -> PyResult<Self> {
+        match text.cast_into::<PyString>() {
+            Ok(text) => PyBackedStr::try_from(text).map(Text::Str),
+            Err(error) => {
+                let other = error.into_inner();
+                other.extract().map(Text::Bytes).map_err(|_| {
+                    let kind = other.get_type().to_string();
+                    pyo3::exceptions::PyTypeError::new_err(format!("a text is str or bytes, not {kind}"))
+                })
+            }
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Text::Str(text) => text.as_bytes(),
+            Text::Bytes(text) => text,
+        }
+    }
+}
+
+#[derive(FromPyObject)]
+pub(super) struct FileArguments {
+    #[pyo3(item)]
+    special: Option<String>,
+    #[pyo3(item)]
+    separator: Option<String>,
+    #[pyo3(item)]
+    threads: Option<usize>,
+    #[pyo3(item)]
+    input_format: String,
+    #[pyo3(item)]
+    json_field: String,
+    #[pyo3(item)]
+    bad_lines: String,
+}
+
+impl FileArguments {
+    fn options(self, tokenizer: &Tokenizer, paths: Vec<PathBuf>) -> Result<(Corpus, EncodeOptions), Error> {
+        let mut options = EncodeOptions::new(tokenizer, resolve_threads(self.threads)?);
+        options.special = self.special.as_deref().map(Special::new).transpose()?;
+        options.separator = self.separator.or(options.separator);
+        let input = InputOptions {
+            format: Format::new(&self.input_format)?,
+            json_field: self.json_field,
+            bad_lines: BadLines::new(&self.bad_lines)?,
+        };
+        Ok((Corpus::open_with(paths, input)?, options))
+    }
+}
+
+#[pymethods]
+impl PyTokenizer {
+    #[new]
+    fn new(
+        vocab: &Bound<'_, PyDict>,
+        merges: Vec<(Vec<u8>, Vec<u8>)>,
+        special_tokens: Vec<String>,
+        pattern: &str,
+    ) -> PyResult<Self> {
+        Ok(PyTokenizer(Arc::new(convert::tokenizer(vocab, &merges, special_tokens, pattern)?)))
+    }
+
+    #[staticmethod]
+    fn load_gpt2(
+        py: Python<'_>,
+        vocab_path: PathBuf,
+        merges_path: PathBuf,
+        special_tokens: Option<Vec<String>>,
+        pattern: &str,
+    ) -> PyResult<Self> {
+        let pattern = Pattern::new(pattern).map_err(to_py)?;
+        loaded(py.detach(|| formats::gpt2::load(&vocab_path, &merges_path, special_tokens, pattern)))
+    }
+
+    #[staticmethod]
+    fn load_tokenizer_json(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
+        loaded(py.detach(|| formats::tokenizer_json::load(&path)))
+    }
+
+    #[staticmethod]
+    fn load_tiktoken(
+        py: Python<'_>,
+        path: PathBuf,
+        pattern: Option<String>,
+        special_tokens: Option<Vec<(String, u64)>>,
+    ) -> PyResult<Self> {
+        loaded(py.detach(|| formats::tiktoken::load(&path, pattern.as_deref(), special_tokens)))
+    }
+
+    fn save(&self, py: Python<'_>, folder: PathBuf, training: Option<&str>, replace: bool) -> PyResult<()> {
+        let path = folder.join(formats::TRAINING_JSON);
+        py.detach(|| {
+            let training = training.map(|text| formats::training_json::from_json(text, &path)).transpose()?;
+            formats::save(&self.0, training.as_ref(), &folder, replace)
+        })
+        .map_err(to_py)
+    }
+
+    #[getter]
+    fn vocab<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        convert::vocab_to_py(py, self.0.vocab())
+    }
+
+    #[getter]
+    fn merges<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        convert::merges_to_py(py, self.0.vocab(), self.0.merges())
+    }
+
+    #[getter]
+    fn special_tokens(&self) -> Vec<(String, TokenId)> {
+        let tokens = self.0.special_tokens().as_slice().iter().cloned();
+        tokens.zip(self.0.special_ids().iter().copied()).collect()
+    }
+
+    #[getter]
+    fn pattern(&self) -> &str {
+        self.0.pattern().name()
+    }
+
+    #[getter]
+    fn greatest_id(&self) -> TokenId {
+        self.0.greatest_id()
+    }
+
+    #[getter]
+    fn sha256(&self) -> String {
+        self.0.hash()
+    }
+
+    fn encode<'py>(&self, text: Bound<'py, PyAny>, special: &str) -> PyResult<Bound<'py, PyList>> {
+        let py = text.py();
+        let special = Special::new(special).map_err(to_py)?;
+        let text = Text::new(text)?;
+        if text.bytes().len() <= LOCKED_BYTES {
+            let list = |ids: &[TokenId]| PyList::new(py, ids);
+            return self.0.with_ids(text.bytes(), special, Job::unwatched(), list).map_err(to_py)?;
+        }
+        PyList::new(py, self.encode_unlocked(py, text, special)?)
+    }
+
+    fn encode_iterable(&self, iterable: &Bound<'_, PyAny>, special: &str) -> PyResult<EncodeIterator> {
+        Ok(EncodeIterator {
+            tokenizer: Arc::clone(&self.0),
+            pieces: iterable.try_iter()?.unbind(),
+            encoder: StreamEncoder::new(Special::new(special).map_err(to_py)?),
+            ids: Vec::new(),
+            next: 0,
+            is_at_end: false,
+        })
+    }
+
+    /// The ids as an array, and where each text begins in it.
+    fn encode_batch<'py>(
+        &self,
+        texts: &Bound<'py, PyAny>,
+        special: &str,
+        threads: Option<usize>,
+        dtype: &str,
+    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyArray1<i64>>)> {
+        let py = texts.py();
+        let special = Special::new(special).map_err(to_py)?;
+        let threads = resolve_threads(threads).map_err(to_py)?;
+        let texts = texts.try_iter()?.map(|text| Text::new(text?)).collect::<PyResult<Vec<_>>>()?;
+        match Dtype::new(dtype).map_err(to_py)? {
+            Dtype::Uint16 => self.batch::<u16>(py, texts, special, threads),
+            Dtype::Uint32 => self.batch::<u32>(py, texts, special, threads),
+        }
+    }
+
+    /// What the token file is, as JSON.
+    #[allow(clippy::too_many_arguments)] // They are the options of the Python function, one for one.
+    fn encode_file(
+        &self,
+        py: Python<'_>,
+        paths: Vec<PathBuf>,
+        out: PathBuf,
+        arguments: FileArguments,
+        dtype: Option<&str>,
+        resume: bool,
+        force: bool,
+        progress: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<String> {
+        let (corpus, encode) = arguments.options(&self.0, paths).map_err(to_py)?;
+        let dtype = dtype.map(Dtype::new).transpose().map_err(to_py)?;
+        let options = TokenFileOptions { encode, dtype, resume, force };
+        let tokenizer = Arc::clone(&self.0);
+        let manifest =
+            run(py, progress, None, move |job| encode_file(&tokenizer, corpus, &out, &options, job))?;
+        Ok(manifest.to_json())
+    }
+
+    /// The number of tokens that `encode_file` would write, and the bytes of text.
+    fn count_tokens(
+        &self,
+        py: Python<'_>,
+        paths: Vec<PathBuf>,
+        arguments: FileArguments,
+        progress: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<(u64, u64)> {
+        let (corpus, options) = arguments.options(&self.0, paths).map_err(to_py)?;
+        let tokenizer = Arc::clone(&self.0);
+        let counted = run(py, progress, None, move |job| count_tokens(&tokenizer, corpus, &options, job))?;
+        Ok((counted.tokens, counted.text_bytes))
+    }
+
+    fn decode<'py>(&self, ids: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyString>> {
+        let bytes = self.bytes(ids)?;
+        Ok(PyString::new(ids.py(), &String::from_utf8_lossy(&bytes)))
+    }
+
+    fn decode_bytes<'py>(&self, ids: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+        Ok(PyBytes::new(ids.py(), &self.bytes(ids)?))
+    }
+
+    fn stream_decoder(&self) -> PyStreamDecoder {
+        PyStreamDecoder { tokenizer: Arc::clone(&self.0), decoder: StreamDecoder::default() }
+    }
+}
+
+impl PyTokenizer {
+    fn encode_unlocked(&self, py: Python<'_>, text: Text, special: Special) -> PyResult<Vec<TokenId>> {
+        let tokenizer = Arc::clone(&self.0);
+        if text.bytes().len() <= RUN_BYTES {
+            return py.detach(|| tokenizer.encode(text.bytes(), special, Job::unwatched())).map_err(to_py);
+        }
+        run(py, None, None, move |job| tokenizer.encode(text.bytes(), special, job))
+    }
+
+    fn batch<'py, T: Id + numpy::Element>(
+        &self,
+        py: Python<'py>,
+        texts: Vec<Text>,
+        special: Special,
+        threads: usize,
+    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyArray1<i64>>)> {
+        let tokenizer = Arc::clone(&self.0);
+        let num_bytes: usize = texts.iter().map(|text| text.bytes().len()).sum();
+        let work = move |threads, job: &Job| {
+            let texts: Vec<&[u8]> = texts.iter().map(Text::bytes).collect();
+            encode_batch::<T>(&tokenizer, &texts, special, threads, job)
+        };
+        let Batch { ids, offsets } = if num_bytes <= LOCKED_BYTES {
+            work(1, &Job::default()).map_err(to_py)?
+        } else if num_bytes <= RUN_BYTES {
+            py.detach(|| work(threads, &Job::default())).map_err(to_py)?
+        } else {
+            run(py, None, None, move |job| work(threads, job))?
+        };
+        Ok((PyArray1::from_vec(py, ids).into_any(), PyArray1::from_vec(py, offsets)))
+    }
+
+    fn bytes(&self, ids: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
+        let py = ids.py();
+        if let Ok(ids) = ids.extract::<PyReadonlyArray1<'_, u16>>() {
+            let ids = ids.as_array();
+            return py.detach(|| self.0.decode(ids.iter().map(|&id| id.into()))).map_err(to_py);
+        }
+        if let Ok(ids) = ids.extract::<PyReadonlyArray1<'_, u32>>() {
+            let ids = ids.as_array();
+            return py.detach(|| self.0.decode(ids.iter().copied())).map_err(to_py);
+        }
+        let mut known = Vec::new();
+        for (place, id) in ids.try_iter()?.enumerate() {
+            match token_id(&id?, place, &self.0) {
+                Ok(id) => known.push(id),
+                Err(error) => return Err(self.0.decode(known).map_or_else(to_py, |_| error)),
+            }
+        }
+        self.0.decode(known).map_err(to_py)
+    }
+}
+
+fn loaded(tokenizer: Result<Tokenizer, Error>) -> PyResult<PyTokenizer> {
+    Ok(PyTokenizer(Arc::new(tokenizer.map_err(to_py)?)))
+}
+
+/// An integer of whatever kind as a token id.
+fn token_id(id: &Bound<'_, PyAny>, place: usize, tokenizer: &Tokenizer) -> PyResult<TokenId> {
+    id.extract().map_err(|error: PyErr| {
+        if !error.is_instance_of::<pyo3::exceptions::PyOverflowError>(id.py()) {
+            return error;
+        }
+        let greatest = tokenizer.greatest_id();
+        let message =
+            format!("{id} (number {place} of the ids, from 0) is no token: the greatest id is {greatest}");
+        new("TokenIdError", &message)
+    })
+}
+
+/// Ids of a text whose pieces come from an iterator.
+#[pyclass(module = "bpe_lm._core")]
+pub(super) struct EncodeIterator {
+    tokenizer: Arc<Tokenizer>,
+    pieces: Py<PyIterator>,
+    encoder: StreamEncoder,
+    ids: Vec<TokenId>,
+    next: usize,
+    is_at_end: bool,
+}
+
+#[pymethods]
+impl EncodeIterator {
+    fn __iter__(this: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        this
+    }
+
+    fn __next__(&mut self, py: Python<'_>) -> PyResult<Option<TokenId>> {
+        while self.next == self.ids.len() {
+            if self.is_at_end {
+                return Ok(None);
+            }
+            (self.next, self.is_at_end) = (0, true);
+            self.ids.clear();
+            self.is_at_end = !self.encode_next(py)?;
+        }
+        self.next += 1;
+        Ok(Some(self.ids[self.next - 1]))
+    }
+}
+
+impl EncodeIterator {
+    /// Whether there was another piece.
+    fn encode_next(&mut self, py: Python<'_>) -> PyResult<bool> {
+        let piece = self.pieces.bind(py).clone().next().transpose()?;
+        let is_piece = piece.is_some();
+        let ids = match piece {
+            Some(piece) => self.encoder.push(&self.tokenizer, Text::new(piece)?.bytes()),
+            None => self.encoder.finish(&self.tokenizer),
+        };
+        self.ids.extend_from_slice(ids.map_err(to_py)?);
+        Ok(is_piece)
+    }
+}
+
+/// Text from ids that come one by one.
+#[pyclass(name = "StreamDecoder", module = "bpe_lm._core")]
+pub(super) struct PyStreamDecoder {
+    tokenizer: Arc<Tokenizer>,
+    decoder: StreamDecoder,
+}
+
+#[pymethods]
+impl PyStreamDecoder {
+    fn push(&mut self, id: &Bound<'_, PyAny>) -> PyResult<String> {
+        let id = token_id(id, 0, &self.tokenizer)?;
+        self.decoder.push(&self.tokenizer, id).map_err(to_py)
+    }
+
+    fn finish(&mut self) -> String {
+        self.decoder.finish()
+    }
+}

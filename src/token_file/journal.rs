@@ -1,0 +1,180 @@
+/*!
+The journal of a token file that is being written: how far it can be believed.
+
+A line is JSON, a blank and the CRC-32 of that JSON, so that a line that was half written when the power went is no line.
+The first says what is to be done, each other how far it is. Lines are only ever added, and synced, after the ids that they
+speak of.
+*/
+
+use super::manifest::{Manifest, Object};
+use super::publish::Paths;
+use crate::corpus::Place;
+use crate::encode::Start;
+use crate::error::Error;
+use serde_json::{Value, json};
+use std::fs::{File, TryLockError};
+use std::io::{Read, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+/// How far a file is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// Where the next chunk begins.
+    pub next: Start,
+    pub count: u64,
+    pub text_bytes: u64,
+    pub skipped_lines: u64,
+    /// The checksums of whole blocks since the last entry, and of what follows them.
+    pub blocks: Vec<u32>,
+    pub tail: u32,
+    /// Whether there is nothing more to encode.
+    pub is_done: bool,
+}
+
+impl Entry {
+    fn to_json(&self) -> String {
+        json!({
+            "source": self.next.place.source,
+            "offset": self.next.place.offset,
+            "is_separated": self.next.is_separated,
+            "count": self.count,
+            "text_bytes": self.text_bytes,
+            "skipped_lines": self.skipped_lines,
+            "blocks": self.blocks,
+            "tail": self.tail,
+            "is_done": self.is_done,
+        })
+        .to_string()
+    }
+
+    fn from_json(text: &str) -> Result<Self, String> {
+        let value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let object = Object(value.as_object().ok_or("an entry is not an object")?);
+        let checksum = |n: u64| u32::try_from(n).map_err(|_| "a checksum has more than 32 bits".to_owned());
+        let source = usize::try_from(object.number("source")?).map_err(|error| error.to_string())?;
+        let blocks = object.list("blocks")?.iter().map(|sum| checksum(sum.as_u64().unwrap_or(u64::MAX)));
+        Ok(Entry {
+            next: Start {
+                place: Place { source, offset: object.number("offset")? },
+                is_separated: object.bool("is_separated")?,
+            },
+            count: object.number("count")?,
+            text_bytes: object.number("text_bytes")?,
+            skipped_lines: object.number("skipped_lines")?,
+            blocks: blocks.collect::<Result<_, _>>()?,
+            tail: checksum(object.number("tail")?)?,
+            is_done: object.bool("is_done")?,
+        })
+    }
+}
+
+/// A journal that is open for more lines.
+pub(super) struct Journal {
+    file: File,
+    path: PathBuf,
+}
+
+/// Its lock is that of the whole file: of all names this one alone lasts from the first byte until `OUT.json` is there.
+impl Journal {
+    /// Opens or makes the file for this process alone.
+    pub fn lock(paths: &Paths) -> Result<Self, Error> {
+        let path = &paths.journal;
+        let failed = |error| Error::io("open", path, error);
+        let file = File::options().read(true).append(true).create(true).open(path).map_err(failed)?;
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => return Err(Error::Busy { path: path.clone() }),
+            Err(TryLockError::Error(error)) if error.kind() != std::io::ErrorKind::Unsupported => {
+                return Err(failed(error));
+            }
+            _ => {}
+        }
+        // Between the two its writer may have ended, and removed it.
+        let name = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
+        let ours = file.metadata().map(name).map_err(failed)?;
+        match std::fs::metadata(path).map(name) {
+            Ok(there) if there == ours => Ok(Journal { file, path: path.clone() }),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed(error)),
+            _ => Err(Error::Busy { path: path.clone() }),
+        }
+    }
+
+    /// The bytes that it has.
+    pub fn len(&self) -> Result<u64, Error> {
+        Ok(self.file.metadata().map_err(|error| Error::io("open", &self.path, error))?.len())
+    }
+
+    /// Whether it is known to say nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len().is_ok_and(|len| len == 0)
+    }
+
+    /// Forgets what it says.
+    pub fn clear(&self) -> Result<(), Error> {
+        self.file.set_len(0).map_err(|error| Error::io("write", &self.path, error))
+    }
+
+    /// Says what is to be done.
+    pub fn begin(mut self, manifest: &Manifest) -> Result<Self, Error> {
+        self.push_line(&manifest.to_json())?;
+        Ok(self)
+    }
+
+    /// What it says, to go on with it: what is to be done, and the last entry with the checksums of all of them. Half a
+    /// last line is removed. Nothing if not even the first line is whole.
+    pub fn read(&self) -> Result<Option<(Manifest, Option<Entry>)>, Error> {
+        let path = &self.path;
+        let failed = |error| Error::io("open", path, error);
+        let mut bytes = Vec::new();
+        (&self.file).read_to_end(&mut bytes).map_err(failed)?;
+        if !bytes.contains(&b'\n') {
+            return Ok(None);
+        }
+        let mut len = 0;
+        let mut lines = Vec::new();
+        for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+            let Some(json) = checked(line) else { break };
+            lines.push(json);
+            len += line.len() as u64;
+        }
+        let damaged =
+            |reason: String| Error::Resume { path: path.clone(), reason: format!("damaged: {reason}") };
+        let mut lines = lines.into_iter();
+        let first =
+            lines.next().ok_or_else(|| damaged("the first line is not what was written".to_owned()))?;
+        let manifest = Manifest::from_json(first).map_err(damaged)?;
+        let mut last: Option<Entry> = None;
+        for line in lines {
+            let mut entry = Entry::from_json(line).map_err(damaged)?;
+            if let Some(last) = last {
+                entry.blocks.splice(..0, last.blocks);
+            }
+            last = Some(entry);
+        }
+        self.file.set_len(len).map_err(failed)?;
+        Ok(Some((manifest, last)))
+    }
+
+    /// Adds an entry, and syncs it.
+    pub fn push(&mut self, entry: &Entry) -> Result<(), Error> {
+        self.push_line(&entry.to_json())
+    }
+
+    fn push_line(&mut self, json: &str) -> Result<(), Error> {
+        let line = format!("{json} {:08x}\n", crc32fast::hash(json.as_bytes()));
+        let pushed = self.file.write_all(line.as_bytes()).and_then(|()| self.file.sync_data());
+        pushed.map_err(|error| Error::io("write", &self.path, error))
+    }
+
+    /// Removes the file.
+    pub fn remove(self) -> Result<(), Error> {
+        std::fs::remove_file(&self.path).map_err(|error| Error::io("remove", &self.path, error))
+    }
+}
+
+/// The JSON of a whole line.
+fn checked(line: &[u8]) -> Option<&str> {
+    let line = str::from_utf8(line.strip_suffix(b"\n")?).ok()?;
+    let (json, sum) = line.rsplit_once(' ')?;
+    (u32::from_str_radix(sum, 16) == Ok(crc32fast::hash(json.as_bytes()))).then_some(json)
+}

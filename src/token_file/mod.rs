@@ -1,0 +1,208 @@
+/*!
+A corpus as a file of token ids, which survives anything.
+
+`OUT` holds nothing but ids, uint16 or uint32, little-endian (with numpy's header if its name ends in .npy), so that anybody
+can read it; `OUT.json` beside it says what they are ([`Manifest`]). Until it is whole the file is called `OUT.partial`.
+
+Why is there a journal? Ids are written as they come, so after a crash nobody knows how far the file is to be believed.
+About once a second everything written so far is synced, and then a line is added to `OUT.partial.journal`: up to this place
+in this source, so many ids, these checksums ([`journal`]). Whoever resumes cuts the file back to the last line and goes on
+from its place; as ids do not depend on where a text is cut into chunks, the file becomes the same to the byte. Syncing is a
+thread's own work, and encoding does not wait for it.
+
+`OUT` appears by a rename, after all of it was synced ([`publish`]). Without an `OUT.json` that fits, no reader takes it.
+*/
+
+mod journal;
+mod manifest;
+mod npy;
+mod partial;
+mod publish;
+mod verify;
+
+pub use manifest::{Dtype, Manifest};
+pub use verify::{open, verify};
+
+use crate::corpus::{Corpus, Place, SourceInfo};
+use crate::encode::{EncodeOptions, Encoded, Id, encode_corpus, separator_id};
+use crate::error::Error;
+use crate::job::{Job, Stage, first_cause, lock};
+use crate::tokenizer::Tokenizer;
+use journal::Journal;
+use partial::{Opened, Partial};
+use publish::Paths;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// Between two lines of the journal.
+const SYNC_EVERY: Duration = Duration::from_secs(1);
+
+/// Ids are checked in blocks of so many bytes.
+pub const BLOCK_BYTES: usize = 1 << 26;
+
+/// How a token file is written.
+#[derive(Clone, Debug)]
+pub struct TokenFileOptions {
+    /// How texts become ids.
+    pub encode: EncodeOptions,
+    /// The type of the ids: by default uint16 if the greatest fits, else uint32.
+    pub dtype: Option<Dtype>,
+    /// Whether to go on with what an interrupted run left, if it left anything.
+    pub resume: bool,
+    /// Whether to replace the file, and what an interrupted run left.
+    pub force: bool,
+}
+
+impl TokenFileOptions {
+    /// A new file, by the usual rules.
+    pub fn new(encode: EncodeOptions) -> Self {
+        TokenFileOptions { encode, dtype: None, resume: false, force: false }
+    }
+}
+
+/// Encodes a corpus into the file `out`. Returns what `OUT.json` says.
+///
+/// # Errors
+/// [`Error::Exists`], [`Error::Unfinished`], [`Error::Busy`], [`Error::Resume`] before any work; what reading and encoding
+/// can give; [`Error::Io`] with the file and the system's reason, [`Error::SourceChanged`] for a file that was changed
+/// meanwhile, [`Error::Cancelled`]. After any of these a run that resumes goes on where this one was.
+pub fn encode_file(
+    tokenizer: &Tokenizer,
+    corpus: Corpus,
+    out: &Path,
+    options: &TokenFileOptions,
+    job: &Job,
+) -> Result<Manifest, Error> {
+    if options.resume && corpus.num_bytes().is_none() {
+        let rule = "left out with standard input and pipes, which can be read only once";
+        return Err(Error::Option { name: "resume", value: "true".to_owned(), rule });
+    }
+    separator_id(tokenizer, &corpus, &options.encode)?;
+    let paths = Paths::new(out);
+    let plan = plan(tokenizer, &corpus, &paths, options)?;
+    refuse_to_overwrite(&plan, out)?;
+    std::fs::create_dir_all(paths.folder()).map_err(|error| Error::io("create", paths.folder(), error))?;
+    let (mut partial, journal) = match Partial::open(paths, plan.clone(), options)? {
+        Opened::Whole(manifest) => return Ok(manifest),
+        Opened::Partial(partial, journal) => (partial, journal),
+    };
+    let mut journal = journal;
+    if let Some(start) = partial.start() {
+        let corpus = corpus.in_order(start.place);
+        (partial, journal) = job.stage(Stage::Encode, corpus.num_bytes(), || {
+            job.advance(bytes_before(&plan, start.place));
+            let work = Work { tokenizer, corpus: &corpus, options: &options.encode, job };
+            let written = match plan.dtype {
+                Dtype::Uint16 => work.write::<u16>(partial, journal),
+                Dtype::Uint32 => work.write::<u32>(partial, journal),
+            }?;
+            check_unchanged(&corpus, &plan)?;
+            Ok(written)
+        })?;
+    }
+    partial.finish(journal)
+}
+
+/// What is to be written, before anything is.
+fn plan(
+    tokenizer: &Tokenizer,
+    corpus: &Corpus,
+    paths: &Paths,
+    options: &TokenFileOptions,
+) -> Result<Manifest, Error> {
+    Ok(Manifest {
+        dtype: Dtype::choose(tokenizer, options.dtype)?,
+        count: 0,
+        data_offset: paths.data_offset(),
+        tokenizer: tokenizer.hash(),
+        vocab_size: tokenizer.vocab().len() as u64,
+        special: options.encode.special,
+        separator: options.encode.separator.clone(),
+        sources: corpus.infos()?,
+        text_bytes: 0,
+        skipped_lines: 0,
+        checksums: Vec::new(),
+    })
+}
+
+/// A corpus is never replaced by its ids.
+fn refuse_to_overwrite(plan: &Manifest, out: &Path) -> Result<(), Error> {
+    let name = |path: &Path| std::fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
+    let is_out = |source: &&SourceInfo| source.file.is_some() && name(source.name.as_ref()) == name(out);
+    match out.exists().then(|| plan.sources.iter().find(is_out)).flatten() {
+        Some(_) => Err(Error::NotAnOutput { path: out.to_owned(), kind: "one of the texts" }),
+        None => Ok(()),
+    }
+}
+
+/// The bytes of the files before a place, for the progress; of a compressed file nothing is known.
+fn bytes_before(plan: &Manifest, place: Place) -> u64 {
+    let len = |source: usize| plan.sources.get(source)?.file.map(|(len, _)| len);
+    let before: u64 = (0..place.source).filter_map(len).sum();
+    before + len(place.source).unwrap_or(0).min(place.offset)
+}
+
+fn check_unchanged(corpus: &Corpus, plan: &Manifest) -> Result<(), Error> {
+    let now = corpus.infos()?;
+    let changed = now.iter().zip(&plan.sources).find(|(now, then)| now != then);
+    changed.map_or(Ok(()), |(now, _)| Err(Error::SourceChanged { path: now.name.clone().into() }))
+}
+
+/// Encoding on its way to a file.
+struct Work<'a> {
+    tokenizer: &'a Tokenizer,
+    corpus: &'a Corpus,
+    options: &'a EncodeOptions,
+    job: &'a Job,
+}
+
+impl Work<'_> {
+    /// Writes all ids that are missing, while a thread of its own keeps the journal.
+    fn write<T: Id>(
+        &self,
+        partial: Box<Partial>,
+        mut journal: Journal,
+    ) -> Result<(Box<Partial>, Journal), Error> {
+        let start = partial.start().unwrap_or_default();
+        let partial = Mutex::new(partial);
+        let (ended, end) = channel::<()>();
+        let results = std::thread::scope(|scope| {
+            let journal = &mut journal;
+            let partial = &partial;
+            let sync = move || {
+                let synced = sync_now_and_then(partial, journal, &end);
+                if synced.is_err() {
+                    self.job.cancel();
+                }
+                synced
+            };
+            let syncer = std::thread::Builder::new().spawn_scoped(scope, sync);
+            let syncer = syncer.map_err(|error| Error::Threads { threads: 1, reason: error.to_string() })?;
+            let receive = |encoded: Encoded<'_, T>| lock(partial).push(&encoded);
+            let encoded =
+                encode_corpus::<T>(self.tokenizer, self.corpus, self.options, start, self.job, receive);
+            drop(ended);
+            let synced =
+                syncer.join().unwrap_or_else(|_| Err(Error::Internal("the journal's thread".into())));
+            Ok(vec![encoded, synced])
+        })?;
+        first_cause(results)?;
+        Ok((partial.into_inner().unwrap_or_else(PoisonError::into_inner), journal))
+    }
+}
+
+/// Syncs what was written, and says so in the journal, until the other end of the channel is gone.
+fn sync_now_and_then(
+    partial: &Mutex<Box<Partial>>,
+    journal: &mut Journal,
+    end: &Receiver<()>,
+) -> Result<(), Error> {
+    while end.recv_timeout(SYNC_EVERY) == Err(RecvTimeoutError::Timeout) {
+        let syncing = lock(partial).entry();
+        journal.push(&syncing.sync()?)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,269 @@
+/*!
+`OUT.partial`: a token file on its way.
+*/
+
+use super::journal::{Entry, Journal};
+use super::manifest::Manifest;
+use super::publish::{Paths, publish, remove};
+use super::{BLOCK_BYTES, TokenFileOptions, npy};
+use crate::encode::{Encoded, Id, Start};
+use crate::error::Error;
+use crc32fast::Hasher as Crc;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What was found where a token file is to be written.
+pub(super) enum Opened {
+    /// It is there already, and just as wished.
+    Whole(Manifest),
+    /// A beginning.
+    Partial(Box<Partial>, Journal),
+}
+
+/// The same, before the journal is written.
+enum Found {
+    Whole(Manifest),
+    Begun(Partial),
+    Nothing(Partial),
+}
+
+/// A file that grows.
+pub(super) struct Partial {
+    paths: Paths,
+    file: Arc<File>,
+    /// What is in the file so far; of checksums, those of whole blocks.
+    manifest: Manifest,
+    next: Start,
+    is_done: bool,
+    /// The block that is not whole yet.
+    crc: Crc,
+    block_len: usize,
+    /// Checksums that the journal has.
+    num_entered: usize,
+    bytes: Vec<u8>,
+}
+
+impl Partial {
+    /// Opens or makes the file for what `manifest` says is to be written.
+    pub fn open(paths: Paths, manifest: Manifest, options: &TokenFileOptions) -> Result<Opened, Error> {
+        if paths.out.is_dir() {
+            let (path, kind) = (paths.out.clone(), "a directory");
+            return Err(Error::NotAnOutput { path, kind });
+        }
+        let journal = Journal::lock(&paths)?;
+        match Partial::open_locked(&paths, &journal, manifest, options) {
+            Ok(Found::Begun(partial)) => Ok(Opened::Partial(Box::new(partial), journal)),
+            Ok(Found::Nothing(partial)) => {
+                let journal = journal.begin(&partial.manifest)?;
+                paths.sync_folder()?;
+                Ok(Opened::Partial(Box::new(partial), journal))
+            }
+            Ok(Found::Whole(manifest)) => {
+                remove(&paths.partial)?;
+                journal.remove()?;
+                Ok(Opened::Whole(manifest))
+            }
+            Err(error) => {
+                if journal.is_empty() {
+                    let _ = journal.remove(); // What went wrong is said already.
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn open_locked(
+        paths: &Paths,
+        journal: &Journal,
+        manifest: Manifest,
+        options: &TokenFileOptions,
+    ) -> Result<Found, Error> {
+        let left = journal.len()?;
+        if options.resume && left > 0 {
+            if let Some((was, last)) = journal.read()? {
+                if let Some(reason) = manifest.difference(&was) {
+                    return Err(Error::Resume { path: paths.partial.clone(), reason });
+                }
+                let file = open(paths)?;
+                return Partial::go_on(paths, file, manifest, last).map(Found::Begun);
+            }
+        } else if options.resume && paths.out.exists() {
+            let whole = super::open(&paths.out, None, None)?;
+            return match manifest.difference(&whole) {
+                None => Ok(Found::Whole(whole)),
+                Some(reason) => Err(Error::Resume { path: paths.out.clone(), reason }),
+            };
+        }
+        if !options.force && !options.resume {
+            for path in [&paths.out, &paths.manifest] {
+                if path.exists() {
+                    return Err(Error::Exists { path: path.clone() });
+                }
+            }
+            if left > 0 || std::fs::metadata(&paths.partial).is_ok_and(|partial| partial.len() > 0) {
+                return Err(Error::Unfinished { path: paths.partial.clone() });
+            }
+        }
+        journal.clear()?;
+        let file = open(paths)?;
+        Partial::go_on(paths, file, manifest, None).map(Found::Nothing)
+    }
+
+    /// Cuts the file back to an entry, and reads the last block again.
+    fn go_on(paths: &Paths, file: File, mut manifest: Manifest, last: Option<Entry>) -> Result<Self, Error> {
+        let failed = |error| Error::io("write", &paths.partial, error);
+        if last.as_ref().is_some_and(|last| last.next.place.source >= manifest.sources.len()) {
+            let reason = "damaged: its journal names a file that is not there".to_owned();
+            return Err(Error::Resume { path: paths.partial.clone(), reason });
+        }
+        let is_done = last.as_ref().is_some_and(|last| last.is_done);
+        let (next, tail) = last.as_ref().map_or((Start::default(), 0), |last| (last.next, last.tail));
+        if let Some(last) = last {
+            (manifest.count, manifest.text_bytes) = (last.count, last.text_bytes);
+            (manifest.skipped_lines, manifest.checksums) = (last.skipped_lines, last.blocks);
+        }
+        let mut partial = Partial {
+            paths: paths.clone(),
+            file: Arc::new(file),
+            num_entered: manifest.checksums.len(),
+            manifest,
+            next,
+            is_done,
+            crc: Crc::new(),
+            block_len: 0,
+            bytes: Vec::new(),
+        };
+        let len = partial.file.metadata().map_err(failed)?.len();
+        let needed = partial.manifest.num_bytes();
+        if is_done && len == 0 && std::fs::metadata(&paths.out).is_ok_and(|out| out.len() == needed) {
+            // It has its name already, and only `OUT.json` is missing.
+            std::fs::remove_file(&paths.partial).map_err(failed)?;
+            partial.end_block(tail);
+            return Ok(partial);
+        }
+        if len < needed && partial.manifest.count > 0 {
+            let reason = format!("it has {len} bytes, but its journal speaks of {needed}");
+            return Err(Error::Resume { path: paths.partial.clone(), reason });
+        }
+        partial.file.set_len(needed).map_err(failed)?;
+        let whole = partial.manifest.data_offset + (partial.num_entered * BLOCK_BYTES) as u64;
+        (&*partial.file).seek(SeekFrom::Start(whole)).map_err(failed)?;
+        let mut block = Vec::new();
+        (&*partial.file).read_to_end(&mut block).map_err(failed)?;
+        partial.crc.update(&block);
+        partial.block_len = block.len();
+        if partial.crc.clone().finalize() != tail {
+            let reason = "its last block is not what was written".to_owned();
+            return Err(Error::Resume { path: paths.partial.clone(), reason });
+        }
+        if is_done {
+            partial.end_block(tail);
+        }
+        Ok(partial)
+    }
+
+    /// Adds the checksum of the last block, if it is not whole.
+    fn end_block(&mut self, tail: u32) {
+        if !(self.manifest.count * self.manifest.dtype.num_bytes()).is_multiple_of(BLOCK_BYTES as u64) {
+            self.manifest.checksums.push(tail);
+        }
+    }
+
+    /// Where encoding goes on, if anything is missing.
+    pub fn start(&self) -> Option<Start> {
+        (!self.is_done).then_some(self.next)
+    }
+
+    /// Adds the ids of a chunk.
+    pub fn push<T: Id>(&mut self, encoded: &Encoded<'_, T>) -> Result<(), Error> {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.clear();
+        let separator = encoded.separator.map(<T as Id>::new);
+        T::extend_bytes(separator.as_slice(), &mut bytes);
+        T::extend_bytes(encoded.ids, &mut bytes);
+        let written = (&*self.file).write_all(&bytes);
+        written.map_err(|error| Error::io("write", &self.paths.partial, error))?;
+        self.check_in(&bytes);
+        self.bytes = bytes;
+        self.manifest.count += (encoded.ids.len() + separator.as_slice().len()) as u64;
+        self.manifest.text_bytes += encoded.text_bytes;
+        self.manifest.skipped_lines += encoded.skipped_lines;
+        self.next = Start { place: encoded.end, is_separated: encoded.is_separated };
+        Ok(())
+    }
+
+    fn check_in(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let (now, later) = bytes.split_at(bytes.len().min(BLOCK_BYTES - self.block_len));
+            self.crc.update(now);
+            self.block_len += now.len();
+            if self.block_len == BLOCK_BYTES {
+                self.manifest.checksums.push(self.crc.clone().finalize());
+                self.crc.reset();
+                self.block_len = 0;
+            }
+            bytes = later;
+        }
+    }
+
+    /// How far it is, for the journal.
+    pub fn entry(&mut self) -> Syncing {
+        let blocks = self.manifest.checksums[self.num_entered..].to_vec();
+        self.num_entered = self.manifest.checksums.len();
+        let entry = Entry {
+            next: self.next,
+            count: self.manifest.count,
+            text_bytes: self.manifest.text_bytes,
+            skipped_lines: self.manifest.skipped_lines,
+            blocks,
+            tail: self.crc.clone().finalize(),
+            is_done: self.is_done,
+        };
+        Syncing { file: Arc::clone(&self.file), path: self.paths.partial.clone(), entry }
+    }
+
+    /// Makes it the file that was wished.
+    pub fn finish(mut self: Box<Self>, mut journal: Journal) -> Result<Manifest, Error> {
+        if !self.is_done {
+            self.is_done = true;
+            self.write_header().map_err(|error| Error::io("write", &self.paths.partial, error))?;
+            let entry = self.entry().sync()?;
+            journal.push(&entry)?;
+            self.end_block(entry.tail);
+        }
+        publish(&self.paths, &self.manifest)?;
+        journal.remove()?;
+        Ok(self.manifest)
+    }
+
+    fn write_header(&self) -> std::io::Result<()> {
+        match self.manifest.data_offset {
+            0 => Ok(()),
+            _ => self.file.write_all_at(&npy::header(&self.manifest), 0),
+        }
+    }
+}
+
+/// An entry that is true once the file is synced.
+pub(super) struct Syncing {
+    file: Arc<File>,
+    path: PathBuf,
+    entry: Entry,
+}
+
+impl Syncing {
+    /// Waits for the disk.
+    pub fn sync(self) -> Result<Entry, Error> {
+        self.file.sync_data().map_err(|error| Error::io("sync", self.path, error))?;
+        Ok(self.entry)
+    }
+}
+
+fn open(paths: &Paths) -> Result<File, Error> {
+    let path = &paths.partial;
+    let opened = File::options().read(true).write(true).create(true).truncate(false).open(path);
+    opened.map_err(|error| Error::io("open", path, error))
+}

@@ -1,0 +1,94 @@
+/*!
+Token files read back: is it whole, is it undamaged, is it what the reader wants?
+*/
+
+use super::manifest::{Dtype, Manifest};
+use super::publish::Paths;
+use super::{BLOCK_BYTES, npy};
+use crate::error::Error;
+use crate::job::{Job, Stage};
+use crc32fast::Hasher as Crc;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::Path;
+
+/// Bytes between two looks at the cancel flag.
+const STEP: usize = 1 << 20;
+
+/// Looks at what stands beside a token file and at its length, which is at once. A reader may say which type of ids it
+/// reads, and the hash of its tokenizer.
+///
+/// # Errors
+/// [`Error::TokenFile`] when the file is not whole or not what is wanted, [`Error::Format`], [`Error::Io`].
+pub fn open(path: &Path, dtype: Option<Dtype>, tokenizer: Option<&str>) -> Result<Manifest, Error> {
+    let paths = Paths::new(path);
+    let len = std::fs::metadata(path).map_err(|error| Error::io("open", path, error))?.len();
+    let refused = |reason: String| Err(Error::token_file(path, reason));
+    let manifest = match Manifest::read(&paths.manifest) {
+        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+            let beside = paths.manifest.display();
+            return refused(format!(
+                "{beside} is not there, which says what it holds; if it is a token file, encoding did not end (--resume)"
+            ));
+        }
+        manifest => manifest?,
+    };
+    if manifest.num_bytes() != len {
+        return refused(format!(
+            "it has {len} bytes, but {} ids of {} make {}; it was cut off or replaced, encode it again",
+            manifest.count,
+            manifest.dtype.name(),
+            manifest.num_bytes()
+        ));
+    }
+    if let Some(wanted) = dtype.filter(|&wanted| wanted != manifest.dtype) {
+        return refused(format!("its ids are {}, not {}", manifest.dtype.name(), wanted.name()));
+    }
+    if let Some(wanted) = tokenizer.filter(|&wanted| wanted != manifest.tokenizer) {
+        return refused(format!(
+            "it was made by another tokenizer ({:.12}..., not {wanted:.12}...)",
+            manifest.tokenizer
+        ));
+    }
+    Ok(manifest)
+}
+
+/// Reads a token file and compares its checksums.
+///
+/// # Errors
+/// As [`open`]; [`Error::TokenFile`] with the first block that is damaged; [`Error::Cancelled`].
+pub fn verify(path: &Path, tokenizer: Option<&str>, job: &Job) -> Result<Manifest, Error> {
+    let manifest = open(path, None, tokenizer)?;
+    job.stage(Stage::Verify, Some(manifest.num_bytes()), || {
+        let failed = |error| Error::io("read", path, error);
+        let mut file = File::open(path).map_err(failed)?;
+        let mut header = vec![0; if manifest.data_offset > 0 { npy::HEADER_BYTES } else { 0 }];
+        file.read_exact(&mut header).map_err(failed)?;
+        if !header.is_empty() && header != npy::header(&manifest) {
+            return Err(Error::token_file(path, "its numpy header is damaged; encode it again"));
+        }
+        let mut buffer = vec![0; STEP];
+        let mut left = manifest.num_bytes() - manifest.data_offset;
+        for (number, &sum) in (0_u64..).zip(&manifest.checksums) {
+            let (mut crc, end) = (Crc::new(), left.saturating_sub(BLOCK_BYTES as u64));
+            while left > end {
+                job.check()?;
+                let len = usize::try_from(left - end).map_or(STEP, |len| len.min(STEP));
+                file.read_exact(&mut buffer[..len]).map_err(failed)?;
+                crc.update(&buffer[..len]);
+                job.advance(len as u64);
+                left -= len as u64;
+            }
+            if crc.finalize() != sum {
+                let start = manifest.data_offset + number * BLOCK_BYTES as u64;
+                let reason = format!(
+                    "bytes {start} to {} are not what was written; encode it again",
+                    manifest.num_bytes() - left
+                );
+                return Err(Error::token_file(path, reason));
+            }
+        }
+        Ok(())
+    })?;
+    Ok(manifest)
+}
