@@ -656,10 +656,10 @@ def test_progress_is_in_bytes_at_most_ten_times_a_second(server, tmp_path):
 def test_memory_does_not_grow_with_the_file(server, tmp_path):
     content = gzip.compress(bytes(150_000_000), compresslevel=1)
     code = f"""
-import resource
 from bpe_lm.download import RemoteFile, download
+from bpe_lm.report import peak_memory
 download(RemoteFile("text.txt", "{server.url}/text", compressed=True), {str(tmp_path)!r})
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if __import__("sys").platform == "darwin" else 1024))
+print(peak_memory())
 """
     server.content = content
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)

@@ -85,7 +85,9 @@ fn encode_via<S: Id, T: Id>(
     let shares = share(tokenizer, texts, special, job)?;
     let work = Work { tokenizer, texts, special, shares: &shares, next: AtomicUsize::new(0), job };
     if threads == 1 || shares.len() < 2 {
-        return Ok(join(&[work.encode_shares::<S>()?], &shares, texts.len()));
+        return Ok(join(&[work.encode_shares::<S>()?], &shares, texts.len(), |copies| {
+            copies.into_iter().for_each(Copy::make);
+        }));
     }
     with_threads(threads.min(shares.len()), |pool| {
         let encode = |_: rayon::BroadcastContext<'_>| {
@@ -96,7 +98,9 @@ fn encode_via<S: Id, T: Id>(
             done
         };
         let done = first_cause(pool.broadcast(encode))?;
-        Ok(pool.install(|| join(&done, &shares, texts.len())))
+        Ok(join(&done, &shares, texts.len(), |copies| {
+            pool.install(|| copies.into_par_iter().for_each(Copy::make));
+        }))
     })
 }
 
@@ -179,7 +183,28 @@ impl Work<'_> {
     }
 }
 
-fn join<S: Id, T: Id>(done: &[Done<S>], shares: &[Share], num_texts: usize) -> Batch<T> {
+/// Ids, and the place where they belong.
+struct Copy<'a, S, T> {
+    from: &'a [S],
+    to: &'a mut [T],
+}
+
+impl<S: Id, T: Id> Copy<'_, S, T> {
+    fn make(self) {
+        for (to, from) in self.to.iter_mut().zip(self.from) {
+            *to = T::new(from.get());
+        }
+    }
+}
+
+/// All ids in the order of the texts. `make_all` makes the copies, by whatever threads the caller has: rayon's own would not
+/// be there in a process that was forked.
+fn join<S: Id, T: Id>(
+    done: &[Done<S>],
+    shares: &[Share],
+    num_texts: usize,
+    make_all: impl FnOnce(Vec<Copy<'_, S, T>>),
+) -> Batch<T> {
     let mut all: Vec<(&Encoded, &[S])> = Vec::with_capacity(shares.len());
     for done in done {
         all.extend(done.shares.iter().map(|encoded| (encoded, done.ids.as_slice())));
@@ -198,15 +223,11 @@ fn join<S: Id, T: Id>(done: &[Done<S>], shares: &[Share], num_texts: usize) -> B
     }
     let mut ids = vec![T::default(); all.iter().map(|(encoded, _)| encoded.ids.len()).sum()];
     let mut rest = &mut ids[..];
-    let mut places: Vec<(&mut [T], &[S])> = Vec::with_capacity(all.len());
+    let mut copies = Vec::with_capacity(all.len());
     for (encoded, ids) in all {
-        let place = rest.split_off_mut(..encoded.ids.len()).unwrap_or_default();
-        places.push((place, &ids[encoded.ids.clone()]));
+        let to = rest.split_off_mut(..encoded.ids.len()).unwrap_or_default();
+        copies.push(Copy { from: &ids[encoded.ids.clone()], to });
     }
-    places.into_par_iter().for_each(|(place, ids)| {
-        for (to, from) in place.iter_mut().zip(ids) {
-            *to = T::new(from.get());
-        }
-    });
+    make_all(copies);
     Batch { ids, offsets }
 }
