@@ -199,8 +199,6 @@ struct Counting<'a> {
 }
 
 impl Visitor<AtomicU64> for Counting<'_> {
-    const READS_VALUES: bool = false;
-
     #[inline(always)]
     fn table(&self) -> &PretokenTable<AtomicU64> {
         self.table

@@ -47,6 +47,7 @@ pub mod special_tokens;
 pub mod pretokenize;
 mod prefetch;
 mod pair_table;
+mod pretoken_key;
 pub mod pretoken_table;
 pub mod counts;
 pub mod merges;

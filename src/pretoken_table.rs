@@ -17,23 +17,13 @@ their slots, to read the slots and ask for the keys that they name, and to compa
 #![allow(clippy::cast_possible_truncation)] // Halves of hashes, and lengths that were usize.
 
 use crate::prefetch::prefetch;
-use crate::pretokenize::{Borders, WINDOW};
+use crate::pretoken_key::{
+    BATCH, FEW, Key, LONG, NO_PLACE, READ_AHEAD, SHORT, home, key, short_key, unplaced,
+};
+use crate::pretokenize::Borders;
 use std::ops::Range;
 
-/// Bytes that are read without looking from the beginning of a window on.
-pub(crate) const READ_AHEAD: usize = WINDOW + 16;
-
-const SHORT: usize = 15;
-const LONG: u8 = 0xFF;
 const MIN_SLOTS: usize = 1 << 12;
-const BATCH: usize = 128;
-/// So few are looked up one by one, which is sooner than to clear the memory of a batch.
-const FEW: usize = 16;
-/// The place of a long pretoken whose place is not known.
-const NO_PLACE: u64 = u64::MAX;
-
-/// Bytes 0..15 and the length; or the place in `long` (8 bytes), 56 bits of hash, and [`LONG`].
-type Key = u128;
 
 /// A map from pretokens to values, in which each pretoken has a number, from 0 in the order of insertion.
 pub(crate) struct PretokenTable<V> {
@@ -48,9 +38,6 @@ pub(crate) struct PretokenTable<V> {
 
 /// Whoever looks pretokens up, and the table where.
 pub(crate) trait Visitor<V> {
-    /// Whether the values of known pretokens should be at hand.
-    const READS_VALUES: bool;
-
     fn table(&self) -> &PretokenTable<V>;
 
     /// The next pretoken has this number in the table.
@@ -79,7 +66,7 @@ pub(crate) fn look_up<V, T: Visitor<V>>(visitor: &mut T, buffer: &[u8], borders:
     while rest.len() > 1 {
         let starts = &rest[..rest.len().min(BATCH + 1)];
         let ends = &starts[1..];
-        visitor.table().prepare(window, starts, T::READS_VALUES, &mut keys, &mut slots);
+        visitor.table().prepare(window, starts, &mut keys, &mut slots);
         for (i, (slot, key)) in slots.iter().zip(&keys).enumerate().take(ends.len()) {
             match visitor.table().keys.get(*slot as usize) {
                 Some(found) if u128::from_le_bytes(*found) == *key => visitor.known(*slot as usize - 1),
@@ -123,7 +110,6 @@ impl<V> PretokenTable<V> {
         &self,
         window: &[u8; READ_AHEAD],
         borders: &[u16],
-        reads_values: bool,
         keys: &mut [Key; BATCH],
         slots: &mut [u32; BATCH],
     ) {
@@ -139,9 +125,6 @@ impl<V> PretokenTable<V> {
         for (slot, place) in slots.iter_mut().zip(&homes[..borders.len() - 1]) {
             *slot = all_slots[*place as usize];
             prefetch(&self.keys, *slot as usize);
-            if reads_values {
-                prefetch(&self.values, (*slot as usize).wrapping_sub(1));
-            }
         }
     }
 
@@ -170,19 +153,6 @@ impl<V> PretokenTable<V> {
     /// The number of a pretoken, if it is there.
     pub fn get(&self, pretoken: &[u8]) -> Option<usize> {
         self.find(key(pretoken), pretoken).ok()
-    }
-
-    /// Forgets all pretokens and keeps the memory.
-    pub fn clear(&mut self) {
-        self.slots.fill(0);
-        self.keys.truncate(1);
-        self.values.clear();
-        self.long.clear();
-    }
-
-    /// The bytes that long pretokens take.
-    pub fn num_long_bytes(&self) -> usize {
-        self.long.len()
     }
 
     /// The number of pretokens.
@@ -224,7 +194,7 @@ impl<V> PretokenTable<V> {
     /// The number of a pretoken, or the slot where it belongs.
     #[inline(never)]
     fn find(&self, key: Key, pretoken: &[u8]) -> Result<usize, usize> {
-        let mut slot = self.home_of(key);
+        let mut slot = home(key, self.slots.len());
         while self.slots[slot] != 0 {
             let found = u128::from_le_bytes(self.keys[self.slots[slot] as usize]);
             let is_same = match pretoken.len() {
@@ -239,36 +209,19 @@ impl<V> PretokenTable<V> {
         Err(slot)
     }
 
-    fn home_of(&self, key: Key) -> usize {
-        // The place of a long pretoken says nothing of its bytes; the upper half, hash and mark, does.
-        let low = if (key >> 120) as u8 == LONG { Key::from(NO_PLACE) } else { 0 };
-        home(key | low, self.slots.len())
-    }
-
     #[cold]
     fn grow(&mut self) {
         let mask = 2 * self.slots.len() - 1;
         self.slots.clear();
         self.slots.resize(mask + 1, 0);
         for (number, key) in (1..).zip(&self.keys[1..]) {
-            let mut slot = self.home_of(u128::from_le_bytes(*key));
+            let mut slot = home(unplaced(u128::from_le_bytes(*key)), mask + 1);
             while self.slots[slot] != 0 {
                 slot = (slot + 1) & mask;
             }
             self.slots[slot] = number;
         }
     }
-}
-
-/// The key of a pretoken in a window, if it is short.
-#[inline(always)]
-fn short_key(window: &[u8; READ_AHEAD], start: u16, end: u16) -> Option<Key> {
-    let (start, len) = (usize::from(start) % WINDOW, usize::from(end - start));
-    if len > SHORT {
-        return None;
-    }
-    let bytes = window[start..start + 16].first_chunk::<16>().copied().unwrap_or_default();
-    Some(u128::from_le_bytes(bytes) & KEEP[len] | (len as u128) << 120)
 }
 
 /// The limit of any table with these keys: builds and hashes each, and adds to a table of one cache line.
@@ -278,49 +231,4 @@ pub fn probe_one_line(buffer: &[u8], borders: &Borders, table: &mut [u32; 16]) {
         let slot = short_key(window, pair[0], pair[1]).map_or(0, |key| home(key, table.len()));
         table[slot] += 1;
     }
-}
-
-fn key(pretoken: &[u8]) -> Key {
-    match pretoken.len() {
-        len @ 0..=SHORT => {
-            let mut bytes = [0; 16];
-            bytes[..len].copy_from_slice(pretoken);
-            u128::from_le_bytes(bytes) | (len as u128) << 120
-        }
-        _ => long_key(pretoken),
-    }
-}
-
-/// Masks of the lowest bytes. A table: shifts of 128 bits are slow.
-static KEEP: [u128; SHORT + 1] = {
-    let mut masks = [0; SHORT + 1];
-    let mut len = 1;
-    while len <= SHORT {
-        masks[len] = masks[len - 1] << 8 | 0xFF;
-        len += 1;
-    }
-    masks
-};
-
-/// The first of `num_slots` slots, a power of two, to look in.
-#[inline(always)]
-fn home(key: Key, num_slots: usize) -> usize {
-    fold(key as u64, (key >> 64) as u64) as usize & (num_slots - 1)
-}
-
-#[inline(never)]
-fn long_key(pretoken: &[u8]) -> Key {
-    let (blocks, rest) = pretoken.as_chunks::<8>();
-    let mut last = [0; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    let seed = fold(pretoken.len() as u64, u64::from_le_bytes(last));
-    let hash = blocks.iter().fold(seed, |hash, block| fold(hash, u64::from_le_bytes(*block)));
-    Key::from(NO_PLACE) | Key::from(hash >> 8) << 64 | Key::from(LONG) << 120
-}
-
-/// Multiply and fold: the low and high half of a 128-bit product, each as good as the other.
-#[inline]
-fn fold(low: u64, high: u64) -> u64 {
-    let product = u128::from(low ^ 0x9E37_79B9_7F4A_7C15) * u128::from(high ^ 0xD1B5_4A32_D192_ED03);
-    product as u64 ^ (product >> 64) as u64
 }

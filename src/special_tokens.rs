@@ -106,6 +106,14 @@ impl SpecialTokens {
         self.matcher.as_ref()?.find(input).map(|found| found.len())
     }
 
+    /// The number of the special token that `text` is.
+    pub(crate) fn position(&self, text: &[u8]) -> Option<usize> {
+        if !self.first_bytes.contains(text.first()?) {
+            return None;
+        }
+        self.tokens.iter().position(|token| token.as_bytes() == text)
+    }
+
     /// Whether a special token begins at `text[at]`.
     pub(crate) fn start_at(&self, text: &[u8], at: usize) -> bool {
         self.len_at(text, at..text.len()).is_some()

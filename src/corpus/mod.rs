@@ -24,7 +24,7 @@ pub(crate) use texts::piece_end;
 
 use crate::error::Error;
 use crate::job::Job;
-use crate::pretoken_table::READ_AHEAD;
+use crate::pretoken_key::READ_AHEAD;
 use std::ops::Range;
 use std::path::Path;
 

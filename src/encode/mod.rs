@@ -14,6 +14,7 @@ changes the time and never the ids.
 
 mod batch;
 mod corpus;
+mod known;
 mod merge;
 mod prefix_tree;
 mod stream;
@@ -26,39 +27,34 @@ pub use stream::StreamEncoder;
 
 use crate::error::Error;
 use crate::job::Job;
-use crate::pretoken_table::{PretokenTable, READ_AHEAD, Visitor, look_up};
+use crate::pretoken_key::READ_AHEAD;
 use crate::pretokenize::blocks::Isa;
 use crate::pretokenize::{Borders, Pattern, WINDOW};
 use crate::special_tokens::SpecialTokens;
 use crate::vocab::TokenId;
-use merge::Scratch;
+use known::Known;
+pub use known::TABLE_LEN;
 use std::ops::Range;
-
-/// Entries of a table: 32 bytes each, 32 MiB in all; with what lies aside 64. (benches/record/3-encode.md)
-pub const TABLE_LEN: usize = 1 << 20;
-
-/// Longer pretokens are not kept; they seldom come again.
-const LONGEST_KEPT: usize = 128;
-/// The bytes of long pretokens, and of ids that do not fit 8 bytes, that a table keeps.
-const MAX_ASIDE: usize = 1 << 25;
 
 /// Longer texts are encoded where they are.
 const MAX_COPIED: usize = 1 << 16;
 /// Ids that an encoder keeps room for.
 const MAX_KEPT: usize = 1 << 18;
 
-/// Up to three ids of 20 bits below their number; or [`ASIDE`] and a place.
-type Packed = u64;
-const ID_BITS: u32 = 20;
-const ID_MASK: u64 = (1 << ID_BITS) - 1;
-const ASIDE: u64 = 15;
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for u16 {}
+    impl Sealed for u32 {}
+}
 
 /// A token id as it is written: u16 or u32.
-pub trait Id: Copy + Default + Send + Sync + 'static {
+pub trait Id: sealed::Sealed + Copy + Default + Send + Sync + 'static {
     /// The greatest id.
     const MAX: TokenId;
     /// The id in this type; [`Id::MAX`] was compared with the vocabulary.
     fn new(id: TokenId) -> Self;
+    /// The low bits of what may be an id.
+    fn from_low(bits: u32) -> Self;
     /// The id as a number.
     fn get(self) -> TokenId;
     /// Adds the bytes of ids, the lowest first.
@@ -74,6 +70,11 @@ impl Id for u16 {
         id as u16
     }
     #[inline(always)]
+    #[allow(clippy::cast_possible_truncation)] // As the trait says.
+    fn from_low(bits: u32) -> Self {
+        bits as u16
+    }
+    #[inline(always)]
     fn get(self) -> TokenId {
         self.into()
     }
@@ -87,6 +88,10 @@ impl Id for u32 {
     #[inline(always)]
     fn new(id: TokenId) -> Self {
         id
+    }
+    #[inline(always)]
+    fn from_low(bits: u32) -> Self {
+        bits
     }
     #[inline(always)]
     fn get(self) -> TokenId {
@@ -134,29 +139,26 @@ impl<T: Id> Ids<T> {
         }
     }
 
-    /// Makes room for so many ids and those of one window. Each has at least a byte of its own.
+    /// Makes room for so many ids, and some more.
     fn reserve(&mut self, more: usize) {
-        let needed = self.len + more + WINDOW + 3;
+        let needed = self.len + more + WINDOW;
         if self.room.len() < needed {
             self.room.resize(needed.max(self.room.len() * 3 / 2), T::default());
         }
     }
 
+    /// Adds the first `len` of three ids. All are written, whatever the others are.
     #[inline(always)]
-    #[allow(clippy::cast_possible_truncation)] // Masked.
-    fn push(&mut self, packed: Packed) {
-        let room = &mut self.room[self.len..][..3];
-        for (place, i) in room.iter_mut().zip(0..) {
-            *place = T::new((packed >> (ID_BITS * i) & ID_MASK) as TokenId);
-        }
-        self.len += (packed >> 60) as usize;
+    fn push(&mut self, ids: &[TokenId; 3], len: usize) {
+        self.room[self.len..][..3].copy_from_slice(&ids.map(T::from_low));
+        self.len += len;
     }
 }
 
 /// What changes the time, and never the ids.
 #[derive(Clone, Copy, Debug)]
 pub struct Knobs {
-    /// The most entries in each worker's table of encoded pretokens.
+    /// The most pretokens in each worker's table, rounded up to twice a power of two.
     pub table_len: usize,
     /// The instructions that split texts by GPT-2's pattern.
     pub isa: Isa,
@@ -209,8 +211,7 @@ impl Encoder {
     ) -> Result<(), Error> {
         let known = &mut self.known;
         let visit = |borders: &Borders| {
-            out.reserve(0);
-            look_up(&mut Encoding { known, rules, buffer, out }, buffer, borders);
+            known.encode_window(rules, buffer, borders, out);
             Ok(())
         };
         rules.pattern.for_each_window(buffer, range, rules.special_tokens, job, &mut self.borders, visit)
@@ -262,93 +263,4 @@ impl Encoder {
         }
         result
     }
-}
-
-/// Pretokens that were encoded before.
-struct Known {
-    table: PretokenTable<Packed>,
-    /// Ids of pretokens that have more than three, or great ones; each list after its length.
-    aside: Vec<TokenId>,
-    scratch: Scratch,
-    ids: Vec<TokenId>,
-}
-
-impl Known {
-    fn new(rules: Rules<'_>) -> Self {
-        let (table, aside) = (PretokenTable::default(), Vec::new());
-        let mut known = Known { table, aside, scratch: Scratch::default(), ids: Vec::new() };
-        known.empty(rules);
-        known
-    }
-
-    /// Encodes a pretoken that is not in the table, and adds it there. It is no special token: those always are.
-    #[inline(never)]
-    fn encode_new(&mut self, rules: Rules<'_>, pretoken: &[u8]) -> &[TokenId] {
-        self.ids.clear();
-        rules.merger.encode(pretoken, &mut self.scratch, &mut self.ids);
-        if pretoken.len() <= LONGEST_KEPT {
-            let is_full = self.table.len() >= rules.knobs.table_len + rules.special_ids.len();
-            if is_full || self.table.num_long_bytes() + size_of_val(&self.aside[..]) > MAX_ASIDE {
-                self.empty(rules);
-            }
-            self.table.insert(pretoken, pack(&self.ids, &mut self.aside));
-        }
-        &self.ids
-    }
-
-    fn empty(&mut self, rules: Rules<'_>) {
-        self.table.clear();
-        self.aside.clear();
-        for (token, &id) in rules.special_tokens.as_slice().iter().zip(rules.special_ids) {
-            self.table.insert(token.as_bytes(), pack(&[id], &mut self.aside));
-        }
-    }
-}
-
-/// A text on its way.
-struct Encoding<'a, T> {
-    known: &'a mut Known,
-    rules: Rules<'a>,
-    buffer: &'a [u8],
-    out: &'a mut Ids<T>,
-}
-
-impl<T: Id> Visitor<Packed> for Encoding<'_, T> {
-    const READS_VALUES: bool = true;
-
-    #[inline(always)]
-    fn table(&self) -> &PretokenTable<Packed> {
-        &self.known.table
-    }
-
-    #[inline(always)]
-    fn known(&mut self, number: usize) {
-        match self.known.table.values()[number] {
-            packed if packed >> 60 != ASIDE => self.out.push(packed),
-            packed => self.out.extend(set_aside(&self.known.aside, packed)),
-        }
-    }
-
-    #[inline(always)]
-    fn unknown(&mut self, pretoken: Range<usize>) {
-        let ids = self.known.encode_new(self.rules, &self.buffer[pretoken]);
-        self.out.extend(ids);
-    }
-}
-
-fn pack(ids: &[TokenId], aside: &mut Vec<TokenId>) -> Packed {
-    if ids.len() <= 3 && ids.iter().all(|&id| u64::from(id) <= ID_MASK) {
-        let packed = ids.iter().rev().fold(0, |packed, &id| packed << ID_BITS | u64::from(id));
-        return (ids.len() as u64) << 60 | packed;
-    }
-    let place = aside.len() as u64;
-    #[allow(clippy::cast_possible_truncation)] // At most `LONGEST_KEPT`.
-    aside.push(ids.len() as TokenId);
-    aside.extend(ids);
-    ASIDE << 60 | place
-}
-
-fn set_aside(aside: &[TokenId], packed: Packed) -> &[TokenId] {
-    let list = &aside[(packed & !(ASIDE << 60)) as usize..];
-    &list[1..][..list[0] as usize]
 }

@@ -58,11 +58,16 @@ impl Isa {
         {
             let bits = is_x86_feature_detected!("bmi1")
                 && is_x86_feature_detected!("bmi2")
-                && is_x86_feature_detected!("popcnt");
+                && is_x86_feature_detected!("popcnt")
+                && is_x86_feature_detected!("aes");
             if bits && is_x86_feature_detected!("avx2") {
                 available.push(Isa(IsaName::Avx2));
             }
-            if bits && is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw") {
+            if bits
+                && is_x86_feature_detected!("avx2")
+                && is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+            {
                 available.push(Isa(IsaName::Avx512));
             }
         }
@@ -73,6 +78,11 @@ impl Isa {
     pub fn best() -> Isa {
         static BEST: OnceLock<Isa> = OnceLock::new();
         *BEST.get_or_init(|| Isa::available().pop().unwrap_or(Isa(IsaName::Portable)))
+    }
+
+    /// Whether the machine has AVX2, and AES.
+    pub(crate) fn has_avx2(self) -> bool {
+        self.0 != IsaName::Portable
     }
 
     /// "portable", "avx2" or "avx512".

@@ -1,0 +1,288 @@
+/*!
+The pretokens that were encoded before, with their ids.
+
+Why is it not the table that counts ([`crate::pretoken_table`])? That one must keep every pretoken, and has hash, keys and
+values apart. This one may forget, and asks for one thing only: that an answer takes one line of the cache. So a line holds
+two pretokens that have the same hash, each with up to three ids. What finds its line full goes into the next ones, and
+changes places when it comes again, so that frequent words are where they belong. Where all is full, the last one that came
+is forgotten. Longer lists of ids, and the bytes of long pretokens, lie aside; when those take too much everything is.
+
+Why batches? A rare word waits for memory. So a batch is gone through twice: to make keys and ask for their lines, and to
+compare ([`crate::prefetch`]). Both are some twenty instructions a pretoken by AVX2, and twice as many without ([`avx2`],
+[`portable`]); most of the time of encoding is these.
+*/
+
+#![allow(clippy::cast_possible_truncation)] // Halves of keys; what lies aside has less than 2^32 bytes.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+mod portable;
+
+use super::merge::Scratch;
+use super::{Id, Ids, Rules};
+use crate::pretoken_key::{BATCH, FEW, Key, NO_PLACE, READ_AHEAD, SHORT, key, unplaced};
+use crate::pretokenize::Borders;
+use crate::pretokenize::blocks::Isa;
+use crate::vocab::TokenId;
+
+/// Entries of a table: 32 bytes each, 32 MiB in all; with what lies aside 64. (benches/record/3-encode.md)
+pub const TABLE_LEN: usize = 1 << 20;
+const MIN_LINES: usize = 1 << 10;
+const GROWTH: usize = 8;
+/// Lines in which a pretoken may be: where it belongs, and those whose number differs in the lowest bits.
+const NEAR: usize = 4;
+
+/// Longer pretokens are not kept; they seldom come again.
+const LONGEST_KEPT: usize = 128;
+/// The bytes of long pretokens, and of lists of ids, that a table keeps.
+const MAX_ASIDE: usize = 1 << 25;
+/// Ids in a line.
+const FEW_IDS: usize = 3;
+
+/// A pretoken's ids; or their place among those aside, if they are more than three.
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+struct Value {
+    ids: [TokenId; FEW_IDS],
+    len: u32,
+}
+
+/// Two pretokens and their values, in one line of the cache.
+#[derive(Clone, Copy, Default)]
+#[repr(C, align(64))]
+struct Line {
+    /// 0: none.
+    keys: [Key; 2],
+    values: [Value; 2],
+}
+
+/// What goes through a batch.
+trait Probe: Copy {
+    /// The line, of `num_lines`, where a pretoken belongs. A long one's place is [`NO_PLACE`].
+    fn home(self, key: Key, num_lines: usize) -> usize;
+
+    /// The keys of the pretokens between `borders`, and where they belong. Long ones get the key of none.
+    fn prepare(self, lines: &[Line], window: &[u8; READ_AHEAD], borders: &[u16], batch: &mut Batch);
+
+    /// Adds the ids of pretokens `from..to` of a batch, until one is not where it belongs or has more than three ids.
+    /// Returns its number, or `to`.
+    fn copy_known<T: Id>(
+        self,
+        lines: &[Line],
+        batch: &Batch,
+        from: usize,
+        to: usize,
+        out: &mut Ids<T>,
+    ) -> usize;
+}
+
+/// Pretokens on their way.
+struct Batch {
+    keys: [Key; BATCH],
+    homes: [u32; BATCH],
+}
+
+/// Pretokens that were encoded before.
+pub(super) struct Known {
+    isa: Isa,
+    /// A power of two.
+    lines: Vec<Line>,
+    max_lines: usize,
+    num_entries: usize,
+    /// Lists of ids.
+    ids_aside: Vec<TokenId>,
+    /// The bytes of long pretokens, each after its length (1 byte).
+    long: Vec<u8>,
+    scratch: Scratch,
+    ids: Vec<TokenId>,
+}
+
+impl Known {
+    /// None yet.
+    pub fn new(rules: Rules<'_>) -> Self {
+        let max_lines = (rules.knobs.table_len / 2).next_power_of_two();
+        Known {
+            isa: rules.knobs.isa,
+            lines: vec![Line::default(); MIN_LINES.min(max_lines)],
+            max_lines,
+            num_entries: 0,
+            ids_aside: Vec::new(),
+            long: Vec::new(),
+            scratch: Scratch::default(),
+            ids: Vec::new(),
+        }
+    }
+
+    /// Adds the ids of a window's pretokens to `out`. Fast where the buffer goes on for [`READ_AHEAD`] bytes from the window's
+    /// beginning.
+    pub fn encode_window<T: Id>(
+        &mut self,
+        rules: Rules<'_>,
+        buffer: &[u8],
+        borders: &Borders,
+        out: &mut Ids<T>,
+    ) {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(avx2) = avx2::Avx2::new(self.isa) {
+            return self.encode_window_by(avx2, rules, buffer, borders, out);
+        }
+        self.encode_window_by(portable::Portable, rules, buffer, borders, out);
+    }
+
+    #[inline(always)]
+    fn encode_window_by<T: Id>(
+        &mut self,
+        probe: impl Probe,
+        rules: Rules<'_>,
+        buffer: &[u8],
+        borders: &Borders,
+        out: &mut Ids<T>,
+    ) {
+        let (base, mut rest) = (borders.base(), borders.inside());
+        let window = buffer[base..].first_chunk::<READ_AHEAD>();
+        let Some(window) = window.filter(|_| rest.len() > FEW) else {
+            borders.pretokens().for_each(|pretoken| self.encode_one(probe, rules, &buffer[pretoken], out));
+            return;
+        };
+        if let Some(first) = borders.first() {
+            self.encode_one(probe, rules, &buffer[first], out);
+        }
+        let mut batch = Batch { keys: [0; BATCH], homes: [0; BATCH] };
+        while rest.len() > 1 {
+            let starts = &rest[..rest.len().min(BATCH + 1)];
+            let ends = &starts[1..];
+            probe.prepare(&self.lines, window, starts, &mut batch);
+            let mut next = 0;
+            loop {
+                out.reserve((FEW_IDS + 1) * BATCH);
+                next = probe.copy_known(&self.lines, &batch, next, ends.len(), out);
+                let Some(end) = ends.get(next) else { break };
+                let pretoken = base + usize::from(starts[next])..base + usize::from(*end);
+                self.encode_one(probe, rules, &buffer[pretoken], out);
+                next += 1;
+            }
+            rest = &rest[ends.len()..];
+        }
+    }
+
+    #[inline(never)]
+    fn encode_one<T: Id>(&mut self, probe: impl Probe, rules: Rules<'_>, pretoken: &[u8], out: &mut Ids<T>) {
+        let key = key(pretoken);
+        let home = probe.home(key, self.lines.len());
+        match self.find(key, home, pretoken) {
+            Some(value) => out.extend(self.ids(&value)),
+            None => {
+                self.encode_new(rules, pretoken);
+                self.keep(probe, key, pretoken);
+                out.extend(&self.ids);
+            }
+        }
+    }
+
+    fn ids<'a>(&'a self, value: &'a Value) -> &'a [TokenId] {
+        match value.len as usize {
+            len @ 0..=FEW_IDS => &value.ids[..len],
+            len => &self.ids_aside[value.ids[0] as usize..][..len],
+        }
+    }
+
+    /// The ids of a pretoken. If it was not where it belongs, it changes places with the one there that came last.
+    fn find(&mut self, key: Key, home: usize, pretoken: &[u8]) -> Option<Value> {
+        for at in self.near(home) {
+            for way in 0..2 {
+                let Line { keys, values } = self.lines[at];
+                let is_same = match pretoken.len() {
+                    0..=SHORT => keys[way] == key,
+                    _ => keys[way] >> 64 == key >> 64 && self.long_bytes(keys[way]) == pretoken,
+                };
+                if is_same {
+                    let Line { keys: [_, last_key], values: [_, last_value] } = self.lines[home];
+                    if at != home {
+                        self.put(at, way, last_key, last_value);
+                        self.put(home, 1, keys[way], values[way]);
+                    }
+                    return Some(values[way]);
+                }
+            }
+        }
+        None
+    }
+
+    fn near(&self, home: usize) -> impl Iterator<Item = usize> + use<> {
+        let num_lines = self.lines.len();
+        (0..NEAR.min(num_lines)).map(move |i| home ^ i)
+    }
+
+    fn put(&mut self, at: usize, way: usize, key: Key, value: Value) {
+        let line = &mut self.lines[at];
+        (line.keys[way], line.values[way]) = (key, value);
+    }
+
+    fn long_bytes(&self, key: Key) -> &[u8] {
+        let (len, bytes) = self.long[key as u64 as usize..].split_at(1);
+        &bytes[..len[0].into()]
+    }
+
+    fn encode_new(&mut self, rules: Rules<'_>, pretoken: &[u8]) {
+        self.ids.clear();
+        match rules.special_tokens.position(pretoken) {
+            Some(number) => self.ids.push(rules.special_ids[number]),
+            None => rules.merger.encode(pretoken, &mut self.scratch, &mut self.ids),
+        }
+    }
+
+    /// Adds a pretoken that was just encoded, if it is not too long.
+    fn keep(&mut self, probe: impl Probe, mut key: Key, pretoken: &[u8]) {
+        if pretoken.len() > LONGEST_KEPT {
+            return;
+        }
+        if self.long.len() + size_of_val(&self.ids_aside[..]) > MAX_ASIDE {
+            self.forget();
+        }
+        if self.num_entries >= self.lines.len() && self.lines.len() < self.max_lines {
+            self.grow(probe);
+        }
+        let home = probe.home(key, self.lines.len());
+        if pretoken.len() > SHORT {
+            key = key & !Key::from(NO_PLACE) | self.long.len() as Key;
+            self.long.push(pretoken.len() as u8);
+            self.long.extend_from_slice(pretoken);
+        }
+        let mut value = Value { ids: [0; FEW_IDS], len: self.ids.len() as u32 };
+        if self.ids.len() <= FEW_IDS {
+            value.ids[..self.ids.len()].copy_from_slice(&self.ids);
+        } else {
+            value.ids[0] = self.ids_aside.len() as TokenId;
+            self.ids_aside.extend_from_slice(&self.ids);
+        }
+        self.insert(home, key, value);
+    }
+
+    fn insert(&mut self, home: usize, key: Key, value: Value) {
+        for at in self.near(home) {
+            if let Some(way) = self.lines[at].keys.iter().position(|&key| key == 0) {
+                self.num_entries += 1;
+                return self.put(at, way, key, value);
+            }
+        }
+        self.put(home, 1, key, value);
+    }
+
+    fn forget(&mut self) {
+        self.lines.fill(Line::default());
+        self.num_entries = 0;
+        self.ids_aside.clear();
+        self.long.clear();
+    }
+
+    #[cold]
+    fn grow(&mut self, probe: impl Probe) {
+        let num_lines = (GROWTH * self.lines.len()).min(self.max_lines);
+        self.num_entries = 0;
+        for line in std::mem::replace(&mut self.lines, vec![Line::default(); num_lines]) {
+            for (key, value) in line.keys.into_iter().zip(line.values).filter(|&(key, _)| key != 0) {
+                self.insert(probe.home(unplaced(key), num_lines), key, value);
+            }
+        }
+    }
+}
