@@ -2,8 +2,9 @@
 A corpus into token ids, in order, by any number of workers.
 
 Why is the order a matter of its own? Workers take chunks in order and finish them in any. Whoever finishes one puts it
-down, and then hands on all that are next in order; nobody waits unless far ahead of a chunk that takes long. So what
-receives them needs no order, no lock and no thread.
+down, and if nobody is handing chunks on, hands on all that are next in order, those too that others put down meanwhile. So
+nobody waits while one is written, unless far ahead of a chunk that takes long, and what receives them needs no order and no
+thread.
 */
 
 use super::{Encoder, Id, Ids};
@@ -91,9 +92,7 @@ pub(crate) fn encode_corpus<T: Id>(
             next: 0,
             finished: BTreeMap::new(),
             idle: Vec::new(),
-            last: start,
-            separator,
-            receive,
+            receiver: Some(Receiver { last: start, separator, receive }),
         }),
         moved: Condvar::new(),
         max_ahead: AHEAD * options.threads,
@@ -274,13 +273,18 @@ struct State<T, R> {
     finished: BTreeMap<u64, Finished<T>>,
     /// Buffers of chunks that were handed on.
     idle: Vec<Ids<T>>,
+    /// Nobody has it who is not handing on a chunk. Where that fails it does not come back, and nothing follows.
+    receiver: Option<Receiver<R>>,
+}
+
+struct Receiver<R> {
     last: Start,
     separator: Option<TokenId>,
     receive: R,
 }
 
 impl<T: Id, R: FnMut(Encoded<'_, T>) -> Result<(), Error>> Order<T, R> {
-    /// Hands on a chunk when its turn has come, and all that follow it. Returns a buffer for the next one.
+    /// Puts down a chunk, and hands on what is next, unless another worker does. Returns a buffer for the next chunk.
     fn hand_on(&self, number: u64, finished: Finished<T>, job: &Job) -> Result<Ids<T>, Error> {
         let mut state = lock(&self.state);
         while number != state.next && state.finished.len() >= self.max_ahead {
@@ -289,26 +293,34 @@ impl<T: Id, R: FnMut(Encoded<'_, T>) -> Result<(), Error>> Order<T, R> {
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         state.finished.insert(number, finished);
-        let first = state.next;
-        while let Some(finished) = state.take_next() {
+        while let Some((finished, mut receiver)) = state.take_next() {
+            drop(state);
             job.advance(finished.input_bytes);
-            state.receive(finished)?;
-            // Not before: where it fails, nothing may follow.
+            let ids = receiver.receive(finished)?;
+            state = lock(&self.state);
             state.next += 1;
-        }
-        if state.next > first {
+            state.receiver = Some(receiver);
+            state.idle.push(ids);
             self.moved.notify_all();
         }
         Ok(state.idle.pop().unwrap_or_default())
     }
 }
 
-impl<T: Id, R: FnMut(Encoded<'_, T>) -> Result<(), Error>> State<T, R> {
-    fn take_next(&mut self) -> Option<Finished<T>> {
-        self.finished.remove(&self.next)
+impl<T, R> State<T, R> {
+    /// The next chunk and who receives it, if both are there.
+    fn take_next(&mut self) -> Option<(Finished<T>, Receiver<R>)> {
+        let finished = self.receiver.as_ref().and_then(|_| self.finished.remove(&self.next))?;
+        Some((finished, self.receiver.take()?))
     }
+}
 
-    fn receive(&mut self, finished: Finished<T>) -> Result<(), Error> {
+impl<R> Receiver<R> {
+    /// Returns the chunk's buffer.
+    fn receive<T: Id>(&mut self, finished: Finished<T>) -> Result<Ids<T>, Error>
+    where
+        R: FnMut(Encoded<'_, T>) -> Result<(), Error>,
+    {
         let is_new_file = finished.end.source != self.last.place.source;
         let needs_separator = is_new_file && !self.last.is_separated && finished.begins != Edge::Separator;
         let is_separated = match finished.ends {
@@ -325,7 +337,6 @@ impl<T: Id, R: FnMut(Encoded<'_, T>) -> Result<(), Error>> State<T, R> {
             skipped_lines: finished.skipped_lines,
         })?;
         self.last = Start { place: finished.end, is_separated };
-        self.idle.push(finished.ids);
-        Ok(())
+        Ok(finished.ids)
     }
 }

@@ -34,6 +34,7 @@ use crate::special_tokens::SpecialTokens;
 use crate::vocab::TokenId;
 use known::Known;
 pub use known::TABLE_LEN;
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// Longer texts are encoded where they are.
@@ -57,8 +58,8 @@ pub trait Id: sealed::Sealed + Copy + Default + Send + Sync + 'static {
     fn from_low(bits: u32) -> Self;
     /// The id as a number.
     fn get(self) -> TokenId;
-    /// Adds the bytes of ids, the lowest first.
-    fn extend_bytes(ids: &[Self], bytes: &mut Vec<u8>);
+    /// The bytes of ids, the lowest first.
+    fn bytes(ids: &[Self]) -> Cow<'_, [u8]>;
 }
 
 impl Id for u16 {
@@ -78,8 +79,11 @@ impl Id for u16 {
     fn get(self) -> TokenId {
         self.into()
     }
-    fn extend_bytes(ids: &[Self], bytes: &mut Vec<u8>) {
-        bytes.extend(ids.iter().flat_map(|id| id.to_le_bytes()));
+    fn bytes(ids: &[Self]) -> Cow<'_, [u8]> {
+        match cfg!(target_endian = "little") {
+            true => Cow::Borrowed(bytemuck::cast_slice(ids)),
+            false => Cow::Owned(ids.iter().flat_map(|id| id.to_le_bytes()).collect()),
+        }
     }
 }
 
@@ -97,8 +101,11 @@ impl Id for u32 {
     fn get(self) -> TokenId {
         self
     }
-    fn extend_bytes(ids: &[Self], bytes: &mut Vec<u8>) {
-        bytes.extend(ids.iter().flat_map(|id| id.to_le_bytes()));
+    fn bytes(ids: &[Self]) -> Cow<'_, [u8]> {
+        match cfg!(target_endian = "little") {
+            true => Cow::Borrowed(bytemuck::cast_slice(ids)),
+            false => Cow::Owned(ids.iter().flat_map(|id| id.to_le_bytes()).collect()),
+        }
     }
 }
 

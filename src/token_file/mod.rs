@@ -8,7 +8,8 @@ Why is there a journal? Ids are written as they come, so after a crash nobody kn
 About once a second everything written so far is synced, and then a line is added to `OUT.partial.journal`: up to this place
 in this source, so many ids, these checksums ([`journal`]). Whoever resumes cuts the file back to the last line and goes on
 from its place; as ids do not depend on where a text is cut into chunks, the file becomes the same to the byte. Syncing is a
-thread's own work, and encoding does not wait for it.
+thread's own work, and encoding does not wait for it. Between two lines that thread keeps the disk busy: what is synced
+early is not waited for at the end.
 
 `OUT` appears by a rename, after all of it was synced ([`publish`]). Without an `OUT.json` that fits, no reader takes it.
 */
@@ -33,12 +34,14 @@ use partial::{Opened, Partial};
 use publish::Paths;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Between two lines of the journal.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
+/// Between two lines, what is synced when so many bytes are new. (benches/record/3-encode.md)
+const SYNC_BYTES: usize = 1 << 23;
 
 /// Ids are checked in blocks of so many bytes.
 pub const BLOCK_BYTES: usize = 1 << 26;
@@ -168,12 +171,12 @@ impl Work<'_> {
     ) -> Result<(Box<Partial>, Journal), Error> {
         let start = partial.start().unwrap_or_default();
         let partial = Mutex::new(partial);
-        let (ended, end) = channel::<()>();
+        let (many_are_new, syncs) = sync_channel(1);
         let results = std::thread::scope(|scope| {
             let journal = &mut journal;
             let partial = &partial;
             let sync = move || {
-                let synced = sync_now_and_then(partial, journal, &end);
+                let synced = sync_now_and_then(partial, journal, &syncs);
                 if synced.is_err() {
                     self.job.cancel();
                 }
@@ -181,10 +184,18 @@ impl Work<'_> {
             };
             let syncer = std::thread::Builder::new().spawn_scoped(scope, sync);
             let syncer = syncer.map_err(|error| Error::Threads { threads: 1, reason: error.to_string() })?;
-            let receive = |encoded: Encoded<'_, T>| lock(partial).push(&encoded);
+            let mut num_new = 0;
+            let receive = |encoded: Encoded<'_, T>| {
+                num_new += size_of_val(encoded.ids);
+                if num_new >= SYNC_BYTES {
+                    num_new = 0;
+                    let _ = many_are_new.try_send(()); // If it is not taken, the last one was not, either.
+                }
+                lock(partial).push(&encoded)
+            };
             let encoded =
                 encode_corpus::<T>(self.tokenizer, self.corpus, self.options, start, self.job, receive);
-            drop(ended);
+            drop(many_are_new);
             let synced =
                 syncer.join().unwrap_or_else(|_| Err(Error::Internal("the journal's thread".into())));
             Ok(vec![encoded, synced])
@@ -194,15 +205,27 @@ impl Work<'_> {
     }
 }
 
-/// Syncs what was written, and says so in the journal, until the other end of the channel is gone.
+/// Syncs what was written when much of it is new, and each second says so in the journal, until the other end of the channel
+/// is gone.
 fn sync_now_and_then(
     partial: &Mutex<Box<Partial>>,
     journal: &mut Journal,
-    end: &Receiver<()>,
+    many_are_new: &Receiver<()>,
 ) -> Result<(), Error> {
-    while end.recv_timeout(SYNC_EVERY) == Err(RecvTimeoutError::Timeout) {
-        let syncing = lock(partial).entry();
-        journal.push(&syncing.sync()?)?;
+    let mut last = Instant::now();
+    loop {
+        let wait = many_are_new.recv_timeout(SYNC_EVERY.saturating_sub(last.elapsed()));
+        if wait == Err(RecvTimeoutError::Disconnected) {
+            return Ok(());
+        }
+        let (unsynced, entry) = {
+            let mut partial = lock(partial);
+            (partial.unsynced(), wait.is_err().then(|| partial.entry()))
+        };
+        unsynced.sync()?;
+        if let Some(entry) = entry {
+            journal.push(&entry)?;
+            last = Instant::now();
+        }
     }
-    Ok(())
 }

@@ -43,7 +43,6 @@ pub(super) struct Partial {
     block_len: usize,
     /// Checksums that the journal has.
     num_entered: usize,
-    bytes: Vec<u8>,
 }
 
 impl Partial {
@@ -134,7 +133,6 @@ impl Partial {
             is_done,
             crc: Crc::new(),
             block_len: 0,
-            bytes: Vec::new(),
         };
         let len = partial.file.metadata().map_err(failed)?.len();
         let needed = partial.manifest.num_bytes();
@@ -179,15 +177,13 @@ impl Partial {
 
     /// Adds the ids of a chunk.
     pub fn push<T: Id>(&mut self, encoded: &Encoded<'_, T>) -> Result<(), Error> {
-        let mut bytes = std::mem::take(&mut self.bytes);
-        bytes.clear();
         let separator = encoded.separator.map(<T as Id>::new);
-        T::extend_bytes(separator.as_slice(), &mut bytes);
-        T::extend_bytes(encoded.ids, &mut bytes);
-        let written = (&*self.file).write_all(&bytes);
-        written.map_err(|error| Error::io("write", &self.paths.partial, error))?;
-        self.check_in(&bytes);
-        self.bytes = bytes;
+        for ids in [separator.as_slice(), encoded.ids] {
+            let bytes = T::bytes(ids);
+            let written = (&*self.file).write_all(&bytes);
+            written.map_err(|error| Error::io("write", &self.paths.partial, error))?;
+            self.check_in(&bytes);
+        }
         self.manifest.count += (encoded.ids.len() + separator.as_slice().len()) as u64;
         self.manifest.text_bytes += encoded.text_bytes;
         self.manifest.skipped_lines += encoded.skipped_lines;
@@ -209,11 +205,11 @@ impl Partial {
         }
     }
 
-    /// How far it is, for the journal.
-    pub fn entry(&mut self) -> Syncing {
+    /// How far it is, for the journal: true once what is [`Partial::unsynced`] now is synced.
+    pub fn entry(&mut self) -> Entry {
         let blocks = self.manifest.checksums[self.num_entered..].to_vec();
         self.num_entered = self.manifest.checksums.len();
-        let entry = Entry {
+        Entry {
             next: self.next,
             count: self.manifest.count,
             text_bytes: self.manifest.text_bytes,
@@ -221,8 +217,12 @@ impl Partial {
             blocks,
             tail: self.crc.clone().finalize(),
             is_done: self.is_done,
-        };
-        Syncing { file: Arc::clone(&self.file), path: self.paths.partial.clone(), entry }
+        }
+    }
+
+    /// What was written so far.
+    pub fn unsynced(&self) -> Unsynced {
+        Unsynced { file: Arc::clone(&self.file), path: self.paths.partial.clone() }
     }
 
     /// Makes it the file that was wished.
@@ -230,7 +230,8 @@ impl Partial {
         if !self.is_done {
             self.is_done = true;
             self.write_header().map_err(|error| Error::io("write", &self.paths.partial, error))?;
-            let entry = self.entry().sync()?;
+            let entry = self.entry();
+            self.unsynced().sync()?;
             journal.push(&entry)?;
             self.end_block(entry.tail);
         }
@@ -247,18 +248,16 @@ impl Partial {
     }
 }
 
-/// An entry that is true once the file is synced.
-pub(super) struct Syncing {
+/// What was written to a file that goes on growing.
+pub(super) struct Unsynced {
     file: Arc<File>,
     path: PathBuf,
-    entry: Entry,
 }
 
-impl Syncing {
+impl Unsynced {
     /// Waits for the disk.
-    pub fn sync(self) -> Result<Entry, Error> {
-        self.file.sync_data().map_err(|error| Error::io("sync", self.path, error))?;
-        Ok(self.entry)
+    pub fn sync(self) -> Result<(), Error> {
+        self.file.sync_data().map_err(|error| Error::io("sync", self.path, error))
     }
 }
 

@@ -203,6 +203,9 @@ impl Known {
                     }
                     return Some(values[way]);
                 }
+                if keys[way] == 0 {
+                    return None;
+                }
             }
         }
         None
