@@ -46,7 +46,6 @@ pub mod corpus;
 pub mod special_tokens;
 pub mod pretokenize;
 mod prefetch;
-mod pair_table;
 mod pretoken_key;
 pub mod pretoken_table;
 pub mod counts;

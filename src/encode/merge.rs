@@ -18,32 +18,29 @@ This needs merges in the order of time: each after those that make its parts, wh
 never happens, because others always come first, is found by the same question and left out: its token is reached by no text.
 */
 
+use super::pair_index::PairIndex;
 use super::prefix_tree::PrefixTree;
 use crate::merges::Merges;
-use crate::pair_table::PairTable;
 use crate::vocab::{TokenId, Vocab};
 use std::collections::HashMap;
 
 /// A byte, or 256 + the number of a merge that happens: greater is later.
-type Symbol = u32;
-const NONE: Symbol = Symbol::MAX;
+pub(super) type Symbol = u32;
+pub(super) const NONE: Symbol = Symbol::MAX;
 
 /// The merges, made ready to encode with.
 pub(crate) struct Merger {
     ids: Vec<TokenId>,
-    tokens: Vec<Token>,
-    made: PairTable<u64, Symbol>,
-    /// A bit for each pair in `made`, and seldom for another: nearly all questions end here.
-    filter: Vec<u64>,
+    /// The two symbols of which each is made; a byte is whole.
+    pairs: Vec<[Symbol; 2]>,
+    made: PairIndex,
+    prefixes: Vec<Prefix>,
     tree: PrefixTree,
 }
 
-/// What is known of a symbol, in one place, because it is wanted together.
+/// The length of a token, and what it begins with.
 #[derive(Clone, Copy)]
-struct Token {
-    /// The two symbols of which it is made; a byte is whole.
-    left: Symbol,
-    right: Symbol,
+struct Prefix {
     len: u32,
     /// The longest token that it begins with and is longer than, or [`NONE`].
     shorter: Symbol,
@@ -62,9 +59,9 @@ impl Merger {
         let ids = vocab.ids();
         let mut merger = Merger {
             ids: Vec::with_capacity(256 + merges.len()),
-            tokens: vec![Token { left: NONE, right: NONE, len: 1, shorter: NONE }; 256],
-            made: PairTable::new(),
-            filter: vec![0; (merges.len() / 2).next_power_of_two().clamp(64, 1 << 18)],
+            pairs: vec![[NONE; 2]; 256],
+            made: PairIndex::new(merges.len()),
+            prefixes: vec![Prefix { len: 1, shorter: NONE }; 256],
             tree: PrefixTree::new(&[]),
         };
         let mut symbols = vec![NONE; vocab.len()];
@@ -104,11 +101,10 @@ impl Merger {
         }
         let symbol = Symbol::try_from(self.ids.len()).map_err(|error| error.to_string())?;
         self.ids.push(id);
-        let len = self.tokens[left as usize].len + self.tokens[right as usize].len;
-        self.tokens.push(Token { left, right, len, shorter: NONE });
-        *self.made.entry(key(left, right)) = symbol;
-        let bit = self.bit(left, right);
-        self.filter[bit / 64] |= 1 << (bit % 64);
+        let len = self.prefixes[left as usize].len + self.prefixes[right as usize].len;
+        self.prefixes.push(Prefix { len, shorter: NONE });
+        self.pairs.push([left, right]);
+        self.made.insert([left, right], symbol);
         Ok(symbol)
     }
 
@@ -117,9 +113,9 @@ impl Merger {
         let mut tokens: Vec<(&[u8], Symbol)> = self.ids.iter().map(|&id| bytes(id)).zip(0..).collect();
         tokens.sort_unstable();
         self.tree = PrefixTree::new(&tokens);
-        for (token, &id) in self.tokens.iter_mut().zip(&self.ids) {
-            let prefix = bytes(id).split_last().map_or(&[][..], |(_, rest)| rest);
-            token.shorter = self.tree.longest(prefix).unwrap_or(NONE);
+        for (prefix, &id) in self.prefixes.iter_mut().zip(&self.ids) {
+            let shorter = bytes(id).split_last().map_or(&[][..], |(_, rest)| rest);
+            prefix.shorter = self.tree.longest(shorter).map_or(NONE, |(token, _)| token);
         }
     }
 
@@ -127,7 +123,7 @@ impl Merger {
     fn are_compatible(&self, mut left: Symbol, mut right: Symbol) -> bool {
         let mut before = NONE;
         loop {
-            if self.made_by(left, right).is_some_and(|made| made < before) {
+            if self.made.get(&self.pairs, [left, right]).is_some_and(|made| made < before) {
                 return false;
             }
             if left < 256 && right < 256 {
@@ -135,29 +131,18 @@ impl Merger {
             }
             if left > right {
                 before = left;
-                left = self.tokens[left as usize].right;
+                left = self.pairs[left as usize][1];
             } else {
                 // Of one merge in two places the left one comes first: before the right token was made, the same merge
                 // over the border would have been.
                 before = right + 1;
-                right = self.tokens[right as usize].left;
+                right = self.pairs[right as usize][0];
             }
         }
     }
 
-    /// The token that a pair makes.
-    #[inline]
-    fn made_by(&self, left: Symbol, right: Symbol) -> Option<Symbol> {
-        let bit = self.bit(left, right);
-        if self.filter[bit / 64] >> (bit % 64) & 1 == 0 {
-            return None;
-        }
-        self.made.get(key(left, right))
-    }
-
-    fn bit(&self, left: Symbol, right: Symbol) -> usize {
-        let product = (u64::from(left) << 32 | u64::from(right)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        (product >> 40) as usize & (64 * self.filter.len() - 1)
+    fn len(&self, symbol: Symbol) -> usize {
+        self.prefixes[symbol as usize].len as usize
     }
 
     /// Adds the ids of a pretoken's tokens to `ids`.
@@ -168,31 +153,32 @@ impl Merger {
         dead.resize(pretoken.len() / 64 + 1, 0);
         let mut at = 0;
         let mut next = self.tree.longest(pretoken);
-        while let Some(mut token) = next {
+        while let Some((mut token, mut len)) = next {
             let last = tokens.last().copied();
             next = loop {
-                let Token { len, shorter, .. } = self.tokens[token as usize];
-                let end = at + len as usize;
+                let end = at + len;
                 let is_dead = dead[end / 64] >> (end % 64) & 1 != 0;
                 if !is_dead && last.is_none_or(|last| self.are_compatible(last, token)) {
                     tokens.push(token);
                     at = end;
                     break self.tree.longest(&pretoken[at..]);
                 }
-                token = shorter;
+                token = self.prefixes[token as usize].shorter;
                 if token == NONE {
                     dead[at / 64] |= 1 << (at % 64);
                     tokens.pop();
-                    at -= last.map_or(0, |last| self.tokens[last as usize].len as usize);
-                    break last;
+                    let last_len = last.map_or(0, |last| self.len(last));
+                    at -= last_len;
+                    break last.map(|last| (last, last_len));
                 }
+                len = self.len(token);
             };
         }
         ids.extend(tokens.iter().map(|&token| self.ids[token as usize]));
     }
 }
 
-/// The token that a merge makes.
+/// The id of the token that a merge makes.
 fn made_by(
     vocab: &Vocab,
     ids: &HashMap<&[u8], TokenId>,
@@ -203,8 +189,4 @@ fn made_by(
     let bytes = [token(left)?, token(right)?].concat();
     let id = ids.get(&bytes[..]).copied();
     id.ok_or_else(|| format!("makes {:?}, which has no token", String::from_utf8_lossy(&bytes)))
-}
-
-fn key(left: Symbol, right: Symbol) -> u64 {
-    u64::from(left) << 32 | u64::from(right)
 }

@@ -16,6 +16,7 @@ mod batch;
 mod corpus;
 mod known;
 mod merge;
+mod pair_index;
 mod prefix_tree;
 mod stream;
 

@@ -71,11 +71,11 @@ impl PrefixTree {
         u32::try_from(base).ok()
     }
 
-    /// The longest token with which `text` begins.
+    /// The longest token with which `text` begins, and its length.
     #[inline]
-    pub fn longest(&self, text: &[u8]) -> Option<u32> {
-        let (mut at, mut node, mut longest) = (ROOT, self.nodes[ROOT as usize], NONE);
-        for &byte in text {
+    pub fn longest(&self, text: &[u8]) -> Option<(u32, usize)> {
+        let (mut at, mut node, mut longest) = (ROOT, self.nodes[ROOT as usize], (NONE, 0));
+        for (&byte, len) in text.iter().zip(1..) {
             let next = node.base + u32::from(byte);
             node = self.nodes[next as usize];
             if node.parent != at {
@@ -83,9 +83,9 @@ impl PrefixTree {
             }
             at = next;
             if node.token != NONE {
-                longest = node.token;
+                longest = (node.token, len);
             }
         }
-        (longest != NONE).then_some(longest)
+        (longest.0 != NONE).then_some(longest)
     }
 }

@@ -16,6 +16,7 @@ bytes that ends so. A cap on the length of tokens does not change this, as it fo
 
 mod heap;
 mod pair;
+mod pair_table;
 mod pair_index;
 mod tie_break;
 mod words;

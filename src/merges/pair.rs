@@ -5,7 +5,7 @@ Nearly every vocabulary has fewer than 65,536 tokens. Symbols are then u16 and a
 memory of the words and lets a count and its pair share 16 bytes. Everything else is generic over that choice.
 */
 
-use crate::pair_table::PairKey;
+use super::pair_table::PairKey;
 
 /// Two adjacent tokens, by id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

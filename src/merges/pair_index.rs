@@ -17,7 +17,7 @@ use super::pair::{Pair, Symbol};
 use super::tie_break::TokenOrder;
 use super::words::{Check, Part, Side, Site, Tally, Words};
 use crate::error::Error;
-use crate::pair_table::{PairKey, PairTable};
+use super::pair_table::{PairKey, PairTable};
 use rayon::ThreadPool;
 use rayon::prelude::*;
 use std::ops::Range;

@@ -1,5 +1,5 @@
 /*!
-Pair of symbols -> small value: the index of pairs while merges are learned, and the merges while text is encoded.
+Pair of symbols -> small value.
 */
 
 pub(crate) trait PairKey: Copy + Eq + Send + Sync + 'static {
