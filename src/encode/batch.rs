@@ -2,10 +2,12 @@
 Many texts at once, in memory.
 
 Texts of all lengths come together: short ones are taken some hundred at a time, a long one is cut where no pretoken is
-split. Each worker adds the ids of its shares to a vector of its own, and when all are known they are copied to their place in
-one, by all workers. (Into one vector at once they could only be written in order.)
+split. Each worker adds the ids of its shares to segments of its own, and when all are known they are copied to their place in
+one vector, by all workers. (Into one vector at once they could only be written in order.) Memory is the larger part of the
+work that is not encoding; so no segment grows, none is cleared, and all are in large pages.
 */
 
+use super::ids::zeroed;
 use super::{Encoder, Id, Ids};
 use crate::corpus::{Cutter, piece_end};
 use crate::error::Error;
@@ -17,6 +19,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// The nominal length of a share in bytes.
 const SHARE_BYTES: usize = 1 << 17;
+/// The ids of a segment.
+const SEGMENT: usize = 1 << 23;
 /// A text counts as so many bytes more than it has.
 const TEXT_COST: usize = 64;
 
@@ -38,13 +42,14 @@ struct Share {
 
 /// What one worker has encoded.
 struct Done<S> {
-    ids: Ids<S>,
+    segments: Vec<Ids<S>>,
     shares: Vec<Encoded>,
 }
 
-/// A share's ids among those of its worker, and how many each of its texts has.
+/// A share's ids in a segment of its worker, and how many each of its texts has.
 struct Encoded {
     share: usize,
+    segment: usize,
     ids: Range<usize>,
     counts: Vec<usize>,
 }
@@ -145,17 +150,33 @@ struct Work<'a> {
 impl Work<'_> {
     /// Encodes shares until there are none.
     fn encode_shares<S: Id>(&self) -> Result<Done<S>, Error> {
+        let num_bytes: usize = self.texts.iter().map(|text| text.len()).sum();
         self.tokenizer.with_encoder(self.special, |encoder| {
-            let mut done = Done { ids: Ids::default(), shares: Vec::new() };
+            let mut done = Done { segments: Vec::new(), shares: Vec::new() };
             loop {
                 self.job.check()?;
                 let number = self.next.fetch_add(1, Relaxed);
                 let Some(share) = self.shares.get(number) else { return Ok(done) };
-                let before = done.ids.len();
-                let counts = self.encode_share(encoder, share, &mut done.ids)?;
-                done.shares.push(Encoded { share: number, ids: before..done.ids.len(), counts });
+                let most = self.num_bytes(share);
+                if done.segments.last().is_none_or(|segment| !segment.has_room(most)) {
+                    done.segments.push(Ids::with_room(SEGMENT.min(num_bytes).max(most)));
+                }
+                let segment = done.segments.len() - 1;
+                let ids = &mut done.segments[segment];
+                let before = ids.len();
+                let counts = self.encode_share(encoder, share, ids)?;
+                let ids = before..ids.len();
+                done.shares.push(Encoded { share: number, segment, ids, counts });
             }
         })
+    }
+
+    /// No share has more ids than bytes.
+    fn num_bytes(&self, share: &Share) -> usize {
+        match &share.piece {
+            Some(piece) => piece.len(),
+            None => self.texts[share.texts.clone()].iter().map(|text| text.len()).sum(),
+        }
     }
 
     fn encode_share<T: Id>(
@@ -207,7 +228,8 @@ fn join<S: Id, T: Id>(
 ) -> Batch<T> {
     let mut all: Vec<(&Encoded, &[S])> = Vec::with_capacity(shares.len());
     for done in done {
-        all.extend(done.shares.iter().map(|encoded| (encoded, done.ids.as_slice())));
+        let ids = |encoded: &Encoded| &done.segments[encoded.segment].as_slice()[encoded.ids.clone()];
+        all.extend(done.shares.iter().map(|encoded| (encoded, ids(encoded))));
     }
     all.sort_unstable_by_key(|(encoded, _)| encoded.share);
     let mut offsets = vec![0_i64; num_texts + 1];
@@ -221,12 +243,12 @@ fn join<S: Id, T: Id>(
         end += *offset;
         *offset = end;
     }
-    let mut ids = vec![T::default(); all.iter().map(|(encoded, _)| encoded.ids.len()).sum()];
+    let mut ids = zeroed(all.iter().map(|(_, ids)| ids.len()).sum());
     let mut rest = &mut ids[..];
     let mut copies = Vec::with_capacity(all.len());
-    for (encoded, ids) in all {
-        let to = rest.split_off_mut(..encoded.ids.len()).unwrap_or_default();
-        copies.push(Copy { from: &ids[encoded.ids.clone()], to });
+    for (_, from) in all {
+        let to = rest.split_off_mut(..from.len()).unwrap_or_default();
+        copies.push(Copy { from, to });
     }
     make_all(copies);
     Batch { ids, offsets }

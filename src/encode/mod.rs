@@ -14,6 +14,7 @@ changes the time and never the ids.
 
 mod batch;
 mod corpus;
+mod ids;
 mod known;
 mod merge;
 mod pair_index;
@@ -30,138 +31,19 @@ use crate::error::Error;
 use crate::job::Job;
 use crate::pretoken_key::READ_AHEAD;
 use crate::pretokenize::blocks::Isa;
-use crate::pretokenize::{Borders, Pattern, WINDOW};
+use crate::pretokenize::{Borders, Pattern};
 use crate::special_tokens::SpecialTokens;
 use crate::vocab::TokenId;
+pub use ids::Id;
+pub(crate) use ids::Ids;
 use known::Known;
 pub use known::TABLE_LEN;
-use std::borrow::Cow;
 use std::ops::Range;
 
 /// Longer texts are encoded where they are.
 const MAX_COPIED: usize = 1 << 16;
 /// Ids that an encoder keeps room for.
 const MAX_KEPT: usize = 1 << 18;
-
-mod sealed {
-    pub trait Sealed {}
-    impl Sealed for u16 {}
-    impl Sealed for u32 {}
-}
-
-/// A token id as it is written: u16 or u32.
-pub trait Id: sealed::Sealed + Copy + Default + Send + Sync + 'static {
-    /// The greatest id.
-    const MAX: TokenId;
-    /// The id in this type; [`Id::MAX`] was compared with the vocabulary.
-    fn new(id: TokenId) -> Self;
-    /// The low bits of what may be an id.
-    fn from_low(bits: u32) -> Self;
-    /// The id as a number.
-    fn get(self) -> TokenId;
-    /// The bytes of ids, the lowest first.
-    fn bytes(ids: &[Self]) -> Cow<'_, [u8]>;
-}
-
-impl Id for u16 {
-    const MAX: TokenId = u16::MAX as TokenId;
-    #[inline(always)]
-    #[allow(clippy::cast_possible_truncation)] // As the trait says.
-    fn new(id: TokenId) -> Self {
-        debug_assert!(id <= <Self as Id>::MAX);
-        id as u16
-    }
-    #[inline(always)]
-    #[allow(clippy::cast_possible_truncation)] // As the trait says.
-    fn from_low(bits: u32) -> Self {
-        bits as u16
-    }
-    #[inline(always)]
-    fn get(self) -> TokenId {
-        self.into()
-    }
-    fn bytes(ids: &[Self]) -> Cow<'_, [u8]> {
-        match cfg!(target_endian = "little") {
-            true => Cow::Borrowed(bytemuck::cast_slice(ids)),
-            false => Cow::Owned(ids.iter().flat_map(|id| id.to_le_bytes()).collect()),
-        }
-    }
-}
-
-impl Id for u32 {
-    const MAX: TokenId = u32::MAX;
-    #[inline(always)]
-    fn new(id: TokenId) -> Self {
-        id
-    }
-    #[inline(always)]
-    fn from_low(bits: u32) -> Self {
-        bits
-    }
-    #[inline(always)]
-    fn get(self) -> TokenId {
-        self
-    }
-    fn bytes(ids: &[Self]) -> Cow<'_, [u8]> {
-        match cfg!(target_endian = "little") {
-            true => Cow::Borrowed(bytemuck::cast_slice(ids)),
-            false => Cow::Owned(ids.iter().flat_map(|id| id.to_le_bytes()).collect()),
-        }
-    }
-}
-
-/// Ids on their way out: a vector that is written beyond its length.
-pub struct Ids<T> {
-    room: Vec<T>,
-    len: usize,
-}
-
-impl<T> Default for Ids<T> {
-    fn default() -> Self {
-        Ids { room: Vec::new(), len: 0 }
-    }
-}
-
-impl<T: Id> Ids<T> {
-    /// The ids.
-    pub fn as_slice(&self) -> &[T] {
-        &self.room[..self.len]
-    }
-
-    fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Forgets the ids and keeps their memory.
-    pub fn clear(&mut self) {
-        self.len = 0;
-    }
-
-    /// Adds ids.
-    #[inline(never)]
-    pub fn extend(&mut self, ids: &[TokenId]) {
-        self.reserve(ids.len());
-        for &id in ids {
-            self.room[self.len] = T::new(id);
-            self.len += 1;
-        }
-    }
-
-    /// Makes room for so many ids, and some more.
-    fn reserve(&mut self, more: usize) {
-        let needed = self.len + more + WINDOW;
-        if self.room.len() < needed {
-            self.room.resize(needed.max(self.room.len() * 3 / 2), T::default());
-        }
-    }
-
-    /// Adds the first `len` of three ids. All are written, whatever the others are.
-    #[inline(always)]
-    fn push(&mut self, ids: &[TokenId; 3], len: usize) {
-        self.room[self.len..][..3].copy_from_slice(&ids.map(T::from_low));
-        self.len += len;
-    }
-}
 
 /// What changes the time, and never the ids.
 #[derive(Clone, Copy, Debug)]

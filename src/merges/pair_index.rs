@@ -14,10 +14,10 @@ and may name sites whose pair has since been merged away; it never misses one.
 
 use super::heap::Heap;
 use super::pair::{Pair, Symbol};
+use super::pair_table::{PairKey, PairTable};
 use super::tie_break::TokenOrder;
 use super::words::{Check, Part, Side, Site, Tally, Words};
 use crate::error::Error;
-use super::pair_table::{PairKey, PairTable};
 use rayon::ThreadPool;
 use rayon::prelude::*;
 use std::ops::Range;
