@@ -18,9 +18,6 @@ pub(crate) const LONG: u8 = 0xFF;
 /// The place of a long pretoken whose place is not known.
 pub(crate) const NO_PLACE: u64 = u64::MAX;
 
-/// The key of no pretoken.
-pub(crate) const NO_KEY: Key = Key::MAX;
-
 /// Bytes that are read without looking from the beginning of a window on.
 pub(crate) const READ_AHEAD: usize = WINDOW + 16;
 /// Keys that are made together.
@@ -52,7 +49,7 @@ pub(crate) fn key(pretoken: &[u8]) -> Key {
 }
 
 /// Masks of the lowest bytes. A table: shifts of 128 bits are slow.
-static KEEP: [u128; SHORT + 1] = {
+pub(crate) static KEEP: [u128; SHORT + 1] = {
     let mut masks = [0; SHORT + 1];
     let mut len = 1;
     while len <= SHORT {
@@ -79,7 +76,7 @@ pub(crate) fn unplaced(key: Key) -> Key {
 }
 
 #[inline(never)]
-fn long_key(pretoken: &[u8]) -> Key {
+pub(crate) fn long_key(pretoken: &[u8]) -> Key {
     let (blocks, rest) = pretoken.as_chunks::<8>();
     let mut last = [0; 8];
     last[..rest.len()].copy_from_slice(rest);

@@ -18,7 +18,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 /// The nominal length of a chunk. (benches/record/3-encode.md)
-const CHUNK_BYTES: usize = 1 << 17;
+const CHUNK_BYTES: usize = 1 << 19;
 /// Finished chunks, a worker, that wait for one before them.
 const AHEAD: usize = 4;
 /// Between two looks at the cancel flag.

@@ -61,8 +61,8 @@ trait Probe: Copy {
     /// The line, of `num_lines`, where a pretoken belongs. A long one's place is [`NO_PLACE`].
     fn home(self, key: Key, num_lines: usize) -> usize;
 
-    /// The keys of the pretokens between `borders`, and where they belong. Long ones get the key of none.
-    fn prepare(self, lines: &[Line], window: &[u8; READ_AHEAD], borders: &[u16], batch: &mut Batch);
+    /// The keys of the pretokens of `text` between `borders`, and where they belong.
+    fn prepare(self, lines: &[Line], text: &[u8], borders: &[u16], batch: &mut Batch);
 
     /// Adds the ids of pretokens `from..to` of a batch, until one is not where it belongs or has more than three ids.
     /// Returns its number, or `to`.
@@ -139,11 +139,11 @@ impl Known {
         out: &mut Ids<T>,
     ) {
         let (base, mut rest) = (borders.base(), borders.inside());
-        let window = buffer[base..].first_chunk::<READ_AHEAD>();
-        let Some(window) = window.filter(|_| rest.len() > FEW) else {
+        let text = &buffer[base..];
+        if rest.len() <= FEW || text.len() < READ_AHEAD {
             borders.pretokens().for_each(|pretoken| self.encode_one(probe, rules, &buffer[pretoken], out));
             return;
-        };
+        }
         if let Some(first) = borders.first() {
             self.encode_one(probe, rules, &buffer[first], out);
         }
@@ -151,23 +151,33 @@ impl Known {
         while rest.len() > 1 {
             let starts = &rest[..rest.len().min(BATCH + 1)];
             let ends = &starts[1..];
-            probe.prepare(&self.lines, window, starts, &mut batch);
+            probe.prepare(&self.lines, text, starts, &mut batch);
             let mut next = 0;
             loop {
                 out.reserve((FEW_IDS + 1) * BATCH);
                 next = probe.copy_known(&self.lines, &batch, next, ends.len(), out);
                 let Some(end) = ends.get(next) else { break };
-                let pretoken = base + usize::from(starts[next])..base + usize::from(*end);
-                self.encode_one(probe, rules, &buffer[pretoken], out);
+                let pretoken = &text[usize::from(starts[next])..usize::from(*end)];
+                self.encode_keyed(probe, rules, batch.keys[next], pretoken, out);
                 next += 1;
             }
             rest = &rest[ends.len()..];
         }
     }
 
-    #[inline(never)]
     fn encode_one<T: Id>(&mut self, probe: impl Probe, rules: Rules<'_>, pretoken: &[u8], out: &mut Ids<T>) {
-        let key = key(pretoken);
+        self.encode_keyed(probe, rules, key(pretoken), pretoken, out);
+    }
+
+    #[inline(never)]
+    fn encode_keyed<T: Id>(
+        &mut self,
+        probe: impl Probe,
+        rules: Rules<'_>,
+        key: Key,
+        pretoken: &[u8],
+        out: &mut Ids<T>,
+    ) {
         let home = probe.home(key, self.lines.len());
         match self.find(key, home, pretoken) {
             Some(value) => out.extend(self.ids(&value)),

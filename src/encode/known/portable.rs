@@ -5,7 +5,7 @@ A batch, by any machine.
 use super::{Batch, FEW_IDS, Line, Probe};
 use crate::encode::{Id, Ids};
 use crate::prefetch::prefetch;
-use crate::pretoken_key::{Key, NO_KEY, READ_AHEAD, home, short_key};
+use crate::pretoken_key::{Key, READ_AHEAD, home, long_key, short_key};
 
 #[derive(Clone, Copy)]
 pub(super) struct Portable;
@@ -16,10 +16,12 @@ impl Probe for Portable {
     }
 
     #[inline(never)]
-    fn prepare(self, lines: &[Line], window: &[u8; READ_AHEAD], borders: &[u16], batch: &mut Batch) {
+    fn prepare(self, lines: &[Line], text: &[u8], borders: &[u16], batch: &mut Batch) {
+        let Some(window) = text.first_chunk::<READ_AHEAD>() else { return };
         let pretokens = borders.iter().zip(&borders[1..]);
-        for (((start, end), key), place) in pretokens.zip(&mut batch.keys).zip(&mut batch.homes) {
-            *key = short_key(window, *start, *end).unwrap_or(NO_KEY);
+        for (((&start, &end), key), place) in pretokens.zip(&mut batch.keys).zip(&mut batch.homes) {
+            let long = || long_key(&text[usize::from(start)..usize::from(end)]);
+            *key = short_key(window, start, end).unwrap_or_else(long);
             let at = home(*key, lines.len());
             *place = at as u32;
             prefetch(lines, at);
