@@ -88,13 +88,14 @@ fn encode_via<S: Id, T: Id>(
     job: &Job,
 ) -> Result<Batch<T>, Error> {
     let shares = share(tokenizer, texts, special, job)?;
-    let work = Work { tokenizer, texts, special, shares: &shares, next: AtomicUsize::new(0), job };
-    if threads == 1 || shares.len() < 2 {
+    let threads = threads.min(shares.len()).max(1);
+    let work = Work { tokenizer, texts, special, threads, shares: &shares, next: AtomicUsize::new(0), job };
+    if threads == 1 {
         return Ok(join(&[work.encode_shares::<S>()?], &shares, texts.len(), |copies| {
             copies.into_iter().for_each(Copy::make);
         }));
     }
-    with_threads(threads.min(shares.len()), |pool| {
+    with_threads(threads, |pool| {
         let encode = |_: rayon::BroadcastContext<'_>| {
             let done = work.encode_shares::<S>();
             if done.is_err() {
@@ -142,6 +143,7 @@ struct Work<'a> {
     tokenizer: &'a Tokenizer,
     texts: &'a [&'a [u8]],
     special: Special,
+    threads: usize,
     shares: &'a [Share],
     next: AtomicUsize,
     job: &'a Job,
@@ -152,6 +154,7 @@ impl Work<'_> {
     fn encode_shares<S: Id>(&self) -> Result<Done<S>, Error> {
         let num_bytes: usize = self.texts.iter().map(|text| text.len()).sum();
         self.tokenizer.with_encoder(self.special, |encoder| {
+            encoder.expect((num_bytes / self.threads) as u64);
             let mut done = Done { segments: Vec::new(), shares: Vec::new() };
             loop {
                 self.job.check()?;

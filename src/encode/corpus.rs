@@ -205,7 +205,7 @@ impl Worker<'_> {
             if let Some((other, encoder)) = held.take_if(|(held, _)| *held != special) {
                 self.tokenizer.give_back(other, encoder);
             }
-            let (_, encoder) = held.get_or_insert_with(|| (special, self.tokenizer.take_encoder(special)));
+            let (_, encoder) = held.get_or_insert_with(|| (special, self.encoder(special)));
             ids.clear();
             let finished = self.encode_chunk(encoder, &chunk, special, ids)?;
             ids = order.hand_on(chunk.number, finished, self.job)?;
@@ -214,6 +214,12 @@ impl Worker<'_> {
             self.tokenizer.give_back(special, encoder);
         }
         Ok(())
+    }
+
+    fn encoder(&self, special: Special) -> Encoder {
+        let mut encoder = self.tokenizer.take_encoder(special);
+        encoder.expect(self.corpus.num_bytes().unwrap_or(0) / self.options.threads as u64);
+        encoder
     }
 
     fn encode_chunk<T: Id>(

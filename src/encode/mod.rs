@@ -87,6 +87,11 @@ impl Encoder {
         Encoder { known: Known::new(rules), borders, text: Vec::new(), out: Ids::default() }
     }
 
+    /// Makes ready for so many bytes of text.
+    pub fn expect(&mut self, num_bytes: u64) {
+        self.known.expect(num_bytes);
+    }
+
     /// Adds the ids of the text `buffer[range]`. Fastest where the buffer goes on behind the text.
     ///
     /// # Errors

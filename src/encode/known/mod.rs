@@ -29,6 +29,8 @@ use crate::vocab::TokenId;
 pub const TABLE_LEN: usize = 1 << 20;
 const MIN_LINES: usize = 1 << 10;
 const GROWTH: usize = 8;
+/// Of text. Web text has a new pretoken in some 400.
+const BYTES_A_LINE: u64 = 256;
 /// Lines in which a pretoken may be: where it belongs, and those whose number differs in the lowest bits.
 const NEAR: usize = 4;
 
@@ -110,6 +112,15 @@ impl Known {
             long: Vec::new(),
             scratch: Scratch::default(),
             ids: Vec::new(),
+        }
+    }
+
+    /// Makes room for the pretokens of so many bytes. To begin small and grow takes some ten milliseconds more.
+    pub fn expect(&mut self, num_bytes: u64) {
+        let num_lines =
+            usize::try_from(num_bytes / BYTES_A_LINE).map_or(self.max_lines, usize::next_power_of_two);
+        if self.num_entries == 0 && num_lines > self.lines.len() {
+            self.lines = vec![Line::default(); num_lines.min(self.max_lines)];
         }
     }
 
