@@ -84,7 +84,7 @@ def test_killed_while_training_leaves_nothing(large_sample, tmp_path, number):
         "-m",
         "bpe_lm",
         "train-tokenizer",
-        str(large_sample),
+        *[str(large_sample)] * 40,  # Longer than any machine takes until it is killed.
         "--vocab-size",
         "9000",
         "--out",

@@ -27,7 +27,8 @@ use crate::vocab::TokenId;
 
 /// Entries of a table: 32 bytes each, 32 MiB in all; with what lies aside 64. (benches/record/3-encode.md)
 pub const TABLE_LEN: usize = 1 << 20;
-const MIN_LINES: usize = 1 << 10;
+/// A megabyte: the words of stories never need more.
+const MIN_LINES: usize = 1 << 14;
 const GROWTH: usize = 8;
 /// Of text. Web text has a new pretoken in some 400.
 const BYTES_A_LINE: u64 = 256;
