@@ -1,10 +1,9 @@
 /*!
-Pretoken -> value: the innermost loop of counting, and of encoding.
+Pretoken -> number -> value: the innermost loop of counting.
 
-Why not a `HashMap<Vec<u8>, V>`? Nine pretokens in ten are shorter than 16 bytes. Such a key lies in the table itself,
-padded with zeros and with its length as last byte, so that a lookup is one load of 16 bytes from the text, one
-multiplication and a comparison; nothing is allocated and no pointer followed. Longer pretokens lie one after another in
-one vector, and their key holds the place and 56 bits of hash.
+Why not a `HashMap<Vec<u8>, V>`? Nine pretokens in ten are their own key ([`crate::pretoken_key`]), so that a lookup is one load
+of 16 bytes from the text, one multiplication and a comparison; nothing is allocated and no pointer followed. Longer ones
+lie one after another in one vector, and their key holds the place.
 
 Why are keys and values not in the hash table? Text uses few words often and many seldom. A table of entries spreads the
 few over all of its memory, and most lookups then wait for a page-table walk. Here the hash table holds only numbers, 4

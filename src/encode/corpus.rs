@@ -216,7 +216,7 @@ impl Worker<'_> {
         Ok(())
     }
 
-    fn encoder(&self, special: Special) -> Encoder {
+    fn encoder(&self, special: Special) -> Box<Encoder> {
         let mut encoder = self.tokenizer.take_encoder(special);
         encoder.expect(self.corpus.num_bytes().unwrap_or(0) / self.options.threads as u64);
         encoder

@@ -1,15 +1,12 @@
 /*!
 Text into token ids.
 
-Why is a pretoken not merged each time it occurs? Text repeats itself: a table of pretokens already encoded
-([`crate::pretoken_table`]) answers 99 of 100 lookups, and what is not in it is encoded without merging ([`merge`]) and added.
-Nine of ten pretokens are one token and nearly all others two or three, so the table's values are of 8 bytes, up to three
-ids and their number, and are written out without a branch on it. The rest lie aside.
+Why is a pretoken not merged each time it occurs? Text repeats itself: a table of pretokens already encoded ([`known`])
+answers 99 of 100 lookups, and what is not in it is encoded without merging ([`merge`]) and added. Nine of ten pretokens are
+one token and nearly all others two or three, so three ids are written without a branch on their number ([`ids`]).
 
-A table is bounded: when it is full it is emptied. That costs less than one would think, because the words that matter are
-back soon, and it adapts where a table that only stops to grow would not: a corpus may go from one language to another.
-Each worker has a table of its own. Nobody waits, a process that forks copies no lock that is held, and what is in a table
-changes the time and never the ids.
+Each worker has a table of its own, and it is bounded. Nobody waits, a process that forks copies no lock that is held, and
+what is in a table changes the time and never the ids.
 */
 
 mod batch;
