@@ -213,19 +213,44 @@ fn sync_now_and_then(
     many_are_new: &Receiver<()>,
 ) -> Result<(), Error> {
     let mut last = Instant::now();
-    loop {
-        let wait = many_are_new.recv_timeout(SYNC_EVERY.saturating_sub(last.elapsed()));
-        if wait == Err(RecvTimeoutError::Disconnected) {
-            return Ok(());
-        }
+    while let Some(is_due) = wait(many_are_new, last) {
         let (unsynced, entry) = {
             let mut partial = lock(partial);
-            (partial.unsynced(), wait.is_err().then(|| partial.entry()))
+            (partial.unsynced(), is_due.then(|| partial.entry()))
         };
         unsynced.sync()?;
         if let Some(entry) = entry {
             journal.push(&entry)?;
             last = Instant::now();
         }
+    }
+    Ok(())
+}
+
+/// Waits until there is something to sync. Returns whether a line of the journal is due, by the clock: on a slow disk much is
+/// new after each sync, and no wait comes to its end. `None` when the other end of the channel is gone.
+fn wait(many_are_new: &Receiver<()>, last: Instant) -> Option<bool> {
+    match many_are_new.recv_timeout(SYNC_EVERY.saturating_sub(last.elapsed())) {
+        Err(RecvTimeoutError::Disconnected) => None,
+        Ok(()) | Err(RecvTimeoutError::Timeout) => Some(last.elapsed() >= SYNC_EVERY),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_due_each_second_however_much_is_new() {
+        let (many_are_new, syncs) = sync_channel(1);
+        let now = Instant::now();
+        many_are_new.send(()).unwrap();
+        assert_eq!(wait(&syncs, now), Some(false));
+        many_are_new.send(()).unwrap();
+        assert_eq!(wait(&syncs, now.checked_sub(SYNC_EVERY).unwrap()), Some(true));
+        assert_eq!(wait(&syncs, now.checked_sub(SYNC_EVERY).unwrap()), Some(true));
+        drop(many_are_new);
+        assert_eq!(wait(&syncs, now), None);
     }
 }

@@ -25,7 +25,7 @@ use crate::pretokenize::Borders;
 use crate::pretokenize::blocks::Isa;
 use crate::vocab::TokenId;
 
-/// Entries of a table: 32 bytes each, 32 MiB in all; with what lies aside 64. (benches/record/3-encode.md)
+/// Entries of a table: 32 bytes each, 32 MiB in all; with what lies aside 64, and what growing holds twice. (README.md)
 pub const TABLE_LEN: usize = 1 << 20;
 /// A megabyte: the words of stories never need more.
 const MIN_LINES: usize = 1 << 14;
@@ -296,8 +296,8 @@ impl Known {
     fn forget(&mut self) {
         self.lines.fill(Line::default());
         self.num_entries = 0;
-        self.ids_aside.clear();
-        self.long.clear();
+        // Their memory as well: now one may take what the other had.
+        (self.ids_aside, self.long) = (Vec::new(), Vec::new());
     }
 
     #[cold]
