@@ -13,6 +13,7 @@ from typing import NoReturn
 
 import bpe_lm
 from bpe_lm import _core
+from bpe_lm.cli_lm import Stopped, add_commands
 from bpe_lm.comparison import compare, print_compressions
 from bpe_lm.doctor import examine
 from bpe_lm.errors import BpeLmError, FileError, OutputExists
@@ -30,7 +31,11 @@ TOKENIZER_HELP = "a folder that train-tokenizer wrote, a tokenizer.json or a .ti
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options, more = parser.parse_known_args(arguments)
+    if more and not getattr(options, "takes_more", False):
+        parser.error(f"unrecognized arguments: {' '.join(more)}")
+    options.more = more
     return guarded(lambda: options.run(options), debug=options.debug)
 
 
@@ -53,6 +58,8 @@ def guarded(command: Callable[[], None], *, debug: bool = False) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 1
+    except Stopped as stopped:
+        return stopped.status
     except Terminated:
         print("terminated", file=sys.stderr)
         return 143
@@ -313,7 +320,9 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="bpe-lm", description="Byte-level BPE tokenizers.", allow_abbrev=False)
+    parser = _Parser(
+        prog="bpe-lm", description="Byte-level BPE tokenizers, and a small Transformer.", allow_abbrev=False
+    )
     parser.add_argument("--version", action="version", version=f"bpe-lm {bpe_lm.__version__}")
     parser.add_argument("--debug", action="store_true", help="show a traceback with an error")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
@@ -400,6 +409,8 @@ def _parser() -> argparse.ArgumentParser:
     verification.add_argument("--tokenizer", metavar="PATH", help="that must have made them")
     verification.add_argument("--quiet", action="store_true", help="show no progress")
     verification.set_defaults(run=_verify)
+
+    add_commands(commands)
 
     doctor = commands.add_parser("doctor", help="show what this machine has", allow_abbrev=False)
     doctor.add_argument("--json", action="store_true", help="print it as JSON")

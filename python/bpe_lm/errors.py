@@ -75,3 +75,15 @@ class MissingExtra(BpeLmError, ImportError):
 
 class InternalError(BpeLmError, RuntimeError):
     """A defect of this package."""
+
+
+class ConfigError(OptionError):
+    """A training run's configuration has an unknown key, or a value that makes no sense."""
+
+
+class CheckpointError(BpeLmError, ValueError):
+    """A checkpoint is damaged, not whole, or of another model."""
+
+
+class TrainingDiverged(BpeLmError, ArithmeticError):
+    """Loss or gradients are not finite any more."""

@@ -1,13 +1,16 @@
 """Pictures. They need the extra `plots`, which is matplotlib."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from bpe_lm.errors import FileError, MissingExtra
 from bpe_lm.inspection import Inspection
 from bpe_lm.tokenizer import StrPath
 
-BLUE, ORANGE = "#0072B2", "#E69F00"
+COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000"]
+BLUE, ORANGE = COLOURS[:2]
 """Of the palette by Okabe and Ito, whose colours are told apart by colour-blind people too."""
 
 MOST_BARS = 100
@@ -21,13 +24,10 @@ def draw_lengths(inspection: Inspection, path: StrPath) -> None:
         MissingExtra: matplotlib is not installed.
         FileError: The file could not be written.
     """
-    try:
-        from matplotlib.figure import Figure
-        from matplotlib.ticker import MaxNLocator, StrMethodFormatter
-    except ImportError as error:
-        raise MissingExtra(f"drawing needs matplotlib ({error}): pip install 'bpe_lm[plots]'") from error
+    figure = _figure(8, 4.5)
+    from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+
     lengths, unused = inspection.lengths, inspection.unused_lengths
-    figure = Figure(figsize=(8, 4.5), dpi=150, layout="constrained")
     axes = figure.add_subplot()
     axes.set_yscale("log")
     series = [(lengths, BLUE, 0.8, "all tokens")]
@@ -54,8 +54,57 @@ def draw_lengths(inspection: Inspection, path: StrPath) -> None:
     axes.minorticks_off()
     if unused:
         axes.legend(edgecolor="none", framealpha=1)
+    _write(figure, path)
+
+
+def draw_losses(folders: Sequence[StrPath], path: StrPath) -> None:
+    """Draw the losses of runs against steps, tokens and time, as PNG or SVG.
+
+    Raises:
+        MissingExtra: matplotlib is not installed.
+        FileError: A run has no records, or the picture could not be written.
+    """
+    figure = _figure(13, 4.5)
+    from matplotlib.ticker import EngFormatter
+
+    from bpe_lm.run_log import METRICS, read_records
+
+    panels = figure.subplots(1, 3, sharey=True)
+    units = [("step", "step", 1.0), ("tokens", "tokens", 1.0), ("seconds", "minutes of training", 60.0)]
+    for number, folder in enumerate(folders):
+        colour, name = COLOURS[number % len(COLOURS)], Path(folder).resolve().name
+        records = list(read_records(Path(folder) / METRICS))
+        series = {kind: [r for r in records if r.get("kind") == kind] for kind in ("train", "valid")}
+        if not series["train"]:
+            raise FileError(f"{folder} has no records in {METRICS}; is it a folder of bpe-lm pretrain?")
+        for axes, (key, _, scale) in zip(panels, units, strict=True):
+            for kind, style in (("train", {"alpha": 0.35, "linewidth": 1}), ("valid", {"linewidth": 2, "marker": "o"})):
+                points = [(record[key] / scale, record["loss"]) for record in series[kind]]
+                label = name if kind == "valid" or not series["valid"] else None
+                axes.plot(
+                    *zip(*points, strict=True), color=colour, label=label, markersize=3, **style
+                ) if points else None
+    for axes, (_, label, _) in zip(panels, units, strict=True):
+        axes.set_xlabel(label)
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(color="0.9")
+    panels[0].set_ylabel("loss (nats per token): thin training, thick validation")
+    panels[-1].legend(edgecolor="none")
+    _write(figure, path)
+
+
+def _figure(width: float, height: float) -> Any:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtra(f"drawing needs matplotlib ({error}): pip install 'bpe_lm[plots]'") from error
+    return Figure(figsize=(width, height), dpi=150, layout="constrained")
+
+
+def _write(figure: Any, path: StrPath) -> None:
     picture = io.BytesIO()
-    figure.savefig(picture, format="png")
+    figure.savefig(picture, format="svg" if str(path).endswith(".svg") else "png")
     try:
         Path(path).write_bytes(picture.getbuffer())
     except OSError as error:

@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 Callback: TypeAlias = Callable[[str, int, int | None], object]
 
 _PIPE_SECONDS = 10.0
+_UNITS = {"merge": "merges", "evaluate": "tokens"}
+"""Of stages that are not in bytes."""
 
 
 @contextmanager
@@ -28,10 +30,10 @@ def shown(progress: bool | Callback) -> Iterator[Callback | None]:
 
 
 def describe(stage: str, done: int, total: int | None, seconds: float) -> str:
-    """One line, such as `count: 1.20 of 2.20 GB, 54 %, 3 s`. Every stage but "merge" is in bytes."""
+    """One line, such as `count: 1.20 of 2.20 GB, 54 %, 3 s`."""
     amounts = [done] if total is None else [done, total]
-    if stage == "merge":
-        amount = " of ".join(f"{n:,}" for n in amounts) + " merges"
+    if stage in _UNITS:
+        amount = " of ".join(f"{n:,}" for n in amounts) + f" {_UNITS[stage]}"
     else:
         scale, unit, digits = _unit(amounts[-1])
         amount = " of ".join(f"{n / scale:.{digits}f}" for n in amounts) + f" {unit}"

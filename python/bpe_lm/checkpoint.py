@@ -1,0 +1,259 @@
+"""Checkpoints: tensors as safetensors, all else as JSON, nothing that could be code.
+
+The course's pair is `save_checkpoint` and `load_checkpoint`: one file, or file object. A training run's are folders,
+each with `model.safetensors`, `optimizer.safetensors` and, written last, `checkpoint.json` with the checksums of both
+and of itself. A folder is made under another name and renamed when all of it is on the disk, so that one that can be
+seen is whole; and if the newest one is damaged all the same, the one before is taken.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from bpe_lm.errors import CheckpointError, FileError
+
+Target = str | os.PathLike[str] | IO[bytes]
+
+MARKER = "checkpoint.json"
+MODEL, OPTIMIZER = "model.safetensors", "optimizer.safetensors"
+
+
+def save_checkpoint(model: nn.Module, optimizer: Optimizer, iteration: int, out: Target) -> None:
+    """Write model, optimizer and iteration into one safetensors file.
+
+    Raises:
+        FileError: It could not be written; what was there before is still there.
+    """
+    tensors, described = _pack({"model": model.state_dict(), "optimizer": optimizer.state_dict()})
+    data = save(tensors, {"bpe_lm": json.dumps({"iteration": iteration, "state": described})})
+    if isinstance(out, str | os.PathLike):
+        write_whole(Path(out), data)
+    else:
+        out.write(data)
+
+
+def load_checkpoint(src: Target, model: nn.Module, optimizer: Optimizer) -> int:
+    """Read what `save_checkpoint` wrote into model and optimizer; returns the iteration.
+
+    Raises:
+        CheckpointError: It is damaged, or of another model.
+        FileError: It could not be read.
+    """
+    data = _read(Path(src)) if isinstance(src, str | os.PathLike) else src.read()
+    try:
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        described = json.loads(header["__metadata__"]["bpe_lm"])
+        state = _unpack(load(data), described["state"])
+        iteration = int(described["iteration"])
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{src} is no checkpoint, or a damaged one: {error}") from error
+    load_model(model, state["model"], src)
+    optimizer.load_state_dict(state["optimizer"])
+    return iteration
+
+
+def load_model(model: nn.Module, state: Mapping[str, Tensor], source: object) -> None:
+    """Set a model's weights.
+
+    Raises:
+        CheckpointError: Names or shapes are others.
+    """
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"{source} is of another model: {reason}") from error
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint folder of a run: where it is, and what `checkpoint.json` says besides checksums."""
+
+    path: Path
+    step: int
+    progress: dict[str, Any]
+
+
+def save_run_checkpoint(
+    folder: Path, model: nn.Module, optimizer: Optimizer, step: int, progress: Mapping[str, Any]
+) -> Path:
+    """Write `folder/step-N`, whole or not at all.
+
+    Raises:
+        FileError: The disk is full, or the folder cannot be written. Older checkpoints stay.
+    """
+    target = folder / f"step-{step:08}"
+    partial = folder / f".{target.name}.partial"
+    tensors, described = _pack(optimizer.state_dict())
+    files = {MODEL: save(_cpu(model.state_dict())), OPTIMIZER: save(tensors)}
+    content = {
+        "step": step,
+        "optimizer": described,
+        "progress": dict(progress),
+        "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
+    }
+    files[MARKER] = json.dumps({"content": content, "sha256": _sha256(content)}).encode()
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        for name, data in files.items():
+            _write_synced(partial / name, data)
+        _sync_folder(partial)
+        if target.exists():
+            shutil.rmtree(target)
+        partial.rename(target)
+        _sync_folder(folder)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise FileError(f"could not write the checkpoint {target}: {error.strerror}; older ones are kept") from error
+    return target
+
+
+def find_checkpoints(folder: Path) -> list[Path]:
+    """Those of a run, the newest first. Whether they are whole is not looked at."""
+    return sorted((path for path in folder.glob("step-*") if path.is_dir()), reverse=True)
+
+
+def keep_newest(folder: Path, number: int) -> None:
+    """Remove all but the newest checkpoints, and what an interrupted run left."""
+    for path in [*find_checkpoints(folder)[number:], *folder.glob(".step-*.partial")]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def load_newest(folder: Path, model: nn.Module, optimizer: Optimizer | None = None) -> Saved | None:
+    """Read the newest checkpoint that is undamaged; a damaged one is warned of. None if there is none at all.
+
+    Raises:
+        CheckpointError: There are some, and none is undamaged.
+    """
+    found = find_checkpoints(folder)
+    for path in found:
+        try:
+            return load_run_checkpoint(path, model, optimizer)
+        except (CheckpointError, FileError) as error:
+            warnings.warn(f"{error}; taking the one before", stacklevel=2)
+    if found:
+        raise CheckpointError(f"no checkpoint in {folder} is undamaged")
+    return None
+
+
+def load_run_checkpoint(path: Path, model: nn.Module, optimizer: Optimizer | None = None) -> Saved:
+    """Read a checkpoint folder; everything is checked before anything is changed.
+
+    Raises:
+        CheckpointError: It is damaged, not whole, or of another model.
+        FileError: It could not be read.
+    """
+    try:
+        marker = json.loads(_read(path / MARKER))
+        content = marker["content"]
+        if _sha256(content) != marker["sha256"]:
+            raise CheckpointError(f"{path / MARKER} is damaged: its checksum is another")
+        step, sums = content["step"], content["sha256"]
+        data = {name: _read(path / name) for name in (MODEL, OPTIMIZER)}
+        for name, tensors in data.items():
+            if hashlib.sha256(tensors).hexdigest() != sums[name]:
+                raise CheckpointError(f"{path / name} is damaged: its checksum is another")
+        weights = load(data[MODEL])
+        state = _unpack(load(data[OPTIMIZER]), content["optimizer"])
+        progress = content["progress"]
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(f"the checkpoint {path} is damaged: {error}") from error
+    load_model(model, weights, path)
+    if optimizer is not None:
+        optimizer.load_state_dict(state)
+    return Saved(path, step, progress)
+
+
+def _pack(state: Any) -> tuple[dict[str, Tensor], Any]:
+    """Take the tensors out of nested dicts, lists and tuples. Keys keep their types."""
+    tensors: dict[str, Tensor] = {}
+
+    def describe(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            name = str(len(tensors))
+            tensors[name] = value.detach().cpu().contiguous().clone()
+            return {"tensor": name}
+        if isinstance(value, Mapping):
+            return {"dict": [[describe(key), describe(item)] for key, item in value.items()]}
+        if isinstance(value, tuple | list):
+            return {type(value).__name__: [describe(item) for item in value]}
+        if value is None or isinstance(value, bool | int | float | str):
+            return value
+        raise CheckpointError(f"a state has a {type(value).__name__}, which is no tensor and no JSON")
+
+    return tensors, describe(state)
+
+
+def _unpack(tensors: Mapping[str, Tensor], described: Any) -> Any:
+    if not isinstance(described, dict):
+        return described
+    [(kind, value)] = described.items()
+    if kind == "tensor":
+        return tensors[value]
+    if kind == "dict":
+        return {_unpack(tensors, key): _unpack(tensors, item) for key, item in value}
+    items = [_unpack(tensors, item) for item in value]
+    return tuple(items) if kind == "tuple" else items
+
+
+def _sha256(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _cpu(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A copy each, because safetensors refuses tensors that share memory, as a tied head does."""
+    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise FileError(f"could not read {path}: {error.strerror}") from error
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Replace a file by a rename, after its content is on the disk.
+
+    Raises:
+        FileError: It could not be written; what was there before is still there.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        _write_synced(partial, data)
+        partial.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise FileError(f"could not write {path}: {error.strerror}") from error
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,199 @@
+"""The commands of the language model: pretrain, evaluate, generate, plot. torch is imported when one of them runs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bpe_lm.config import PRESETS, TrainConfig, keys, resolve
+from bpe_lm.errors import ConfigError, MissingExtra
+from bpe_lm.report import print_rows
+
+if TYPE_CHECKING:
+    from bpe_lm.model import TransformerLM
+    from bpe_lm.tokenizer import Tokenizer
+
+
+class Stopped(Exception):
+    """A signal ended training, after a checkpoint; `status` is what a shell expects."""
+
+    def __init__(self, status: int):
+        self.status = status
+
+
+def add_commands(commands: Any) -> None:
+    """Add the commands to a parser's."""
+    pretrain = commands.add_parser(
+        "pretrain",
+        help="train a Transformer on token files",
+        description="Train a Transformer on token files. Every key of the config is a flag, such as "
+        f"--model.num-layers 6 or --schedule.max-learning-rate 1e-3. Presets: {', '.join(PRESETS)}.",
+        epilog="Keys: " + ", ".join(name for name, _ in keys(TrainConfig())),
+        allow_abbrev=False,
+    )
+    pretrain.add_argument("config", help="a TOML file or a preset's name")
+    pretrain.add_argument("--out", required=True, metavar="FOLDER", help="for config, records and checkpoints")
+    pretrain.add_argument("--resume", action="store_true", help="go on with the run in FOLDER; else begin")
+    pretrain.add_argument("--force", action="store_true", help="replace the run in FOLDER")
+    pretrain.add_argument("--json", action="store_true", help="print the result as JSON")
+    pretrain.add_argument("--quiet", action="store_true", help="show no progress")
+    pretrain.set_defaults(run=_pretrain, takes_more=True)
+
+    evaluation = commands.add_parser(
+        "evaluate", help="loss, perplexity and bits per byte of a run on a whole token file", allow_abbrev=False
+    )
+    _add_run(evaluation)
+    evaluation.add_argument("--tokens", metavar="FILE", help="default: the run's data.valid")
+    evaluation.add_argument("--json", action="store_true", help="print the result as JSON")
+    evaluation.add_argument("--quiet", action="store_true", help="show no progress")
+    evaluation.set_defaults(run=_evaluate)
+
+    generation = commands.add_parser("generate", help="let a run's model write", allow_abbrev=False)
+    _add_run(generation)
+    generation.add_argument("--prompt", default="", metavar="TEXT", help="default: the beginning of a text")
+    generation.add_argument("--max-tokens", type=int, default=256, metavar="N", help="default: 256")
+    generation.add_argument(
+        "--temperature", type=float, default=0.8, metavar="T", help="0: the likeliest (default: 0.8)"
+    )
+    generation.add_argument("--top-k", type=int, metavar="K", help="default: all tokens")
+    generation.add_argument("--top-p", type=float, default=0.95, metavar="P", help="default: 0.95")
+    generation.add_argument("--seed", type=int, metavar="N", help="default: another one each time")
+    generation.add_argument("--tokenizer", metavar="PATH", help="default: the run's data.tokenizer")
+    generation.set_defaults(run=_generate)
+
+    plot = commands.add_parser("plot", help="draw losses against steps, tokens and time", allow_abbrev=False)
+    plot.add_argument("run_folder", nargs="+", metavar="RUN", help="a folder of pretrain; several in one picture")
+    plot.add_argument("--out", default="losses.png", metavar="FILE", help=".png or .svg (default: losses.png)")
+    plot.set_defaults(run=_plot)
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run_folder", metavar="RUN", help="a folder of pretrain")
+    parser.add_argument("--last", action="store_true", help="the newest checkpoint, not the best")
+    parser.add_argument("--device", default="auto", metavar="NAME", help="cpu, cuda, mps (default: what is there)")
+
+
+@contextmanager
+def _language_model() -> Iterator[None]:
+    """Warnings are notes; a package that is missing is named."""
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_: print(f"note: {message}", file=sys.stderr)
+            yield
+    except ModuleNotFoundError as error:
+        raise MissingExtra(f"the language model's packages are missing ({error}): pip install 'bpe_lm[lm]'") from error
+
+
+def _pretrain(options: argparse.Namespace) -> None:
+    config = resolve(options.config, options.more)
+    with _language_model():
+        from bpe_lm.train import Trainer
+
+        with Trainer(
+            config, options.out, resume=options.resume, force=options.force, progress=not options.quiet
+        ) as trainer:
+            if trainer.step and not options.quiet:
+                print(f"going on from step {trainer.step:,}", file=sys.stderr)
+            result = trainer.run()
+            parameters = trainer.model.num_parameters()
+    if options.json:
+        print(json.dumps(vars(result) | {"folder": str(result.folder)}, indent=2))
+    else:
+        tokens = result.step * config.tokens_per_step
+        rows = [
+            ("parameters", f"{parameters:,}"),
+            ("steps", f"{result.step:,} of {config.steps:,}" + ended(result.reason)),
+            ("tokens", f"{tokens:,}"),
+            ("validation loss", "none" if result.loss is None else f"{result.loss:.4f} (best {result.best_loss:.4f})"),
+            ("time", f"{result.seconds:.1f} s"),
+            ("written to", str(result.folder)),
+        ]
+        print_rows(rows)
+    if result.reason.startswith("SIG"):
+        print(f"{result.reason}: saved; the same command with --resume goes on from there", file=sys.stderr)
+        raise Stopped(130 if result.reason == "SIGINT" else 143)
+
+
+def ended(reason: str) -> str:
+    """Why a run ended before its last step."""
+    reasons = {"time": ", max_time is over", "worse": ", validation became no better"}
+    return reasons.get(reason, "" if reason == "finished" else f", stopped by {reason}")
+
+
+def load_run(options: argparse.Namespace) -> tuple[TransformerLM, TrainConfig]:
+    """The model of a run, with its best weights if there are any, else its newest."""
+    from bpe_lm.checkpoint import load_newest
+    from bpe_lm.model import TransformerLM
+    from bpe_lm.train import BEST, CHECKPOINTS, CONFIG, device_of
+
+    folder = Path(options.run_folder)
+    config = TrainConfig.load(folder / CONFIG)
+    model = TransformerLM.from_config(config.model).to(device_of(options.device)).eval()
+    saved = None if options.last else load_newest(folder / BEST, model)
+    if saved is None and load_newest(folder / CHECKPOINTS, model) is None:
+        raise ConfigError(f"{folder} has no checkpoint yet; train it for longer")
+    return model, config
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    with _language_model():
+        from bpe_lm.evaluate import evaluate
+        from bpe_lm.token_file import Manifest, open_tokens
+
+        model, config = load_run(options)
+        path = options.tokens or config.data.valid
+        if not path:
+            raise ConfigError("the run has no data.valid; name a file with --tokens")
+        tokens = open_tokens(path, tokenizer=_tokenizer(config.data.tokenizer))
+        manifest = Manifest.from_json(Path(f"{path}.json").read_text(encoding="utf-8"))
+        found = evaluate(model, tokens, text_bytes=manifest.text_bytes, progress=not options.quiet)
+    if options.json:
+        print(json.dumps(found.as_dict(), indent=2))
+        return
+    rows = [("tokens", f"{found.tokens:,} of {path}"), ("loss", f"{found.loss:.4f} nats per token")]
+    rows += [("perplexity", f"{found.perplexity:.3f}"), ("bits per byte", f"{found.bits_per_byte:.4f}")]
+    print_rows(rows)
+
+
+def _generate(options: argparse.Namespace) -> None:
+    with _language_model():
+        from bpe_lm.generate import generate
+
+        model, config = load_run(options)
+        tokenizer = _tokenizer(options.tokenizer or config.data.tokenizer)
+        if tokenizer is None:
+            raise ConfigError("the run has no data.tokenizer; name one with --tokenizer")
+        pieces = generate(
+            model,
+            tokenizer,
+            options.prompt,
+            options.max_tokens,
+            temperature=options.temperature,
+            top_k=options.top_k,
+            top_p=options.top_p,
+            seed=options.seed,
+        )
+        first = next(pieces, "")
+        print(options.prompt + first, end="", flush=True)
+        for piece in pieces:
+            print(piece, end="", flush=True)
+        print()
+
+
+def _tokenizer(path: str) -> Tokenizer | None:
+    from bpe_lm.tokenizer import Tokenizer
+
+    return Tokenizer.load(path) if path else None
+
+
+def _plot(options: argparse.Namespace) -> None:
+    from bpe_lm.plots import draw_losses
+
+    draw_losses(options.run_folder, options.out)
+    print(f"drawn in {options.out}")

@@ -1,0 +1,348 @@
+"""What a model and a training run are: frozen dataclasses, so that an ablation is a one-field difference.
+
+A run is described by a preset, then a TOML file, then flags (`--model.num-layers 6`), each over the one before.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import tomllib
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+from bpe_lm.errors import ConfigError, FileError
+
+Norm = Literal["pre", "post", "none"]
+Position = Literal["rope", "none"]
+FeedForwardKind = Literal["swiglu", "silu", "relu2"]
+Implementation = Literal["fast", "reference"]
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The shape of a `TransformerLM`."""
+
+    vocab_size: int = 10_000
+    context_length: int = 256
+    d_model: int = 512
+    num_layers: int = 4
+    num_heads: int = 16
+    d_ff: int = 1344
+    rope_theta: float = 10_000.0
+    norm: Norm = "pre"
+    position: Position = "rope"
+    ffn: FeedForwardKind = "swiglu"
+    tied_head: bool = False
+
+    def __post_init__(self) -> None:
+        _check_types(self, "model")
+        for name in ("vocab_size", "context_length", "d_model", "num_layers", "num_heads", "d_ff"):
+            _at_least(self, "model", name, 1)
+        if self.d_model % self.num_heads:
+            raise ConfigError(
+                f"model.d_model is {self.d_model}, which {self.num_heads} heads cannot share; make it a multiple"
+            )
+        if self.position == "rope" and self.d_model // self.num_heads % 2:
+            raise ConfigError("rotary embeddings turn pairs: model.d_model / model.num_heads must be even")
+
+    def as_dict(self) -> dict[str, Any]:
+        """The arguments of `TransformerLM`."""
+        return dataclasses.asdict(self)
+
+    @property
+    def flops_per_token(self) -> float:
+        """Of a training step: 6 x the weights of matrix products + 12 x layers x d_model x context_length."""
+        ffn = (3 if self.ffn == "swiglu" else 2) * self.d_model * self.d_ff
+        weights = self.num_layers * (4 * self.d_model**2 + ffn) + self.vocab_size * self.d_model
+        return 6.0 * weights + 12.0 * self.num_layers * self.d_model * self.context_length
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Token files that `bpe-lm encode` wrote, and the tokenizer that made them."""
+
+    train: str = ""
+    valid: str = ""
+    tokenizer: str = ""
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """AdamW, or the course's SGD; `max_l2_norm` 0 clips nothing."""
+
+    name: Literal["adamw", "sgd"] = "adamw"
+    beta1: float = 0.9
+    beta2: float = 0.95
+    eps: float = 1e-8
+    weight_decay: float = 0.1
+    max_l2_norm: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_types(self, "optimizer")
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """`cosine_cycle_iters` 0 means all steps of the run."""
+
+    name: Literal["cosine", "constant"] = "cosine"
+    max_learning_rate: float = 1e-3
+    min_learning_rate: float = 1e-4
+    warmup_iters: int = 200
+    cosine_cycle_iters: int = 0
+
+    def __post_init__(self) -> None:
+        _check_types(self, "schedule")
+        _at_least(self, "schedule", "warmup_iters", 0)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A training run. Times in seconds; `max_time` 0 sets no limit; `micro_batch_size` 0 is the whole batch."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    steps: int = 5_000
+    batch_size: int = 32
+    micro_batch_size: int = 0
+    seed: int = 336
+    device: str = "auto"
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    implementation: Implementation = "fast"
+    compile: bool = False
+    max_time: float = 0.0
+    log_every: int = 10
+    validate_every: int = 500
+    validation_tokens: int = 100_000
+    checkpoint_every: int = 500
+    checkpoints_kept: int = 2
+    max_skipped_steps: int = 10
+    stop_when_worse: int = 0
+    wandb_project: str = ""
+
+    def __post_init__(self) -> None:
+        _check_types(self, "")
+        for name in ("steps", "batch_size", "log_every", "validate_every", "checkpoint_every", "checkpoints_kept"):
+            _at_least(self, "", name, 1)
+        for name in ("micro_batch_size", "max_skipped_steps", "stop_when_worse", "validation_tokens"):
+            _at_least(self, "", name, 0)
+        if not 0 <= self.seed < 2**63:
+            raise ConfigError(f"seed is {self.seed}, and must be from 0 to 2^63 - 1")
+        if self.micro_batch_size and self.batch_size % self.micro_batch_size:
+            raise ConfigError(
+                f"batch_size is {self.batch_size}, no multiple of micro_batch_size, {self.micro_batch_size}"
+            )
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Of a whole batch."""
+        return self.batch_size * self.model.context_length
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
+        """Of nested values; those that are not there keep their defaults.
+
+        Raises:
+            ConfigError: A key is unknown, or a value makes no sense.
+        """
+        return over(cls(), values)
+
+    @classmethod
+    def load(cls, path: str | Path) -> TrainConfig:
+        """Of the `config.json` of a run."""
+        return cls.from_dict(read_json(Path(path)))
+
+
+Config = TrainConfig | ModelConfig | DataConfig | OptimizerConfig | ScheduleConfig
+
+
+def tinystories() -> TrainConfig:
+    """The course's base run: 327.68 M tokens."""
+    return TrainConfig(steps=10_000, batch_size=128)
+
+
+def tinystories_low_resource() -> TrainConfig:
+    """The course's run for a laptop: 40.96 M tokens."""
+    return TrainConfig(steps=5_000, batch_size=32)
+
+
+def owt() -> TrainConfig:
+    """The base run on OpenWebText, with 32,000 tokens."""
+    return replace(tinystories(), model=ModelConfig(vocab_size=32_000))
+
+
+def demo() -> TrainConfig:
+    """What two cores learn in a few minutes."""
+    model = ModelConfig(vocab_size=4_000, context_length=128, d_model=192, num_layers=4, num_heads=6, d_ff=512)
+    schedule = ScheduleConfig(max_learning_rate=3e-3, min_learning_rate=3e-4, warmup_iters=50)
+    return TrainConfig(
+        model=model, schedule=schedule, steps=1_000, batch_size=32, validate_every=100, checkpoint_every=250
+    )
+
+
+def debug() -> TrainConfig:
+    """A model that does a step in milliseconds."""
+    model = ModelConfig(vocab_size=300, context_length=16, d_model=32, num_layers=2, num_heads=4, d_ff=64)
+    schedule = ScheduleConfig(warmup_iters=5)
+    return TrainConfig(
+        model=model, schedule=schedule, steps=20, batch_size=8, log_every=1, validate_every=10, checkpoint_every=10
+    )
+
+
+PRESETS = {preset.__name__: preset for preset in (tinystories, tinystories_low_resource, owt, demo, debug)}
+
+
+def resolve(source: str, flags: Sequence[str] = ()) -> TrainConfig:
+    """A preset's name or a TOML file (whose key `preset` may name what it changes), and flags over it.
+
+    Raises:
+        ConfigError: A key is unknown, with the one that is meant, or a value makes no sense.
+        FileError: The file could not be read.
+    """
+    config = PRESETS[source]() if source in PRESETS else _from_toml(Path(source))
+    return over(config, _parse_flags(flags))
+
+
+def over(config: Any, values: Mapping[str, Any], prefix: str = "") -> Any:
+    """The config with other values, which may be nested."""
+    names = {f.name for f in fields(config)}
+    changed: dict[str, Any] = {}
+    for key, value in values.items():
+        name = key.replace("-", "_")
+        if name not in names:
+            raise ConfigError(f"unknown key {prefix}{key}{_suggestion(f'{prefix}{name}', config)}")
+        old = getattr(config, name)
+        if is_dataclass(old):
+            if not isinstance(value, Mapping):
+                raise ConfigError(f"{prefix}{name} is a table with keys of its own, not {value!r}")
+            changed[name] = over(old, value, f"{prefix}{name}.")
+        else:
+            changed[name] = float(value) if type(old) is float and type(value) is int else value
+    return replace(config, **changed)
+
+
+def keys(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every key with dots, and its value."""
+    for f in fields(config):
+        value = getattr(config, f.name)
+        if is_dataclass(value):
+            yield from keys(value, f"{prefix}{f.name}.")
+        else:
+            yield f"{prefix}{f.name}", value
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a file.
+
+    Raises:
+        FileError: It could not be read.
+        ConfigError: It is no object.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FileError(f"could not read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise ConfigError(f"{path} is not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise ConfigError(f"{path} is not an object of JSON")
+    return found
+
+
+def _from_toml(path: Path) -> TrainConfig:
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        close = difflib.get_close_matches(str(path), PRESETS, 1)
+        hint = f"; did you mean the preset {close[0]}?" if close else f"; the presets are {', '.join(PRESETS)}"
+        raise FileError(f"there is no file {path}{hint}") from None
+    except OSError as error:
+        raise FileError(f"could not read {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+    preset = values.pop("preset", None)
+    if preset is not None and preset not in PRESETS:
+        raise ConfigError(f"{path}: there is no preset {preset!r}; the presets are {', '.join(PRESETS)}")
+    try:
+        return over(PRESETS[preset]() if preset else TrainConfig(), values)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def _parse_flags(flags: Sequence[str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    rest = list(flags)
+    while rest:
+        flag = rest.pop(0)
+        if not flag.startswith("--"):
+            raise ConfigError(f"{flag!r} is no flag; write --key value, as in --model.num-layers 6")
+        key, has_value, text = flag[2:].partition("=")
+        if not has_value:
+            if not rest:
+                raise ConfigError(f"--{key} lacks its value")
+            text = rest.pop(0)
+        *tables, name = key.replace("-", "_").split(".")
+        place = values
+        for table in tables:
+            place = place.setdefault(table, {})
+        place[name] = _parse_value(text)
+    return values
+
+
+def _parse_value(text: str) -> Any:
+    """As TOML has it; what is not TOML is a string."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        pass
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _suggestion(key: str, config: Any) -> str:
+    known = [name for name, _ in keys(TrainConfig())]
+    close = difflib.get_close_matches(key, known, 1, 0.5)
+    if not close:
+        last = key.rpartition(".")[2]
+        close = [name for name in known if name.rpartition(".")[2] == last][:1]
+    return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(f.name for f in fields(config))}"
+
+
+def _check_types(config: Any, table: str) -> None:
+    hints = typing.get_type_hints(type(config))
+    for f in fields(config):
+        value, kind = getattr(config, f.name), hints[f.name]
+        name = f"{table}.{f.name}".lstrip(".")
+        if get_origin(kind) is Literal:
+            if value not in get_args(kind):
+                close = difflib.get_close_matches(str(value), get_args(kind), 1)
+                hint = f"; did you mean {close[0]}?" if close else ""
+                raise ConfigError(f"{name} is {value!r}, and must be one of {', '.join(get_args(kind))}{hint}")
+        elif kind is float:
+            if type(value) is int:
+                object.__setattr__(config, f.name, float(value))
+            elif type(value) is not float:
+                raise ConfigError(f"{name} is {value!r}, and must be a number")
+            if not abs(getattr(config, f.name)) < float("inf"):
+                raise ConfigError(f"{name} is {value}, and must be finite")
+        elif type(value) is not kind and not is_dataclass(value):
+            raise ConfigError(f"{name} is {value!r}, and must be of type {kind.__name__}")
+
+
+def _at_least(config: Any, table: str, name: str, least: int) -> None:
+    value = getattr(config, name)
+    if value < least:
+        raise ConfigError(f"{f'{table}.{name}'.lstrip('.')} is {value}, and must be at least {least}")

@@ -1,0 +1,454 @@
+"""Training: a loop that loses nothing and resumes exactly.
+
+What a step does depends on the config, the weights and the optimizer's state alone: its batch is a function of (seed,
+step), and nothing else is random. So a run that was killed goes on from its last checkpoint, does again what came
+after, and ends with the weights of a run that was not, to the bit (one process, float32, eager, the same threads).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Self
+
+import torch
+from torch import Tensor
+
+from bpe_lm.batches import Batches, Tokens
+from bpe_lm.checkpoint import keep_newest, load_newest, save_run_checkpoint, write_whole
+from bpe_lm.config import TrainConfig, keys
+from bpe_lm.errors import (
+    ConfigError,
+    FileError,
+    OutputBusy,
+    OutputExists,
+    ResumeMismatch,
+    TokenFileError,
+    TrainingDiverged,
+)
+from bpe_lm.evaluate import evaluate
+from bpe_lm.loss import linear_cross_entropy
+from bpe_lm.model import TransformerLM
+from bpe_lm.optimizer import SGD, AdamW, clip_gradients
+from bpe_lm.run_log import ProgressLine, RunLog
+from bpe_lm.schedule import constant_schedule, cosine_schedule
+from bpe_lm.token_file import Manifest, open_tokens
+from bpe_lm.tokenizer import Tokenizer
+
+CONFIG, CHECKPOINTS, BEST = "config.json", "checkpoints", "best"
+FREE_TO_CHANGE = {
+    *("device", "compile", "max_time", "log_every", "validate_every", "validation_tokens", "checkpoint_every"),
+    *("checkpoints_kept", "max_skipped_steps", "stop_when_worse", "wandb_project", "micro_batch_size"),
+    *("data.train", "data.valid", "data.tokenizer"),
+}
+"""What a resumed run may have otherwise."""
+
+PEAK_FLOPS = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L4": 121e12, "T4": 65e12, "4090": 165e12, "3090": 71e12}
+"""Of dense bfloat16 (T4: float16), by what a GPU's name contains; from the makers' data sheets."""
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How a run ended: `reason` is "finished", "time", "worse" or the name of a signal."""
+
+    reason: str
+    step: int
+    loss: float | None
+    best_loss: float | None
+    seconds: float
+    folder: Path
+
+
+@dataclass
+class Progress:
+    """What a checkpoint has beside weights and optimizer. Losses are of validation; seconds are of training."""
+
+    seconds: float = 0.0
+    skipped: int = 0
+    best_loss: float | None = None
+    worse: int = 0
+    loss: float | None = None
+
+
+class Trainer:
+    """A run in a folder: config.json, metrics.jsonl, checkpoints/, best/, and a lock while it goes on."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        folder: str | os.PathLike[str],
+        *,
+        resume: bool = False,
+        force: bool = False,
+        progress: bool = False,
+    ):
+        """Check everything that can be checked before the first step.
+
+        Args:
+            config: What to train, and how.
+            folder: Where to keep it.
+            resume: Go on with what is in the folder, if there is anything.
+            force: Replace what is in the folder.
+            progress: Show it on stderr.
+
+        Raises:
+            OutputExists: The folder has a run, and neither `resume` nor `force` is given.
+            OutputBusy: Another process trains there.
+            ResumeMismatch: The run there has another config.
+            ConfigError: There is no such device.
+            TokenFileError: A token file is of another tokenizer, too short, or damaged.
+            CheckpointError: No checkpoint there is undamaged.
+            FileError: Something could not be read or written.
+        """
+        self.config, self.folder = config, Path(folder)
+        self.device = device_of(config.device)
+        self.train_tokens, self.valid_tokens, self.valid_manifest = _open_data(config)
+        self.batches = Batches(
+            self.train_tokens, config.batch_size, config.model.context_length, config.seed, config.model.vocab_size
+        )
+        self._show_progress = progress
+        self._lock = _lock(self.folder)
+        try:
+            self._begin(resume, force)
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self, resume: bool, force: bool) -> None:
+        config, path = self.config, self.folder / CONFIG
+        if path.exists() and not resume and not force:
+            raise OutputExists(f"{self.folder} has a run already; name another folder, or give --resume or --force")
+        if path.exists() and resume:
+            _check_resumable(TrainConfig.load(path), config, self.folder)
+        elif force:
+            keep_newest(self.folder / CHECKPOINTS, 0)
+            keep_newest(self.folder / BEST, 0)
+        write_whole(path, (json.dumps(config.as_dict(), indent=2) + "\n").encode())
+        torch.manual_seed(config.seed)
+        self.model = TransformerLM.from_config(config.model, implementation=config.implementation).to(self.device)
+        self.optimizer = _optimizer(config, self.model)
+        self.progress = Progress()
+        self.step = 0
+        saved = load_newest(self.folder / CHECKPOINTS, self.model, self.optimizer) if resume else None
+        if saved is not None:
+            self.step, self.progress = saved.step, Progress(**saved.progress)
+        self.log = RunLog(self.folder, config, self.step)
+        self._loss: Callable[[Tensor, Tensor], Tensor] = self._eager_loss
+        if config.compile:
+            self._loss = _compiled(self._eager_loss)
+        self._peak = _peak_flops(self.device, config.dtype)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        if hasattr(self, "log"):
+            self.log.close()
+        self._lock.close()
+
+    def run(self) -> TrainResult:
+        """Train to the end, to the end of `max_time`, or to a signal; a checkpoint is saved in each case.
+
+        Raises:
+            TrainingDiverged: `max_skipped_steps` were not enough; the message names the first bad tensor.
+            TokenFileError: An id is beyond the vocabulary.
+            FileError: The disk is full; the checkpoints before are kept.
+            KeyboardInterrupt: A second signal came.
+        """
+        config, reason = self.config, "finished"
+        start, first = time.perf_counter() - self.progress.seconds, self.step
+        last_log, tokens_at_log, waited = time.perf_counter(), self.step * config.tokens_per_step, 0.0
+        with _signals() as received, ProgressLine(config.steps, self._show_progress) as line:
+            while self.step < config.steps:
+                waiting = time.perf_counter()
+                x, y = self.batches(self.step, self.device)
+                waited += time.perf_counter() - waiting
+                loss, norm, rate = self._train_step(x, y)
+                self.step += 1
+                now = time.perf_counter()
+                self.progress.seconds = now - start
+                is_last = self.step == config.steps
+                if self.step % config.log_every == 0 or is_last or self.step == first + 1:
+                    tokens = self.step * config.tokens_per_step
+                    speed = (tokens - tokens_at_log) / (now - last_log)
+                    record = {
+                        **{"kind": "train", "step": self.step, "tokens": tokens, "seconds": self.progress.seconds},
+                        **{"flops": tokens * config.model.flops_per_token, "loss": loss, "learning_rate": rate},
+                        **{"gradient_norm": norm, "tokens_per_second": speed},
+                        "mfu": speed * config.model.flops_per_token / self._peak if self._peak else None,
+                        "data_wait": waited / (now - last_log),
+                    }
+                    self.log.write(record)
+                    last_log, tokens_at_log, waited = now, tokens, 0.0
+                    shown = f"step {self.step:,} of {config.steps:,}, loss {loss:.3f}"
+                    best = f", validation {self.progress.loss:.3f}" if self.progress.loss is not None else ""
+                    line.update(self.step, f"{shown}{best}, {speed:,.0f} tokens/s", is_last=is_last)
+                if self.valid_tokens is not None and (self.step % config.validate_every == 0 or is_last):
+                    self._validate()
+                    last_log, tokens_at_log = time.perf_counter(), self.step * config.tokens_per_step
+                    self.progress.seconds = last_log - start
+                if config.stop_when_worse and self.progress.worse >= config.stop_when_worse:
+                    reason = "worse"
+                elif received:
+                    reason = signal.Signals(received[0]).name
+                elif config.max_time and self.progress.seconds >= config.max_time:
+                    reason = "time"
+                if self.step % config.checkpoint_every == 0 or is_last or reason != "finished":
+                    self._save()
+                if reason != "finished":
+                    break
+        progress = self.progress
+        return TrainResult(reason, self.step, progress.loss, progress.best_loss, progress.seconds, self.folder)
+
+    def _train_step(self, x: Tensor, y: Tensor) -> tuple[float, float, float]:
+        """Loss, norm of the gradients and learning rate. A step whose loss or norm is not finite changes nothing."""
+        config = self.config
+        rate = learning_rate(config, self.step)
+        micro = config.micro_batch_size or config.batch_size
+        total = torch.zeros((), device=self.device)
+        self.optimizer.zero_grad(set_to_none=True)
+        for begin in range(0, config.batch_size, micro):
+            rows = slice(begin, begin + micro)
+            # The share of all tokens of the batch, so that the sum is the mean over them.
+            loss = self._loss(x[rows], y[rows]) * (y[rows].numel() / y.numel())
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.detach()
+        norm = clip_gradients(self.model.parameters(), config.optimizer.max_l2_norm or float("inf"))
+        found = float(total), float(norm)
+        if not all(map(_is_finite, found)):
+            self._skip(x, y, *found)
+            return *found, rate
+        self.progress.skipped = 0
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        return *found, rate
+
+    def _eager_loss(self, x: Tensor, y: Tensor) -> Tensor:
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.config.dtype == "bfloat16"):
+            hidden = self.model.hidden(x)
+            weight = self.model.lm_head.weight
+            return linear_cross_entropy(hidden, weight, y, implementation=self.config.implementation)
+
+    def _skip(self, x: Tensor, y: Tensor, loss: float, norm: float) -> None:
+        self.progress.skipped += 1
+        if self.progress.skipped <= self.config.max_skipped_steps:
+            return
+        starts = ", ".join(map(str, self.batches.starts(self.step)[:4]))
+        raise TrainingDiverged(
+            f"step {self.step + 1}: loss {loss}, gradient norm {norm}, after {self.progress.skipped - 1} skipped "
+            f"steps; the first tensor that is not finite is {self._first_bad(x, y)}; the batch's texts begin at the "
+            f"tokens {starts}, ...; begin anew with a lower schedule.max_learning_rate or another seed"
+        )
+
+    def _first_bad(self, x: Tensor, y: Tensor) -> str:
+        """The first weight, output of a module, or gradient that is not finite, in the order in which they are made."""
+        for name, parameter in self.model.named_parameters():
+            if not parameter.isfinite().all():
+                return f"the weight {name}"
+        bad: list[str] = []
+
+        def look(name: str) -> Callable[..., None]:
+            return lambda module, given, output: bad.append(name) if not output.isfinite().all() else None
+
+        hooks = [module.register_forward_hook(look(name)) for name, module in self.model.named_modules() if name]
+        try:
+            loss = self._eager_loss(x, y)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        if bad:
+            return f"the output of {bad[0]}"
+        if not loss.isfinite():
+            return "the loss"
+        # Gradients are made from the loss backwards.
+        gradients = reversed([(name, p.grad) for name, p in self.model.named_parameters() if p.grad is not None])
+        found = [name for name, gradient in gradients if not gradient.isfinite().all()]
+        return f"the gradient of {found[0]}" if found else "none any more"
+
+    def _validate(self) -> None:
+        assert self.valid_tokens is not None
+        found = evaluate(
+            self.model, self.valid_tokens, limit=self.config.validation_tokens or None, dtype=self.config.dtype
+        )
+        progress = self.progress
+        progress.loss = found.loss
+        record = {"kind": "valid", "step": self.step, "tokens": self.step * self.config.tokens_per_step}
+        self.log.write(record | {"seconds": progress.seconds, "loss": found.loss, "perplexity": found.perplexity})
+        if _is_finite(found.loss) and (progress.best_loss is None or found.loss < progress.best_loss):
+            progress.best_loss, progress.worse = found.loss, 0
+            save_run_checkpoint(self.folder / BEST, self.model, self.optimizer, self.step, vars(progress))
+            keep_newest(self.folder / BEST, 1)
+        else:
+            progress.worse += 1
+
+    def _save(self) -> None:
+        folder = self.folder / CHECKPOINTS
+        save_run_checkpoint(folder, self.model, self.optimizer, self.step, vars(self.progress))
+        keep_newest(folder, self.config.checkpoints_kept)
+
+
+def learning_rate(config: TrainConfig, step: int) -> float:
+    """Of the step with this number, from 0: the first has a rate above 0."""
+    schedule = config.schedule
+    if schedule.name == "constant":
+        return constant_schedule(step + 1, schedule.max_learning_rate, schedule.warmup_iters)
+    cycle = schedule.cosine_cycle_iters or config.steps
+    return cosine_schedule(
+        step + 1, schedule.max_learning_rate, schedule.min_learning_rate, schedule.warmup_iters, cycle
+    )
+
+
+def _optimizer(config: TrainConfig, model: TransformerLM) -> torch.optim.Optimizer:
+    options = config.optimizer
+    if options.name == "sgd":
+        return SGD(model.parameters(), config.schedule.max_learning_rate)
+    return AdamW(
+        model.parameters(),
+        config.schedule.max_learning_rate,
+        (options.beta1, options.beta2),
+        options.eps,
+        options.weight_decay,
+        implementation=config.implementation,
+    )
+
+
+def device_of(name: str) -> torch.device:
+    """The device of this name, or for "auto" the fastest that is here.
+
+    Raises:
+        ConfigError: It is not here.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+        return torch.device(name)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"device is {name!r}, which is not here ({str(error).splitlines()[0]}); try cpu") from error
+
+
+def _open_data(config: TrainConfig) -> tuple[Tokens, Tokens | None, Manifest | None]:
+    data = config.data
+    if not data.train:
+        raise ConfigError("data.train is not set; name a token file that bpe-lm encode wrote")
+    tokenizer = Tokenizer.load(data.tokenizer) if data.tokenizer else None
+    train, train_manifest = _open(data.train, tokenizer, config)
+    valid, valid_manifest = _open(data.valid, tokenizer, config) if data.valid else (None, None)
+    if valid_manifest is not None and valid_manifest.tokenizer != train_manifest.tokenizer:
+        raise TokenFileError(f"{data.train} and {data.valid} are of different tokenizers; encode both with the same")
+    if valid is not None and len(valid) < config.model.context_length + 1:
+        raise TokenFileError(
+            f"{data.valid} has {len(valid):,} tokens, fewer than a context of {config.model.context_length} and the "
+            "one that follows; encode more text, or make model.context_length smaller"
+        )
+    return train, valid, valid_manifest
+
+
+def _open(path: str, tokenizer: Tokenizer | None, config: TrainConfig) -> tuple[Tokens, Manifest]:
+    tokens = open_tokens(path, tokenizer=tokenizer)
+    manifest = Manifest.from_json(Path(f"{path}.json").read_text(encoding="utf-8"))
+    if manifest.vocab_size > config.model.vocab_size:
+        raise TokenFileError(
+            f"{path} has ids of a vocabulary of {manifest.vocab_size:,}, and model.vocab_size is "
+            f"{config.model.vocab_size:,}; make it at least as large"
+        )
+    return tokens, manifest
+
+
+def _lock(folder: Path) -> IO[bytes]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "lock").open("wb")
+    except OSError as error:
+        raise FileError(f"could not write into {folder}: {error.strerror}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        raise OutputBusy(f"another process trains in {folder}; wait for it, or name another folder") from error
+    return lock
+
+
+def _check_resumable(was: TrainConfig, now: TrainConfig, folder: Path) -> None:
+    values = dict(keys(was))
+    changed = [
+        f"{name} was {values[name]!r} and is {value!r}"
+        for name, value in keys(now)
+        if value != values[name] and name not in FREE_TO_CHANGE
+    ]
+    if changed:
+        raise ResumeMismatch(f"the run in {folder} has another config: {'; '.join(changed)}")
+
+
+def _compiled(loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    """The compiled function; from the first failure on, the eager one."""
+    fast = torch.compile(loss)
+    failed = False
+
+    def call(x: Tensor, y: Tensor) -> Tensor:
+        nonlocal failed
+        if not failed:
+            try:
+                return fast(x, y)
+            except Exception as error:
+                failed = True
+                reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+                warnings.warn(f"torch.compile failed ({reason}); training goes on without it", stacklevel=2)
+        return loss(x, y)
+
+    return call
+
+
+def _peak_flops(device: torch.device, dtype: str) -> float | None:
+    """What MFU is a share of: the data sheet's figure for a known GPU, on a CPU what a matrix product reaches now."""
+    if device.type == "cuda":
+        name = torch.cuda.get_device_name(device)
+        return next((peak for part, peak in PEAK_FLOPS.items() if part in name), None)
+    if device.type != "cpu":
+        return None
+    a = torch.ones(1024, 1024, dtype=torch.bfloat16 if dtype == "bfloat16" else torch.float32)
+    best = float("inf")
+    for _ in range(5):
+        start = time.perf_counter()
+        _ = a @ a
+        best = min(best, time.perf_counter() - start)
+    return 2 * 1024**3 / best
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """The first SIGINT or SIGTERM is noted; a second one aborts at once."""
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+
+    def note(number: int, frame: object) -> None:
+        received.append(number)
+        if len(received) > 1:
+            raise KeyboardInterrupt
+
+    old = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+def _is_finite(value: Any) -> bool:
+    return bool(abs(value) < float("inf"))

@@ -1,0 +1,115 @@
+"""Generation: the cache changes nothing, and draws are from what they should be from."""
+
+import pytest
+import torch
+from bpe_lm import Tokenizer, train_bpe
+from bpe_lm.config import ModelConfig
+from bpe_lm.errors import OptionError
+from bpe_lm.generate import draw, generate, generate_ids
+from bpe_lm.model import TransformerLM
+
+END_OF_TEXT = "<|endoftext|>"
+CONFIG = ModelConfig(vocab_size=300, context_length=16, d_model=32, num_layers=2, num_heads=4, d_ff=64)
+
+
+@pytest.fixture(scope="module")
+def model() -> TransformerLM:
+    torch.manual_seed(1)
+    model = TransformerLM.from_config(CONFIG)
+    model.lm_head.weight.data *= 5  # Sure enough of itself for draws to differ by more than rounding.
+    return model
+
+
+@pytest.mark.parametrize(
+    "options", [{"temperature": 0}, {"seed": 3}, {"seed": 4, "top_k": 5}, {"seed": 5, "top_p": 0.7}]
+)
+@pytest.mark.parametrize("prompt", [[1], [5, 6, 7], list(range(16)), list(range(40))], ids=len)
+@pytest.mark.parametrize("change", [{}, {"position": "none"}, {"norm": "post"}])
+def test_the_cache_changes_nothing(options, prompt, change):
+    torch.manual_seed(1)
+    model = TransformerLM.from_config(ModelConfig(**CONFIG.as_dict() | change))
+    found = list(generate_ids(model, prompt, 50, **options))
+    assert len(found) == 50
+    assert found == list(generate_ids(model, prompt, 50, is_cached=False, **options))
+
+
+def test_greedy_takes_the_likeliest(model):
+    ids = [3, 4]
+    for token in generate_ids(model, ids, 10, temperature=0):
+        assert token == int(model(torch.tensor([ids]))[0, -1].argmax())
+        ids = [*ids, token]
+
+
+def test_draws_follow_the_probabilities():
+    logits = torch.tensor([0.5, 0.3, 0.15, 0.05]).log()
+    generator = torch.Generator().manual_seed(1)
+
+    def shares(**options) -> torch.Tensor:
+        drawn = [draw(logits, options.pop("temperature", 1.0), generator=generator, **options) for _ in range(4000)]
+        return torch.bincount(torch.tensor(drawn), minlength=4) / 4000
+
+    def near(found: torch.Tensor, expected: list[float]) -> bool:
+        zeros = torch.tensor(expected) == 0
+        return bool(torch.allclose(found, torch.tensor(expected).float(), atol=0.03) and (found[zeros] == 0).all())
+
+    assert near(shares(), [0.5, 0.3, 0.15, 0.05])
+    assert near(shares(top_k=2), [0.625, 0.375, 0, 0])
+    assert near(shares(top_p=0.79), [0.625, 0.375, 0, 0])
+    assert near(shares(top_p=0.81), [0.526, 0.316, 0.158, 0])
+    assert near(shares(top_p=0.01), [1, 0, 0, 0])
+    hot = torch.softmax(logits / 2, 0).tolist()
+    drawn = [draw(logits, 2.0, generator=generator) for _ in range(4000)]
+    assert near(torch.bincount(torch.tensor(drawn), minlength=4) / 4000, hot)
+
+
+def test_the_same_seed_gives_the_same_text_and_the_end_ends_it(model):
+    vocab, merges = train_bpe(iter(["the cat sat on the mat \u4e2d\U0001f600" * 3]), 270, [END_OF_TEXT])
+    tokenizer = Tokenizer(vocab, merges, [END_OF_TEXT])
+    small = TransformerLM.from_config(ModelConfig(**CONFIG.as_dict() | {"vocab_size": len(vocab)}))
+    texts = ["".join(generate(small, tokenizer, "the", 40, seed=7)) for _ in range(2)]
+    assert texts[0] == texts[1]
+    assert texts[0] != "".join(generate(small, tokenizer, "the", 40, seed=8))
+    stop = tokenizer.special_ids[END_OF_TEXT]
+    small.lm_head.weight.data.zero_()
+    hidden = small.hidden(torch.tensor([tokenizer.encode("the")]))[0, -1]
+    small.lm_head.weight.data[stop] = hidden.detach()
+    assert list(generate(small, tokenizer, "the", 40, temperature=0)) == []
+    assert list(generate_ids(small, tokenizer.encode("the"), 3, temperature=0)) == [stop] * 3
+    assert list(generate(small, tokenizer, "", 2, seed=1)) is not None
+
+
+def test_text_comes_in_whole_characters(model):
+    vocab, merges = train_bpe(iter(["a"]), 257, [END_OF_TEXT])
+    tokenizer = Tokenizer(vocab, merges, [END_OF_TEXT])
+
+    class Fixed(TransformerLM):
+        """Says the bytes of a text, whatever it was asked."""
+
+        said = "\u4e2d\U0001f600é".encode()
+
+        def hidden(self, token_ids, token_positions=None, caches=None):
+            place = max(0, token_ids.shape[1] - 1)
+            rows = torch.zeros(1, token_ids.shape[1], 257)
+            rows[0, -1, self.said[place]] = 1
+            return rows
+
+    fixed = Fixed(257, 64, 257, 1, 1, 8, position="none")
+    fixed.lm_head.weight.data = torch.eye(257)
+    pieces = list(generate(fixed, tokenizer, "a", len(Fixed.said), temperature=0, is_cached=False))
+    assert pieces == ["\u4e2d", "\U0001f600", "é"]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "options", "message"),
+    [
+        ([], {}, "no token to go on from"),
+        ([300], {}, "the id 300, and the model knows 300 tokens"),
+        ([1], {"temperature": -1}, "temperature is -1"),
+        ([1], {"top_k": 0}, "top_k is 0"),
+        ([1], {"top_p": 0}, "top_p is 0"),
+        ([1], {"max_tokens": -1}, "max_tokens is -1"),
+    ],
+)
+def test_options_that_make_no_sense(model, prompt, options, message):
+    with pytest.raises(OptionError, match=message):
+        list(generate_ids(model, prompt, options.pop("max_tokens", 5), **options))

@@ -1,0 +1,161 @@
+"""Loss, optimizers, schedules and clipping, against torch, float64 and the course's numbers."""
+
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+from bpe_lm.loss import bits_per_byte, cross_entropy, linear_cross_entropy, perplexity
+from bpe_lm.optimizer import SGD, AdamW, clip_gradients
+from bpe_lm.schedule import constant_schedule, cosine_schedule
+from torch.nn import Parameter
+
+
+def test_cross_entropy_is_torchs_and_finite_for_any_logits():
+    logits, targets = torch.randn(4, 12, 50), torch.randint(50, (4, 12))
+    expected = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
+    assert torch.allclose(cross_entropy(logits, targets), expected, atol=1e-5)
+    large = cross_entropy(1000 * logits, targets)
+    assert torch.allclose(large, torch.nn.functional.cross_entropy(1000 * logits.flatten(0, 1), targets.flatten()))
+    assert large.isfinite()
+    assert perplexity(math.log(7)) == pytest.approx(7)
+    assert bits_per_byte(80 * math.log(2), 10) == pytest.approx(8)
+
+
+@pytest.mark.parametrize("rows", [1, 511, 512, 1300])
+def test_the_fused_loss_and_its_gradients_are_the_formulas(rows):
+    hidden, weight = torch.randn(rows, 32), torch.randn(70, 32) / 5
+    targets = torch.randint(70, (rows,))
+    found = {}
+    for name, dtype in (("fast", torch.float32), ("reference", torch.float32), ("exact", torch.float64)):
+        h, w = (tensor.to(dtype, copy=True).requires_grad_() for tensor in (hidden, weight))
+        implementation = "reference" if name == "exact" else name
+        loss = linear_cross_entropy(h, w, targets, implementation=implementation) * 3
+        loss.backward()
+        found[name] = [loss.detach(), h.grad, w.grad]
+    for name in ("fast", "reference"):
+        for value, exact in zip(found[name], found["exact"], strict=True):
+            assert torch.allclose(value.double(), exact, atol=1e-6, rtol=1e-5)
+    with torch.no_grad():
+        assert torch.allclose(linear_cross_entropy(hidden, weight, targets) * 3, found["fast"][0])
+
+
+def test_the_fused_loss_in_bfloat16_is_near():
+    hidden, weight, targets = torch.randn(600, 64), torch.randn(200, 64) / 8, torch.randint(200, (600,))
+    exact = linear_cross_entropy(hidden, weight, targets, implementation="reference")
+    h, w = hidden.requires_grad_(), weight.requires_grad_()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = linear_cross_entropy(h, w, targets)
+    loss.backward()
+    assert loss.dtype == h.grad.dtype == torch.float32
+    assert loss.item() == pytest.approx(exact.item(), rel=1e-2)
+
+
+def a_fit(make, steps: int = 1000) -> torch.Tensor:
+    """As the course does it: one weight, a thousand steps."""
+    torch.manual_seed(42)
+    model = torch.nn.Linear(3, 2, bias=False)
+    optimizer = make(model.parameters())
+    for _ in range(steps):
+        optimizer.zero_grad()
+        x = torch.rand(3)
+        y = torch.tensor([x[0] + x[1], -x[2]])
+        ((y - model(x)) ** 2).sum().backward()
+        optimizer.step()
+    return model.weight.detach()
+
+
+OPTIONS = {"lr": 1e-3, "weight_decay": 0.01, "betas": (0.9, 0.999), "eps": 1e-8}
+
+
+@pytest.mark.parametrize("implementation", ["fast", "reference"])
+def test_adamw_is_torchs_and_the_courses(implementation, request):
+    found = a_fit(lambda parameters: AdamW(parameters, implementation=implementation, **OPTIONS))
+    assert torch.allclose(found, a_fit(lambda parameters: torch.optim.AdamW(parameters, **OPTIONS)), atol=1e-6)
+    expected = np.load(request.getfixturevalue("shared")("cs336/test_adamw.npz"))
+    assert np.allclose(found.numpy(), expected[expected.files[0]], atol=1e-4)
+
+
+def test_both_steps_of_adamw_are_the_formula_in_float64():
+    generator = torch.Generator().manual_seed(3)
+    begin = torch.randn(40, 30, generator=generator)
+    gradients = [torch.randn(40, 30, generator=generator) for _ in range(20)]
+    results = {}
+    for name, dtype in (("fast", torch.float32), ("reference", torch.float32), ("exact", torch.float64)):
+        weight, idle = Parameter(begin.to(dtype, copy=True)), Parameter(torch.ones(2, dtype=dtype))
+        kind = "reference" if name == "exact" else name
+        optimizer = AdamW([weight, idle], 0.01, (0.9, 0.95), 1e-8, 0.1, implementation=kind)
+        for gradient in gradients:
+            weight.grad = gradient.to(dtype)
+            optimizer.step()
+        assert torch.equal(idle, torch.ones(2, dtype=dtype))
+        results[name] = weight.detach().double()
+    for name in ("fast", "reference"):
+        assert torch.allclose(results[name], results["exact"], atol=2e-6)
+
+
+def test_adamw_goes_on_from_its_state():
+    def steps(optimizer, weight, numbers):
+        for number in numbers:
+            weight.grad = torch.full_like(weight, number)
+            optimizer.step()
+
+    weight = Parameter(torch.ones(5))
+    optimizer = AdamW([weight], 0.1)
+    steps(optimizer, weight, [1.0, -2.0])
+    twin = Parameter(weight.detach().clone())
+    other = AdamW([twin], 0.5)
+    other.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    steps(optimizer, weight, [0.5, 3.0])
+    steps(other, twin, [0.5, 3.0])
+    assert torch.equal(weight, twin)
+    assert optimizer.step(lambda: 7.0) == 7.0
+
+
+@pytest.mark.parametrize(("lr", "end"), [(1e1, (1e-1, 30)), (1e2, (0, 1e-15)), (1e3, (1e10, math.inf))])
+def test_the_toy_converges_fast_or_diverges(lr, end):
+    torch.manual_seed(0)
+    weights = Parameter(5 * torch.randn(10, 10))
+    optimizer = SGD([weights], lr=lr)
+    for _ in range(10):
+        optimizer.zero_grad()
+        loss = (weights**2).mean()
+        loss.backward()
+        optimizer.step()
+    assert end[0] <= loss.item() < end[1]
+
+
+def test_wrong_hyperparameters_are_refused():
+    for make in (lambda p: SGD(p, lr=-1), lambda p: AdamW(p, lr=-1), lambda p: AdamW(p, betas=(0.9, 1.0))):
+        with pytest.raises(ValueError, match="must"):
+            make([Parameter(torch.ones(1))])
+
+
+def test_the_cosine_is_the_courses():
+    found = [cosine_schedule(it, 1, 0.1, 7, 21) for it in range(25)]
+    expected = [i / 7 for i in range(7)]
+    expected += [0.1 + 0.45 * (1 + math.cos(math.pi * (i - 7) / 14)) for i in range(7, 22)] + [0.1] * 3
+    assert np.allclose(found, expected, rtol=1e-7)
+    assert (found[0], found[7], found[14], found[21]) == (0, 1, pytest.approx(0.55), pytest.approx(0.1))
+    assert [constant_schedule(it, 2.0, 4) for it in (0, 1, 4, 100)] == [0, 0.5, 2, 2]
+    assert constant_schedule(0, 2.0, 0) == 2
+    assert cosine_schedule(5, 1, 0.5, 5, 5) == 1
+
+
+def test_clipping_is_torchs_and_takes_a_generator():
+    ours = [Parameter(torch.randn(5, 5)) for _ in range(6)]
+    ours[-1].requires_grad_(False)
+    for i, parameter in enumerate(ours[:-1]):
+        parameter.grad = (i + 1) * torch.ones(5, 5)
+    theirs = [Parameter(parameter.detach().clone()) for parameter in ours[:-1]]
+    for a, b in zip(theirs, ours, strict=False):
+        a.grad = b.grad.clone()
+    expected = torch.nn.utils.clip_grad_norm_(theirs, 0.01)
+    assert torch.allclose(clip_gradients((p for p in ours), 0.01), expected)
+    for a, b in zip(theirs, ours, strict=False):
+        assert torch.allclose(a.grad, b.grad, atol=1e-6)
+    before = [p.grad.clone() for p in ours[:-1]]
+    clip_gradients(ours, 1e9)
+    assert all(torch.equal(a, p.grad) for a, p in zip(before, ours, strict=False))
+    assert clip_gradients([ours[-1]], 1.0) == 0

@@ -1,0 +1,377 @@
+"""Training: the same whatever happens to it."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import bpe_lm
+import pytest
+import torch
+from bpe_lm import train as training
+from bpe_lm.checkpoint import find_checkpoints
+from bpe_lm.cli import main
+from bpe_lm.config import TrainConfig, over, resolve
+from bpe_lm.errors import (
+    ConfigError,
+    FileError,
+    OutputBusy,
+    OutputExists,
+    ResumeMismatch,
+    TokenFileError,
+    TrainingDiverged,
+)
+from bpe_lm.evaluate import evaluate
+from bpe_lm.run_log import read_records
+from bpe_lm.token_file import Manifest, open_tokens
+from bpe_lm.train import Trainer, learning_rate
+from safetensors.torch import load_file
+
+END_OF_TEXT = "<|endoftext|>"
+
+
+@pytest.fixture(scope="module")
+def data(sample, tmp_path_factory) -> Path:
+    """A tokenizer of 300 tokens, and its ids of stories."""
+    folder = tmp_path_factory.mktemp("data")
+    text = sample.read_bytes()
+    (folder / "train.txt").write_bytes(text[:300_000])
+    (folder / "valid.txt").write_bytes(text[-30_000:])
+    vocab, merges = bpe_lm.train_bpe(folder / "train.txt", 300, [END_OF_TEXT])
+    tokenizer = bpe_lm.Tokenizer(vocab, merges, [END_OF_TEXT])
+    tokenizer.save(folder / "tokenizer")
+    for name in ("train", "valid"):
+        tokenizer.encode_file(folder / f"{name}.txt", folder / f"{name}.bin")
+    return folder
+
+
+@pytest.fixture
+def config(data) -> TrainConfig:
+    files = {"train": str(data / "train.bin"), "valid": str(data / "valid.bin"), "tokenizer": str(data / "tokenizer")}
+    return over(resolve("debug"), {"data": files, "steps": 12, "checkpoint_every": 4, "validate_every": 6})
+
+
+def run(config: TrainConfig, folder: Path, **options) -> training.TrainResult:
+    with Trainer(config, folder, **options) as trainer:
+        return trainer.run()
+
+
+def records(folder: Path, kind: str = "train") -> dict[int, float]:
+    return {r["step"]: r["loss"] for r in read_records(folder / "metrics.jsonl") if r["kind"] == kind}
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(find_checkpoints(folder / "checkpoints")[0] / "model.safetensors")
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_run_learns_and_leaves_what_it_says(config, tmp_path):
+    result = run(
+        over(config, {"steps": 200, "log_every": 20, "schedule": {"max_learning_rate": 1e-2}}), tmp_path / "run"
+    )
+    losses = records(tmp_path / "run")
+    assert losses[1] > 5
+    assert losses[200] < 4.5
+    assert result.reason == "finished"
+    assert result.best_loss == min(records(tmp_path / "run", "valid").values())
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == sorted(
+        ["best", "checkpoints", "config.json", "lock", "metrics.jsonl"]
+    )
+    assert [p.name for p in find_checkpoints(tmp_path / "run" / "checkpoints")] == ["step-00000200", "step-00000196"]
+    last = list(read_records(tmp_path / "run" / "metrics.jsonl"))[-2]
+    expected = {"step", "tokens", "seconds", "flops", "loss", "learning_rate", "gradient_norm", "tokens_per_second"}
+    assert expected | {"mfu", "data_wait", "kind"} == last.keys()
+    assert TrainConfig.load(tmp_path / "run" / "config.json").steps == 200
+
+
+def test_a_model_learns_one_batch_by_heart(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(training.Batches, "starts", lambda self, step: training.torch.arange(8).numpy() * 100)
+    changed = {"steps": 200, "schedule": {"max_learning_rate": 1e-2, "warmup_iters": 10}, "data": {"valid": ""}}
+    run(over(config, changed), tmp_path / "run")
+    assert records(tmp_path / "run")[200] < 0.3
+
+
+@pytest.mark.parametrize("implementation", ["fast", "reference"])
+def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(config, tmp_path, implementation):
+    config = over(config, {"implementation": implementation})
+    run(config, tmp_path / "whole")
+    stop = 7
+    with Trainer(config, tmp_path / "parts") as trainer:
+        step = trainer._train_step
+
+        def stopped(x, y):
+            if trainer.step == stop:
+                raise KeyboardInterrupt
+            return step(x, y)
+
+        trainer._train_step = stopped
+        with pytest.raises(KeyboardInterrupt):
+            trainer.run()
+    assert max(records(tmp_path / "parts")) == stop
+    with Trainer(config, tmp_path / "parts", resume=True) as trainer:
+        assert trainer.step == 4
+        trainer.run()
+    assert records(tmp_path / "parts") == records(tmp_path / "whole")
+    assert records(tmp_path / "parts", "valid") == records(tmp_path / "whole", "valid")
+    assert same(weights(tmp_path / "parts"), weights(tmp_path / "whole"))
+    with Trainer(config, tmp_path / "parts", resume=True) as trainer:
+        assert trainer.run().step == 12
+
+
+def command(config: TrainConfig, folder: Path, *more: str) -> list[str]:
+    data = [
+        "--data.train",
+        config.data.train,
+        "--data.valid",
+        config.data.valid,
+        "--data.tokenizer",
+        config.data.tokenizer,
+    ]
+    steps = ["--steps", "400", "--checkpoint-every", "25", "--validate-every", "100", "--model.d-model", "64"]
+    return [sys.executable, "-m", "bpe_lm", "pretrain", "debug", "--out", str(folder), "--quiet", *data, *steps, *more]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(data, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    files = {"train": str(data / "train.bin"), "valid": str(data / "valid.bin"), "tokenizer": str(data / "tokenizer")}
+    subprocess.run(command(over(resolve("debug"), {"data": files}), folder / "run"), check=True, capture_output=True)
+    return folder / "run"
+
+
+@pytest.mark.parametrize("kills", [8, pytest.param(30, marks=[pytest.mark.long, pytest.mark.timeout(1200)])])
+def test_killed_at_random_moments_it_is_the_uninterrupted_one_to_the_bit(config, tmp_path, uninterrupted, kills):
+    folder = tmp_path / "run"
+    choose = random.Random(kills)
+    killed = 0
+    while killed < kills:
+        process = subprocess.Popen(command(config, folder, "--resume"), stderr=subprocess.PIPE, text=True)
+        before = len(list(read_records(folder / "metrics.jsonl"))) if folder.exists() else 0
+        # Once it is under way: within a few steps, anywhere in them or in a checkpoint.
+        while process.poll() is None and len(list(read_records(folder / "metrics.jsonl"))) == before and before < 400:
+            time.sleep(0.005)
+        time.sleep(choose.random() * 0.4)
+        process.kill()
+        assert "rror" not in process.communicate()[1]
+        killed += 1
+    subprocess.run(command(config, folder, "--resume"), check=True, capture_output=True)
+    assert records(folder) == records(uninterrupted)
+    assert records(folder, "valid") == records(uninterrupted, "valid")
+    assert same(weights(folder), weights(uninterrupted))
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_exits(config, tmp_path, uninterrupted, number, status):
+    folder = tmp_path / "run"
+    process = subprocess.Popen(command(config, folder), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    while len(list(read_records(folder / "metrics.jsonl"))) < 5:
+        time.sleep(0.01)
+    process.send_signal(number)
+    stderr = process.communicate()[1]
+    assert process.returncode == status
+    assert "--resume goes on from there" in stderr
+    assert "Traceback" not in stderr
+    saved = int(find_checkpoints(folder / "checkpoints")[0].name.removeprefix("step-"))
+    assert saved == max(records(folder)) or saved % 25
+    subprocess.run(command(config, folder, "--resume"), check=True, capture_output=True)
+    assert same(weights(folder), weights(uninterrupted))
+
+
+def test_the_gradient_is_the_same_whatever_the_micro_batch(config, tmp_path):
+    losses = {}
+    for micro in (0, 4, 1):
+        run(over(config, {"micro_batch_size": micro}), tmp_path / str(micro))
+        losses[micro] = records(tmp_path / str(micro))
+    for micro in (4, 1):
+        assert losses[micro] == pytest.approx(losses[0], rel=1e-5)
+
+
+def test_bfloat16_learns_nearly_the_same(config, tmp_path):
+    changed = over(config, {"steps": 40, "schedule": {"max_learning_rate": 5e-3}})
+    for dtype in ("float32", "bfloat16"):
+        run(over(changed, {"dtype": dtype}), tmp_path / dtype)
+    assert records(tmp_path / "bfloat16")[40] == pytest.approx(records(tmp_path / "float32")[40], rel=0.02)
+    assert all(tensor.dtype == torch.float32 for tensor in weights(tmp_path / "bfloat16").values())
+
+
+def test_a_compiler_that_fails_is_one_warning(config, tmp_path, monkeypatch):
+    def broken(function):
+        def fail(*arguments):
+            raise RuntimeError("no compiler here")
+
+        return fail
+
+    monkeypatch.setattr(torch, "compile", broken)
+    run(config, tmp_path / "eager")
+    with pytest.warns(UserWarning, match="no compiler here") as caught:
+        run(over(config, {"compile": True}), tmp_path / "compiled")
+    assert len(caught) == 1
+    assert records(tmp_path / "compiled") == records(tmp_path / "eager")
+
+
+def poison(trainer: Trainer, steps: set[int], where: str) -> None:
+    eager = trainer._loss
+
+    def loss(x, y):
+        found = eager(x, y)
+        return found * float("nan") if trainer.step in steps and where == "loss" else found
+
+    trainer._loss = loss
+    if where == "weight":
+        trainer.model.layers[1].ffn.w2.weight.data[3, 4] = float("inf")
+
+
+def test_a_bad_step_is_skipped(config, tmp_path):
+    with Trainer(config, tmp_path / "run") as trainer:
+        poison(trainer, {3, 4}, "loss")
+        result = trainer.run()
+    assert result.step == 12
+    assert all(tensor.isfinite().all() for tensor in weights(tmp_path / "run").values())
+
+
+@pytest.mark.parametrize(
+    ("where", "name"), [("loss", "the gradient of lm_head.weight"), ("weight", "the weight layers.1.ffn.w2.weight")]
+)
+def test_too_many_bad_steps_stop_it_and_best_is_untouched(config, tmp_path, where, name):
+    config = over(config, {"max_skipped_steps": 2, "steps": 30})
+    with Trainer(over(config, {"steps": 6}), tmp_path / "run") as trainer:
+        trainer.run()
+    best = {p.name: p.read_bytes() for p in find_checkpoints(tmp_path / "run" / "best")[0].iterdir()}
+    with Trainer(config, tmp_path / "other") as trainer:
+        poison(trainer, set(range(100)), where)
+        with pytest.raises(TrainingDiverged) as caught:
+            trainer.run()
+    assert name in str(caught.value)
+    assert "step 3: loss" in str(caught.value)
+    assert "texts begin at the tokens" in str(caught.value)
+    assert not find_checkpoints(tmp_path / "other" / "best")
+    assert best == {p.name: p.read_bytes() for p in find_checkpoints(tmp_path / "run" / "best")[0].iterdir()}
+
+
+def test_bad_input_is_named(config, data, tmp_path):
+    def refused(kind, message, **changed):
+        with pytest.raises(kind, match=message):
+            Trainer(over(config, changed), tmp_path / "refused")
+
+    refused(ConfigError, "data.train is not set", data={"train": ""})
+    refused(TokenFileError, "model.vocab_size is 299; make it at least as large", model={"vocab_size": 299})
+    refused(TokenFileError, "fewer than a context of 100000", model={"context_length": 100_000})
+    refused(ConfigError, "cuda:99.*try cpu", device="cuda:99")
+    refused(FileError, "none.bin", data={"train": str(data / "none.bin")})
+    other = bpe_lm.Tokenizer(*bpe_lm.train_bpe(iter(["abc abd"]), 258, []), [END_OF_TEXT])
+    other.save(tmp_path / "tokenizer")
+    refused(TokenFileError, "tokenizer", data={"tokenizer": str(tmp_path / "tokenizer")})
+    other.encode_file(data / "valid.txt", tmp_path / "valid.bin")
+    refused(TokenFileError, "different tokenizers", data={"valid": str(tmp_path / "valid.bin"), "tokenizer": ""})
+    (tmp_path / "short.txt").write_text("a")
+    bpe_lm.Tokenizer.load(data / "tokenizer").encode_file(tmp_path / "short.txt", tmp_path / "short.bin")
+    refused(TokenFileError, "has 1 tokens, fewer than a context of 16", data={"valid": str(tmp_path / "short.bin")})
+
+
+def test_a_folder_in_use_or_with_another_run_is_refused(config, tmp_path):
+    with Trainer(config, tmp_path / "run") as trainer:
+        with pytest.raises(OutputBusy, match="another process trains in"):
+            Trainer(config, tmp_path / "run", resume=True)
+        trainer.run()
+    with pytest.raises(OutputExists, match="--resume or --force"):
+        Trainer(config, tmp_path / "run")
+    with pytest.raises(ResumeMismatch, match="model.d_ff was 64 and is 96"):
+        Trainer(over(config, {"model": {"d_ff": 96}}), tmp_path / "run", resume=True)
+    first = weights(tmp_path / "run")
+    run(config, tmp_path / "run", force=True)
+    assert same(first, weights(tmp_path / "run"))
+
+
+def test_time_and_worse_end_a_run(config, tmp_path):
+    assert run(over(config, {"max_time": 1e-9}), tmp_path / "time").reason == "time"
+    changed = {"steps": 40, "validate_every": 1, "stop_when_worse": 2, "schedule": {"max_learning_rate": 30.0}}
+    result = run(over(config, changed), tmp_path / "worse")
+    assert result.reason == "worse"
+    assert result.step < 40
+
+
+def test_a_tracker_that_fails_does_not_stop_it(config, tmp_path):
+    with pytest.warns(UserWarning, match="training goes on without it"):
+        assert run(over(config, {"wandb_project": "x"}), tmp_path / "run").reason == "finished"
+
+
+def test_evaluation_is_of_every_token_once(config, data, tmp_path):
+    run(config, tmp_path / "run")
+    with Trainer(config, tmp_path / "run", resume=True) as trainer:
+        model = trainer.model
+    tokens = open_tokens(data / "valid.bin")
+    manifest = Manifest.from_json((data / "valid.bin.json").read_text())
+    found = evaluate(model, tokens, text_bytes=manifest.text_bytes)
+    total = 0.0
+    for start in range(0, len(tokens) - 1, 16):
+        ids = torch.tensor(tokens[start : start + 17].astype("int64"))
+        with torch.no_grad():
+            log_probabilities = model(ids[None, :-1]).double().log_softmax(-1)[0]
+        total -= log_probabilities[torch.arange(len(ids) - 1), ids[1:]].sum().item()
+    assert found.tokens == len(tokens) - 1
+    assert found.loss == pytest.approx(total / found.tokens, rel=1e-6)
+    assert found.bits_per_byte == pytest.approx(total / 0.6931471805599453 / manifest.text_bytes, rel=1e-6)
+    assert evaluate(model, tokens, limit=160).tokens == 160
+    assert evaluate(model, tokens, limit=160).bits_per_byte is None
+
+
+def test_the_commands(config, tmp_path, capsys):
+    folder = str(tmp_path / "run")
+    data = [
+        "--data.train",
+        config.data.train,
+        "--data.valid",
+        config.data.valid,
+        "--data.tokenizer",
+        config.data.tokenizer,
+    ]
+    assert main(["pretrain", "debug", "--out", folder, "--json", "--quiet", *data]) == 0
+    assert json.loads(capsys.readouterr().out)["step"] == 20
+    assert main(["evaluate", folder, "--json", "--quiet"]) == 0
+    assert json.loads(capsys.readouterr().out)["bits_per_byte"] > 0
+    texts = []
+    for _ in range(2):
+        assert main(["generate", folder, "--prompt", "Once", "--max-tokens", "20", "--seed", "3"]) == 0
+        texts.append(capsys.readouterr().out)
+    assert texts[0] == texts[1]
+    assert texts[0].startswith("Once")
+    assert main(["plot", folder, folder, "--out", str(tmp_path / "losses.png")]) == 0
+    assert (tmp_path / "losses.png").read_bytes().startswith(b"\x89PNG")
+    assert main(["pretrain", "debug", "--out", folder, "--model.num-layer", "2", *data]) == 1
+    assert "did you mean model.num_layers?" in capsys.readouterr().err
+    assert main(["generate", folder, "--top-p", "2"]) == 1
+    assert main(["plot", str(tmp_path)]) == 1
+    with pytest.raises(SystemExit):
+        main(["verify", "x", "--unknown"])
+
+
+def test_learning_rates_are_of_steps_from_one(config):
+    changed = over(config, {"steps": 100, "schedule": {"warmup_iters": 10, "max_learning_rate": 1.0}})
+    assert [learning_rate(changed, step) for step in (0, 9, 99)] == [0.1, 1.0, pytest.approx(1e-4)]
+    constant = over(changed, {"schedule": {"name": "constant"}})
+    assert [learning_rate(constant, step) for step in (0, 9, 99)] == [0.1, 1.0, 1.0]
+
+
+def test_importing_the_package_or_asking_for_help_imports_no_torch():
+    code = "import sys, bpe_lm.cli; bpe_lm.Tokenizer; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    environment = os.environ | {"PYTHONPROFILEIMPORTTIME": "1"}
+    helped = subprocess.run(
+        [sys.executable, "-m", "bpe_lm", "pretrain", "--help"],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=True,
+    )
+    assert "| torch\n" not in helped.stderr
+    assert "schedule.max_learning_rate" in helped.stdout
+    assert bpe_lm.TransformerLM.__name__ == "TransformerLM"
+    with pytest.raises(AttributeError):
+        _ = bpe_lm.nothing
