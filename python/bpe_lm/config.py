@@ -187,7 +187,7 @@ def demo() -> TrainConfig:
     model = ModelConfig(vocab_size=4_000, context_length=128, d_model=192, num_layers=4, num_heads=6, d_ff=512)
     schedule = ScheduleConfig(max_learning_rate=3e-3, min_learning_rate=3e-4, warmup_iters=50)
     return TrainConfig(
-        model=model, schedule=schedule, steps=1_000, batch_size=32, validate_every=100, checkpoint_every=250
+        model=model, schedule=schedule, steps=600, batch_size=32, validate_every=100, checkpoint_every=200
     )
 
 

@@ -1,0 +1,237 @@
+"""One training step, and generation, beside Hugging Face's Llama: the same shape, weights and batches, in turns.
+
+    python benches/compare/models.py --rounds 5            # TinyStories' shape, batch 16 x 256
+    python benches/compare/models.py --quick               # a toy, to see that it works
+
+Each variant is a process of its own (compiled code and caches do not mix); rounds go through all variants in turn. A
+step is forward, loss, backward, clipping to 1.0 and AdamW. Loss parity comes first: the first loss of each variant, from
+the same weights and batch, must be within 1e-3 of float32's (bfloat16: 2e-2). "Roof" is the share of what a square
+matrix product of the same type reaches in the same process.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+SHAPES = {
+    "tinystories": {"vocab": 10_000, "context": 256, "d": 512, "layers": 4, "heads": 16, "ff": 1344, "batch": 16},
+    "toy": {"vocab": 500, "context": 32, "d": 64, "layers": 2, "heads": 4, "ff": 128, "batch": 4},
+}
+VARIANTS = [
+    f"{tool} {dtype} {mode}"
+    for tool in ("bpe_lm", "llama")
+    for dtype in ("float32", "bfloat16")
+    for mode in ("eager", "compiled")
+]
+
+
+def ours(shape: dict[str, int]) -> Any:
+    from bpe_lm.model import TransformerLM
+
+    torch.manual_seed(1)
+    s = shape
+    return TransformerLM(s["vocab"], s["context"], s["d"], s["layers"], s["heads"], s["ff"])
+
+
+def llama(shape: dict[str, int]) -> Any:
+    """With our weights. It turns the halves of a head where we turn pairs: rows of q and k are in its order."""
+    import transformers
+
+    s = shape
+    config = transformers.LlamaConfig(
+        vocab_size=s["vocab"],
+        hidden_size=s["d"],
+        intermediate_size=s["ff"],
+        num_hidden_layers=s["layers"],
+        num_attention_heads=s["heads"],
+        max_position_embeddings=s["context"],
+        rms_norm_eps=1e-5,
+        tie_word_embeddings=False,
+        rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
+    )
+    model, state = transformers.LlamaForCausalLM(config), ours(shape).state_dict()
+    names = {
+        **{"token_embeddings": "model.embed_tokens", "ln_final": "model.norm", "lm_head": "lm_head"},
+        **{f"attn.{x}_proj": f"self_attn.{x}_proj" for x in "qkv"},
+        **{"attn.output_proj": "self_attn.o_proj", "ffn.w1": "mlp.gate_proj", "ffn.w3": "mlp.up_proj"},
+        **{"ffn.w2": "mlp.down_proj", "ln1": "input_layernorm", "ln2": "post_attention_layernorm"},
+    }
+    mapped = {}
+    for name, weight in state.items():
+        parts = name.removesuffix(".weight").split(".", 2)
+        if parts[0] == "layers":
+            key = f"model.layers.{parts[1]}.{names[parts[2]]}.weight"
+            if parts[2] in ("attn.q_proj", "attn.k_proj"):
+                d = weight.shape[1]
+                weight = weight.view(s["heads"], d // s["heads"] // 2, 2, d).transpose(1, 2).reshape(d, d)
+        else:
+            key = f"{names[name.removesuffix('.weight')]}.weight"
+        mapped[key] = weight
+    model.load_state_dict(mapped)
+    return model
+
+
+def roof(dtype: torch.dtype) -> float:
+    """FLOP/s of a product of square matrices, the best of ten."""
+    a, best = torch.ones(2048, 2048, dtype=dtype), float("inf")
+    for _ in range(10):
+        start = time.perf_counter()
+        _ = a @ a
+        best = min(best, time.perf_counter() - start)
+    return 2 * 2048**3 / best
+
+
+def train(variant: str, shape: dict[str, int], steps: int) -> dict[str, float]:
+    tool, dtype, mode = variant.split()
+    narrow = dtype == "bfloat16"
+    data = np.random.default_rng(1).integers(0, shape["vocab"], 100_000).astype(np.uint16)
+    from bpe_lm.batches import Batches
+    from bpe_lm.optimizer import AdamW, clip_gradients
+
+    batches = Batches(data, shape["batch"], shape["context"], 1, shape["vocab"])
+    model = ours(shape) if tool == "bpe_lm" else llama(shape)
+    optimizer: torch.optim.Optimizer
+    if tool == "bpe_lm":
+        from bpe_lm.loss import linear_cross_entropy
+
+        optimizer = AdamW(model.parameters(), 1e-4)
+
+        def loss_of(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=narrow):
+                return linear_cross_entropy(model.hidden(x), model.lm_head.weight, y)
+
+        def clip() -> None:
+            clip_gradients(model.parameters(), 1.0)
+    else:
+        optimizer = torch.optim.AdamW(model.parameters(), 1e-4, fused=True)
+
+        def loss_of(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=narrow):
+                logits = model(x, use_cache=False).logits
+                return torch.nn.functional.cross_entropy(logits.flatten(0, 1).float(), y.flatten())
+
+        def clip() -> None:
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+
+    function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = (
+        torch.compile(loss_of) if mode == "compiled" else loss_of
+    )
+    times, losses = [], []
+    for step in range(steps + 2):
+        x, y = batches(step, "cpu")
+        x, y = x.contiguous(), y.contiguous()
+        start = time.perf_counter()
+        optimizer.zero_grad(set_to_none=True)
+        loss = function(x, y)
+        loss.backward()
+        clip()
+        optimizer.step()
+        times.append(time.perf_counter() - start)
+        losses.append(loss.item())
+    step_seconds = statistics.median(times[2:])
+    tokens = shape["batch"] * shape["context"]
+    s = shape
+    flops = 6 * (s["layers"] * (4 * s["d"] ** 2 + 3 * s["d"] * s["ff"]) + s["vocab"] * s["d"])
+    flops += 12 * s["layers"] * s["d"] * s["context"]
+    share = tokens / step_seconds * flops / roof(torch.bfloat16 if narrow else torch.float32)
+    return {"tokens_per_second": tokens / step_seconds, "loss": losses[0], "roof": share}
+
+
+def generate(tool: str, shape: dict[str, int], number: int) -> dict[str, Any]:
+    from bpe_lm.generate import generate_ids
+
+    model = ours(shape) if tool == "bpe_lm" else llama(shape)
+    prompt = [1, 2, 3]
+    start = time.perf_counter()
+    with torch.no_grad():
+        if tool == "bpe_lm":
+            ids = list(generate_ids(model, prompt, number, temperature=0))
+        else:
+            found = model.generate(
+                torch.tensor([prompt]), max_new_tokens=number, do_sample=False, use_cache=True, eos_token_id=None
+            )
+            ids = found[0, len(prompt) :].tolist()
+    return {"tokens_per_second": number / (time.perf_counter() - start), "ids": ids}
+
+
+def batch_speed() -> float:
+    from bpe_lm.batches import Batches
+
+    data = np.random.default_rng(1).integers(0, 10_000, 10_000_000).astype(np.uint16)
+    batches = Batches(data, 16, 256, 1, 10_000)
+    start = time.perf_counter()
+    for step in range(500):
+        batches(step, "cpu")
+    return 500 * 16 * 256 / (time.perf_counter() - start)
+
+
+def child(task: dict[str, Any]) -> dict[str, Any]:
+    command = [sys.executable, __file__, "--child", json.dumps(task)]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"TRANSFORMERS_VERBOSITY": "error"})
+    if done.returncode:
+        raise SystemExit(f"{task} failed\n{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["--child"]:
+        task = json.loads(sys.argv[2])
+        shape = SHAPES[task["shape"]]
+        if task["job"] == "train":
+            found = train(task["variant"], shape, task["steps"])
+        else:
+            found = generate(task["variant"], shape, task["number"])
+        return print(json.dumps(found))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=4, help="timed, a round")
+    parser.add_argument("--quick", action="store_true", help="a toy, one round")
+    options = parser.parse_args()
+    shape, rounds = ("toy", 1) if options.quick else ("tinystories", options.rounds)
+    number = 20 if options.quick else 250
+    runs: dict[str, list[dict[str, float]]] = {variant: [] for variant in VARIANTS}
+    texts: dict[str, list[dict[str, Any]]] = {"bpe_lm": [], "llama": []}
+    for _ in range(rounds):
+        for variant in VARIANTS:
+            runs[variant].append(child({"job": "train", "variant": variant, "shape": shape, "steps": options.steps}))
+        for tool in texts:
+            texts[tool].append(child({"job": "generate", "variant": tool, "shape": shape, "number": number}))
+    expected = runs["llama float32 eager"][0]["loss"]
+    for variant, found in runs.items():
+        if abs(found[0]["loss"] - expected) > (2e-2 if "bfloat16" in variant else 1e-3):
+            raise SystemExit(f"loss parity: {variant} begins with {found[0]['loss']}, not with {expected}")
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {shape}, losses equal\n")
+    print("| step | tokens/s, median (least - most) | share of the roof |\n| --- | --- | --- |")
+    medians = {}
+    for variant, found in runs.items():
+        speeds = [run["tokens_per_second"] for run in found]
+        medians[variant] = statistics.median(speeds)
+        share = statistics.median(run["roof"] for run in found)
+        print(f"| {variant} | {medians[variant]:,.0f} ({min(speeds):,.0f} - {max(speeds):,.0f}) | {share:.0%} |")
+
+    def best(tool: str, dtype: str = "") -> float:
+        return max(speed for variant, speed in medians.items() if variant.startswith(f"{tool} {dtype}"))
+
+    print(f"\nfloat32, best of two against best of two: {best('bpe_lm', 'float32') / best('llama', 'float32'):.2f}")
+    print(f"bfloat16 against the best of Llama's four: {best('bpe_lm', 'bfloat16') / best('llama'):.2f}")
+    speeds = {tool: statistics.median(run["tokens_per_second"] for run in found) for tool, found in texts.items()}
+    same = texts["bpe_lm"][0]["ids"] == texts["llama"][0]["ids"]
+    print(
+        f"generation, greedy, {number} tokens, cache: {speeds['bpe_lm']:.0f} and {speeds['llama']:.0f} tokens/s, ",
+        end="",
+    )
+    print(f"{speeds['bpe_lm'] / speeds['llama']:.2f} times as fast, ids {'the same' if same else 'DIFFER'}")
+    print(f"batches: {batch_speed() / 1e6:.1f} million tokens/s")
+
+
+if __name__ == "__main__":
+    main()
