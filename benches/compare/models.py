@@ -4,7 +4,7 @@
     python benches/compare/models.py --quick               # a toy, to see that it works
 
 Each variant is a process of its own (compiled code and caches do not mix); rounds go through all variants in turn. A
-step is forward, loss, backward, clipping to 1.0 and AdamW. Loss parity comes first: the first loss of each variant, from
+step is forward, loss, backward, clipping to 1.0 and AdamW. Loss parity comes first: the first loss of each, from
 the same weights and batch, must be within 1e-3 of float32's (bfloat16: 2e-2). "Roof" is the share of what a square
 matrix product of the same type reaches in the same process.
 """
