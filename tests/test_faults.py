@@ -165,7 +165,7 @@ tokenizer.encode_file(paths, out, threads=2, **options)
 @pytest.mark.parametrize("kills", few_or(20, 100))
 def test_killed_at_random_moments_it_goes_on_to_the_same_file(sample, saved, tokenizer, tmp_path, kills):
     text = sample.read_bytes()
-    paths = write_corpus(tmp_path / "corpus", text * 4, text)
+    paths = write_corpus(tmp_path / "corpus", text * 40, text * 5)
     tokenizer.encode_file(paths, tmp_path / "out.bin", threads=2)
     began = time.monotonic()
     tokenizer.encode_file(paths, tmp_path / "out.bin", threads=2, force=True)
