@@ -57,6 +57,7 @@ def test_draws_follow_the_probabilities():
     assert near(shares(top_p=0.79), [0.625, 0.375, 0, 0])
     assert near(shares(top_p=0.81), [0.526, 0.316, 0.158, 0])
     assert near(shares(top_p=0.01), [1, 0, 0, 0])
+    assert draw(logits, 1e-40, generator=generator) == 0
     hot = torch.softmax(logits / 2, 0).tolist()
     drawn = [draw(logits, 2.0, generator=generator) for _ in range(4000)]
     assert near(torch.bincount(torch.tensor(drawn), minlength=4) / 4000, hot)
@@ -75,7 +76,9 @@ def test_the_same_seed_gives_the_same_text_and_the_end_ends_it(model):
     small.lm_head.weight.data[stop] = hidden.detach()
     assert list(generate(small, tokenizer, "the", 40, temperature=0)) == []
     assert list(generate_ids(small, tokenizer.encode("the"), 3, temperature=0)) == [stop] * 3
-    assert list(generate(small, tokenizer, "", 2, seed=1)) is not None
+    wider = TransformerLM.from_config(CONFIG)
+    assert len(vocab) < CONFIG.vocab_size
+    assert all("".join(generate(wider, tokenizer, "", 50, seed=seed)) for seed in range(5))
 
 
 def test_text_comes_in_whole_characters(model):
@@ -108,6 +111,7 @@ def test_text_comes_in_whole_characters(model):
         ([1], {"top_k": 0}, "top_k is 0"),
         ([1], {"top_p": 0}, "top_p is 0"),
         ([1], {"max_tokens": -1}, "max_tokens is -1"),
+        ([1], {"seed": 2**70}, "seed is"),
     ],
 )
 def test_options_that_make_no_sense(model, prompt, options, message):

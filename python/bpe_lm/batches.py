@@ -31,14 +31,14 @@ def get_batch(
     if number < 1:
         raise ValueError(f"{len(dataset)} tokens are fewer than a context of {context_length} and the one that follows")
     generator = generator or np.random.default_rng()
-    return gather(dataset, generator.integers(0, number, batch_size), context_length, device)
+    starts = generator.integers(0, number, batch_size)
+    return to_device(dataset[starts[:, None] + np.arange(context_length + 1)].astype(np.int64), device)
 
 
-def gather(
-    dataset: Tokens, starts: npt.NDArray[np.int64], context_length: int, device: Device
+def to_device(
+    tokens: npt.NDArray[np.int64], device: Device
 ) -> tuple[Int[Tensor, "batch seq"], Int[Tensor, "batch seq"]]:
-    """The stretches that begin at `starts`, and those one further."""
-    tokens = dataset[starts[:, None] + np.arange(context_length + 1)].astype(np.int64)
+    """All columns but the last, and all but the first."""
     both = torch.from_numpy(tokens)
     target = torch.device(device) if device is not None else torch.device("cpu")
     if target.type == "cuda":
@@ -72,10 +72,9 @@ class Batches:
             TokenFileError: An id is beyond the vocabulary.
         """
         starts = self.starts(step)
-        x, y = gather(self.dataset, starts, self.context_length, device)
-        if x.device.type == "cpu":
-            check_ids(self.dataset, starts, max(int(x.max()), int(y[:, -1].max())), self.vocab_size)
-        return x, y
+        tokens = self.dataset[starts[:, None] + np.arange(self.context_length + 1)].astype(np.int64)
+        check_ids(self.dataset, starts, int(tokens.max()), self.vocab_size)
+        return to_device(tokens, device)
 
 
 def check_ids(

@@ -60,8 +60,9 @@ def load_checkpoint(src: Target, model: nn.Module, optimizer: Optimizer) -> int:
         iteration = int(described["iteration"])
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{src} is no checkpoint, or a damaged one: {error}") from error
+    check_model(model, state["model"], src)
+    load_optimizer(optimizer, state["optimizer"], src)
     load_model(model, state["model"], src)
-    optimizer.load_state_dict(state["optimizer"])
     return iteration
 
 
@@ -71,11 +72,37 @@ def load_model(model: nn.Module, state: Mapping[str, Tensor], source: object) ->
     Raises:
         CheckpointError: Names or shapes are others.
     """
+    check_model(model, state, source)
+    model.load_state_dict(state)
+
+
+def check_model(model: nn.Module, state: Mapping[str, Tensor], source: object) -> None:
+    """Compare names and shapes, and change nothing.
+
+    Raises:
+        CheckpointError: They are others.
+    """
+    own = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    others = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    for name in sorted(own.keys() | others.keys()):
+        if own.get(name) != others.get(name):
+            there, here = (f"{shapes.get(name, 'not there')}" for shapes in (others, own))
+            raise CheckpointError(f"{source} is of another model: {name} is {there}, and here {here}")
+
+
+def load_optimizer(optimizer: Optimizer, state: Any, source: object) -> None:
+    """Set an optimizer's state.
+
+    Raises:
+        CheckpointError: It is of another kind of optimizer, or of other parameters.
+    """
     try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())
-        raise CheckpointError(f"{source} is of another model: {reason}") from error
+        names = [set(group) for group in optimizer.state_dict()["param_groups"]]
+        if names != [set(group) for group in state["param_groups"]]:
+            raise ValueError("its groups have other options")
+        optimizer.load_state_dict(state)
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{source} is of another optimizer: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -96,7 +123,7 @@ def save_run_checkpoint(
         FileError: The disk is full, or the folder cannot be written. Older checkpoints stay.
     """
     target = folder / f"step-{step:08}"
-    partial = folder / f".{target.name}.partial"
+    partial, replaced = (folder / f".{target.name}.{kind}" for kind in ("partial", "replaced"))
     tensors, described = _pack(optimizer.state_dict())
     files = {MODEL: save(_cpu(model.state_dict())), OPTIMIZER: save(tensors)}
     content = {
@@ -107,17 +134,21 @@ def save_run_checkpoint(
     }
     files[MARKER] = json.dumps({"content": content, "sha256": _sha256(content)}).encode()
     try:
-        shutil.rmtree(partial, ignore_errors=True)
+        for path in (partial, replaced):
+            shutil.rmtree(path, ignore_errors=True)
         partial.mkdir(parents=True)
         for name, data in files.items():
             _write_synced(partial / name, data)
         _sync_folder(partial)
         if target.exists():
-            shutil.rmtree(target)
+            target.rename(replaced)
         partial.rename(target)
         _sync_folder(folder)
+        shutil.rmtree(replaced, ignore_errors=True)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
+        if replaced.exists() and not target.exists():
+            replaced.rename(target)
         raise FileError(f"could not write the checkpoint {target}: {error.strerror}; older ones are kept") from error
     return target
 
@@ -127,9 +158,16 @@ def find_checkpoints(folder: Path) -> list[Path]:
     return sorted((path for path in folder.glob("step-*") if path.is_dir()), reverse=True)
 
 
+def forget_after(folder: Path, step: int) -> None:
+    """Remove the checkpoints of later steps: damaged ones, or those of a run that is done anew from here."""
+    for path in find_checkpoints(folder):
+        if path.name > f"step-{step:08}":
+            shutil.rmtree(path, ignore_errors=True)
+
+
 def keep_newest(folder: Path, number: int) -> None:
     """Remove all but the newest checkpoints, and what an interrupted run left."""
-    for path in [*find_checkpoints(folder)[number:], *folder.glob(".step-*.partial")]:
+    for path in [*find_checkpoints(folder)[number:], *folder.glob(".step-*")]:
         shutil.rmtree(path, ignore_errors=True)
 
 
@@ -139,6 +177,11 @@ def load_newest(folder: Path, model: nn.Module, optimizer: Optimizer | None = No
     Raises:
         CheckpointError: There are some, and none is undamaged.
     """
+    for replaced in folder.glob(".step-*.replaced"):
+        # A kill between two renames.
+        target = folder / replaced.name.removeprefix(".").removesuffix(".replaced")
+        if not target.exists():
+            replaced.rename(target)
     found = find_checkpoints(folder)
     for path in found:
         try:
@@ -174,9 +217,10 @@ def load_run_checkpoint(path: Path, model: nn.Module, optimizer: Optimizer | Non
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(f"the checkpoint {path} is damaged: {error}") from error
-    load_model(model, weights, path)
+    check_model(model, weights, path)
     if optimizer is not None:
-        optimizer.load_state_dict(state)
+        load_optimizer(optimizer, state, path)
+    load_model(model, weights, path)
     return Saved(path, step, progress)
 
 

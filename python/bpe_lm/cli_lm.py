@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bpe_lm.config import PRESETS, TrainConfig, keys, resolve
+from bpe_lm.config import PRESETS, TrainConfig, keys, read_json, resolve
 from bpe_lm.errors import ConfigError, MissingExtra
 from bpe_lm.report import print_rows
 
@@ -39,8 +39,9 @@ def add_commands(commands: Any) -> None:
     )
     pretrain.add_argument("config", help="a TOML file or a preset's name")
     pretrain.add_argument("--out", required=True, metavar="FOLDER", help="for config, records and checkpoints")
-    pretrain.add_argument("--resume", action="store_true", help="go on with the run in FOLDER; else begin")
-    pretrain.add_argument("--force", action="store_true", help="replace the run in FOLDER")
+    old = pretrain.add_mutually_exclusive_group()
+    old.add_argument("--resume", action="store_true", help="go on with the run in FOLDER; else begin")
+    old.add_argument("--force", action="store_true", help="replace the run in FOLDER")
     pretrain.add_argument("--json", action="store_true", help="print the result as JSON")
     pretrain.add_argument("--quiet", action="store_true", help="show no progress")
     pretrain.set_defaults(run=_pretrain, takes_more=True)
@@ -110,7 +111,7 @@ def _pretrain(options: argparse.Namespace) -> None:
             ("parameters", f"{parameters:,}"),
             ("steps", f"{result.step:,} of {config.steps:,}" + ended(result.reason)),
             ("tokens", f"{tokens:,}"),
-            ("validation loss", "none" if result.loss is None else f"{result.loss:.4f} (best {result.best_loss:.4f})"),
+            ("validation loss", _losses(result.loss, result.best_loss)),
             ("time", f"{result.seconds:.1f} s"),
             ("written to", str(result.folder)),
         ]
@@ -118,6 +119,12 @@ def _pretrain(options: argparse.Namespace) -> None:
     if result.reason.startswith("SIG"):
         print(f"{result.reason}: saved; the same command with --resume goes on from there", file=sys.stderr)
         raise Stopped(130 if result.reason == "SIGINT" else 143)
+
+
+def _losses(last: float | None, best: float | None) -> str:
+    if last is None:
+        return "none"
+    return f"{last:.4f}" + ("" if best is None else f" (best {best:.4f})")
 
 
 def ended(reason: str) -> str:
@@ -169,6 +176,7 @@ def _generate(options: argparse.Namespace) -> None:
         tokenizer = _tokenizer(options.tokenizer or config.data.tokenizer)
         if tokenizer is None:
             raise ConfigError("the run has no data.tokenizer; name one with --tokenizer")
+        check_tokenizer(Path(options.run_folder), tokenizer)
         pieces = generate(
             model,
             tokenizer,
@@ -184,6 +192,14 @@ def _generate(options: argparse.Namespace) -> None:
         for piece in pieces:
             print(piece, end="", flush=True)
         print()
+
+
+def check_tokenizer(folder: Path, tokenizer: Tokenizer) -> None:
+    """Raises ConfigError if the run was trained with another."""
+    from bpe_lm.train import DATA
+
+    if read_json(folder / DATA).get("tokenizer") != tokenizer.sha256:
+        raise ConfigError(f"the run in {folder} was trained with another tokenizer; name that one with --tokenizer")
 
 
 def _tokenizer(path: str) -> Tokenizer | None:

@@ -43,6 +43,8 @@ class ModelConfig:
         _check_types(self, "model")
         for name in ("vocab_size", "context_length", "d_model", "num_layers", "num_heads", "d_ff"):
             _at_least(self, "model", name, 1)
+        if self.rope_theta <= 0:
+            raise ConfigError(f"model.rope_theta is {self.rope_theta}, and must be above 0")
         if self.d_model % self.num_heads:
             raise ConfigError(
                 f"model.d_model is {self.d_model}, which {self.num_heads} heads cannot share; make it a multiple"
@@ -70,6 +72,9 @@ class DataConfig:
     valid: str = ""
     tokenizer: str = ""
 
+    def __post_init__(self) -> None:
+        _check_types(self, "data")
+
 
 @dataclass(frozen=True)
 class OptimizerConfig:
@@ -84,6 +89,10 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         _check_types(self, "optimizer")
+        for name in ("eps", "weight_decay", "max_l2_norm", "beta1", "beta2"):
+            _at_least(self, "optimizer", name, 0)
+        if not max(self.beta1, self.beta2) < 1:
+            raise ConfigError(f"optimizer.beta1 and beta2 are {self.beta1} and {self.beta2}, and must be below 1")
 
 
 @dataclass(frozen=True)
@@ -98,7 +107,8 @@ class ScheduleConfig:
 
     def __post_init__(self) -> None:
         _check_types(self, "schedule")
-        _at_least(self, "schedule", "warmup_iters", 0)
+        for name in ("warmup_iters", "cosine_cycle_iters", "max_learning_rate", "min_learning_rate"):
+            _at_least(self, "schedule", name, 0)
 
 
 @dataclass(frozen=True)
@@ -131,7 +141,7 @@ class TrainConfig:
         _check_types(self, "")
         for name in ("steps", "batch_size", "log_every", "validate_every", "checkpoint_every", "checkpoints_kept"):
             _at_least(self, "", name, 1)
-        for name in ("micro_batch_size", "max_skipped_steps", "stop_when_worse", "validation_tokens"):
+        for name in ("micro_batch_size", "max_skipped_steps", "stop_when_worse", "validation_tokens", "max_time"):
             _at_least(self, "", name, 0)
         if not 0 <= self.seed < 2**63:
             raise ConfigError(f"seed is {self.seed}, and must be from 0 to 2^63 - 1")
@@ -272,7 +282,7 @@ def _from_toml(path: Path) -> TrainConfig:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not TOML: {error}") from error
     preset = values.pop("preset", None)
-    if preset is not None and preset not in PRESETS:
+    if preset is not None and not (isinstance(preset, str) and preset in PRESETS):
         raise ConfigError(f"{path}: there is no preset {preset!r}; the presets are {', '.join(PRESETS)}")
     try:
         return over(PRESETS[preset]() if preset else TrainConfig(), values)
@@ -296,6 +306,8 @@ def _parse_flags(flags: Sequence[str]) -> dict[str, Any]:
         place = values
         for table in tables:
             place = place.setdefault(table, {})
+            if not isinstance(place, dict):
+                raise ConfigError(f"--{table} has a value, and --{key} means that it is a table")
         place[name] = _parse_value(text)
     return values
 
@@ -342,7 +354,7 @@ def _check_types(config: Any, table: str) -> None:
             raise ConfigError(f"{name} is {value!r}, and must be of type {kind.__name__}")
 
 
-def _at_least(config: Any, table: str, name: str, least: int) -> None:
+def _at_least(config: Any, table: str, name: str, least: float) -> None:
     value = getattr(config, name)
     if value < least:
         raise ConfigError(f"{f'{table}.{name}'.lstrip('.')} is {value}, and must be at least {least}")

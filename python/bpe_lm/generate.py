@@ -30,6 +30,7 @@ def generate_ids(
     top_p: float = 1.0,
     seed: int | None = None,
     stop_id: int | None = None,
+    num_ids: int | None = None,
     is_cached: bool = True,
 ) -> Iterator[int]:
     """Ids that follow those of the prompt, as they are drawn; `stop_id` ends them and is not among them.
@@ -46,12 +47,15 @@ def generate_ids(
         top_p: Draw among the likeliest whose probabilities add up to it, as few as do.
         seed: The same seed gives the same ids; None a new one each time.
         stop_id: Usually that of `<|endoftext|>`.
+        num_ids: Draw lower ids only, where the model's vocabulary is larger than the tokenizer's.
         is_cached: Whether to keep keys and values.
 
     Raises:
         OptionError: An option makes no sense, or an id is beyond the vocabulary.
     """
     _check(model, prompt, max_tokens, temperature, top_k, top_p)
+    if seed is not None and not 0 <= seed < 2**63:
+        raise OptionError(f"seed is {seed}, and must be from 0 to 2^63 - 1")
     device = model.lm_head.weight.device
     generator = torch.Generator(device)
     _ = generator.seed() if seed is None else generator.manual_seed(seed)
@@ -64,7 +68,7 @@ def generate_ids(
             caches, new = (model.new_caches() if is_cached else None), window
         given = torch.tensor([window if caches is None else new], device=device)
         logits = model.lm_head(model.hidden(given, caches=caches)[0, -1])
-        token = draw(logits.float(), temperature, top_k, top_p, generator)
+        token = draw(logits[:num_ids].float(), temperature, top_k, top_p, generator)
         if token == stop_id:
             return
         yield token
@@ -81,7 +85,7 @@ def draw(
     """An id with probability softmax(logits / temperature), among those that `top_k` and `top_p` leave."""
     if temperature == 0:
         return int(logits.argmax())
-    scaled = logits / temperature
+    scaled = (logits - logits.max()) / temperature
     if top_k is not None and top_k < len(scaled):
         scaled = scaled.masked_fill(scaled < scaled.topk(top_k).values[-1], -torch.inf)
     probabilities = softmax(scaled, -1)
@@ -124,6 +128,7 @@ def generate(
         top_p=top_p,
         seed=seed,
         stop_id=stop_id,
+        num_ids=tokenizer.vocab_size,
         is_cached=is_cached,
     )
     for token in drawn:

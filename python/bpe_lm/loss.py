@@ -40,7 +40,7 @@ def linear_cross_entropy(
         logits = hidden @ weight.T
         return cross_entropy(logits.to(torch.promote_types(logits.dtype, torch.float32)), targets)
     flat = hidden.flatten(0, -2)
-    loss: Tensor = _LinearCrossEntropy.apply(flat, weight, targets.flatten())
+    loss: Tensor = _LinearCrossEntropy.apply(flat, weight, targets.flatten(), torch.is_grad_enabled())
     return loss / targets.numel()
 
 
@@ -48,12 +48,12 @@ class _LinearCrossEntropy(torch.autograd.Function):
     """The sum over rows. d loss / d logits is softmax(logits) - onehot(target), whatever comes behind the sum."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, is_recorded: bool) -> Tensor:
         device = hidden.device.type
         is_mixed = torch.is_autocast_enabled(device)
         narrow = torch.get_autocast_dtype(device) if is_mixed else hidden.dtype
         wide = torch.promote_types(hidden.dtype, torch.float32)
-        w, needs_gradient = weight.to(narrow), any(ctx.needs_input_grad)
+        w, needs_gradient = weight.to(narrow), is_recorded and any(ctx.needs_input_grad)
         total = torch.zeros((), dtype=wide, device=hidden.device)
         if needs_gradient:
             hidden_gradient = torch.empty_like(hidden)
@@ -75,9 +75,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, Tensor, None, None]:
         hidden_gradient, weight_gradient = ctx.saved_tensors
-        return hidden_gradient * outer[0], weight_gradient * outer[0], None
+        return hidden_gradient * outer[0], weight_gradient * outer[0], None, None
 
 
 def perplexity(loss: float) -> float:

@@ -71,6 +71,8 @@ class AdamW(torch.optim.Optimizer):
                     state["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
                     state["exp_avg"] = torch.zeros_like(parameter)
                     state["exp_avg_sq"] = torch.zeros_like(parameter)
+                # A state that was loaded has it where it was saved from.
+                state["step"] = state["step"].to(parameter.device)
             if parameters:
                 (self._step_fast if self.implementation == "fast" else self._step_reference)(group, parameters)
         return loss
@@ -117,7 +119,9 @@ def clip_gradients(parameters: Iterable[Parameter], max_l2_norm: float, eps: flo
     if not gradients:
         return torch.zeros(())
     norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(gradient) for gradient in gradients]))
-    torch._foreach_mul_(gradients, torch.clamp(max_l2_norm / (norm + eps), max=1.0))
+    factor = torch.clamp(max_l2_norm / (norm + eps), max=1.0)
+    # One that is not finite would make all of them so, and hide where it came from.
+    torch._foreach_mul_(gradients, torch.where(norm.isfinite(), factor, torch.ones_like(factor)))
     return norm
 
 

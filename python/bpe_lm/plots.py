@@ -79,7 +79,7 @@ def draw_losses(folders: Sequence[StrPath], path: StrPath) -> None:
             raise FileError(f"{folder} has no records in {METRICS}; is it a folder of bpe-lm pretrain?")
         for axes, (key, _, scale) in zip(panels, units, strict=True):
             for kind, style in (("train", {"alpha": 0.35, "linewidth": 1}), ("valid", {"linewidth": 2, "marker": "o"})):
-                points = [(record[key] / scale, record["loss"]) for record in series[kind]]
+                points = [(r[key] / scale, r["loss"]) for r in series[kind] if r["loss"] is not None]
                 label = name if kind == "valid" or not series["valid"] else None
                 axes.plot(
                     *zip(*points, strict=True), color=colour, label=label, markersize=3, **style

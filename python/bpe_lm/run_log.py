@@ -9,6 +9,8 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from math import isfinite
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,6 +18,7 @@ from typing import Any
 import torch
 
 import bpe_lm
+from bpe_lm.checkpoint import write_whole
 from bpe_lm.config import TrainConfig
 from bpe_lm.errors import FileError
 
@@ -31,8 +34,9 @@ class RunLog:
         self._path = folder / METRICS
         kept = [record for record in read_records(self._path) if record.get("step", 0) <= step] if step else []
         kept = kept or [{"kind": "run", **_identity(config)}]
+        # Not in place: a kill would lose the records of the steps before.
+        write_whole(self._path, "".join(json.dumps(record) + "\n" for record in kept).encode())
         try:
-            self._path.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
             self._file = self._path.open("a", encoding="utf-8")
         except OSError as error:
             raise self._failed(error) from error
@@ -45,7 +49,9 @@ class RunLog:
             FileError: The disk is full.
         """
         try:
-            self._file.write(json.dumps(record) + "\n")
+            self._file.write(
+                json.dumps({name: _finite(value) for name, value in record.items()}, allow_nan=False) + "\n"
+            )
             self._file.flush()
         except OSError as error:
             raise self._failed(error) from error
@@ -57,8 +63,9 @@ class RunLog:
                 warnings.warn(f"Weights & Biases failed ({error}); training goes on without it", stacklevel=2)
 
     def close(self) -> None:
-        """The last line was written."""
-        self._file.close()
+        """The last line was written. One that could not be was reported when it was."""
+        with suppress(OSError):
+            self._file.close()
 
     def _failed(self, error: OSError) -> FileError:
         return FileError(f"could not write {self._path}: {error.strerror}; make room, then --resume")
@@ -79,6 +86,11 @@ def read_records(path: Path) -> Iterator[dict[str, Any]]:
             continue
         if isinstance(record, dict):
             yield record
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no infinity and no NaN: null."""
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def _identity(config: TrainConfig) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import signal
 import threading
 import time
@@ -24,8 +25,8 @@ import torch
 from torch import Tensor
 
 from bpe_lm.batches import Batches, Tokens
-from bpe_lm.checkpoint import keep_newest, load_newest, save_run_checkpoint, write_whole
-from bpe_lm.config import TrainConfig, keys
+from bpe_lm.checkpoint import forget_after, keep_newest, load_newest, save_run_checkpoint, write_whole
+from bpe_lm.config import TrainConfig, keys, read_json
 from bpe_lm.errors import (
     ConfigError,
     FileError,
@@ -44,7 +45,9 @@ from bpe_lm.schedule import constant_schedule, cosine_schedule
 from bpe_lm.token_file import Manifest, open_tokens
 from bpe_lm.tokenizer import Tokenizer
 
-CONFIG, CHECKPOINTS, BEST = "config.json", "checkpoints", "best"
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+CONFIG, DATA, CHECKPOINTS, BEST = "config.json", "data.json", "checkpoints", "best"
 FREE_TO_CHANGE = {
     *("device", "compile", "max_time", "log_every", "validate_every", "validation_tokens", "checkpoint_every"),
     *("checkpoints_kept", "max_skipped_steps", "stop_when_worse", "wandb_project", "micro_batch_size"),
@@ -111,7 +114,7 @@ class Trainer:
         """
         self.config, self.folder = config, Path(folder)
         self.device = device_of(config.device)
-        self.train_tokens, self.valid_tokens, self.valid_manifest = _open_data(config)
+        self.train_tokens, self.valid_tokens, self.data_identity = _open_data(config)
         self.batches = Batches(
             self.train_tokens, config.batch_size, config.model.context_length, config.seed, config.model.vocab_size
         )
@@ -127,22 +130,25 @@ class Trainer:
         config, path = self.config, self.folder / CONFIG
         if path.exists() and not resume and not force:
             raise OutputExists(f"{self.folder} has a run already; name another folder, or give --resume or --force")
-        if path.exists() and resume:
+        is_resumed = path.exists() and resume
+        if is_resumed:
             _check_resumable(TrainConfig.load(path), config, self.folder)
-        elif force:
-            keep_newest(self.folder / CHECKPOINTS, 0)
-            keep_newest(self.folder / BEST, 0)
-        write_whole(path, (json.dumps(config.as_dict(), indent=2) + "\n").encode())
+            _check_same_data(self.folder / DATA, self.data_identity)
         torch.manual_seed(config.seed)
         self.model = TransformerLM.from_config(config.model, implementation=config.implementation).to(self.device)
         self.optimizer = _optimizer(config, self.model)
         self.progress = Progress()
         self.step = 0
-        saved = load_newest(self.folder / CHECKPOINTS, self.model, self.optimizer) if resume else None
+        saved = load_newest(self.folder / CHECKPOINTS, self.model, self.optimizer) if is_resumed else None
         if saved is not None:
             self.step, self.progress = saved.step, Progress(**saved.progress)
+        # Nothing was changed until here, and nothing can be wrong any more.
+        for kept in (CHECKPOINTS, BEST):
+            forget_after(self.folder / kept, self.step)
+        for name, content in ((CONFIG, config.as_dict()), (DATA, self.data_identity)):
+            write_whole(self.folder / name, (json.dumps(content, indent=2) + "\n").encode())
         self.log = RunLog(self.folder, config, self.step)
-        self._loss: Callable[[Tensor, Tensor], Tensor] = self._eager_loss
+        self._loss: Loss = self._eager_loss
         if config.compile:
             self._loss = _compiled(self._eager_loss)
         self._peak = _peak_flops(self.device, config.dtype)
@@ -155,9 +161,11 @@ class Trainer:
 
     def close(self) -> None:
         """Let go of the folder."""
-        if hasattr(self, "log"):
-            self.log.close()
-        self._lock.close()
+        try:
+            if hasattr(self, "log"):
+                self.log.close()
+        finally:
+            self._lock.close()
 
     def run(self) -> TrainResult:
         """Train to the end, to the end of `max_time`, or to a signal; a checkpoint is saved in each case.
@@ -218,14 +226,7 @@ class Trainer:
         config = self.config
         rate = learning_rate(config, self.step)
         micro = config.micro_batch_size or config.batch_size
-        total = torch.zeros((), device=self.device)
-        self.optimizer.zero_grad(set_to_none=True)
-        for begin in range(0, config.batch_size, micro):
-            rows = slice(begin, begin + micro)
-            # The share of all tokens of the batch, so that the sum is the mean over them.
-            loss = self._loss(x[rows], y[rows]) * (y[rows].numel() / y.numel())
-            loss.backward()  # type: ignore[no-untyped-call]
-            total += loss.detach()
+        total = self._gradients(x, y, micro)
         norm = clip_gradients(self.model.parameters(), config.optimizer.max_l2_norm or float("inf"))
         found = float(total), float(norm)
         if not all(map(_is_finite, found)):
@@ -237,6 +238,27 @@ class Trainer:
         self.optimizer.step()
         return *found, rate
 
+    def _gradients(self, x: Tensor, y: Tensor, micro: int) -> Tensor:
+        """The loss of a batch; its gradients are added up over micro-batches, each by its share of the tokens."""
+        try:
+            total = torch.zeros((), device=self.device)
+            self.optimizer.zero_grad(set_to_none=True)
+            for begin in range(0, len(x), micro):
+                rows = slice(begin, begin + micro)
+                loss = self._loss(x[rows], y[rows]) * (y[rows].numel() / y.numel())
+                loss.backward()  # type: ignore[no-untyped-call]
+                total += loss.detach()
+            return total
+        except Exception as error:
+            if self._loss == self._eager_loss:
+                raise
+            _warn_not_compiled(error)
+            self._loss = self._eager_loss
+            return self._gradients(x, y, micro)
+
+    def _weights_are_finite(self) -> bool:
+        return all(bool(parameter.isfinite().all()) for parameter in self.model.parameters())
+
     def _eager_loss(self, x: Tensor, y: Tensor) -> Tensor:
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.config.dtype == "bfloat16"):
             hidden = self.model.hidden(x)
@@ -245,7 +267,9 @@ class Trainer:
 
     def _skip(self, x: Tensor, y: Tensor, loss: float, norm: float) -> None:
         self.progress.skipped += 1
+        self.log.write({"kind": "skip", "step": self.step + 1, "loss": loss, "gradient_norm": norm})
         if self.progress.skipped <= self.config.max_skipped_steps:
+            warnings.warn(f"step {self.step + 1} is skipped: loss {loss}, gradient norm {norm}", stacklevel=2)
             return
         starts = ", ".join(map(str, self.batches.starts(self.step)[:4]))
         raise TrainingDiverged(
@@ -296,6 +320,8 @@ class Trainer:
             progress.worse += 1
 
     def _save(self) -> None:
+        if self.progress.skipped and not self._weights_are_finite():
+            return  # With those nobody can go on; the checkpoints before stay.
         folder = self.folder / CHECKPOINTS
         save_run_checkpoint(folder, self.model, self.optimizer, self.step, vars(self.progress))
         keep_newest(folder, self.config.checkpoints_kept)
@@ -335,13 +361,17 @@ def device_of(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
-        torch.empty(0, device=name)
-        return torch.device(name)
+        device = torch.device(name)
+        torch.empty(0, device=device)
+        if device.type not in ("cpu", "cuda", "mps"):
+            raise RuntimeError("one of cpu, cuda, mps")
+        return device
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(f"device is {name!r}, which is not here ({str(error).splitlines()[0]}); try cpu") from error
 
 
-def _open_data(config: TrainConfig) -> tuple[Tokens, Tokens | None, Manifest | None]:
+def _open_data(config: TrainConfig) -> tuple[Tokens, Tokens | None, dict[str, Any]]:
+    """Training and validation tokens, and what they are."""
     data = config.data
     if not data.train:
         raise ConfigError("data.train is not set; name a token file that bpe-lm encode wrote")
@@ -355,7 +385,15 @@ def _open_data(config: TrainConfig) -> tuple[Tokens, Tokens | None, Manifest | N
             f"{data.valid} has {len(valid):,} tokens, fewer than a context of {config.model.context_length} and the "
             "one that follows; encode more text, or make model.context_length smaller"
         )
-    return train, valid, valid_manifest
+    identity = {"tokenizer": train_manifest.tokenizer, "count": train_manifest.count, "crc32": train_manifest.crc32}
+    return train, valid, identity
+
+
+def _check_same_data(path: Path, now: dict[str, Any]) -> None:
+    was = read_json(path)
+    for name, what in (("tokenizer", "tokenizer"), ("count", "number of tokens"), ("crc32", "tokens")):
+        if was.get(name) != now[name]:
+            raise ResumeMismatch(f"the run in {path.parent} has a training file of another {what}; give that one")
 
 
 def _open(path: str, tokenizer: Tokenizer | None, config: TrainConfig) -> tuple[Tokens, Manifest]:
@@ -394,30 +432,25 @@ def _check_resumable(was: TrainConfig, now: TrainConfig, folder: Path) -> None:
         raise ResumeMismatch(f"the run in {folder} has another config: {'; '.join(changed)}")
 
 
-def _compiled(loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
-    """The compiled function; from the first failure on, the eager one."""
-    fast = torch.compile(loss)
-    failed = False
+def _compiled(loss: Loss) -> Loss:
+    """The compiled function, or the eager one; what fails later is seen when it is called."""
+    try:
+        return torch.compile(loss)
+    except Exception as error:
+        _warn_not_compiled(error)
+        return loss
 
-    def call(x: Tensor, y: Tensor) -> Tensor:
-        nonlocal failed
-        if not failed:
-            try:
-                return fast(x, y)
-            except Exception as error:
-                failed = True
-                reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-                warnings.warn(f"torch.compile failed ({reason}); training goes on without it", stacklevel=2)
-        return loss(x, y)
 
-    return call
+def _warn_not_compiled(error: Exception) -> None:
+    reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    warnings.warn(f"torch.compile failed ({reason}); training goes on without it", stacklevel=2)
 
 
 def _peak_flops(device: torch.device, dtype: str) -> float | None:
     """What MFU is a share of: the data sheet's figure for a known GPU, on a CPU what a matrix product reaches now."""
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
-        return next((peak for part, peak in PEAK_FLOPS.items() if part in name), None)
+        return next((peak for part, peak in PEAK_FLOPS.items() if re.search(rf"\b{part}\b", name)), None)
     if device.type != "cpu":
         return None
     a = torch.ones(1024, 1024, dtype=torch.bfloat16 if dtype == "bfloat16" else torch.float32)
