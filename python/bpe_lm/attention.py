@@ -46,8 +46,8 @@ def causal_attention(
 ) -> Float[Tensor, "... queries d_v"]:
     """Attention of the last tokens to all: query i of n sees the keys up to number i + (keys - queries)."""
     queries, keys = Q.shape[-2], K.shape[-2]
-    if implementation == "fast" and queries == keys:
-        return functional.scaled_dot_product_attention(Q, K, V, is_causal=True)
+    if implementation == "fast" and queries in (1, keys):
+        return functional.scaled_dot_product_attention(Q, K, V, is_causal=queries > 1)
     mask = torch.ones(queries, keys, dtype=torch.bool, device=Q.device).tril(keys - queries)
     if implementation == "fast":
         return functional.scaled_dot_product_attention(Q, K, V, attn_mask=mask)
@@ -100,9 +100,7 @@ class MultiheadSelfAttention(nn.Module):
         cache: KeyValueCache | None = None,
     ) -> Float[Tensor, "... seq d_model"]:
         """Shapes: (..., seq, d_model) -> (..., seq, d_model). Positions are 0, 1, ... if they are not given."""
-        weights = torch.cat([self.q_proj.weight, self.k_proj.weight, self.v_proj.weight])
-        projected = x @ weights.T
-        q, k, v = rearrange(projected, "... seq (three h d) -> three ... h seq d", three=3, h=self.num_heads)
+        q, k, v = self._project(x, together=cache is None)
         if self.rope is not None:
             if token_positions is None:
                 token_positions = torch.arange(x.shape[-2], device=x.device)
@@ -111,3 +109,13 @@ class MultiheadSelfAttention(nn.Module):
             k, v = cache.append(k, v)
         heads = causal_attention(q, k, v, implementation=self.implementation)
         return self.output_proj(rearrange(heads, "... h seq d -> ... seq (h d)"))
+
+    def _project(self, x: Float[Tensor, "... seq d_model"], *, together: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values: (..., head, seq, d_k). For many tokens one product is faster, for one three."""
+        if together:
+            weights = torch.cat([self.q_proj.weight, self.k_proj.weight, self.v_proj.weight])
+            q, k, v = rearrange(x @ weights.T, "... seq (three h d) -> three ... h seq d", three=3, h=self.num_heads)
+            return q, k, v
+        parts = (proj(x).unflatten(-1, (self.num_heads, -1)) for proj in (self.q_proj, self.k_proj, self.v_proj))
+        q, k, v = (part.transpose(-2, -3) for part in parts)
+        return q, k, v
