@@ -62,18 +62,8 @@ def load_checkpoint(src: Target, model: nn.Module, optimizer: Optimizer) -> int:
         raise CheckpointError(f"{src} is no checkpoint, or a damaged one: {error}") from error
     check_model(model, state["model"], src)
     load_optimizer(optimizer, state["optimizer"], src)
-    load_model(model, state["model"], src)
+    model.load_state_dict(state["model"])
     return iteration
-
-
-def load_model(model: nn.Module, state: Mapping[str, Tensor], source: object) -> None:
-    """Set a model's weights.
-
-    Raises:
-        CheckpointError: Names or shapes are others.
-    """
-    check_model(model, state, source)
-    model.load_state_dict(state)
 
 
 def check_model(model: nn.Module, state: Mapping[str, Tensor], source: object) -> None:
@@ -125,7 +115,10 @@ def save_run_checkpoint(
     target = folder / f"step-{step:08}"
     partial, replaced = (folder / f".{target.name}.{kind}" for kind in ("partial", "replaced"))
     tensors, described = _pack(optimizer.state_dict())
-    files = {MODEL: save(_cpu(model.state_dict())), OPTIMIZER: save(tensors)}
+    files = {
+        MODEL: save({name: _copy(tensor) for name, tensor in model.state_dict().items()}),
+        OPTIMIZER: save(tensors),
+    }
     content = {
         "step": step,
         "optimizer": described,
@@ -220,7 +213,7 @@ def load_run_checkpoint(path: Path, model: nn.Module, optimizer: Optimizer | Non
     check_model(model, weights, path)
     if optimizer is not None:
         load_optimizer(optimizer, state, path)
-    load_model(model, weights, path)
+    model.load_state_dict(weights)
     return Saved(path, step, progress)
 
 
@@ -231,7 +224,7 @@ def _pack(state: Any) -> tuple[dict[str, Tensor], Any]:
     def describe(value: Any) -> Any:
         if isinstance(value, Tensor):
             name = str(len(tensors))
-            tensors[name] = value.detach().cpu().contiguous().clone()
+            tensors[name] = _copy(value)
             return {"tensor": name}
         if isinstance(value, Mapping):
             return {"dict": [[describe(key), describe(item)] for key, item in value.items()]}
@@ -260,9 +253,9 @@ def _sha256(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _cpu(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A copy each, because safetensors refuses tensors that share memory, as a tied head does."""
-    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
+def _copy(tensor: Tensor) -> Tensor:
+    """safetensors refuses tensors that share memory, as a tied head does."""
+    return tensor.detach().cpu().contiguous().clone()
 
 
 def _read(path: Path) -> bytes:

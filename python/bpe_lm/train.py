@@ -83,7 +83,7 @@ class Progress:
 
 
 class Trainer:
-    """A run in a folder: config.json, metrics.jsonl, checkpoints/, best/, and a lock while it goes on."""
+    """A run in a folder: config.json, data.json, metrics.jsonl, checkpoints/, best/, and a lock while it goes on."""
 
     def __init__(
         self,
