@@ -130,6 +130,27 @@ def test_both_attentions_and_float64_are_equal(queries, keys):
         assert torch.allclose(found.double(), exact, atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # opcheck's own.
+@pytest.mark.parametrize("length", [2, 127, 128, 129, 300])
+def test_the_cpus_attention_has_the_references_values_and_gradients(length):
+    q, k, v, outer = (randn(seed, 2, 3, length, 8).double().detach().requires_grad_() for seed in range(4))
+    found = {}
+    for implementation in ("fast", "reference"):
+        output = causal_attention(q, k, v, implementation=implementation)
+        found[implementation] = [output, *torch.autograd.grad(output, (q, k, v), outer)]
+    for fast, reference in zip(found["fast"], found["reference"], strict=True):
+        assert torch.allclose(fast, reference, atol=1e-12)
+    torch.library.opcheck(torch.ops.bpe_lm.causal_attention, (q, k, v))
+
+
+def test_one_row_is_multiplied_as_many_are():
+    for out_features in (7, 8):
+        layer, x = Linear(12, out_features), randn(1, 1, 1, 12)
+        with torch.no_grad():
+            assert torch.allclose(layer(x), x @ layer.weight.T, atol=1e-6)
+            assert torch.allclose(layer(x[0, 0]), (x @ layer.weight.T)[0, 0], atol=1e-6)
+
+
 def test_self_attention_is_causal_and_heads_are_stacked_on_rows():
     attention = MultiheadSelfAttention(64, 4)
     x = randn(1, 2, 12, 64)

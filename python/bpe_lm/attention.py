@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bpe_lm.config import Implementation
+from bpe_lm.cpu_attention import MAX_LENGTH, cpu_causal_attention
 from bpe_lm.layers import Device, Linear, RotaryPositionalEmbedding
 
 
@@ -46,6 +47,9 @@ def causal_attention(
 ) -> Float[Tensor, "... queries d_v"]:
     """Attention of the last tokens to all: query i of n sees the keys up to number i + (keys - queries)."""
     queries, keys = Q.shape[-2], K.shape[-2]
+    is_training_on_cpu = Q.device.type == "cpu" and torch.is_grad_enabled() and Q.ndim == 4
+    if implementation == "fast" and is_training_on_cpu and 1 < queries == keys <= MAX_LENGTH:
+        return cpu_causal_attention(Q, K, V)
     if implementation == "fast" and queries in (1, keys):
         return functional.scaled_dot_product_attention(Q, K, V, is_causal=queries > 1)
     mask = torch.ones(queries, keys, dtype=torch.bool, device=Q.device).tril(keys - queries)

@@ -38,6 +38,7 @@ from bpe_lm.errors import (
 )
 from bpe_lm.evaluate import evaluate
 from bpe_lm.loss import linear_cross_entropy
+from bpe_lm.memory import keep_freed_memory
 from bpe_lm.model import TransformerLM
 from bpe_lm.optimizer import SGD, AdamW, clip_gradients
 from bpe_lm.run_log import ProgressLine, RunLog
@@ -177,6 +178,8 @@ class Trainer:
             KeyboardInterrupt: A second signal came.
         """
         config, reason = self.config, "finished"
+        if self.device.type == "cpu":
+            keep_freed_memory()
         start, first = time.perf_counter() - self.progress.seconds, self.step
         last_log, tokens_at_log, waited = time.perf_counter(), self.step * config.tokens_per_step, 0.0
         with _signals() as received, ProgressLine(config.steps, self._show_progress) as line:
