@@ -1,6 +1,7 @@
 import dataclasses
 
 import pytest
+from bpe_lm.cli import main
 from bpe_lm.config import PRESETS, ModelConfig, TrainConfig, keys, over, resolve
 from bpe_lm.errors import ConfigError, FileError
 
@@ -72,3 +73,8 @@ def test_an_ablation_is_a_one_field_difference():
     with pytest.raises(dataclasses.FrozenInstanceError):
         base.norm = "post"  # type: ignore[misc]
     assert base.flops_per_token == pytest.approx(111.7e6, rel=1e-3)
+
+
+def test_flags_may_come_before_the_config(tmp_path, capsys):
+    assert main(["pretrain", "--steps", "5", "nonsense", "--out", str(tmp_path)]) == 1
+    assert "there is no file nonsense" in capsys.readouterr().err

@@ -38,6 +38,10 @@ def add_commands(commands: Any) -> None:
         allow_abbrev=False,
     )
     pretrain.add_argument("config", help="a TOML file or a preset's name")
+    for name, _ in keys(TrainConfig()):
+        # Known to argparse, so that their values are not taken for the config.
+        spellings = sorted({f"--{name}", f"--{name.replace('_', '-')}"})
+        pretrain.add_argument(*spellings, dest="flags", action=_Flag, default=[], help=argparse.SUPPRESS)
     pretrain.add_argument("--out", required=True, metavar="FOLDER", help="for config, records and checkpoints")
     old = pretrain.add_mutually_exclusive_group()
     old.add_argument("--resume", action="store_true", help="go on with the run in FOLDER; else begin")
@@ -74,6 +78,11 @@ def add_commands(commands: Any) -> None:
     plot.set_defaults(run=_plot)
 
 
+class _Flag(argparse.Action):
+    def __call__(self, parser: Any, options: Any, value: Any, flag: str | None = None) -> None:
+        options.flags = [*options.flags, flag, value]
+
+
 def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_folder", metavar="RUN", help="a folder of pretrain")
     parser.add_argument("--last", action="store_true", help="the newest checkpoint, not the best")
@@ -92,7 +101,7 @@ def _language_model() -> Iterator[None]:
 
 
 def _pretrain(options: argparse.Namespace) -> None:
-    config = resolve(options.config, options.more)
+    config = resolve(options.config, options.flags + options.more)
     with _language_model():
         from bpe_lm.train import Trainer
 
