@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bpe_lm.config import PRESETS, TrainConfig, keys, read_json, resolve
-from bpe_lm.errors import ConfigError, MissingExtra
+from bpe_lm.config import CONFIG, DATA, PRESETS, TrainConfig, keys, read_json, resolve
+from bpe_lm.errors import ConfigError, MissingExtra, OptionError
 from bpe_lm.report import print_rows
 
 if TYPE_CHECKING:
@@ -71,6 +71,19 @@ def add_commands(commands: Any) -> None:
     generation.add_argument("--seed", type=int, metavar="N", help="default: another one each time")
     generation.add_argument("--tokenizer", metavar="PATH", help="default: the run's data.tokenizer")
     generation.set_defaults(run=_generate)
+
+    export = commands.add_parser("export", help="write a run's model for transformers or llama.cpp", allow_abbrev=False)
+    _add_run(export)
+    export.add_argument(
+        "--to",
+        nargs=2,
+        required=True,
+        metavar=("FORMAT", "OUT"),
+        help="huggingface FOLDER (AutoModelForCausalLM and AutoTokenizer open it), or gguf FILE (llama.cpp runs it)",
+    )
+    export.add_argument("--tokenizer", metavar="PATH", help="default: the run's data.tokenizer")
+    export.add_argument("--force", action="store_true", help="replace what is there")
+    export.set_defaults(run=_export)
 
     plot = commands.add_parser("plot", help="draw losses against steps, tokens and time", allow_abbrev=False)
     plot.add_argument("run_folder", nargs="+", metavar="RUN", help="a folder of pretrain; several in one picture")
@@ -144,17 +157,11 @@ def ended(reason: str) -> str:
 
 def load_run(options: argparse.Namespace) -> tuple[TransformerLM, TrainConfig]:
     """The model of a run, with its best weights if there are any, else its newest."""
-    from bpe_lm.checkpoint import load_newest
-    from bpe_lm.model import TransformerLM
-    from bpe_lm.train import BEST, CHECKPOINTS, CONFIG, device_of
+    from bpe_lm.pretrained import load_pretrained
+    from bpe_lm.train import device_of
 
-    folder = Path(options.run_folder)
-    config = TrainConfig.load(folder / CONFIG)
-    model = TransformerLM.from_config(config.model).to(device_of(options.device)).eval()
-    saved = None if options.last else load_newest(folder / BEST, model)
-    if saved is None and load_newest(folder / CHECKPOINTS, model) is None:
-        raise ConfigError(f"{folder} has no checkpoint yet; train it for longer")
-    return model, config
+    model = load_pretrained(options.run_folder, last=options.last, device=device_of(options.device))
+    return model, TrainConfig.load(Path(options.run_folder) / CONFIG)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -182,10 +189,7 @@ def _generate(options: argparse.Namespace) -> None:
         from bpe_lm.generate import generate
 
         model, config = load_run(options)
-        tokenizer = _tokenizer(options.tokenizer or config.data.tokenizer)
-        if tokenizer is None:
-            raise ConfigError("the run has no data.tokenizer; name one with --tokenizer")
-        check_tokenizer(Path(options.run_folder), tokenizer)
+        tokenizer = _run_tokenizer(options, config)
         pieces = generate(
             model,
             tokenizer,
@@ -203,10 +207,29 @@ def _generate(options: argparse.Namespace) -> None:
         print()
 
 
+def _export(options: argparse.Namespace) -> None:
+    kind, out = options.to
+    with _language_model():
+        from bpe_lm.export import export_gguf, export_huggingface
+
+        exports = {"huggingface": export_huggingface, "gguf": export_gguf}
+        if kind not in exports:
+            raise OptionError(f"--to {kind} is not known; there are {', '.join(exports)}")
+        model, config = load_run(options)
+        exports[kind](model, _run_tokenizer(options, config), out, force=options.force)
+    print(f"written to {out}")
+
+
+def _run_tokenizer(options: argparse.Namespace, config: TrainConfig) -> Tokenizer:
+    tokenizer = _tokenizer(options.tokenizer or config.data.tokenizer)
+    if tokenizer is None:
+        raise ConfigError("the run has no data.tokenizer; name one with --tokenizer")
+    check_tokenizer(Path(options.run_folder), tokenizer)
+    return tokenizer
+
+
 def check_tokenizer(folder: Path, tokenizer: Tokenizer) -> None:
     """Raises ConfigError if the run was trained with another."""
-    from bpe_lm.train import DATA
-
     if read_json(folder / DATA).get("tokenizer") != tokenizer.sha256:
         raise ConfigError(f"the run in {folder} was trained with another tokenizer; name that one with --tokenizer")
 

@@ -22,6 +22,9 @@ Position = Literal["rope", "none"]
 FeedForwardKind = Literal["swiglu", "silu", "relu2"]
 Implementation = Literal["fast", "reference"]
 
+CONFIG, DATA, CHECKPOINTS, BEST = "config.json", "data.json", "checkpoints", "best"
+"""What is in the folder of a run."""
+
 
 @dataclass(frozen=True)
 class ModelConfig:

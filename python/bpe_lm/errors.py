@@ -85,5 +85,9 @@ class CheckpointError(BpeLmError, ValueError):
     """A checkpoint is damaged, not whole, or of another model."""
 
 
+class ExportError(BpeLmError, ValueError):
+    """A model is not what another program, or this one, could be: its architecture is another."""
+
+
 class TrainingDiverged(BpeLmError, ArithmeticError):
     """Loss or gradients are not finite any more."""

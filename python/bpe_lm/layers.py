@@ -9,6 +9,9 @@ from torch import Tensor, nn
 
 Device = torch.device | str | None
 
+EPS = 1e-5
+"""Of a norm."""
+
 
 def silu(x: Float[Tensor, ...]) -> Float[Tensor, ...]:
     """x * sigmoid(x). Elfwing et al. 2017, arXiv:1702.03118."""
@@ -59,7 +62,7 @@ class Embedding(nn.Module):
 class RMSNorm(nn.Module):
     """y = x / sqrt(mean(x^2) + eps) * weight, computed in float32. Zhang & Sennrich 2019, arXiv:1910.07467."""
 
-    def __init__(self, d_model: int, eps: float = 1e-5, device: Device = None, dtype: torch.dtype | None = None):
+    def __init__(self, d_model: int, eps: float = EPS, device: Device = None, dtype: torch.dtype | None = None):
         super().__init__()
         self.eps = eps
         self.weight = nn.Parameter(torch.ones(d_model, device=device, dtype=dtype))

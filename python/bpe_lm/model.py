@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 import torch
@@ -82,6 +83,20 @@ class TransformerLM(nn.Module):
     ) -> TransformerLM:
         """The model that a config describes, with new weights."""
         return cls(**config.as_dict(), implementation=implementation, device=device, dtype=dtype)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        folder: str | os.PathLike[str],
+        *,
+        last: bool = False,
+        implementation: Implementation = "fast",
+        device: Device = None,
+    ) -> TransformerLM:
+        """A trained model: see `bpe_lm.pretrained.load_pretrained`."""
+        from bpe_lm.pretrained import load_pretrained
+
+        return load_pretrained(folder, last=last, implementation=implementation, device=device)
 
     def forward(
         self,

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from bpe_lm.batches import Batches, Tokens
 from bpe_lm.checkpoint import forget_after, keep_newest, load_newest, save_run_checkpoint, write_whole
-from bpe_lm.config import TrainConfig, keys, read_json
+from bpe_lm.config import BEST, CHECKPOINTS, CONFIG, DATA, TrainConfig, keys, read_json
 from bpe_lm.errors import (
     ConfigError,
     FileError,
@@ -48,7 +48,6 @@ from bpe_lm.tokenizer import Tokenizer
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
-CONFIG, DATA, CHECKPOINTS, BEST = "config.json", "data.json", "checkpoints", "best"
 FREE_TO_CHANGE = {
     *("device", "compile", "max_time", "log_every", "validate_every", "validation_tokens", "checkpoint_every"),
     *("checkpoints_kept", "max_skipped_steps", "stop_when_worse", "wandb_project", "micro_batch_size"),

@@ -1,0 +1,205 @@
+"""A model is the same model elsewhere: the same ids, the same logits, the same text."""
+
+import json
+
+import bpe_lm
+import pytest
+import torch
+from bpe_lm.cli import main
+from bpe_lm.config import ModelConfig
+from bpe_lm.errors import CheckpointError, ExportError, FileError, OutputExists
+from bpe_lm.export import export_gguf, export_huggingface
+from bpe_lm.generate import generate_ids
+from bpe_lm.model import TransformerLM
+
+END_OF_TEXT = "<|endoftext|>"
+CONFIG = ModelConfig(vocab_size=310, context_length=96, d_model=64, num_layers=3, num_heads=4, d_ff=176)
+PROMPT = "Once upon a time, "
+TEXTS = [PROMPT, "", " ", "naïve — 牛 🙂\n\n  x", f"a{END_OF_TEXT}b", "don't 1234", "\x00\t\r\n"]
+
+
+@pytest.fixture(scope="module")
+def tokenizer(sample) -> bpe_lm.Tokenizer:
+    """It has 300 tokens, fewer than the model has rows."""
+    vocab, merges = bpe_lm.train_bpe(sample, 300, [END_OF_TEXT])
+    return bpe_lm.Tokenizer(vocab, merges, [END_OF_TEXT])
+
+
+def model(**changes) -> TransformerLM:
+    torch.manual_seed(1)
+    made = TransformerLM.from_config(ModelConfig(**CONFIG.as_dict() | changes)).eval()
+    for name, weight in made.named_parameters():
+        if "ln" in name:  # Else all norms would be alike.
+            weight.data = torch.rand_like(weight) + 0.5
+        elif "token_embeddings" in name or "lm_head" in name:  # Of a size that makes greedy text vary.
+            weight.data = torch.randn_like(weight) * 0.2
+    return made
+
+
+def greedy(made: TransformerLM, ids: list[int]) -> list[int]:
+    return list(generate_ids(made, ids, 64, temperature=0))
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_transformers_has_the_same_ids_logits_and_text(tokenizer, tmp_path, tied):
+    transformers = pytest.importorskip("transformers")
+    ours = model(tied_head=tied)
+    export_huggingface(ours, tokenizer, tmp_path / "out")
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "out").eval()
+    reader = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
+    assert type(theirs).__name__ == "LlamaForCausalLM"
+    assert theirs.dtype == torch.float32
+    for text in TEXTS:
+        assert reader(text)["input_ids"] == tokenizer.encode(text)
+    ids = tokenizer.encode(PROMPT)
+    long = torch.randint(310, (2, 96), generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        assert torch.allclose(ours(long), theirs(long).logits, atol=1e-4)
+    found = theirs.generate(
+        torch.tensor([ids]),
+        attention_mask=torch.ones(1, len(ids)),
+        max_new_tokens=64,
+        do_sample=False,
+        eos_token_id=None,
+    )
+    assert found[0, len(ids) :].tolist() == greedy(ours, ids)
+    assert len(set(greedy(ours, ids))) > (1 if tied else 5)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_what_was_exported_comes_back_to_the_bit(tokenizer, tmp_path, tied):
+    ours = model(tied_head=tied)
+    export_huggingface(ours, tokenizer, tmp_path / "out")
+    again = TransformerLM.from_pretrained(tmp_path / "out")
+    assert again.config == ours.config
+    assert all(torch.equal(weight, again.state_dict()[name]) for name, weight in ours.state_dict().items())
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_gguf_has_the_tensors_and_the_tokenizer(tokenizer, tmp_path, tied):
+    gguf = pytest.importorskip("gguf")
+    ours = model(tied_head=tied)
+    export_gguf(ours, tokenizer, tmp_path / "model.gguf")
+    reader = gguf.GGUFReader(tmp_path / "model.gguf")
+
+    def field(name: str):
+        return reader.fields[name].contents()
+
+    assert field("general.architecture") == "llama"
+    assert field("llama.attention.head_count") == 4
+    assert field("llama.rope.dimension_count") == 16
+    assert field("llama.attention.layer_norm_rms_epsilon") == pytest.approx(1e-5)
+    assert (field("tokenizer.ggml.model"), field("tokenizer.ggml.pre")) == ("gpt2", "gpt-2")
+    tokens, types = field("tokenizer.ggml.tokens"), field("tokenizer.ggml.token_type")
+    assert len(set(tokens)) == len(types) == 310
+    assert [tokens[number] for number in (32, 256)] == ["Ġ", "".join(field("tokenizer.ggml.merges")[0].split(" "))]
+    end = tokenizer.special_ids[END_OF_TEXT]
+    assert (tokens[end], types[end], field("tokenizer.ggml.eos_token_id")) == (END_OF_TEXT, 3, end)
+    assert types[300:] == [5] * 10
+    tensors = {tensor.name: torch.tensor(tensor.data) for tensor in reader.tensors}
+    assert ("output.weight" in tensors) != tied
+    assert torch.equal(tensors["blk.2.attn_q.weight"], ours.layers[2].attn.q_proj.weight)
+    assert torch.equal(tensors["blk.0.ffn_up.weight"], ours.layers[0].ffn.w3.weight)
+
+
+def test_llama_cpp_writes_the_same_text(tokenizer, tmp_path):
+    llama_cpp = pytest.importorskip("llama_cpp")
+    ours = model()
+    export_gguf(ours, tokenizer, tmp_path / "model.gguf")
+    theirs = llama_cpp.Llama(str(tmp_path / "model.gguf"), n_ctx=96, verbose=False)
+    for text in TEXTS:
+        assert theirs.tokenize(text.encode(), add_bos=False, special=True) == tokenizer.encode(text)
+    ids = tokenizer.encode(PROMPT)
+    found = []
+    for token in theirs.generate(ids, temp=0.0, repeat_penalty=1.0):
+        found.append(token)
+        if len(found) == 64:
+            break
+    assert found == greedy(ours, ids)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"norm": "post"}, {"norm": "none"}, {"position": "none"}, {"ffn": "silu"}, {"ffn": "relu2"}], ids=str
+)
+def test_what_llama_cannot_be_is_refused(tokenizer, tmp_path, changes):
+    [(key, value)] = changes.items()
+    for export in (export_huggingface, export_gguf):
+        with pytest.raises(ExportError, match=f"model.{key} is '{value}'"):
+            export(model(**changes), tokenizer, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_there_is_kept(tokenizer, tmp_path):
+    pytest.importorskip("gguf")
+    for export in (export_huggingface, export_gguf):
+        out = tmp_path / export.__name__
+        export(model(), tokenizer, out)
+        with pytest.raises(OutputExists):
+            export(model(), tokenizer, out)
+        export(model(), tokenizer, out, force=True)
+        with pytest.raises(ExportError, match="the tokenizer has 300 tokens and the model 299"):
+            export(model(vocab_size=299), tokenizer, out, force=True)
+        (tmp_path / "file").write_bytes(b"")
+        with pytest.raises(FileError, match="could not write"):
+            export(model(), tokenizer, tmp_path / "file" / "out")
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_gguf_has_gpt2s_pattern_only(tokenizer, tmp_path):
+    pytest.importorskip("gguf")
+    other = bpe_lm.Tokenizer(tokenizer.vocab, tokenizer.merges, [END_OF_TEXT], pattern="cl100k")
+    with pytest.raises(ExportError, match="pattern"):
+        export_gguf(model(), other, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_key_value_heads": 2}, "num_key_value_heads is 2, and ours 4"),
+        ({"model_type": "mistral"}, "model_type is 'mistral'"),
+        ({"rms_norm_eps": 1e-6}, "rms_norm_eps"),
+        ({"rope_parameters": {"rope_type": "llama3", "rope_theta": 1e4}}, "rope_type is 'llama3'"),
+        ({"hidden_size": "many"}, "is no config of a Llama"),
+    ],
+)
+def test_other_llamas_are_refused(tokenizer, tmp_path, changes, message):
+    export_huggingface(model(), tokenizer, tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | changes))
+    with pytest.raises(ExportError, match=message):
+        TransformerLM.from_pretrained(tmp_path)
+
+
+def test_damaged_exports_are_refused(tokenizer, tmp_path):
+    export_huggingface(model(), tokenizer, tmp_path)
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-5])
+    with pytest.raises(CheckpointError, match="is damaged"):
+        TransformerLM.from_pretrained(tmp_path)
+    weights.unlink()
+    with pytest.raises(FileError, match="could not read"):
+        TransformerLM.from_pretrained(tmp_path)
+
+
+def test_the_command_exports_a_run(tokenizer, sample, tmp_path, capsys):
+    (tmp_path / "text.txt").write_bytes(sample.read_bytes()[:20_000])
+    tokenizer.save(tmp_path / "tokenizer")
+    tokenizer.encode_file(tmp_path / "text.txt", tmp_path / "tokens.bin")
+    flags = [
+        "--data.train",
+        str(tmp_path / "tokens.bin"),
+        "--data.tokenizer",
+        str(tmp_path / "tokenizer"),
+        "--steps",
+        "2",
+    ]
+    assert main(["pretrain", "debug", "--out", str(tmp_path / "run"), "--quiet", *flags]) == 0
+    assert main(["export", str(tmp_path / "run"), "--to", "huggingface", str(tmp_path / "out")]) == 0
+    state = TransformerLM.from_pretrained(tmp_path / "run").state_dict()
+    again = TransformerLM.from_pretrained(tmp_path / "out").state_dict()
+    assert all(torch.equal(weight, again[name]) for name, weight in state.items())
+    assert main(["export", str(tmp_path / "run"), "--to", "huggingface", str(tmp_path / "out")]) == 1
+    assert main(["export", str(tmp_path / "run"), "--to", "onnx", str(tmp_path / "x")]) == 1
+    error = capsys.readouterr().err
+    assert "give --force" in error
+    assert "there are huggingface, gguf" in error
