@@ -65,13 +65,15 @@ class Batches:
         generator = np.random.Generator(np.random.Philox(key=self.seed, counter=[0, 0, 0, step]))
         return generator.integers(0, len(self.dataset) - self.context_length, self.batch_size)
 
-    def __call__(self, step: int, device: Device) -> tuple[Int[Tensor, "batch seq"], Int[Tensor, "batch seq"]]:
-        """Inputs and targets.
+    def __call__(
+        self, step: int, device: Device, rows: slice = slice(None)
+    ) -> tuple[Int[Tensor, "batch seq"], Int[Tensor, "batch seq"]]:
+        """Inputs and targets, or some rows of them.
 
         Raises:
             TokenFileError: An id is beyond the vocabulary.
         """
-        starts = self.starts(step)
+        starts = self.starts(step)[rows]
         tokens = self.dataset[starts[:, None] + np.arange(self.context_length + 1)].astype(np.int64)
         check_ids(self.dataset, starts, int(tokens.max()), self.vocab_size)
         return to_device(tokens, device)

@@ -14,16 +14,19 @@ import os
 import shutil
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from bpe_lm.errors import CheckpointError, FileError
+from bpe_lm.parallel import World, is_divided, placed_as
 
 Target = str | os.PathLike[str] | IO[bytes]
 
@@ -91,6 +94,9 @@ def load_optimizer(optimizer: Optimizer, state: Any, source: object) -> None:
         if names != [set(group) for group in state["param_groups"]]:
             raise ValueError("its groups have other options")
         optimizer.load_state_dict(state)
+        for parameter, found in optimizer.state.items():
+            whole = {key: value for key, value in found.items() if getattr(value, "shape", None) == parameter.shape}
+            found.update({key: placed_as(value, parameter) for key, value in whole.items()})
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{source} is of another optimizer: {error}") from error
 
@@ -105,45 +111,66 @@ class Saved:
 
 
 def save_run_checkpoint(
-    folder: Path, model: nn.Module, optimizer: Optimizer, step: int, progress: Mapping[str, Any]
+    folder: Path,
+    model: nn.Module,
+    optimizer: Optimizer,
+    step: int,
+    progress: Mapping[str, Any],
+    world: World | None = None,
 ) -> Path:
-    """Write `folder/step-N`, whole or not at all.
+    """Write `folder/step-N`, whole or not at all. Where several processes train, all of them call this.
 
     Raises:
         FileError: The disk is full, or the folder cannot be written. Older checkpoints stay.
     """
+    world = world or World()
     target = folder / f"step-{step:08}"
-    partial, replaced = (folder / f".{target.name}.{kind}" for kind in ("partial", "replaced"))
-    tensors, described = _pack(optimizer.state_dict())
-    files = {
-        MODEL: save({name: _copy(tensor) for name, tensor in model.state_dict().items()}),
-        OPTIMIZER: save(tensors),
-    }
-    content = {
-        "step": step,
-        "optimizer": described,
-        "progress": dict(progress),
-        "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
-    }
-    files[MARKER] = json.dumps({"content": content, "sha256": _sha256(content)}).encode()
+    partial = folder / f".{target.name}.partial"
+    content: dict[str, Any] = {"step": step, "progress": dict(progress)}
     try:
-        for path in (partial, replaced):
-            shutil.rmtree(path, ignore_errors=True)
-        partial.mkdir(parents=True)
-        for name, data in files.items():
-            _write_synced(partial / name, data)
+        if world.is_first:
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+        world.wait()
+        if any(map(is_divided, model.parameters())):
+            from bpe_lm.shards import write_shards
+
+            write_shards(partial, model, optimizer)
+            world.wait()
+        elif world.is_first:
+            tensors, content["optimizer"] = _pack(optimizer.state_dict())
+            _write_synced(partial / MODEL, save({name: _copy(tensor) for name, tensor in model.state_dict().items()}))
+            _write_synced(partial / OPTIMIZER, save(tensors))
+        if world.is_first:
+            content["sha256"] = {
+                path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(partial.iterdir())
+            }
+            marker = {"content": content, "sha256": _sha256(content)}
+            _write_synced(partial / MARKER, json.dumps(marker).encode())
+            _publish(partial, target)
+        world.wait()
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        reason = error.strerror or error
+        raise FileError(f"could not write the checkpoint {target}: {reason}; older ones are kept") from error
+    return target
+
+
+def _publish(partial: Path, target: Path) -> None:
+    """Rename it, when all of it is on the disk; what has the name already gives way, or stays."""
+    replaced = target.with_name(f".{target.name}.replaced")
+    shutil.rmtree(replaced, ignore_errors=True)
+    try:
         _sync_folder(partial)
         if target.exists():
             target.rename(replaced)
         partial.rename(target)
-        _sync_folder(folder)
-        shutil.rmtree(replaced, ignore_errors=True)
-    except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
+        _sync_folder(target.parent)
+    except OSError:
         if replaced.exists() and not target.exists():
             replaced.rename(target)
-        raise FileError(f"could not write the checkpoint {target}: {error.strerror}; older ones are kept") from error
-    return target
+        raise
+    shutil.rmtree(replaced, ignore_errors=True)
 
 
 def find_checkpoints(folder: Path) -> list[Path]:
@@ -174,7 +201,8 @@ def load_newest(folder: Path, model: nn.Module, optimizer: Optimizer | None = No
         # A kill between two renames.
         target = folder / replaced.name.removeprefix(".").removesuffix(".replaced")
         if not target.exists():
-            replaced.rename(target)
+            with suppress(FileNotFoundError):  # Another process was faster.
+                replaced.rename(target)
     found = find_checkpoints(folder)
     for path in found:
         try:
@@ -198,23 +226,35 @@ def load_run_checkpoint(path: Path, model: nn.Module, optimizer: Optimizer | Non
         content = marker["content"]
         if _sha256(content) != marker["sha256"]:
             raise CheckpointError(f"{path / MARKER} is damaged: its checksum is another")
-        step, sums = content["step"], content["sha256"]
-        data = {name: _read(path / name) for name in (MODEL, OPTIMIZER)}
+        step, progress, sums = content["step"], content["progress"], content["sha256"]
+        data = {name: _read(path / name) for name in sums}
         for name, tensors in data.items():
             if hashlib.sha256(tensors).hexdigest() != sums[name]:
                 raise CheckpointError(f"{path / name} is damaged: its checksum is another")
-        weights = load(data[MODEL])
-        state = _unpack(load(data[OPTIMIZER]), content["optimizer"])
-        progress = content["progress"]
+        if MODEL in data:
+            weights = load(data[MODEL])
+            state = _unpack(load(data[OPTIMIZER]), content["optimizer"])
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(f"the checkpoint {path} is damaged: {error}") from error
-    check_model(model, weights, path)
-    if optimizer is not None:
-        load_optimizer(optimizer, state, path)
-    model.load_state_dict(weights)
+    if MODEL in data:
+        check_model(model, weights, path)
+        if optimizer is not None:
+            load_optimizer(optimizer, state, path)
+        _set_weights(model, weights)
+    else:
+        from bpe_lm.shards import read_shards
+
+        del data
+        read_shards(path, model, optimizer)
     return Saved(path, step, progress)
+
+
+@torch.no_grad()
+def _set_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    for name, own in model.state_dict().items():
+        own.copy_(placed_as(weights[name], own))
 
 
 def _pack(state: Any) -> tuple[dict[str, Tensor], Any]:

@@ -21,6 +21,8 @@ Norm = Literal["pre", "post", "none"]
 Position = Literal["rope", "none"]
 FeedForwardKind = Literal["swiglu", "silu", "relu2"]
 Implementation = Literal["fast", "reference"]
+Dtype = Literal["float32", "bfloat16"]
+Parallel = Literal["ddp", "fsdp"]
 
 CONFIG, DATA, CHECKPOINTS, BEST = "config.json", "data.json", "checkpoints", "best"
 """What is in the folder of a run."""
@@ -116,7 +118,7 @@ class ScheduleConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A training run. Times in seconds; `max_time` 0 sets no limit; `micro_batch_size` 0 is the whole batch."""
+    """A training run. Times in seconds; `max_time` 0 sets no limit; `micro_batch_size` 0 is a process's whole batch."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -127,9 +129,11 @@ class TrainConfig:
     micro_batch_size: int = 0
     seed: int = 336
     device: str = "auto"
-    dtype: Literal["float32", "bfloat16"] = "float32"
+    dtype: Dtype = "float32"
     implementation: Implementation = "fast"
     compile: bool = False
+    parallel: Parallel = "ddp"
+    activation_checkpointing: bool = False
     max_time: float = 0.0
     log_every: int = 10
     validate_every: int = 500

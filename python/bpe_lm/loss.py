@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from math import exp, log
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
-from bpe_lm.config import Implementation
+from bpe_lm.config import Dtype, Implementation
+
+if TYPE_CHECKING:
+    from bpe_lm.model import TransformerLM
 
 _LOG_MAX = 709.78
 """The logarithm of the greatest float."""
@@ -78,6 +81,20 @@ class _LinearCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, Tensor, None, None]:
         hidden_gradient, weight_gradient = ctx.saved_tensors
         return hidden_gradient * outer[0], weight_gradient * outer[0], None, None
+
+
+class LanguageModelLoss(nn.Module):
+    """The loss of a model: all that training and evaluation ask of it. "bfloat16" is mixed precision by autocast."""
+
+    def __init__(self, model: TransformerLM, *, implementation: Implementation = "fast", dtype: Dtype = "float32"):
+        super().__init__()
+        self.model, self.implementation, self.dtype = model, implementation, dtype
+
+    def forward(self, inputs: Int[Tensor, "batch seq"], targets: Int[Tensor, "batch seq"]) -> Float[Tensor, ""]:
+        """The mean over all targets, in nats."""
+        with torch.autocast(inputs.device.type, dtype=torch.bfloat16, enabled=self.dtype == "bfloat16"):
+            hidden = self.model.hidden(inputs)
+            return linear_cross_entropy(hidden, self.model.lm_head.weight, targets, implementation=self.implementation)
 
 
 def perplexity(loss: float) -> float:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from bpe_lm.attention import KeyValueCache, MultiheadSelfAttention
 from bpe_lm.config import FeedForwardKind, Implementation, ModelConfig, Norm, Position
@@ -49,6 +50,7 @@ class TransformerLM(nn.Module):
             ffn=ffn,
             tied_head=tied_head,
         )
+        self.checkpoints_activations = False
         rope = None
         if position == "rope":
             rope = RotaryPositionalEmbedding(rope_theta, d_model // num_heads, context_length, device)
@@ -122,7 +124,11 @@ class TransformerLM(nn.Module):
             token_positions = torch.arange(start, end, device=token_ids.device)
         x = self.token_embeddings(token_ids)
         for number, layer in enumerate(self.layers):
-            x = layer(x, token_positions, caches[number] if caches else None)
+            if self.checkpoints_activations and torch.is_grad_enabled():
+                # A block's activations are computed again for its gradient, and not kept.
+                x = checkpoint(layer, x, token_positions, use_reentrant=False)
+            else:
+                x = layer(x, token_positions, caches[number] if caches else None)
         return self.ln_final(x)
 
     def new_caches(self, batch: int = 1) -> list[KeyValueCache]:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from bpe_lm.config import Implementation
+from bpe_lm.parallel import is_divided, local
 
 Closure = Callable[[], float]
 
@@ -66,16 +67,21 @@ class AdamW(torch.optim.Optimizer):
         for group in self.param_groups:
             parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
             for parameter in parameters:
-                state = self.state[parameter]
-                if not state:
-                    state["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
-                    state["exp_avg"] = torch.zeros_like(parameter)
-                    state["exp_avg_sq"] = torch.zeros_like(parameter)
+                state = self.state_of(parameter)
                 # A state that was loaded has it where it was saved from.
                 state["step"] = state["step"].to(parameter.device)
             if parameters:
                 (self._step_fast if self.implementation == "fast" else self._step_reference)(group, parameters)
         return loss
+
+    def state_of(self, parameter: Parameter) -> dict[str, Any]:
+        """Its t, m and v: zeros if it has had no step yet."""
+        state = self.state[parameter]
+        if not state:
+            state["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
+            state["exp_avg"] = torch.zeros_like(parameter)
+            state["exp_avg_sq"] = torch.zeros_like(parameter)
+        return state
 
     def _step_reference(self, group: dict[str, Any], parameters: list[Parameter]) -> None:
         (beta1, beta2), lr = group["betas"], group["lr"]
@@ -115,10 +121,15 @@ class AdamW(torch.optim.Optimizer):
 @torch.no_grad()
 def clip_gradients(parameters: Iterable[Parameter], max_l2_norm: float, eps: float = 1e-6) -> Tensor:
     """g <- g * min(1, max_l2_norm / (|g| + eps)), with |g| the norm of all gradients together. Returns |g|."""
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    if not gradients:
+    found = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    if not found:
         return torch.zeros(())
+    gradients = [local(gradient) for gradient in found]
     norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(gradient) for gradient in gradients]))
+    if is_divided(found[0]):
+        square = norm.square()
+        torch.distributed.all_reduce(square)
+        norm = square.sqrt()
     factor = torch.clamp(max_l2_norm / (norm + eps), max=1.0)
     # One that is not finite would make all of them so, and hide where it came from.
     torch._foreach_mul_(gradients, torch.where(norm.isfinite(), factor, torch.ones_like(factor)))

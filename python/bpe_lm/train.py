@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bpe_lm.batches import Batches, Tokens
 from bpe_lm.checkpoint import forget_after, keep_newest, load_newest, save_run_checkpoint, write_whole
@@ -37,21 +37,20 @@ from bpe_lm.errors import (
     TrainingDiverged,
 )
 from bpe_lm.evaluate import evaluate
-from bpe_lm.loss import linear_cross_entropy
+from bpe_lm.loss import LanguageModelLoss
 from bpe_lm.memory import keep_freed_memory
 from bpe_lm.model import TransformerLM
 from bpe_lm.optimizer import SGD, AdamW, clip_gradients
+from bpe_lm.parallel import World, join_world, local, replicate, shard, synchronized
 from bpe_lm.run_log import ProgressLine, RunLog
 from bpe_lm.schedule import constant_schedule, cosine_schedule
 from bpe_lm.token_file import Manifest, open_tokens
 from bpe_lm.tokenizer import Tokenizer
 
-Loss = Callable[[Tensor, Tensor], Tensor]
-
 FREE_TO_CHANGE = {
     *("device", "compile", "max_time", "log_every", "validate_every", "validation_tokens", "checkpoint_every"),
     *("checkpoints_kept", "max_skipped_steps", "stop_when_worse", "wandb_project", "micro_batch_size"),
-    *("data.train", "data.valid", "data.tokenizer"),
+    *("parallel", "activation_checkpointing", "data.train", "data.valid", "data.tokenizer"),
 }
 """What a resumed run may have otherwise."""
 
@@ -114,12 +113,16 @@ class Trainer:
         """
         self.config, self.folder = config, Path(folder)
         self.device = device_of(config.device)
+        self.world = join_world(self.device.type)
+        if self.world.size > 1 and self.device.type == "cuda":
+            self.device = torch.device("cuda", self.world.local_rank)
+        _check_rows(config, self.world)
         self.train_tokens, self.valid_tokens, self.data_identity = _open_data(config)
         self.batches = Batches(
             self.train_tokens, config.batch_size, config.model.context_length, config.seed, config.model.vocab_size
         )
-        self._show_progress = progress
-        self._lock = _lock(self.folder)
+        self._show_progress = progress and self.world.is_first
+        self._lock = _lock(self.folder) if self.world.is_first else None
         try:
             self._begin(resume, force)
         except BaseException:
@@ -131,11 +134,16 @@ class Trainer:
         if path.exists() and not resume and not force:
             raise OutputExists(f"{self.folder} has a run already; name another folder, or give --resume or --force")
         is_resumed = path.exists() and resume
+        self.world.wait()
         if is_resumed:
             _check_resumable(TrainConfig.load(path), config, self.folder)
             _check_same_data(self.folder / DATA, self.data_identity)
         torch.manual_seed(config.seed)
         self.model = TransformerLM.from_config(config.model, implementation=config.implementation).to(self.device)
+        self.model.checkpoints_activations = config.activation_checkpointing
+        self.loss = LanguageModelLoss(self.model, implementation=config.implementation, dtype=config.dtype)
+        if config.parallel == "fsdp" and self.world.size > 1:
+            shard(self.loss)
         self.optimizer = _optimizer(config, self.model)
         self.progress = Progress()
         self.step = 0
@@ -143,14 +151,16 @@ class Trainer:
         if saved is not None:
             self.step, self.progress = saved.step, Progress(**saved.progress)
         # Nothing was changed until here, and nothing can be wrong any more.
-        for kept in (CHECKPOINTS, BEST):
-            forget_after(self.folder / kept, self.step)
-        for name, content in ((CONFIG, config.as_dict()), (DATA, self.data_identity)):
-            write_whole(self.folder / name, (json.dumps(content, indent=2) + "\n").encode())
-        self.log = RunLog(self.folder, config, self.step)
-        self._loss: Loss = self._eager_loss
-        if config.compile:
-            self._loss = _compiled(self._eager_loss)
+        self.world.wait()
+        if self.world.is_first:
+            for kept in (CHECKPOINTS, BEST):
+                forget_after(self.folder / kept, self.step)
+            for name, content in ((CONFIG, config.as_dict()), (DATA, self.data_identity)):
+                write_whole(self.folder / name, (json.dumps(content, indent=2) + "\n").encode())
+            self.log = RunLog(self.folder, config, self.step)
+        self.world.wait()
+        self._is_compiled = config.compile
+        self._loss = self._loss_of_step()
         self._peak = _peak_flops(self.device, config.dtype)
 
     def __enter__(self) -> Self:
@@ -165,7 +175,9 @@ class Trainer:
             if hasattr(self, "log"):
                 self.log.close()
         finally:
-            self._lock.close()
+            self.world.leave()
+            if self._lock is not None:
+                self._lock.close()
 
     def run(self) -> TrainResult:
         """Train to the end, to the end of `max_time`, or to a signal; a checkpoint is saved in each case.
@@ -184,7 +196,7 @@ class Trainer:
         with _signals() as received, ProgressLine(config.steps, self._show_progress) as line:
             while self.step < config.steps:
                 waiting = time.perf_counter()
-                x, y = self.batches(self.step, self.device)
+                x, y = self.batches(self.step, self.device, self.world.rows(config.batch_size))
                 waited += time.perf_counter() - waiting
                 loss, norm, rate = self._train_step(x, y)
                 self.step += 1
@@ -201,7 +213,7 @@ class Trainer:
                         "mfu": speed * config.model.flops_per_token / self._peak if self._peak else None,
                         "data_wait": waited / (now - last_log),
                     }
-                    self.log.write(record)
+                    self._record(record)
                     last_log, tokens_at_log, waited = now, tokens, 0.0
                     shown = f"step {self.step:,} of {config.steps:,}, loss {loss:.3f}"
                     best = f", validation {self.progress.loss:.3f}" if self.progress.loss is not None else ""
@@ -210,27 +222,36 @@ class Trainer:
                     self._validate()
                     last_log, tokens_at_log = time.perf_counter(), self.step * config.tokens_per_step
                     self.progress.seconds = last_log - start
-                if config.stop_when_worse and self.progress.worse >= config.stop_when_worse:
-                    reason = "worse"
-                elif received:
-                    reason = signal.Signals(received[0]).name
-                elif config.max_time and self.progress.seconds >= config.max_time:
-                    reason = "time"
+                reason = self._why_stop(received) or "finished"
                 if self.step % config.checkpoint_every == 0 or is_last or reason != "finished":
-                    self._save()
+                    self._save(CHECKPOINTS, config.checkpoints_kept)
                 if reason != "finished":
                     break
         progress = self.progress
         return TrainResult(reason, self.step, progress.loss, progress.best_loss, progress.seconds, self.folder)
 
+    def _why_stop(self, received: list[int]) -> str | None:
+        """The reason to end now; the same in all processes, whichever has it."""
+        config, progress = self.config, self.progress
+        is_over = config.max_time > 0 and progress.seconds >= config.max_time
+        signals, over = self.world.sum(received[0] if received else 0, is_over)
+        if config.stop_when_worse and progress.worse >= config.stop_when_worse:
+            return "worse"
+        if signals:
+            return signal.Signals(received[0] if received else signal.SIGTERM).name
+        return "time" if over else None
+
+    def _record(self, record: dict[str, Any]) -> None:
+        if self.world.is_first:
+            self.log.write(record)
+
     def _train_step(self, x: Tensor, y: Tensor) -> tuple[float, float, float]:
         """Loss, norm of the gradients and learning rate. A step whose loss or norm is not finite changes nothing."""
         config = self.config
         rate = learning_rate(config, self.step)
-        micro = config.micro_batch_size or config.batch_size
-        total = self._gradients(x, y, micro)
+        total = self._gradients(x, y, config.micro_batch_size or len(x))
         norm = clip_gradients(self.model.parameters(), config.optimizer.max_l2_norm or float("inf"))
-        found = float(total), float(norm)
+        found = self.world.sum(float(total))[0] / self.world.size, float(norm)
         if not all(map(_is_finite, found)):
             self._skip(x, y, *found)
             return *found, rate
@@ -241,35 +262,43 @@ class Trainer:
         return *found, rate
 
     def _gradients(self, x: Tensor, y: Tensor, micro: int) -> Tensor:
-        """The loss of a batch; its gradients are added up over micro-batches, each by its share of the tokens."""
+        """The loss of these rows; its gradients are added up over micro-batches, each by its share of the tokens."""
         try:
             total = torch.zeros((), device=self.device)
             self.optimizer.zero_grad(set_to_none=True)
             for begin in range(0, len(x), micro):
                 rows = slice(begin, begin + micro)
-                loss = self._loss(x[rows], y[rows]) * (y[rows].numel() / y.numel())
-                loss.backward()  # type: ignore[no-untyped-call]
+                with synchronized(self._loss, begin + micro >= len(x)):
+                    loss = self._loss(x[rows], y[rows]) * (y[rows].numel() / y.numel())
+                    loss.backward()
                 total += loss.detach()
             return total
         except Exception as error:
-            if self._loss == self._eager_loss:
+            if not self._is_compiled:
                 raise
             _warn_not_compiled(error)
-            self._loss = self._eager_loss
+            self._is_compiled = False
+            self._loss = self._loss_of_step()
             return self._gradients(x, y, micro)
 
-    def _weights_are_finite(self) -> bool:
-        return all(bool(parameter.isfinite().all()) for parameter in self.model.parameters())
+    def _loss_of_step(self) -> nn.Module:
+        """`self.loss` as training calls it: compiled, and with gradients added up between processes."""
+        loss: Any = self.loss
+        if self._is_compiled:
+            try:
+                loss = torch.compile(loss)
+            except Exception as error:
+                _warn_not_compiled(error)
+                self._is_compiled = False
+        return replicate(loss) if self.config.parallel == "ddp" and self.world.size > 1 else loss
 
-    def _eager_loss(self, x: Tensor, y: Tensor) -> Tensor:
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.config.dtype == "bfloat16"):
-            hidden = self.model.hidden(x)
-            weight = self.model.lm_head.weight
-            return linear_cross_entropy(hidden, weight, y, implementation=self.config.implementation)
+    def _weights_are_finite(self) -> bool:
+        bad = sum(not local(parameter).isfinite().all() for parameter in self.model.parameters())
+        return self.world.sum(bad) == [0]
 
     def _skip(self, x: Tensor, y: Tensor, loss: float, norm: float) -> None:
         self.progress.skipped += 1
-        self.log.write({"kind": "skip", "step": self.step + 1, "loss": loss, "gradient_norm": norm})
+        self._record({"kind": "skip", "step": self.step + 1, "loss": loss, "gradient_norm": norm})
         if self.progress.skipped <= self.config.max_skipped_steps:
             warnings.warn(f"step {self.step + 1} is skipped: loss {loss}, gradient norm {norm}", stacklevel=2)
             return
@@ -283,7 +312,7 @@ class Trainer:
     def _first_bad(self, x: Tensor, y: Tensor) -> str:
         """The first weight, output of a module, or gradient that is not finite, in the order in which they are made."""
         for name, parameter in self.model.named_parameters():
-            if not parameter.isfinite().all():
+            if not local(parameter).isfinite().all():
                 return f"the weight {name}"
         bad: list[str] = []
 
@@ -292,7 +321,7 @@ class Trainer:
 
         hooks = [module.register_forward_hook(look(name)) for name, module in self.model.named_modules() if name]
         try:
-            loss = self._eager_loss(x, y)
+            loss = self.loss(x, y)
         finally:
             for hook in hooks:
                 hook.remove()
@@ -302,31 +331,30 @@ class Trainer:
             return "the loss"
         # Gradients are made from the loss backwards.
         gradients = reversed([(name, p.grad) for name, p in self.model.named_parameters() if p.grad is not None])
-        found = [name for name, gradient in gradients if not gradient.isfinite().all()]
+        found = [name for name, gradient in gradients if not local(gradient).isfinite().all()]
         return f"the gradient of {found[0]}" if found else "none any more"
 
     def _validate(self) -> None:
         assert self.valid_tokens is not None
-        found = evaluate(
-            self.model, self.valid_tokens, limit=self.config.validation_tokens or None, dtype=self.config.dtype
-        )
+        limit = self.config.validation_tokens or None
+        found = evaluate(self.model, self.valid_tokens, limit=limit, loss=self.loss, world=self.world)
         progress = self.progress
         progress.loss = found.loss
         record = {"kind": "valid", "step": self.step, "tokens": self.step * self.config.tokens_per_step}
-        self.log.write(record | {"seconds": progress.seconds, "loss": found.loss, "perplexity": found.perplexity})
+        self._record(record | {"seconds": progress.seconds, "loss": found.loss, "perplexity": found.perplexity})
         if _is_finite(found.loss) and (progress.best_loss is None or found.loss < progress.best_loss):
             progress.best_loss, progress.worse = found.loss, 0
-            save_run_checkpoint(self.folder / BEST, self.model, self.optimizer, self.step, vars(progress))
-            keep_newest(self.folder / BEST, 1)
+            self._save(BEST, 1)
         else:
             progress.worse += 1
 
-    def _save(self) -> None:
+    def _save(self, name: str, kept: int) -> None:
         if self.progress.skipped and not self._weights_are_finite():
             return  # With those nobody can go on; the checkpoints before stay.
-        folder = self.folder / CHECKPOINTS
-        save_run_checkpoint(folder, self.model, self.optimizer, self.step, vars(self.progress))
-        keep_newest(folder, self.config.checkpoints_kept)
+        folder = self.folder / name
+        save_run_checkpoint(folder, self.model, self.optimizer, self.step, vars(self.progress), self.world)
+        if self.world.is_first:
+            keep_newest(folder, kept)
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
@@ -352,6 +380,17 @@ def _optimizer(config: TrainConfig, model: TransformerLM) -> torch.optim.Optimiz
         options.weight_decay,
         implementation=config.implementation,
     )
+
+
+def _check_rows(config: TrainConfig, world: World) -> None:
+    rows = config.batch_size // world.size
+    if config.batch_size % world.size or rows % (config.micro_batch_size or rows or 1):
+        raise ConfigError(
+            f"batch_size is {config.batch_size}, which {world.size} processes cannot share"
+            + (f" in micro-batches of {config.micro_batch_size}; make it a multiple" if config.micro_batch_size else "")
+        )
+    if world.size > 1 and config.parallel == "fsdp" and config.optimizer.name != "adamw":
+        raise ConfigError(f"parallel fsdp trains with optimizer.name adamw, not {config.optimizer.name}")
 
 
 def device_of(name: str) -> torch.device:
@@ -432,15 +471,6 @@ def _check_resumable(was: TrainConfig, now: TrainConfig, folder: Path) -> None:
     ]
     if changed:
         raise ResumeMismatch(f"the run in {folder} has another config: {'; '.join(changed)}")
-
-
-def _compiled(loss: Loss) -> Loss:
-    """The compiled function, or the eager one; what fails later is seen when it is called."""
-    try:
-        return torch.compile(loss)
-    except Exception as error:
-        _warn_not_compiled(error)
-        return loss
 
 
 def _warn_not_compiled(error: Exception) -> None:

@@ -1,0 +1,123 @@
+"""Two processes learn what one does, and their checkpoints are read by any number."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import bpe_lm
+import pytest
+import torch
+from bpe_lm.checkpoint import find_checkpoints
+from bpe_lm.cli import main
+from bpe_lm.model import TransformerLM
+from bpe_lm.run_log import read_records
+
+END_OF_TEXT = "<|endoftext|>"
+
+
+@pytest.fixture(scope="module")
+def flags(sample, tmp_path_factory) -> list[str]:
+    """Of a run of 12 steps on stories."""
+    folder = tmp_path_factory.mktemp("data")
+    text = sample.read_bytes()
+    (folder / "train.txt").write_bytes(text[:300_000])
+    (folder / "valid.txt").write_bytes(text[-30_000:])
+    vocab, merges = bpe_lm.train_bpe(folder / "train.txt", 300, [END_OF_TEXT])
+    tokenizer = bpe_lm.Tokenizer(vocab, merges, [END_OF_TEXT])
+    tokenizer.save(folder / "tokenizer")
+    for name in ("train", "valid"):
+        tokenizer.encode_file(folder / f"{name}.txt", folder / f"{name}.bin")
+    values = {
+        **{
+            "data.train": folder / "train.bin",
+            "data.valid": folder / "valid.bin",
+            "data.tokenizer": folder / "tokenizer",
+        },
+        **{"steps": 12, "checkpoint-every": 4, "validate-every": 6, "validation-tokens": 0, "device": "cpu"},
+    }
+    return ["--quiet", *(str(part) for key, value in values.items() for part in (f"--{key}", value))]
+
+
+@pytest.fixture(scope="module")
+def alone(flags, tmp_path_factory) -> Path:
+    """The run of one process."""
+    folder = tmp_path_factory.mktemp("alone") / "run"
+    assert main(["pretrain", "debug", "--out", str(folder), *flags]) == 0
+    return folder
+
+
+def torchrun(number: int, folder: Path, *more: str, restarts: int = 0) -> list[str]:
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(number)]
+    run = ["-m", "bpe_lm", "pretrain", "debug", "--out", str(folder)]
+    return [sys.executable, *launcher, "--max-restarts", str(restarts), *run, *more]
+
+
+def train(number: int, folder: Path, *more: str) -> None:
+    done = subprocess.run(torchrun(number, folder, *more), capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+
+
+def losses(folder: Path, kind: str = "train") -> dict[int, float]:
+    return {r["step"]: r["loss"] for r in read_records(folder / "metrics.jsonl") if r["kind"] == kind}
+
+
+def near(a: dict[int, float], b: dict[int, float]) -> bool:
+    return a.keys() == b.keys() and all(abs(a[step] - b[step]) < 1e-5 for step in a)
+
+
+def weights_near(a: Path, b: Path) -> bool:
+    states = [TransformerLM.from_pretrained(folder, last=True).state_dict() for folder in (a, b)]
+    return all(torch.allclose(weight, states[1][name], atol=1e-5) for name, weight in states[0].items())
+
+
+@pytest.mark.parametrize("more", [(), ("--micro-batch-size", "2")], ids=str)
+@pytest.mark.parametrize("kind", ["ddp", "fsdp"])
+def test_two_processes_learn_what_one_does(flags, alone, tmp_path, kind, more):
+    train(2, tmp_path / "run", *flags, "--parallel", kind, *more)
+    for of in ("train", "valid"):
+        assert near(losses(tmp_path / "run", of), losses(alone, of))
+    assert weights_near(tmp_path / "run", alone)
+    files = {path.name for path in find_checkpoints(tmp_path / "run" / "checkpoints")[0].iterdir()}
+    assert all(name.endswith((".safetensors", ".json")) for name in files)
+    assert len(files) == 3
+
+
+def test_checkpoints_are_read_by_another_number_of_processes(flags, alone, tmp_path):
+    folder = tmp_path / "run"
+    train(2, folder, *flags, "--parallel", "fsdp", "--max-time", "1e-9")
+    assert main(["pretrain", "debug", "--out", str(folder), *flags, "--resume", "--max-time", "1e-9"]) == 0
+    assert list(losses(folder)) == [1, 2]
+    train(2, folder, *flags, "--parallel", "fsdp", "--resume")
+    assert near(losses(folder), losses(alone))
+    assert weights_near(folder, alone)
+
+
+@pytest.mark.parametrize("kind", ["ddp", "fsdp"])
+def test_a_killed_process_is_started_again_and_goes_on(flags, tmp_path, kind):
+    more = [*flags, "--parallel", kind, "--steps", "300", "--checkpoint-every", "10", "--validate-every", "300"]
+    train(2, tmp_path / "whole", *more)
+    launcher = torchrun(2, tmp_path / "run", *more, "--resume", restarts=2)
+    process = subprocess.Popen(launcher, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        while process.poll() is None and len(losses(tmp_path / "run")) < 40:
+            time.sleep(0.01)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        os.kill(int(children[-1]), signal.SIGKILL)
+        assert process.wait(timeout=200) == 0
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert losses(tmp_path / "run") == losses(tmp_path / "whole")
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(flags, tmp_path):
+    done = subprocess.run(
+        torchrun(2, tmp_path / "run", *flags, "--batch-size", "7"), capture_output=True, text=True, timeout=200
+    )
+    assert done.returncode != 0
+    assert "batch_size is 7, which 2 processes cannot share" in done.stderr
