@@ -42,7 +42,8 @@ test: .venv/built ## Rust tests, Python tests, lints
 	$(BIN)/python -m pytest
 	$(MAKE) lint
 
-test-long: .venv/built ## What takes minutes
+test-long: .venv/built ## What takes minutes, and llama.cpp, which is built for it
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt llama-cpp-python
 	cargo test --release -- --include-ignored
 	$(BIN)/python -m pytest -m 'long or not long'
 

@@ -186,3 +186,24 @@ def test_each_call_that_fails_leaves_nothing_behind(tmp_path, monkeypatch, name)
     assert failing > 1
     monkeypatch.setattr(place, name, real)
     assert json.loads((find_checkpoints(tmp_path)[0] / "checkpoint.json").read_text())["content"]["step"] == 2
+
+
+def test_states_that_are_no_tensors_and_kinds_of_tuples(tmp_path):
+    class Counting(torch.nn.Linear):
+        def get_extra_state(self):
+            return {"n": 3, "size": torch.Size([2, 3])}
+
+        def set_extra_state(self, state):
+            self.found = state
+
+    model = Counting(2, 2)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    save_checkpoint(model, optimizer, 5, tmp_path / "c")
+    assert load_checkpoint(tmp_path / "c", model, optimizer) == 5
+    assert model.found == {"n": 3, "size": (2, 3)}
+
+
+def test_what_a_user_puts_beside_checkpoints_is_not_one(tmp_path):
+    (tmp_path / "step-00000008-mine").mkdir()
+    (tmp_path / "step-00000008").mkdir()
+    assert [path.name for path in find_checkpoints(tmp_path)] == ["step-00000008"]

@@ -78,3 +78,7 @@ def test_an_ablation_is_a_one_field_difference():
 def test_flags_may_come_before_the_config(tmp_path, capsys):
     assert main(["pretrain", "--steps", "5", "nonsense", "--out", str(tmp_path)]) == 1
     assert "there is no file nonsense" in capsys.readouterr().err
+    assert main(["pretrain", "--model.num-layer", "5", "debug", "--out", str(tmp_path)]) == 1
+    assert "unknown key model.num_layer; did you mean model.num_layers?" in capsys.readouterr().err
+    assert main(["pretrain", "--schedule.max_learning-rate", "1", "nonsense", "--out", str(tmp_path)]) == 1
+    assert "there is no file nonsense" in capsys.readouterr().err

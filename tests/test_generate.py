@@ -117,3 +117,8 @@ def test_text_comes_in_whole_characters(model):
 def test_options_that_make_no_sense(model, prompt, options, message):
     with pytest.raises(OptionError, match=message):
         list(generate_ids(model, prompt, options.pop("max_tokens", 5), **options))
+
+
+def test_draws_at_the_edges():
+    assert len({draw(torch.zeros(5), 1.0, top_k=1) for _ in range(20)}) == 1
+    assert draw(torch.tensor([0.0, 1.0, 0.5]), 1e-50) == 1

@@ -451,3 +451,128 @@ def test_importing_the_package_or_asking_for_help_imports_no_torch():
     assert bpe_lm.TransformerLM.__name__ == "TransformerLM"
     with pytest.raises(AttributeError):
         _ = bpe_lm.nothing
+
+
+def test_activations_that_are_made_again_are_the_same(config, tmp_path):
+    run(config, tmp_path / "kept")
+    run(over(config, {"activation_checkpointing": True}), tmp_path / "again")
+    assert records(tmp_path / "again") == records(tmp_path / "kept")
+    assert same(weights(tmp_path / "again"), weights(tmp_path / "kept"))
+
+
+COUNT_GRAPHS = """
+import sys
+from bpe_lm.config import TrainConfig
+from bpe_lm.generate import generate_ids
+from bpe_lm.train import Trainer
+from torch._dynamo.utils import counters
+
+graphs = []
+with Trainer(TrainConfig.load(sys.argv[1]), sys.argv[2]) as trainer:
+    step = trainer._train_step
+
+    def counted(x, y):
+        found = step(x, y)
+        graphs.append(counters["stats"]["unique_graphs"])
+        return found
+
+    trainer._train_step = counted
+    trainer.run()
+    list(generate_ids(trainer.model, [1, 2, 3], 8))
+    graphs.append(counters["stats"]["unique_graphs"])
+print(*graphs)
+"""
+
+
+def test_evaluation_and_generation_compile_nothing(config, tmp_path):
+    """In a process of its own: the compiler cannot see through what looks at shapes in these."""
+    config = over(config, {"compile": True, "steps": 6, "validate_every": 2})
+    (tmp_path / "config.json").write_text(json.dumps(config.as_dict()))
+    command = [sys.executable, "-c", COUNT_GRAPHS, str(tmp_path / "config.json"), str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "training goes on without it" not in done.stderr
+    graphs = list(map(int, done.stdout.split()))
+    assert len(graphs) == 7
+    assert graphs[0] > 0
+    assert set(graphs) == {graphs[0]}
+
+
+def test_a_profile_says_where_the_time_goes(config, data, tmp_path, capsys):
+    with Trainer(config, tmp_path / "run") as trainer:
+        trainer.run(profile=True)
+    profile = trainer.profile
+    assert 0 < sum(profile.parts.values()) <= profile.seconds
+    assert 0 < sum(profile.kinds.values()) <= profile.seconds
+    assert profile.kinds["matrix products"] > 0
+    assert min(profile.parts.values()) > 0
+    text = (tmp_path / "run" / "profile" / "profile.md").read_text()
+    assert re.search(r"A step takes [\d.]+ ms\. .*bound by", text)
+    assert "| backward |" in text
+    trace = json.loads((tmp_path / "run" / "profile" / "trace.json").read_text())
+    assert any(event.get("name") == "part: backward" for event in trace["traceEvents"])
+    with Trainer(over(config, {"steps": 3}), tmp_path / "short") as trainer:
+        trainer.run(profile=True)
+    assert trainer.profile is None
+
+
+def test_the_best_outlives_a_resume_from_before_it(config, tmp_path):
+    config = over(config, {"validate_every": 2, "checkpoint_every": 5})
+    with Trainer(config, tmp_path / "run") as trainer:
+        step = trainer._train_step
+
+        def stopped(x, y):
+            if trainer.step == 9:
+                raise KeyboardInterrupt
+            return step(x, y)
+
+        trainer._train_step = stopped
+        with pytest.raises(KeyboardInterrupt):
+            trainer.run()
+    best = [path.name for path in find_checkpoints(tmp_path / "run" / "best")]
+    with Trainer(config, tmp_path / "run", resume=True) as trainer:
+        assert trainer.step == 5
+        assert [path.name for path in find_checkpoints(tmp_path / "run" / "best")] == best == ["step-00000008"]
+        trainer.run()
+    assert len(find_checkpoints(tmp_path / "run" / "best")) == 1
+
+
+def test_a_run_that_was_killed_before_its_first_step_begins_again(config, tmp_path):
+    run(config, tmp_path / "run")
+    (tmp_path / "run" / "config.json").unlink()
+    with Trainer(config, tmp_path / "run", resume=True) as trainer:
+        assert trainer.step == 0
+    assert not find_checkpoints(tmp_path / "run" / "checkpoints")
+
+
+def test_weights_that_are_not_finite_are_not_saved(config, tmp_path):
+    changes = {"checkpoint_every": 1, "max_skipped_steps": 1, "data": {"valid": ""}}
+    with Trainer(over(config, changes), tmp_path / "run") as trainer:
+        step = trainer._train_step
+
+        def poisoned(x, y):
+            found = step(x, y)
+            if trainer.step == 6:
+                trainer.model.ln_final.weight.data[0] = float("inf")
+            return found
+
+        trainer._train_step = poisoned
+        with pytest.warns(UserWarning, match="is skipped"), pytest.raises(TrainingDiverged):
+            trainer.run()
+    assert find_checkpoints(tmp_path / "run" / "checkpoints")[0].name == "step-00000006"
+
+
+def test_a_resumed_run_logs_what_an_uninterrupted_one_does(config, tmp_path):
+    config = over(config, {"log_every": 5, "checkpoint_every": 4})
+    run(config, tmp_path / "whole")
+    run(over(config, {"max_time": 1e-9}), tmp_path / "parts")
+    run(config, tmp_path / "parts", resume=True)
+    assert records(tmp_path / "parts") == records(tmp_path / "whole")
+
+
+def test_evaluate_wants_the_runs_tokenizer(config, data, tmp_path, capsys):
+    run(over(config, {"steps": 2}), tmp_path / "run")
+    vocab, merges = bpe_lm.train_bpe(data / "valid.txt", 290, [END_OF_TEXT])
+    bpe_lm.Tokenizer(vocab, merges, [END_OF_TEXT]).encode_file(data / "valid.txt", tmp_path / "other.bin")
+    assert main(["evaluate", str(tmp_path / "run"), "--tokens", str(tmp_path / "other.bin")]) == 1
+    assert "is of another tokenizer than" in capsys.readouterr().err

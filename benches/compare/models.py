@@ -168,6 +168,44 @@ def generate(tool: str, shape: dict[str, int], number: int) -> dict[str, Any]:
     return {"tokens_per_second": number / (time.perf_counter() - start), "ids": ids}
 
 
+LOSSES = ["unfused eager", "unfused compiled", "bpe_lm eager", "bpe_lm compiled"]
+
+
+def loss(variant: str, quick: bool) -> dict[str, float]:
+    """Forward and backward of the head and the loss: 4,096 tokens of 512, a vocabulary of 32,000, bfloat16."""
+    from bpe_lm.loss import linear_cross_entropy
+    from bpe_lm.memory import keep_freed_memory
+    from bpe_lm.report import peak_memory
+
+    tool, mode = variant.split()
+    tokens, d, vocab = (64, 32, 500) if quick else (4096, 512, 32_000)
+    keep_freed_memory()
+    torch.manual_seed(1)
+    hidden = torch.randn(1, tokens, d, requires_grad=True)
+    weight = torch.nn.Parameter(torch.randn(vocab, d) * 0.02)
+    targets = torch.randint(vocab, (1, tokens))
+
+    def unfused(h: torch.Tensor, w: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.cross_entropy((h @ w.T).float().flatten(0, 1), y.flatten())
+
+    function: Any = linear_cross_entropy if tool == "bpe_lm" else unfused
+    function = torch.compile(function) if mode == "compiled" else function
+    # What libraries and the compiler take is not the loss's: a small one comes first.
+    small = torch.randn(1, 16, d, requires_grad=True), targets[:, :16]
+    times = []
+    for number in range(8):
+        h, y = small if number == 0 else (hidden, targets)
+        h.grad = weight.grad = None
+        start = time.perf_counter()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            found = function(h, weight, y)
+        found.backward()
+        times.append(time.perf_counter() - start)
+        if number == 0:
+            before = peak_memory()
+    return {"seconds": statistics.median(times[2:]), "memory": peak_memory() - before, "loss": found.item()}
+
+
 def batch_speed() -> float:
     from bpe_lm.batches import Batches
 
@@ -193,16 +231,21 @@ def main() -> None:
         shape = SHAPES[task["shape"]]
         if task["job"] == "train":
             found = train(task["variant"], shape, task["steps"])
+        elif task["job"] == "loss":
+            found = loss(task["variant"], task["shape"] == "toy")
         else:
             found = generate(task["variant"], shape, task["number"])
         return print(json.dumps(found))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=4, help="timed, a round")
+    parser.add_argument("--losses", action="store_true", help="only the loss over 32,000 tokens")
     parser.add_argument("--quick", action="store_true", help="a toy, one round")
     options = parser.parse_args()
     shape, rounds = ("toy", 1) if options.quick else ("tinystories", options.rounds)
     number = 20 if options.quick else 250
+    if options.losses:
+        return print_losses(shape, rounds)
     runs: dict[str, list[dict[str, float]]] = {variant: [] for variant in (*VARIANTS, KEPT)}
     texts: dict[str, list[dict[str, Any]]] = {"bpe_lm": [], "llama": []}
     for _ in range(rounds):
@@ -235,7 +278,21 @@ def main() -> None:
         end="",
     )
     print(f"{speeds['bpe_lm'] / speeds['llama']:.2f} times as fast, ids {'the same' if same else 'DIFFER'}")
-    print(f"batches: {batch_speed() / 1e6:.1f} million tokens/s")
+    print(f"batches: {batch_speed() / 1e6:.1f} million tokens/s\n")
+    print_losses(shape, rounds)
+
+
+def print_losses(shape: str, rounds: int) -> None:
+    runs: dict[str, list[dict[str, float]]] = {variant: [] for variant in LOSSES}
+    for _ in range(rounds):
+        for variant, found in runs.items():
+            found.append(child({"job": "loss", "variant": variant, "shape": shape}))
+    print("| loss over 32,000 tokens | ms, median (least - most) | memory, MB | loss |\n| --- | --- | --- | --- |")
+    for variant, found in runs.items():
+        ms = sorted(1e3 * run["seconds"] for run in found)
+        memory = statistics.median(run["memory"] for run in found) / 1e6
+        span = f"{statistics.median(ms):,.0f} ({ms[0]:,.0f} - {ms[-1]:,.0f})"
+        print(f"| {variant} | {span} | {memory:,.0f} | {found[0]['loss']:.4f} |")
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def causal_attention(
     """Attention of the last tokens to all: query i of n sees the keys up to number i + (keys - queries)."""
     queries, keys = Q.shape[-2], K.shape[-2]
     is_training_on_cpu = Q.device.type == "cpu" and torch.is_grad_enabled() and Q.ndim == 4
-    if implementation == "fast" and is_training_on_cpu and 1 < queries == keys <= MAX_LENGTH:
+    if implementation == "fast" and is_training_on_cpu and 1 < keys <= MAX_LENGTH and Q.shape == K.shape == V.shape:
         return cpu_causal_attention(Q, K, V)
     if implementation == "fast" and queries in (1, keys):
         return functional.scaled_dot_product_attention(Q, K, V, is_causal=queries > 1)

@@ -8,9 +8,11 @@ seen is whole; and if the newest one is damaged all the same, the one before is 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import warnings
 from collections.abc import Mapping
@@ -32,6 +34,9 @@ Target = str | os.PathLike[str] | IO[bytes]
 
 MARKER = "checkpoint.json"
 MODEL, OPTIMIZER = "model.safetensors", "optimizer.safetensors"
+
+_NOT_OURS = (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What reading something else, or something damaged, raises."""
 
 
 def save_checkpoint(model: nn.Module, optimizer: Optimizer, iteration: int, out: Target) -> None:
@@ -60,12 +65,12 @@ def load_checkpoint(src: Target, model: nn.Module, optimizer: Optimizer) -> int:
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         described = json.loads(header["__metadata__"]["bpe_lm"])
         state = _unpack(load(data), described["state"])
-        iteration = int(described["iteration"])
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        iteration, weights, optimizer_state = int(described["iteration"]), dict(state["model"]), state["optimizer"]
+    except _NOT_OURS as error:
         raise CheckpointError(f"{src} is no checkpoint, or a damaged one: {error}") from error
-    check_model(model, state["model"], src)
-    load_optimizer(optimizer, state["optimizer"], src)
-    model.load_state_dict(state["model"])
+    check_model(model, weights, src)
+    load_optimizer(optimizer, optimizer_state, src)
+    model.load_state_dict(weights)
     return iteration
 
 
@@ -75,8 +80,10 @@ def check_model(model: nn.Module, state: Mapping[str, Tensor], source: object) -
     Raises:
         CheckpointError: They are others.
     """
-    own = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    others = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    own, others = (
+        {name: tuple(value.shape) if isinstance(value, Tensor) else () for name, value in values.items()}
+        for values in (model.state_dict(), state)
+    )
     for name in sorted(own.keys() | others.keys()):
         if own.get(name) != others.get(name):
             there, here = (f"{shapes.get(name, 'not there')}" for shapes in (others, own))
@@ -97,7 +104,7 @@ def load_optimizer(optimizer: Optimizer, state: Any, source: object) -> None:
         for parameter, found in optimizer.state.items():
             whole = {key: value for key, value in found.items() if getattr(value, "shape", None) == parameter.shape}
             found.update({key: placed_as(value, parameter) for key, value in whole.items()})
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{source} is of another optimizer: {error}") from error
 
 
@@ -152,7 +159,9 @@ def save_run_checkpoint(
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
         reason = error.strerror or error
-        raise FileError(f"could not write the checkpoint {target}: {reason}; older ones are kept") from error
+        raise FileError(
+            f"could not write the checkpoint {target}: {reason}; older ones are kept; make room, then --resume"
+        ) from error
     return target
 
 
@@ -175,14 +184,26 @@ def _publish(partial: Path, target: Path) -> None:
 
 def find_checkpoints(folder: Path) -> list[Path]:
     """Those of a run, the newest first. Whether they are whole is not looked at."""
-    return sorted((path for path in folder.glob("step-*") if path.is_dir()), reverse=True)
+    found = [path for path in folder.glob("step-*") if path.is_dir() and re.fullmatch(r"step-\d{8,}", path.name)]
+    return sorted(found, key=_step_of, reverse=True)
+
+
+def _step_of(path: Path) -> int:
+    return int(path.name.removeprefix("step-"))
 
 
 def forget_after(folder: Path, step: int) -> None:
     """Remove the checkpoints of later steps: damaged ones, or those of a run that is done anew from here."""
-    for path in find_checkpoints(folder):
-        if path.name > f"step-{step:08}":
-            shutil.rmtree(path, ignore_errors=True)
+    later = [path for path in find_checkpoints(folder) if _step_of(path) > step]
+    for path in [*later, *folder.glob(".step-*")]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def keep_only(path: Path) -> None:
+    """Remove the other checkpoints of its folder."""
+    for other in find_checkpoints(path.parent):
+        if other != path:
+            shutil.rmtree(other, ignore_errors=True)
 
 
 def keep_newest(folder: Path, number: int) -> None:
@@ -201,13 +222,16 @@ def load_newest(folder: Path, model: nn.Module, optimizer: Optimizer | None = No
         # A kill between two renames.
         target = folder / replaced.name.removeprefix(".").removesuffix(".replaced")
         if not target.exists():
-            with suppress(FileNotFoundError):  # Another process was faster.
+            with suppress(OSError):  # Another process was faster.
                 replaced.rename(target)
     found = find_checkpoints(folder)
     for path in found:
         try:
             return load_run_checkpoint(path, model, optimizer)
         except (CheckpointError, FileError) as error:
+            reason = error.__cause__
+            if isinstance(reason, OSError) and reason.errno not in (errno.ENOENT, errno.EIO):
+                raise  # Not the file's fault: too many are open, or it may not be read.
             warnings.warn(f"{error}; taking the one before", stacklevel=2)
     if found:
         raise CheckpointError(f"no checkpoint in {folder} is undamaged")
@@ -234,7 +258,7 @@ def load_run_checkpoint(path: Path, model: nn.Module, optimizer: Optimizer | Non
         if MODEL in data:
             weights = load(data[MODEL])
             state = _unpack(load(data[OPTIMIZER]), content["optimizer"])
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except _NOT_OURS as error:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(f"the checkpoint {path} is damaged: {error}") from error
@@ -269,7 +293,7 @@ def _pack(state: Any) -> tuple[dict[str, Tensor], Any]:
         if isinstance(value, Mapping):
             return {"dict": [[describe(key), describe(item)] for key, item in value.items()]}
         if isinstance(value, tuple | list):
-            return {type(value).__name__: [describe(item) for item in value]}
+            return {"tuple" if isinstance(value, tuple) else "list": [describe(item) for item in value]}
         if value is None or isinstance(value, bool | int | float | str):
             return value
         raise CheckpointError(f"a state has a {type(value).__name__}, which is no tensor and no JSON")

@@ -32,11 +32,19 @@ TOKENIZER_HELP = "a folder that train-tokenizer wrote, a tokenizer.json or a .ti
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status."""
     parser = _parser()
-    options, more = parser.parse_known_args(arguments)
+    options, more = parser.parse_known_args([_hyphens(a) for a in (sys.argv[1:] if arguments is None else arguments)])
     if more and not getattr(options, "takes_more", False):
         parser.error(f"unrecognized arguments: {' '.join(more)}")
     options.more = more
     return guarded(lambda: options.run(options), debug=options.debug)
+
+
+def _hyphens(argument: str) -> str:
+    """--model.num_layers=4 -> --model.num-layers=4."""
+    if not argument.startswith("--"):
+        return argument
+    flag, equals, value = argument.partition("=")
+    return flag.replace("_", "-") + equals + value
 
 
 class Terminated(Exception):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -11,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bpe_lm.config import CONFIG, DATA, PRESETS, TrainConfig, keys, read_json, resolve
-from bpe_lm.errors import ConfigError, MissingExtra, OptionError
+from bpe_lm.config import CONFIG, DATA, PRESETS, PROFILE, TrainConfig, keys, read_json, resolve
+from bpe_lm.errors import ConfigError, MissingExtra, OptionError, TokenFileError
 from bpe_lm.report import print_rows
 
 if TYPE_CHECKING:
@@ -38,14 +39,14 @@ def add_commands(commands: Any) -> None:
         allow_abbrev=False,
     )
     pretrain.add_argument("config", help="a TOML file or a preset's name")
-    for name, _ in keys(TrainConfig()):
-        # Known to argparse, so that their values are not taken for the config.
-        spellings = sorted({f"--{name}", f"--{name.replace('_', '-')}"})
-        pretrain.add_argument(*spellings, dest="flags", action=_Flag, default=[], help=argparse.SUPPRESS)
+    _add_keys(pretrain)
     pretrain.add_argument("--out", required=True, metavar="FOLDER", help="for config, records and checkpoints")
     old = pretrain.add_mutually_exclusive_group()
     old.add_argument("--resume", action="store_true", help="go on with the run in FOLDER; else begin")
     old.add_argument("--force", action="store_true", help="replace the run in FOLDER")
+    pretrain.add_argument(
+        "--profile", action="store_true", help="write where the time of a step goes into FOLDER/profile"
+    )
     pretrain.add_argument("--json", action="store_true", help="print the result as JSON")
     pretrain.add_argument("--quiet", action="store_true", help="show no progress")
     pretrain.set_defaults(run=_pretrain, takes_more=True)
@@ -85,6 +86,20 @@ def add_commands(commands: Any) -> None:
     export.add_argument("--force", action="store_true", help="replace what is there")
     export.set_defaults(run=_export)
 
+    account = commands.add_parser(
+        "account",
+        help="what a run will cost: parameters, operations, memory",
+        description="Parameters, floating-point operations and memory of a config, before it is trained.",
+        allow_abbrev=False,
+    )
+    account.add_argument("config", help="a TOML file or a preset's name")
+    _add_keys(account)
+    account.add_argument(
+        "--memory", type=_bytes, metavar="SIZE", help="of a device, such as 80GB (default: this machine's)"
+    )
+    account.add_argument("--json", action="store_true", help="print the figures as JSON")
+    account.set_defaults(run=_account, takes_more=True)
+
     plot = commands.add_parser("plot", help="draw losses against steps, tokens and time", allow_abbrev=False)
     plot.add_argument("run_folder", nargs="+", metavar="RUN", help="a folder of pretrain; several in one picture")
     plot.add_argument("--out", default="losses.png", metavar="FILE", help=".png or .svg (default: losses.png)")
@@ -94,6 +109,22 @@ def add_commands(commands: Any) -> None:
 class _Flag(argparse.Action):
     def __call__(self, parser: Any, options: Any, value: Any, flag: str | None = None) -> None:
         options.flags = [*options.flags, flag, value]
+
+
+def _add_keys(parser: argparse.ArgumentParser) -> None:
+    """Known to argparse, so that their values are not taken for the config."""
+    for name, _ in keys(TrainConfig()):
+        parser.add_argument(
+            f"--{name.replace('_', '-')}", dest="flags", action=_Flag, default=[], help=argparse.SUPPRESS
+        )
+
+
+def _bytes(text: str) -> int:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", text.strip(), re.IGNORECASE)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write 80GB or 24GiB")
+    number, unit, is_binary = found.groups()
+    return int(float(number) * (1024 if is_binary else 1000) ** ("KMGT".index(unit.upper()) + 1 if unit else 0))
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
@@ -123,8 +154,10 @@ def _pretrain(options: argparse.Namespace) -> None:
         ) as trainer:
             if trainer.step and not options.quiet:
                 print(f"going on from step {trainer.step:,}", file=sys.stderr)
-            result = trainer.run()
-            parameters = trainer.model.num_parameters()
+            result = trainer.run(profile=options.profile)
+            parameters, profile = trainer.model.num_parameters(), trainer.profile
+    if not trainer.world.is_first:
+        return
     if options.json:
         print(json.dumps(vars(result) | {"folder": str(result.folder)}, indent=2))
     else:
@@ -138,6 +171,8 @@ def _pretrain(options: argparse.Namespace) -> None:
             ("written to", str(result.folder)),
         ]
         print_rows(rows)
+    if profile is not None:
+        print(f"{profile.verdict()} See {result.folder / PROFILE}", file=sys.stderr)
     if result.reason.startswith("SIG"):
         print(f"{result.reason}: saved; the same command with --resume goes on from there", file=sys.stderr)
         raise Stopped(130 if result.reason == "SIGINT" else 143)
@@ -173,14 +208,23 @@ def _evaluate(options: argparse.Namespace) -> None:
         path = options.tokens or config.data.valid
         if not path:
             raise ConfigError("the run has no data.valid; name a file with --tokens")
-        tokens = open_tokens(path, tokenizer=_tokenizer(config.data.tokenizer))
+        tokens = open_tokens(path)
         manifest = Manifest.from_json(Path(f"{path}.json").read_text(encoding="utf-8"))
+        if manifest.tokenizer != read_json(Path(options.run_folder) / DATA).get("tokenizer"):
+            raise TokenFileError(
+                f"{path} is of another tokenizer than {options.run_folder} was trained with; encode it with that one"
+            )
         found = evaluate(model, tokens, text_bytes=manifest.text_bytes, progress=not options.quiet)
     if options.json:
         print(json.dumps(found.as_dict(), indent=2))
         return
-    rows = [("tokens", f"{found.tokens:,} of {path}"), ("loss", f"{found.loss:.4f} nats per token")]
-    rows += [("perplexity", f"{found.perplexity:.3f}"), ("bits per byte", f"{found.bits_per_byte:.4f}")]
+    bits = "unknown" if found.bits_per_byte is None else f"{found.bits_per_byte:.4f}"
+    rows = [
+        ("tokens", f"{found.tokens:,} of {path}"),
+        ("loss", f"{found.loss:.4f} nats per token"),
+        ("perplexity", f"{found.perplexity:.3f}"),
+        ("bits per byte", bits),
+    ]
     print_rows(rows)
 
 
@@ -220,6 +264,18 @@ def _export(options: argparse.Namespace) -> None:
     print(f"written to {out}")
 
 
+def _account(options: argparse.Namespace) -> None:
+    config = resolve(options.config, options.flags + options.more)
+    with _language_model():
+        from bpe_lm.account import Account
+
+        found = Account.of(config, options.memory)
+    if options.json:
+        print(json.dumps(found.as_dict(), indent=2))
+    else:
+        found.print()
+
+
 def _run_tokenizer(options: argparse.Namespace, config: TrainConfig) -> Tokenizer:
     tokenizer = _tokenizer(options.tokenizer or config.data.tokenizer)
     if tokenizer is None:
@@ -241,7 +297,8 @@ def _tokenizer(path: str) -> Tokenizer | None:
 
 
 def _plot(options: argparse.Namespace) -> None:
-    from bpe_lm.plots import draw_losses
+    with _language_model():
+        from bpe_lm.plots import draw_losses
 
-    draw_losses(options.run_folder, options.out)
+        draw_losses(options.run_folder, options.out)
     print(f"drawn in {options.out}")

@@ -24,7 +24,7 @@ Implementation = Literal["fast", "reference"]
 Dtype = Literal["float32", "bfloat16"]
 Parallel = Literal["ddp", "fsdp"]
 
-CONFIG, DATA, CHECKPOINTS, BEST = "config.json", "data.json", "checkpoints", "best"
+CONFIG, DATA, CHECKPOINTS, BEST, PROFILE = "config.json", "data.json", "checkpoints", "best", "profile"
 """What is in the folder of a run."""
 
 
@@ -118,7 +118,8 @@ class ScheduleConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A training run. Times in seconds; `max_time` 0 sets no limit; `micro_batch_size` 0 is a process's whole batch."""
+    """A training run. Times in seconds; `max_time` 0 sets no limit; so many
+    `max_skipped_steps` in a row are borne; `micro_batch_size` 0 is a process's whole batch."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -227,18 +228,29 @@ def resolve(source: str, flags: Sequence[str] = ()) -> TrainConfig:
         ConfigError: A key is unknown, with the one that is meant, or a value makes no sense.
         FileError: The file could not be read.
     """
+    values = _parse_flags(flags)
+    # First, because a flag that is unknown may have made its value the source.
+    _check_keys(TrainConfig(), values)
     config = PRESETS[source]() if source in PRESETS else _from_toml(Path(source))
-    return over(config, _parse_flags(flags))
+    return over(config, values)
 
 
-def over(config: Any, values: Mapping[str, Any], prefix: str = "") -> Any:
-    """The config with other values, which may be nested."""
+def _check_keys(config: Any, values: Mapping[str, Any], prefix: str = "") -> None:
     names = {f.name for f in fields(config)}
-    changed: dict[str, Any] = {}
     for key, value in values.items():
         name = key.replace("-", "_")
         if name not in names:
             raise ConfigError(f"unknown key {prefix}{key}{_suggestion(f'{prefix}{name}', config)}")
+        if is_dataclass(getattr(config, name)) and isinstance(value, Mapping):
+            _check_keys(getattr(config, name), value, f"{prefix}{name}.")
+
+
+def over(config: Any, values: Mapping[str, Any], prefix: str = "") -> Any:
+    """The config with other values, which may be nested."""
+    _check_keys(config, values, prefix)
+    changed: dict[str, Any] = {}
+    for key, value in values.items():
+        name = key.replace("-", "_")
         old = getattr(config, name)
         if is_dataclass(old):
             if not isinstance(value, Mapping):

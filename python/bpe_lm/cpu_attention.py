@@ -69,14 +69,15 @@ def _backward(gradient: Tensor, Q: Tensor, K: Tensor, V: Tensor, kept: list[Tens
     length, scale = Q.shape[-2], Q.shape[-1] ** -0.5
     dQ, dK, dV = torch.empty_like(Q), torch.zeros_like(K), torch.zeros_like(V)
     probabilities = iter(kept)
-    for text in range(len(Q)):
-        q, k, vT = Q[text] * scale, K[text] * scale, V[text].mT
-        for start, end in _blocks(length):
-            P, dO = next(probabilities), gradient[text, :, start:end]
-            dV[text, :, :end] += P.mT @ dO
-            dS = torch._softmax_backward_data(dO @ vT[..., :end], P, -1, P.dtype)
-            dQ[text, :, start:end] = dS @ k[:, :end]
-            dK[text, :, :end] += dS.mT @ q[:, start:end]
+    with torch.autocast("cpu", enabled=False):
+        for text in range(len(Q)):
+            q, k, vT = Q[text] * scale, K[text] * scale, V[text].mT
+            for start, end in _blocks(length):
+                P, dO = next(probabilities), gradient[text, :, start:end]
+                dV[text, :, :end] += P.mT @ dO
+                dS = torch._softmax_backward_data(dO @ vT[..., :end], P, -1, P.dtype)
+                dQ[text, :, start:end] = dS @ k[:, :end]
+                dK[text, :, :end] += dS.mT @ q[:, start:end]
     return dQ, dK, dV
 
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 END_OF_TEXT = "<|endoftext|>"
 
+_ARGMAX_BELOW = 1e-30
+"""A temperature next to 0, by which logits cannot be divided in float32."""
+
 
 @torch.no_grad()
 def generate_ids(
@@ -83,11 +86,12 @@ def draw(
     generator: torch.Generator | None = None,
 ) -> int:
     """An id with probability softmax(logits / temperature), among those that `top_k` and `top_p` leave."""
-    if temperature == 0:
+    if temperature < _ARGMAX_BELOW:
         return int(logits.argmax())
     scaled = (logits - logits.max()) / temperature
     if top_k is not None and top_k < len(scaled):
-        scaled = scaled.masked_fill(scaled < scaled.topk(top_k).values[-1], -torch.inf)
+        likeliest = scaled.topk(top_k).indices
+        scaled = torch.full_like(scaled, -torch.inf).index_copy(0, likeliest, scaled[likeliest])
     probabilities = softmax(scaled, -1)
     if top_p < 1:
         ordered, order = probabilities.sort(descending=True)
@@ -143,9 +147,10 @@ def _check(
 ) -> None:
     if not prompt:
         raise OptionError("the prompt has no token to go on from; give one")
-    if max(prompt) >= model.config.vocab_size:
+    wrong = [number for number in prompt if not 0 <= number < model.config.vocab_size]
+    if wrong:
         raise OptionError(
-            f"the prompt has the id {max(prompt)}, and the model knows {model.config.vocab_size:,} tokens; "
+            f"the prompt has the id {wrong[0]}, and the model knows {model.config.vocab_size:,} tokens; "
             "use the tokenizer that it was trained with"
         )
     if max_tokens < 0:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 _LOG_MAX = 709.78
 """The logarithm of the greatest float."""
 
-_CHUNK = 512
-"""Rows whose logits are in memory at a time: 20 MB of them at 10,000 tokens."""
+_CPU_ROWS, _GPU_LOGITS = 512, 1 << 26
+"""What is in memory at a time: on a CPU so many rows, 20 MB of logits at 10,000 tokens; on a GPU so many logits."""
 
 
 def cross_entropy(logits: Float[Tensor, "... vocab_size"], targets: Int[Tensor, ...]) -> Float[Tensor, ""]:
@@ -61,8 +61,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
         if needs_gradient:
             hidden_gradient = torch.empty_like(hidden)
             weight_gradient = torch.zeros_like(weight)
-        for start in range(0, len(hidden), _CHUNK):
-            rows = slice(start, start + _CHUNK)
+        chunk = _CPU_ROWS if device == "cpu" else max(_GPU_LOGITS // len(weight), _CPU_ROWS)
+        for start in range(0, len(hidden), chunk):
+            rows = slice(start, start + chunk)
             h, target = hidden[rows].to(narrow), targets[rows].unsqueeze(-1)
             logits = (h @ w.T).to(wide)
             normalizer = logits.logsumexp(-1, keepdim=True)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bpe_lm.errors import FileError, MissingExtra
+from bpe_lm.errors import FileError, MissingExtra, OptionError
 from bpe_lm.inspection import Inspection
 from bpe_lm.tokenizer import StrPath
 
@@ -71,8 +71,12 @@ def draw_losses(folders: Sequence[StrPath], path: StrPath) -> None:
 
     panels = figure.subplots(1, 3, sharey=True)
     units = [("step", "step", 1.0), ("tokens", "tokens", 1.0), ("seconds", "minutes of training", 60.0)]
-    for number, folder in enumerate(folders):
-        colour, name = COLOURS[number % len(COLOURS)], Path(folder).resolve().name
+    paths = [Path(folder).resolve() for folder in folders]
+    names = [path.name for path in paths]
+    if len(set(names)) < len(names):
+        names = [f"{path.parent.name}/{path.name}" for path in paths]
+    for number, (folder, name) in enumerate(zip(folders, names, strict=True)):
+        colour = COLOURS[number % len(COLOURS)]
         records = list(read_records(Path(folder) / METRICS))
         series = {kind: [r for r in records if r.get("kind") == kind] for kind in ("train", "valid")}
         if not series["train"]:
@@ -103,8 +107,10 @@ def _figure(width: float, height: float) -> Any:
 
 
 def _write(figure: Any, path: StrPath) -> None:
-    picture = io.BytesIO()
-    figure.savefig(picture, format="svg" if str(path).endswith(".svg") else "png")
+    picture, suffix = io.BytesIO(), Path(path).suffix.lower()
+    if suffix not in (".png", ".svg"):
+        raise OptionError(f"{path} is no name of a picture that is drawn here; end it with .png or .svg")
+    figure.savefig(picture, format=suffix[1:])
     try:
         Path(path).write_bytes(picture.getbuffer())
     except OSError as error:

@@ -2,7 +2,7 @@
 
 import resource
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -54,12 +54,17 @@ class TrainingReport:
 
 def print_rows(rows: Sequence[tuple[str, str]]) -> None:
     """Print names and values as a table on stdout."""
+    print_table((), rows)
+
+
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table on stdout."""
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(show_header=False)
-    for name, value in rows:
-        table.add_row(name, value.replace("[", r"\["))
+    table = Table(*headings, show_header=bool(headings))
+    for row in rows:
+        table.add_row(*(cell.replace("[", r"\[") for cell in row))
     Console().print(table)
 
 

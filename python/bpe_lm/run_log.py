@@ -66,6 +66,11 @@ class RunLog:
         """The last line was written. One that could not be was reported when it was."""
         with suppress(OSError):
             self._file.close()
+        if self._wandb is not None:
+            with suppress(Exception):
+                import wandb
+
+                wandb.finish()
 
     def _failed(self, error: OSError) -> FileError:
         return FileError(f"could not write {self._path}: {error.strerror}; make room, then --resume")

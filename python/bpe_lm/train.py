@@ -25,8 +25,8 @@ import torch
 from torch import Tensor, nn
 
 from bpe_lm.batches import Batches, Tokens
-from bpe_lm.checkpoint import forget_after, keep_newest, load_newest, save_run_checkpoint, write_whole
-from bpe_lm.config import BEST, CHECKPOINTS, CONFIG, DATA, TrainConfig, keys, read_json
+from bpe_lm.checkpoint import forget_after, keep_newest, keep_only, load_newest, save_run_checkpoint, write_whole
+from bpe_lm.config import BEST, CHECKPOINTS, CONFIG, DATA, PROFILE, TrainConfig, keys, read_json
 from bpe_lm.errors import (
     ConfigError,
     FileError,
@@ -42,6 +42,7 @@ from bpe_lm.memory import keep_freed_memory
 from bpe_lm.model import TransformerLM
 from bpe_lm.optimizer import SGD, AdamW, clip_gradients
 from bpe_lm.parallel import World, join_world, local, replicate, shard, synchronized
+from bpe_lm.profiling import NoProfiler, Profiler, StepProfile, part
 from bpe_lm.run_log import ProgressLine, RunLog
 from bpe_lm.schedule import constant_schedule, cosine_schedule
 from bpe_lm.token_file import Manifest, open_tokens
@@ -121,6 +122,7 @@ class Trainer:
         self.batches = Batches(
             self.train_tokens, config.batch_size, config.model.context_length, config.seed, config.model.vocab_size
         )
+        self.profile: StepProfile | None = None
         self._show_progress = progress and self.world.is_first
         self._lock = _lock(self.folder) if self.world.is_first else None
         try:
@@ -153,15 +155,22 @@ class Trainer:
         # Nothing was changed until here, and nothing can be wrong any more.
         self.world.wait()
         if self.world.is_first:
-            for kept in (CHECKPOINTS, BEST):
-                forget_after(self.folder / kept, self.step)
-            for name, content in ((CONFIG, config.as_dict()), (DATA, self.data_identity)):
-                write_whole(self.folder / name, (json.dumps(content, indent=2) + "\n").encode())
+            self._make_folder()
             self.log = RunLog(self.folder, config, self.step)
         self.world.wait()
         self._is_compiled = config.compile
         self._loss = self._loss_of_step()
-        self._peak = _peak_flops(self.device, config.dtype)
+        self._peak = peak_flops(self.device, config.dtype)
+
+    def _make_folder(self) -> None:
+        """A folder with config.json is a run, so that comes last, and is the first to go."""
+        forget_after(self.folder / CHECKPOINTS, self.step)
+        if self.step == 0:
+            (self.folder / CONFIG).unlink(missing_ok=True)
+            # A resumed run keeps the best, though it may be of a later step than it goes on from.
+            forget_after(self.folder / BEST, 0)
+        for name, content in ((DATA, self.data_identity), (CONFIG, self.config.as_dict())):
+            write_whole(self.folder / name, (json.dumps(content, indent=2) + "\n").encode())
 
     def __enter__(self) -> Self:
         return self
@@ -179,8 +188,11 @@ class Trainer:
             if self._lock is not None:
                 self._lock.close()
 
-    def run(self) -> TrainResult:
+    def run(self, *, profile: bool = False) -> TrainResult:
         """Train to the end, to the end of `max_time`, or to a signal; a checkpoint is saved in each case.
+
+        With `profile`, three steps are looked at, after three others: `profile/` gets a trace and a table, and
+        `self.profile` what they say.
 
         Raises:
             TrainingDiverged: `max_skipped_steps` were not enough; the message names the first bad tensor.
@@ -191,19 +203,22 @@ class Trainer:
         config, reason = self.config, "finished"
         if self.device.type == "cpu":
             keep_freed_memory()
-        start, first = time.perf_counter() - self.progress.seconds, self.step
+        start = time.perf_counter() - self.progress.seconds
         last_log, tokens_at_log, waited = time.perf_counter(), self.step * config.tokens_per_step, 0.0
-        with _signals() as received, ProgressLine(config.steps, self._show_progress) as line:
+        line = ProgressLine(config.steps, self._show_progress)
+        with _signals() as received, line, self._profiler(profile) as profiler:
             while self.step < config.steps:
                 waiting = time.perf_counter()
-                x, y = self.batches(self.step, self.device, self.world.rows(config.batch_size))
+                with part("data"):
+                    x, y = self.batches(self.step, self.device, self.world.rows(config.batch_size))
                 waited += time.perf_counter() - waiting
                 loss, norm, rate = self._train_step(x, y)
+                profiler.step()
                 self.step += 1
                 now = time.perf_counter()
                 self.progress.seconds = now - start
                 is_last = self.step == config.steps
-                if self.step % config.log_every == 0 or is_last or self.step == first + 1:
+                if self.step % config.log_every == 0 or is_last or self.step == 1:
                     tokens = self.step * config.tokens_per_step
                     speed = (tokens - tokens_at_log) / (now - last_log)
                     record = {
@@ -224,11 +239,19 @@ class Trainer:
                     self.progress.seconds = last_log - start
                 reason = self._why_stop(received) or "finished"
                 if self.step % config.checkpoint_every == 0 or is_last or reason != "finished":
-                    self._save(CHECKPOINTS, config.checkpoints_kept)
+                    self._save(CHECKPOINTS)
                 if reason != "finished":
                     break
+        if isinstance(profiler, Profiler):
+            self.profile = profiler.found
         progress = self.progress
         return TrainResult(reason, self.step, progress.loss, progress.best_loss, progress.seconds, self.folder)
+
+    def _profiler(self, is_wanted: bool) -> Profiler | NoProfiler:
+        if not is_wanted or not self.world.is_first:
+            return NoProfiler()
+        flops = self.config.tokens_per_step / self.world.size * self.config.model.flops_per_token
+        return Profiler(self.folder / PROFILE, self.device, flops, self._peak)
 
     def _why_stop(self, received: list[int]) -> str | None:
         """The reason to end now; the same in all processes, whichever has it."""
@@ -250,7 +273,8 @@ class Trainer:
         config = self.config
         rate = learning_rate(config, self.step)
         total = self._gradients(x, y, config.micro_batch_size or len(x))
-        norm = clip_gradients(self.model.parameters(), config.optimizer.max_l2_norm or float("inf"))
+        with part("clip"):
+            norm = clip_gradients(self.model.parameters(), config.optimizer.max_l2_norm or float("inf"))
         found = self.world.sum(float(total))[0] / self.world.size, float(norm)
         if not all(map(_is_finite, found)):
             self._skip(x, y, *found)
@@ -258,7 +282,8 @@ class Trainer:
         self.progress.skipped = 0
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        self.optimizer.step()
+        with part("optimizer"):
+            self.optimizer.step()
         return *found, rate
 
     def _gradients(self, x: Tensor, y: Tensor, micro: int) -> Tensor:
@@ -269,8 +294,10 @@ class Trainer:
             for begin in range(0, len(x), micro):
                 rows = slice(begin, begin + micro)
                 with synchronized(self._loss, begin + micro >= len(x)):
-                    loss = self._loss(x[rows], y[rows]) * (y[rows].numel() / y.numel())
-                    loss.backward()
+                    with part("forward"):
+                        loss = self._loss(x[rows], y[rows]) * (y[rows].numel() / y.numel())
+                    with part("backward"):
+                        loss.backward()
                 total += loss.detach()
             return total
         except Exception as error:
@@ -310,7 +337,10 @@ class Trainer:
         )
 
     def _first_bad(self, x: Tensor, y: Tensor) -> str:
-        """The first weight, output of a module, or gradient that is not finite, in the order in which they are made."""
+        """The first weight, output of a module, or gradient that is not finite, in the order in which they are made.
+
+        With several processes outputs are not looked at, for which all of them would have to come here.
+        """
         for name, parameter in self.model.named_parameters():
             if not local(parameter).isfinite().all():
                 return f"the weight {name}"
@@ -320,14 +350,17 @@ class Trainer:
             return lambda module, given, output: bad.append(name) if not output.isfinite().all() else None
 
         hooks = [module.register_forward_hook(look(name)) for name, module in self.model.named_modules() if name]
+        rows = self.config.micro_batch_size or len(x)
+        parts = zip(torch.split(x, rows), torch.split(y, rows), strict=True) if self.world.size == 1 else ()
         try:
-            loss = self.loss(x, y)
+            with torch.no_grad():
+                losses = [self.loss(*part) for part in parts]
         finally:
             for hook in hooks:
                 hook.remove()
         if bad:
             return f"the output of {bad[0]}"
-        if not loss.isfinite():
+        if not all(loss.isfinite() for loss in losses):
             return "the loss"
         # Gradients are made from the loss backwards.
         gradients = reversed([(name, p.grad) for name, p in self.model.named_parameters() if p.grad is not None])
@@ -344,17 +377,19 @@ class Trainer:
         self._record(record | {"seconds": progress.seconds, "loss": found.loss, "perplexity": found.perplexity})
         if _is_finite(found.loss) and (progress.best_loss is None or found.loss < progress.best_loss):
             progress.best_loss, progress.worse = found.loss, 0
-            self._save(BEST, 1)
+            self._save(BEST)
         else:
             progress.worse += 1
 
-    def _save(self, name: str, kept: int) -> None:
-        if self.progress.skipped and not self._weights_are_finite():
+    def _save(self, name: str) -> None:
+        if not self._weights_are_finite():
             return  # With those nobody can go on; the checkpoints before stay.
         folder = self.folder / name
-        save_run_checkpoint(folder, self.model, self.optimizer, self.step, vars(self.progress), self.world)
-        if self.world.is_first:
-            keep_newest(folder, kept)
+        saved = save_run_checkpoint(folder, self.model, self.optimizer, self.step, vars(self.progress), self.world)
+        if self.world.is_first and name == BEST:
+            keep_only(saved)
+        elif self.world.is_first:
+            keep_newest(folder, self.config.checkpoints_kept)
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
@@ -387,14 +422,15 @@ def _check_rows(config: TrainConfig, world: World) -> None:
     if config.batch_size % world.size or rows % (config.micro_batch_size or rows or 1):
         raise ConfigError(
             f"batch_size is {config.batch_size}, which {world.size} processes cannot share"
-            + (f" in micro-batches of {config.micro_batch_size}; make it a multiple" if config.micro_batch_size else "")
+            + (f" in micro-batches of {config.micro_batch_size}" if config.micro_batch_size else "")
+            + "; make it a multiple"
         )
     if world.size > 1 and config.parallel == "fsdp" and config.optimizer.name != "adamw":
         raise ConfigError(f"parallel fsdp trains with optimizer.name adamw, not {config.optimizer.name}")
 
 
 def device_of(name: str) -> torch.device:
-    """The device of this name, or for "auto" the fastest that is here.
+    """The device of this name, or for "auto" the fastest that is here. Nothing was ever run on mps.
 
     Raises:
         ConfigError: It is not here.
@@ -478,7 +514,7 @@ def _warn_not_compiled(error: Exception) -> None:
     warnings.warn(f"torch.compile failed ({reason}); training goes on without it", stacklevel=2)
 
 
-def _peak_flops(device: torch.device, dtype: str) -> float | None:
+def peak_flops(device: torch.device, dtype: str) -> float | None:
     """What MFU is a share of: the data sheet's figure for a known GPU, on a CPU what a matrix product reaches now."""
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)

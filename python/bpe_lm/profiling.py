@@ -1,0 +1,146 @@
+"""Where the time of a training step goes: a trace for a viewer, a table, and a sentence on what bounds it."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.profiler import ProfilerActivity, profile, record_function, schedule
+
+TRACE, TABLE = "trace.json", "profile.md"
+PARTS = ("data", "forward", "backward", "clip", "optimizer")
+_SKIPPED, _STEPS = 3, 3
+
+_KINDS = {
+    "matrix products": r"\bmm\b|addmm|bmm|matmul|linear|gemm|cutlass|cublas|sm\d\d_xmma|nvjet",
+    "attention": r"attention|flash|fmha",
+    "optimizer": r"adamw?|multi_tensor",
+    "communication": r"nccl|gloo|all_reduce|all_gather|reduce_scatter",
+    "copies and casts": r"copy|memcpy|memset|_to_copy|fill|zero",
+}
+"""What an operation is, by its name: the first that matches. Others are elementwise operations and sums."""
+
+_NO_OPERATION = ("ProfilerStep#", "part: ", "autograd::", "Optimizer.", "Activity Buffer", "cuda", "Torch-Compiled")
+
+
+@dataclass(frozen=True)
+class StepProfile:
+    """Seconds of one step: by the loop's parts, and by what its operations are."""
+
+    seconds: float
+    parts: dict[str, float]
+    kinds: dict[str, float]
+    product_share: float | None
+    is_gpu: bool
+
+    def verdict(self) -> str:
+        """What bounds the step, and what may help."""
+        shares = {kind: seconds / self.seconds for kind, seconds in self.kinds.items()}
+        idle = max(1 - sum(shares.values()), 0)
+        waits = self.parts["data"] / self.seconds
+        if waits > 0.05:
+            return f"A step waits for data for {waits:.0%} of its time: it is bound by reading."
+        if idle > 0.3:
+            where = "The device is idle" if self.is_gpu else "No operation runs"
+            return f"{where} for {idle:.0%} of a step: it is bound by launches; compile, or a larger batch, has fewer."
+        kind = max(shares, key=lambda name: shares[name])
+        if kind == "matrix products":
+            reach = "" if self.product_share is None else f"; the whole reaches {self.product_share:.0%} of the peak"
+            return f"A step is bound by matrix products: they take {shares[kind]:.0%} of it{reach}."
+        if kind in ("elementwise operations", "copies and casts"):
+            return f"A step is bound by memory: {kind} take {shares[kind]:.0%} of it; compile joins them."
+        return f"A step is bound by {kind}: {shares[kind]:.0%} of it."
+
+    def table(self) -> str:
+        """In Markdown."""
+        rest = {"else": self.seconds - sum(self.parts.values())}
+        idle = {"in no operation": max(self.seconds - sum(self.kinds.values()), 0.0)}
+        lines = [f"A step takes {self.seconds * 1e3:,.1f} ms. {self.verdict()}"]
+        for heading, rows in (("part", self.parts | rest), ("operations", self.kinds | idle)):
+            lines += ["", f"| {heading} | ms | share |", "| --- | --- | --- |"]
+            ordered = sorted(rows.items(), key=lambda row: -row[1])
+            lines += [f"| {name} | {value * 1e3:,.1f} | {value / self.seconds:.0%} |" for name, value in ordered]
+        return "\n".join(lines) + "\n"
+
+
+class Profiler:
+    """Looks at three steps of a run, after three others, and writes a folder."""
+
+    def __init__(self, folder: Path, device: torch.device, flops_per_step: float, peak: float | None):
+        self.folder, self.device, self.flops, self.peak = folder, device, flops_per_step, peak
+        self.found: StepProfile | None = None
+        self._done, self._start, self._end = 0, 0.0, 0.0
+        os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # Else it speaks on stderr.
+        activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (device.type == "cuda")
+        self._profile = profile(
+            activities=activities,
+            schedule=schedule(wait=_SKIPPED - 1, warmup=1, active=_STEPS, repeat=1),
+            on_trace_ready=self._write,
+        )
+
+    def __enter__(self) -> Profiler:
+        self._profile.__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._profile.__exit__(*error)  # type: ignore[no-untyped-call]
+
+    def step(self) -> None:
+        """A training step is over."""
+        self._done += 1
+        self._end = time.perf_counter()
+        self._profile.step()
+        if self._done == _SKIPPED:
+            self._start = time.perf_counter()
+
+    def _write(self, made: Any) -> None:
+        if self._done < _SKIPPED + _STEPS:
+            return  # The run ended before.
+        self.folder.mkdir(parents=True, exist_ok=True)
+        made.export_chrome_trace(str(self.folder / TRACE))
+        seconds = (self._end - self._start) / _STEPS
+        self.found = _summary(made.events(), seconds, self.device.type == "cuda", self.flops, self.peak)
+        (self.folder / TABLE).write_text(self.found.table(), encoding="utf-8")
+
+
+class NoProfiler:
+    """Looks at nothing."""
+
+    def __enter__(self) -> NoProfiler:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        pass
+
+    def step(self) -> None:
+        """A training step is over."""
+
+
+@contextmanager
+def part(name: str) -> Iterator[None]:
+    """What happens within belongs to this part of a step."""
+    with record_function(f"part: {name}"):
+        yield
+
+
+def _summary(events: Any, seconds: float, is_gpu: bool, flops: float, peak: float | None) -> StepProfile:
+    parts, kinds = dict.fromkeys(PARTS, 0.0), dict.fromkeys((*_KINDS, "elementwise operations"), 0.0)
+    for event in events:
+        name, is_on_gpu = event.name, "CUDA" in str(event.device_type)
+        if name.startswith("part: ") and not is_on_gpu:
+            parts[name.removeprefix("part: ")] += event.time_range.elapsed_us() / 1e6 / _STEPS
+        elif is_on_gpu == is_gpu and not name.startswith(_NO_OPERATION):
+            own = event.time_range.elapsed_us() if is_gpu else event.self_cpu_time_total
+            kind = next(
+                (kind for kind, pattern in _KINDS.items() if re.search(pattern, name.lower())), "elementwise operations"
+            )
+            kinds[kind] += own / 1e6 / _STEPS
+    share = flops / seconds / peak if peak else None
+    return StepProfile(seconds, parts, {kind: value for kind, value in kinds.items() if value}, share, is_gpu)
