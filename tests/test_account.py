@@ -104,7 +104,7 @@ from bpe_lm.config import over, resolve
 from bpe_lm.train import Trainer
 changes = {"batch_size": 16, "steps": 3, "dtype": sys.argv[1], "device": "cpu", "data": {"train": sys.argv[2]}}
 with Trainer(over(resolve("tinystories"), changes), sys.argv[3]) as trainer:
-    trainer._save = lambda name, kept: None
+    trainer._save = lambda name: None
     trainer.run()
 print(resident("VmHWM") - before)
 """
