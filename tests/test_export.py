@@ -203,3 +203,20 @@ def test_the_command_exports_a_run(tokenizer, sample, tmp_path, capsys):
     error = capsys.readouterr().err
     assert "give --force" in error
     assert "there are huggingface, gguf" in error
+
+
+def test_what_an_export_did_not_write_is_kept(tokenizer, tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(OutputExists, match="has mine.txt, which is not of an export"):
+        export_huggingface(model(), tokenizer, tmp_path, force=True)
+    with pytest.raises(OutputExists, match="is a file"):
+        export_huggingface(model(), tokenizer, tmp_path / "mine.txt", force=True)
+
+
+def test_without_an_end_of_text(tokenizer, tmp_path):
+    pytest.importorskip("gguf")
+    bare = bpe_lm.Tokenizer({i: t for i, t in tokenizer.vocab.items() if i != 299}, tokenizer.merges)
+    export_huggingface(model(), bare, tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["eos_token_id"] is None
+    with pytest.warns(UserWarning, match="has no <|endoftext|>"):
+        export_gguf(model(), bare, tmp_path / "model.gguf")

@@ -23,15 +23,16 @@ from torch.utils._pytree import tree_leaves
 from bpe_lm.config import ModelConfig, TrainConfig
 from bpe_lm.loss import LanguageModelLoss
 from bpe_lm.model import TransformerLM
-from bpe_lm.optimizer import AdamW, clip_gradients
+from bpe_lm.optimizer import clip_gradients
 from bpe_lm.report import print_table
+from bpe_lm.train import optimizer_of
 
 _LIBRARIES = 180 << 20
 """Code and tables of torch that a first step touches: 172 MiB in float32, 188 in bfloat16 (torch 2.15, Linux)."""
 
 _GAPS = 0.27
-"""What lies unused in the heap at the peak, as a share of activations: 0.20 to 0.37 for TinyStories' shape with 16 to 64
-rows, in float32 and bfloat16 (glibc). With activation checkpointing it was as much as the activations themselves."""
+"""What lies unused in the heap at the peak, as a share of activations: 0.20 to 0.37 for TinyStories' shape with 16 to
+64 rows, in float32 and bfloat16 (glibc). With activation checkpointing: as much as the activations themselves."""
 
 _MOST_ROWS = 256
 """Of a step that is tried: the loss goes through it 512 tokens at a time, which takes a while for very many."""
@@ -136,25 +137,30 @@ class StepMemory:
 
 
 def step_memory(config: TrainConfig, rows: int | None = None) -> StepMemory:
-    """What tensors take at the peak of an eager step with so many rows at a time (default: the micro-batch)."""
+    """What tensors take at the peak of an eager step on a CPU with so many rows at a time (default: the micro-batch).
+
+    On a GPU attention keeps no probabilities, so that this is more than it takes there.
+    """
     rows = rows or config.micro_batch_size or config.batch_size
     with torch.device("meta"):
         model = TransformerLM.from_config(config.model, implementation=config.implementation)
     model.checkpoints_activations = config.activation_checkpointing
     with FakeTensorMode(allow_non_fake_inputs=True), _Alive() as alive:
         model.to_empty(device="cpu")
+        if config.model.tied_head:
+            model.token_embeddings.weight = model.lm_head.weight
         parameters = alive.now
         loss = LanguageModelLoss(model, implementation=config.implementation, dtype=config.dtype)
-        optimizer = AdamW(model.parameters(), implementation=config.implementation)
+        optimizer = optimizer_of(config, model)
         optimizer_bytes = 0
         for _ in range(2):  # The first has no state of the optimizer yet.
             ids = torch.zeros(rows, config.model.context_length, dtype=torch.int64)
-            loss(ids, ids).backward()
+            for _ in range(2 if config.micro_batch_size else 1):  # The second has gradients of the first beside it.
+                loss(ids, ids).backward()
             clip_gradients(model.parameters(), 1.0)
-            if not optimizer_bytes:
-                before = alive.now
-                optimizer.step()
-                optimizer_bytes = alive.now - before
+            before = alive.now
+            optimizer.step()
+            optimizer_bytes = optimizer_bytes or alive.now - before
             gradients = sum(p.grad.nbytes for p in model.parameters() if p.grad is not None)
             optimizer.zero_grad(set_to_none=True)
     return StepMemory(parameters, gradients, optimizer_bytes, alive.peak - parameters - gradients - optimizer_bytes)
@@ -188,7 +194,7 @@ class _Alive(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def largest_batch(config: TrainConfig, memory: float) -> int:
-    """How many rows fit at a time, to one in a hundred: above some, activations grow in proportion to them."""
+    """How many rows fit at a time, to three in a hundred: above some, activations grow in proportion to them."""
     rows = 16
     for _ in range(2):
         half, whole = (step_memory(config, number).peak for number in (rows // 2, rows))
@@ -264,7 +270,7 @@ class Account:
         run = 3 * columns[0].total * self.config.batch_size * self.config.steps
         print(f"\nThe run: {self.config.steps:,} steps, {run:.3e} FLOPs\n")
         rows_at_once = self.config.micro_batch_size or self.config.batch_size
-        print(f"Memory of a training step with {rows_at_once} texts at a time, {self.config.dtype}, not compiled:")
+        print(f"Memory of a step on a CPU, {rows_at_once} texts at a time, {self.config.dtype}, not compiled:")
         parts = asdict(self.memory) | {"libraries and gaps": self.memory.extra, "peak": self.memory.peak}
         print_table(("part", "GB"), [(name, gigabytes(value)) for name, value in parts.items()])
         print(f"\nTexts at a time that fit into {gigabytes(self.device_memory)} GB: {self.largest_batch:,}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -30,6 +31,7 @@ from bpe_lm.model import TransformerLM
 from bpe_lm.tokenizer import Tokenizer
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+_FILES = {CONFIG, WEIGHTS, "generation_config.json", "tokenizer.json", "tokenizer_config.json"}
 
 _HUGGING_FACE = {
     "token_embeddings": "model.embed_tokens",
@@ -73,8 +75,13 @@ def export_huggingface(
     """
     target = Path(folder)
     _check(model.config, tokenizer)
-    if target.exists() and any(target.iterdir()) and not force:
+    if target.exists() and not target.is_dir():
+        raise OutputExists(f"{target} is a file; name a folder")
+    there = {path.name for path in target.iterdir()} if target.exists() else set()
+    if there and not force:
         raise OutputExists(f"{target} is not empty; name another folder, or give --force")
+    if there - _FILES:
+        raise OutputExists(f"{target} has {min(there - _FILES)}, which is not of an export; name another folder")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as made:
@@ -220,7 +227,7 @@ def _llama_state(model: TransformerLM) -> dict[str, Tensor]:
 
 def _ends(tokenizer: Tokenizer) -> dict[str, Any]:
     end = tokenizer.special_ids.get(END_OF_TEXT)
-    return {} if end is None else {"bos_token_id": end, "eos_token_id": end}
+    return {"bos_token_id": end, "eos_token_id": end}
 
 
 def _llama_config(model: TransformerLM, tokenizer: Tokenizer) -> dict[str, Any]:
@@ -313,6 +320,9 @@ def _add_tokenizer(writer: Any, tokenizer: Tokenizer, vocab_size: int, kinds: An
     writer.add_token_merges([" ".join(pair) for pair in content["model"]["merges"]])
     writer.add_add_bos_token(False)
     for name, number in _ends(tokenizer).items():
+        if number is None:
+            warnings.warn(f"the tokenizer has no {END_OF_TEXT}: llama.cpp takes the token 11 for it", stacklevel=3)
+            break
         getattr(writer, f"add_{name}")(number)
 
 

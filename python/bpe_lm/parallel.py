@@ -60,6 +60,7 @@ class World:
     def leave(self) -> None:
         """The end."""
         if self.size > 1 and dist.is_initialized():
+            dist.barrier()
             dist.destroy_process_group()
 
 
@@ -80,25 +81,29 @@ def join_world(device_type: str) -> World:
         torch.cuda.set_device(world.local_rank)
     if not dist.is_initialized():
         # torch 2.15 leaves in torchrun's store what processes said before a restart, and those after it wait for ever.
-        attempt = f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
+        # Between machines the number of restarts is not the same, so there this cannot help.
         store, rank, size = next(rendezvous("env://"))
-        dist.init_process_group(backends[device_type], store=PrefixStore(attempt, store), rank=rank, world_size=size)
+        if os.environ.get("GROUP_WORLD_SIZE") == "1":
+            store = PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+        dist.init_process_group(backends[device_type], store=store, rank=rank, world_size=size)
     return world
 
 
 def replicate(loss: nn.Module) -> nn.Module:
     """The same loss; its gradients become the mean of all processes'."""
-    return nn.parallel.DistributedDataParallel(loss)
+    return nn.parallel.DistributedDataParallel(loss, broadcast_buffers=False)
 
 
-def shard(loss: LanguageModelLoss) -> None:
+def shard(loss: LanguageModelLoss, world: World, device_type: str) -> None:
     """Divide weights between all processes, in place; gradients become the mean, and are divided as well."""
     # Half a second to import.
+    from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
+    mesh = init_device_mesh(device_type, (world.size,))
     for block in loss.model.layers:
-        fully_shard(block)
-    fully_shard(loss)
+        fully_shard(block, mesh=mesh)
+    fully_shard(loss, mesh=mesh)
 
 
 @contextmanager

@@ -19,15 +19,16 @@ PARTS = ("data", "forward", "backward", "clip", "optimizer")
 _SKIPPED, _STEPS = 3, 3
 
 _KINDS = {
-    "matrix products": r"\bmm\b|addmm|bmm|matmul|linear|gemm|cutlass|cublas|sm\d\d_xmma|nvjet",
+    "elementwise operations": r"^triton",
     "attention": r"attention|flash|fmha",
-    "optimizer": r"adamw?|multi_tensor",
+    "matrix products": r"\bmm\b|addmm|bmm|matmul|gemm|cutlass|cublas|sm\d\d_xmma|nvjet",
+    "optimizer and clipping": r"adam|multi_tensor|foreach",
     "communication": r"nccl|gloo|all_reduce|all_gather|reduce_scatter",
     "copies and casts": r"copy|memcpy|memset|_to_copy|fill|zero",
 }
 """What an operation is, by its name: the first that matches. Others are elementwise operations and sums."""
 
-_NO_OPERATION = ("ProfilerStep#", "part: ", "autograd::", "Optimizer.", "Activity Buffer", "cuda", "Torch-Compiled")
+_NO_OPERATION = ("ProfilerStep", "part: ", "autograd::", "Optimizer.", "Activity Buffer", "cuda", "Torch-Compiled")
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ class StepProfile:
         rest = {"else": self.seconds - sum(self.parts.values())}
         idle = {"in no operation": max(self.seconds - sum(self.kinds.values()), 0.0)}
         lines = [f"A step takes {self.seconds * 1e3:,.1f} ms. {self.verdict()}"]
-        for heading, rows in (("part", self.parts | rest), ("operations", self.kinds | idle)):
+        part_heading = "part (the time to launch it)" if self.is_gpu else "part"
+        for heading, rows in ((part_heading, self.parts | rest), ("operations", self.kinds | idle)):
             lines += ["", f"| {heading} | ms | share |", "| --- | --- | --- |"]
             ordered = sorted(rows.items(), key=lambda row: -row[1])
             lines += [f"| {name} | {value * 1e3:,.1f} | {value / self.seconds:.0%} |" for name, value in ordered]
@@ -131,12 +133,12 @@ def part(name: str) -> Iterator[None]:
 
 
 def _summary(events: Any, seconds: float, is_gpu: bool, flops: float, peak: float | None) -> StepProfile:
-    parts, kinds = dict.fromkeys(PARTS, 0.0), dict.fromkeys((*_KINDS, "elementwise operations"), 0.0)
+    parts, kinds = dict.fromkeys(PARTS, 0.0), dict.fromkeys(_KINDS, 0.0)
     for event in events:
         name, is_on_gpu = event.name, "CUDA" in str(event.device_type)
         if name.startswith("part: ") and not is_on_gpu:
             parts[name.removeprefix("part: ")] += event.time_range.elapsed_us() / 1e6 / _STEPS
-        elif is_on_gpu == is_gpu and not name.startswith(_NO_OPERATION):
+        elif is_on_gpu == is_gpu and not (name.startswith(_NO_OPERATION) or (is_gpu and event.is_user_annotation)):
             own = event.time_range.elapsed_us() if is_gpu else event.self_cpu_time_total
             kind = next(
                 (kind for kind, pattern in _KINDS.items() if re.search(pattern, name.lower())), "elementwise operations"

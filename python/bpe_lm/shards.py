@@ -9,7 +9,6 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, HuggingFaceStorageWriter
@@ -19,6 +18,7 @@ from torch.optim import Optimizer
 
 from bpe_lm.errors import CheckpointError, FileError
 from bpe_lm.optimizer import AdamW
+from bpe_lm.parallel import is_divided
 
 
 def write_shards(folder: Path, model: nn.Module, optimizer: Optimizer) -> None:
@@ -52,7 +52,7 @@ def read_shards(folder: Path, model: nn.Module, optimizer: Optimizer | None) -> 
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "torch.distributed is disabled")  # As it is meant.
-            load(own, storage_reader=reader, no_dist=not dist.is_initialized())
+            load(own, storage_reader=reader, no_dist=not any(map(is_divided, own.values())))
     except CheckpointException as error:
         raise FileError(f"could not read {folder}: {next(iter(error.failures.values()))[0]}") from error
 

@@ -28,6 +28,7 @@ from bpe_lm.batches import Batches, Tokens
 from bpe_lm.checkpoint import forget_after, keep_newest, keep_only, load_newest, save_run_checkpoint, write_whole
 from bpe_lm.config import BEST, CHECKPOINTS, CONFIG, DATA, PROFILE, TrainConfig, keys, read_json
 from bpe_lm.errors import (
+    CheckpointError,
     ConfigError,
     FileError,
     OutputBusy,
@@ -128,7 +129,7 @@ class Trainer:
         try:
             self._begin(resume, force)
         except BaseException:
-            self.close()
+            self.close(is_failing=True)
             raise
 
     def _begin(self, resume: bool, force: bool) -> None:
@@ -145,13 +146,15 @@ class Trainer:
         self.model.checkpoints_activations = config.activation_checkpointing
         self.loss = LanguageModelLoss(self.model, implementation=config.implementation, dtype=config.dtype)
         if config.parallel == "fsdp" and self.world.size > 1:
-            shard(self.loss)
-        self.optimizer = _optimizer(config, self.model)
+            shard(self.loss, self.world, self.device.type)
+        self.optimizer = optimizer_of(config, self.model)
         self.progress = Progress()
         self.step = 0
         saved = load_newest(self.folder / CHECKPOINTS, self.model, self.optimizer) if is_resumed else None
         if saved is not None:
             self.step, self.progress = saved.step, Progress(**saved.progress)
+        if self.world.sum(self.step) != [self.step * self.world.size]:
+            raise CheckpointError(f"the processes read different checkpoints in {self.folder}; start them again")
         # Nothing was changed until here, and nothing can be wrong any more.
         self.world.wait()
         if self.world.is_first:
@@ -176,15 +179,16 @@ class Trainer:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.close()
+        self.close(is_failing=error[0] is not None)
 
-    def close(self) -> None:
-        """Let go of the folder."""
+    def close(self, *, is_failing: bool = False) -> None:
+        """Let go of the folder; and of other processes, unless this one fails, for which they would be waited for."""
         try:
             if hasattr(self, "log"):
                 self.log.close()
         finally:
-            self.world.leave()
+            if not is_failing:
+                self.world.leave()
             if self._lock is not None:
                 self._lock.close()
 
@@ -301,7 +305,7 @@ class Trainer:
                 total += loss.detach()
             return total
         except Exception as error:
-            if not self._is_compiled:
+            if not self._is_compiled or self.world.size > 1:  # Others may have compiled it, and wait for this one.
                 raise
             _warn_not_compiled(error)
             self._is_compiled = False
@@ -403,7 +407,8 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     )
 
 
-def _optimizer(config: TrainConfig, model: TransformerLM) -> torch.optim.Optimizer:
+def optimizer_of(config: TrainConfig, model: TransformerLM) -> torch.optim.Optimizer:
+    """A new one."""
     options = config.optimizer
     if options.name == "sgd":
         return SGD(model.parameters(), config.schedule.max_learning_rate)
