@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 _LOG_MAX = 709.78
 """The logarithm of the greatest float."""
 
-_CPU_ROWS, _GPU_LOGITS = 512, 1 << 26
-"""What is in memory at a time: on a CPU so many rows, 20 MB of logits at 10,000 tokens; on a GPU so many logits."""
+_CPU_ROWS, _CPU_LOGITS, _GPU_LOGITS = 1024, 1 << 20, 1 << 26
+"""What is in memory at a time: on a CPU so many rows of logits, of which so many are in the cache; on a GPU so many."""
 
 
 def cross_entropy(logits: Float[Tensor, "... vocab_size"], targets: Int[Tensor, ...]) -> Float[Tensor, ""]:
@@ -47,41 +47,66 @@ def linear_cross_entropy(
     return loss / targets.numel()
 
 
+_SCHEMA = (
+    "(Tensor hidden, Tensor weight, Tensor targets, ScalarType narrow, bool needs_gradient) -> (Tensor, Tensor, Tensor)"
+)
+
+
+@torch.library.custom_op("bpe_lm::linear_cross_entropy", mutates_args=(), schema=_SCHEMA)
+def _sum_and_gradients(
+    hidden: Tensor, weight: Tensor, targets: Tensor, narrow: torch.dtype, needs_gradient: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The sum over rows, and its gradients. An operator of its own: a compiler would keep all chunks to join them."""
+    device, wide = hidden.device.type, torch.promote_types(hidden.dtype, torch.float32)
+    w, total = weight.to(narrow), torch.zeros((), dtype=wide, device=hidden.device)
+    hidden_gradient = torch.empty_like(hidden if needs_gradient else hidden[:0])
+    weight_gradient = torch.zeros_like(weight if needs_gradient else weight[:0])
+    chunk = _CPU_ROWS if device == "cpu" else max(_GPU_LOGITS // len(weight), 1)
+    block = max(_CPU_LOGITS // len(weight), 1) if device == "cpu" else chunk
+    with torch.autocast(device, enabled=False):
+        for start in range(0, len(hidden), chunk):
+            h, target = hidden[start : start + chunk].to(narrow), targets[start : start + chunk].unsqueeze(-1)
+            logits = h @ w.T
+            for part, at in zip(torch.split(logits, block), torch.split(target, block), strict=True):
+                logarithms = torch.log_softmax(part, -1, dtype=wide)
+                total -= logarithms.gather(-1, at).sum()
+                if needs_gradient:
+                    gradient = logarithms.exp_()
+                    gradient.scatter_add_(-1, at, gradient.new_full(at.shape, -1.0))
+                    part.copy_(gradient)
+            if needs_gradient:
+                hidden_gradient[start : start + chunk] = logits @ w
+                weight_gradient += logits.T @ h
+    return total, hidden_gradient, weight_gradient
+
+
+@_sum_and_gradients.register_fake
+def _(
+    hidden: Tensor, weight: Tensor, targets: Tensor, narrow: torch.dtype, needs_gradient: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    total = hidden.new_empty((), dtype=torch.promote_types(hidden.dtype, torch.float32))
+    if needs_gradient:
+        return total, torch.empty_like(hidden), torch.empty_like(weight)
+    return total, torch.empty_like(hidden[:0]), torch.empty_like(weight[:0])
+
+
 class _LinearCrossEntropy(torch.autograd.Function):
     """The sum over rows. d loss / d logits is softmax(logits) - onehot(target), whatever comes behind the sum."""
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, is_recorded: bool) -> Tensor:
         device = hidden.device.type
-        is_mixed = torch.is_autocast_enabled(device)
-        narrow = torch.get_autocast_dtype(device) if is_mixed else hidden.dtype
-        wide = torch.promote_types(hidden.dtype, torch.float32)
-        w, needs_gradient = weight.to(narrow), is_recorded and any(ctx.needs_input_grad)
-        total = torch.zeros((), dtype=wide, device=hidden.device)
-        if needs_gradient:
-            hidden_gradient = torch.empty_like(hidden)
-            weight_gradient = torch.zeros_like(weight)
-        chunk = _CPU_ROWS if device == "cpu" else max(_GPU_LOGITS // len(weight), _CPU_ROWS)
-        for start in range(0, len(hidden), chunk):
-            rows = slice(start, start + chunk)
-            h, target = hidden[rows].to(narrow), targets[rows].unsqueeze(-1)
-            logits = (h @ w.T).to(wide)
-            normalizer = logits.logsumexp(-1, keepdim=True)
-            total += (normalizer - logits.gather(-1, target)).sum()
-            if needs_gradient:
-                gradient = logits.sub_(normalizer).exp_()
-                gradient.scatter_add_(-1, target, gradient.new_full(target.shape, -1.0))
-                gradient = gradient.to(narrow)
-                hidden_gradient[rows] = gradient @ w
-                weight_gradient += gradient.T @ h
-        if needs_gradient:
-            ctx.save_for_backward(hidden_gradient, weight_gradient)
+        narrow = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
+        needs_gradient = is_recorded and any(ctx.needs_input_grad)
+        total, *gradients = _sum_and_gradients(hidden, weight, targets, narrow, needs_gradient)
+        ctx.save_for_backward(*gradients)
         return total
 
     @staticmethod
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, Tensor, None, None]:
         hidden_gradient, weight_gradient = ctx.saved_tensors
-        return hidden_gradient * outer[0], weight_gradient * outer[0], None, None
+        # In place, for the largest is as large as the head; autograd refuses a second time.
+        return hidden_gradient.mul_(outer[0]), weight_gradient.mul_(outer[0]), None, None
 
 
 class LanguageModelLoss(nn.Module):
