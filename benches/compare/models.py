@@ -291,7 +291,7 @@ def main() -> None:
     )
     print(f"{speeds['bpe_lm'] / speeds['llama']:.2f} times as fast, ids {'the same' if same else 'DIFFER'}")
     print(f"batches: {batch_speed() / 1e6:.1f} million tokens/s\n")
-    print_losses(shape, rounds)
+    print_losses(shape, min(rounds, 3))
 
 
 def print_losses(shape: str, rounds: int) -> None:
