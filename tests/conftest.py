@@ -1,12 +1,14 @@
 import signal
 from pathlib import Path
 
+import bpe_lm
 import pytest
 from bpe_lm import _core
 
 # A shell that starts tests in the background has them ignore Ctrl-C; those that send it need it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+END_OF_TEXT = "<|endoftext|>"
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 
@@ -29,6 +31,21 @@ def sample(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("sample") / "sample.txt"
     _core.write_sample(path, 2_000_000, 1, False)
     return path
+
+
+@pytest.fixture(scope="session")
+def data(sample, tmp_path_factory) -> Path:
+    """A tokenizer of 300 tokens, and its ids of stories."""
+    folder = tmp_path_factory.mktemp("data")
+    text = sample.read_bytes()
+    (folder / "train.txt").write_bytes(text[:300_000])
+    (folder / "valid.txt").write_bytes(text[-30_000:])
+    vocab, merges = bpe_lm.train_bpe(folder / "train.txt", 300, [END_OF_TEXT])
+    tokenizer = bpe_lm.Tokenizer(vocab, merges, [END_OF_TEXT])
+    tokenizer.save(folder / "tokenizer")
+    for name in ("train", "valid"):
+        tokenizer.encode_file(folder / f"{name}.txt", folder / f"{name}.bin")
+    return folder
 
 
 @pytest.fixture(scope="session")

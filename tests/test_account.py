@@ -112,25 +112,12 @@ print(resident("VmHWM") - before)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_the_predicted_peak_is_the_measured_one(tmp_path, tokens, dtype):
-    done = subprocess.run(
-        [sys.executable, "-c", MEASURE, dtype, str(tokens), str(tmp_path / "run")], capture_output=True, text=True
-    )
+def test_the_predicted_peak_is_the_measured_one(tmp_path, data, dtype):
+    command = [sys.executable, "-c", MEASURE, dtype, str(data / "train.bin"), str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     config = over(resolve("tinystories"), {"batch_size": 16, "dtype": dtype})
     assert step_memory(config).peak == pytest.approx(int(done.stdout), rel=0.1)
-
-
-@pytest.fixture(scope="module")
-def tokens(sample, tmp_path_factory):
-    """A token file of stories."""
-    import bpe_lm
-
-    folder = tmp_path_factory.mktemp("tokens")
-    (folder / "text.txt").write_bytes(sample.read_bytes()[:100_000])
-    vocab, merges = bpe_lm.train_bpe(folder / "text.txt", 300, ["<|endoftext|>"])
-    bpe_lm.Tokenizer(vocab, merges, ["<|endoftext|>"]).encode_file(folder / "text.txt", folder / "tokens.bin")
-    return folder / "tokens.bin"
 
 
 def test_the_command_prints_and_gives_json(capsys):

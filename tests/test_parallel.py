@@ -8,7 +8,6 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-import bpe_lm
 import pytest
 import torch
 from bpe_lm.checkpoint import find_checkpoints
@@ -16,26 +15,15 @@ from bpe_lm.cli import main
 from bpe_lm.model import TransformerLM
 from bpe_lm.run_log import read_records
 
-END_OF_TEXT = "<|endoftext|>"
-
 
 @pytest.fixture(scope="module")
-def flags(sample, tmp_path_factory) -> list[str]:
+def flags(data) -> list[str]:
     """Of a run of 12 steps on stories."""
-    folder = tmp_path_factory.mktemp("data")
-    text = sample.read_bytes()
-    (folder / "train.txt").write_bytes(text[:300_000])
-    (folder / "valid.txt").write_bytes(text[-30_000:])
-    vocab, merges = bpe_lm.train_bpe(folder / "train.txt", 300, [END_OF_TEXT])
-    tokenizer = bpe_lm.Tokenizer(vocab, merges, [END_OF_TEXT])
-    tokenizer.save(folder / "tokenizer")
-    for name in ("train", "valid"):
-        tokenizer.encode_file(folder / f"{name}.txt", folder / f"{name}.bin")
     values = {
         **{
-            "data.train": folder / "train.bin",
-            "data.valid": folder / "valid.bin",
-            "data.tokenizer": folder / "tokenizer",
+            "data.train": data / "train.bin",
+            "data.valid": data / "valid.bin",
+            "data.tokenizer": data / "tokenizer",
         },
         **{"steps": 12, "checkpoint-every": 4, "validate-every": 6, "validation-tokens": 0, "device": "cpu"},
     }

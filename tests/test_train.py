@@ -35,21 +35,6 @@ from safetensors.torch import load_file
 END_OF_TEXT = "<|endoftext|>"
 
 
-@pytest.fixture(scope="module")
-def data(sample, tmp_path_factory) -> Path:
-    """A tokenizer of 300 tokens, and its ids of stories."""
-    folder = tmp_path_factory.mktemp("data")
-    text = sample.read_bytes()
-    (folder / "train.txt").write_bytes(text[:300_000])
-    (folder / "valid.txt").write_bytes(text[-30_000:])
-    vocab, merges = bpe_lm.train_bpe(folder / "train.txt", 300, [END_OF_TEXT])
-    tokenizer = bpe_lm.Tokenizer(vocab, merges, [END_OF_TEXT])
-    tokenizer.save(folder / "tokenizer")
-    for name in ("train", "valid"):
-        tokenizer.encode_file(folder / f"{name}.txt", folder / f"{name}.bin")
-    return folder
-
-
 @pytest.fixture
 def config(data) -> TrainConfig:
     files = {"train": str(data / "train.bin"), "valid": str(data / "valid.bin"), "tokenizer": str(data / "tokenizer")}

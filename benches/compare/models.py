@@ -47,8 +47,9 @@ def ours(shape: dict[str, int]) -> Any:
 
 
 def llama(shape: dict[str, int]) -> Any:
-    """With our weights. It turns the halves of a head where we turn pairs: rows of q and k are in its order."""
+    """With our weights, as they are exported."""
     import transformers
+    from bpe_lm.export import llama_state
 
     s = shape
     config = transformers.LlamaConfig(
@@ -62,25 +63,8 @@ def llama(shape: dict[str, int]) -> Any:
         tie_word_embeddings=False,
         rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
     )
-    model, state = transformers.LlamaForCausalLM(config), ours(shape).state_dict()
-    names = {
-        **{"token_embeddings": "model.embed_tokens", "ln_final": "model.norm", "lm_head": "lm_head"},
-        **{f"attn.{x}_proj": f"self_attn.{x}_proj" for x in "qkv"},
-        **{"attn.output_proj": "self_attn.o_proj", "ffn.w1": "mlp.gate_proj", "ffn.w3": "mlp.up_proj"},
-        **{"ffn.w2": "mlp.down_proj", "ln1": "input_layernorm", "ln2": "post_attention_layernorm"},
-    }
-    mapped = {}
-    for name, weight in state.items():
-        parts = name.removesuffix(".weight").split(".", 2)
-        if parts[0] == "layers":
-            key = f"model.layers.{parts[1]}.{names[parts[2]]}.weight"
-            if parts[2] in ("attn.q_proj", "attn.k_proj"):
-                d = weight.shape[1]
-                weight = weight.view(s["heads"], d // s["heads"] // 2, 2, d).transpose(1, 2).reshape(d, d)
-        else:
-            key = f"{names[name.removesuffix('.weight')]}.weight"
-        mapped[key] = weight
-    model.load_state_dict(mapped)
+    model = transformers.LlamaForCausalLM(config)
+    model.load_state_dict(llama_state(ours(shape)))
     return model
 
 

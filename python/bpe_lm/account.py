@@ -35,7 +35,7 @@ _GAPS = 0.27
 64 rows, in float32 and bfloat16 (glibc). With activation checkpointing: as much as the activations themselves."""
 
 _MOST_ROWS = 256
-"""Of a step that is tried: the loss goes through it 512 tokens at a time, which takes a while for very many."""
+"""Of a step that is tried: attention makes tensors for each text, which takes a while for very many."""
 
 
 @dataclass(frozen=True)
@@ -57,18 +57,13 @@ class Flops:
         return {name: value / self.total for name, value in asdict(self).items()}
 
 
-def ffn_matrices(config: ModelConfig) -> int:
-    """3 with a gate, else 2."""
-    return 3 if config.ffn == "swiglu" else 2
-
-
 def forward_flops(config: ModelConfig, matrices: int | None = None) -> Flops:
     """With L layers, T tokens: 8 L T d^2 + 4 L T^2 d + 2 m L T d d_ff + 2 T d V, where m is the FFN's matrices."""
     layers, tokens, d = config.num_layers, config.context_length, config.d_model
     return Flops(
         projections=8.0 * layers * tokens * d**2,
         scores=4.0 * layers * tokens**2 * d,
-        ffn=2.0 * (matrices or ffn_matrices(config)) * layers * tokens * d * config.d_ff,
+        ffn=2.0 * (matrices or config.ffn_matrices) * layers * tokens * d * config.d_ff,
         head=2.0 * tokens * d * config.vocab_size,
     )
 
@@ -76,7 +71,7 @@ def forward_flops(config: ModelConfig, matrices: int | None = None) -> Flops:
 def count_parameters(config: ModelConfig, matrices: int | None = None) -> int:
     """All weights; a tied head counts once."""
     d, norms = config.d_model, config.norm != "none"
-    block = 4 * d**2 + (matrices or ffn_matrices(config)) * d * config.d_ff + 2 * d * norms
+    block = 4 * d**2 + (matrices or config.ffn_matrices) * d * config.d_ff + 2 * d * norms
     embeddings = (1 if config.tied_head else 2) * config.vocab_size * d
     return config.num_layers * block + embeddings + d * norms
 
@@ -100,7 +95,7 @@ def course_memory(config: ModelConfig, matrices: int | None = None) -> CourseMem
     course's assumption, and not what happens.
     """
     layers, tokens, d = config.num_layers, config.context_length, config.d_model
-    hidden = 2 * ((matrices or ffn_matrices(config)) - 1) * tokens * config.d_ff
+    hidden = 2 * ((matrices or config.ffn_matrices) - 1) * tokens * config.d_ff
     block = 8 * tokens * d + hidden + 2 * config.num_heads * tokens**2
     values = layers * block + tokens * d + 2 * tokens * config.vocab_size
     return CourseMemory(16 * count_parameters(config, matrices), 4 * values)
@@ -256,7 +251,7 @@ class Account:
         """Tables on stdout."""
         model = self.config.model
         print("\n".join(self.tree), end="\n\n")
-        own = ffn_matrices(model)
+        own = model.ffn_matrices
         columns = [forward_flops(model, m) for m in (own, 5 - own)]
         print(f"Forward pass of one text of {model.context_length:,} tokens, FLOPs:")
         names = ("part", f"{own} matrices in the FFN (this model)", f"{5 - own} matrices")

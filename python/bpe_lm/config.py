@@ -62,9 +62,14 @@ class ModelConfig:
         return dataclasses.asdict(self)
 
     @property
+    def ffn_matrices(self) -> int:
+        """3 with a gate, else 2."""
+        return 3 if self.ffn == "swiglu" else 2
+
+    @property
     def flops_per_token(self) -> float:
         """Of a training step: 6 x the weights of matrix products + 12 x layers x d_model x context_length."""
-        ffn = (3 if self.ffn == "swiglu" else 2) * self.d_model * self.d_ff
+        ffn = self.ffn_matrices * self.d_model * self.d_ff
         weights = self.num_layers * (4 * self.d_model**2 + ffn) + self.vocab_size * self.d_model
         return 6.0 * weights + 12.0 * self.num_layers * self.d_model * self.context_length
 

@@ -91,7 +91,7 @@ def export_huggingface(
                 write_whole(partial / name, content)
             write_whole(partial / CONFIG, _json(_llama_config(model, tokenizer)))
             write_whole(partial / "generation_config.json", _json(_ends(tokenizer)))
-            write_whole(partial / WEIGHTS, save(_llama_state(model), {"format": "pt"}))
+            write_whole(partial / WEIGHTS, save(llama_state(model), {"format": "pt"}))
             _exchange(partial, target, Path(made) / "old")
     except OSError as error:
         if isinstance(error, FileError):
@@ -216,7 +216,8 @@ def _is_turned(name: str) -> bool:
     return name.endswith(("q_proj.weight", "k_proj.weight"))
 
 
-def _llama_state(model: TransformerLM) -> dict[str, Tensor]:
+def llama_state(model: TransformerLM) -> dict[str, Tensor]:
+    """The weights of `LlamaForCausalLM`, by its names and in its order."""
     return {
         name: rearrange(tensor, "(h k two) d -> (h two k) d", two=2, h=model.config.num_heads).contiguous()
         if _is_turned(name)
