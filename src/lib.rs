@@ -59,6 +59,8 @@ pub mod decode;
 pub mod token_file;
 pub mod formats;
 pub mod sample;
+#[cfg(target_arch = "x86_64")]
+pub mod kernels;
 pub mod job;
 pub mod error;
 #[cfg(feature = "python")]

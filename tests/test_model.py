@@ -5,8 +5,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from bpe_lm import _core
 from bpe_lm.attention import MultiheadSelfAttention, causal_attention, scaled_dot_product_attention, softmax
 from bpe_lm.config import ModelConfig
+from bpe_lm.cpu_attention import attend
 from bpe_lm.errors import ConfigError
 from bpe_lm.layers import Embedding, FeedForward, Linear, RMSNorm, RotaryPositionalEmbedding, SwiGLU, silu
 from bpe_lm.model import TransformerBlock, TransformerLM
@@ -130,17 +132,45 @@ def test_both_attentions_and_float64_are_equal(queries, keys):
         assert torch.allclose(found.double(), exact, atol=1e-6)
 
 
+def both_ways(layer, x):
+    """The output, and the gradients of input and weights."""
+    x = x.detach().requires_grad_()
+    output = layer(x)
+    outer = randn(9, *output.shape).to(output.dtype)
+    return [output, *torch.autograd.grad(output, (x, *layer.parameters()), outer)]
+
+
+@pytest.mark.parametrize("kernels", [True, False])
+@pytest.mark.parametrize("has_rope", [True, False])
+@pytest.mark.parametrize("length", [1, 5, 64, 130])
+def test_fast_self_attention_has_the_references_values_and_gradients(monkeypatch, kernels, has_rope, length):
+    if not kernels:
+        monkeypatch.setattr("bpe_lm.kernels._ARE_AVAILABLE", False)
+    rope = RotaryPositionalEmbedding(1e4, 32, 200) if has_rope else None
+    fast, reference = (MultiheadSelfAttention(64, 2, rope, implementation=name) for name in ("fast", "reference"))
+    reference.load_state_dict(fast.state_dict())
+    reference.double()
+    x = randn(1, 2, length, 64)
+    expected = both_ways(reference, x.double())
+    for found, exact in zip(both_ways(fast, x), expected, strict=True):
+        assert torch.allclose(found.double(), exact, rtol=1e-4, atol=1e-5)
+    with torch.autocast("cpu", torch.bfloat16):
+        for found, exact in zip(both_ways(fast, x), expected, strict=True):
+            assert (found.double() - exact).norm() <= 0.02 * exact.norm() + 1e-6
+    with torch.no_grad():
+        assert torch.allclose(fast(x[0]), fast(x)[0], atol=1e-6)
+
+
+@pytest.mark.skipif(not _core.kernels_are_available(), reason="no AVX512-BF16 here")
 @pytest.mark.filterwarnings("ignore:The .grad attribute")  # opcheck's own.
-@pytest.mark.parametrize("length", [2, 127, 128, 129, 300])
-def test_the_cpus_attention_has_the_references_values_and_gradients(length):
-    q, k, v, outer = (randn(seed, 2, 3, length, 8).double().detach().requires_grad_() for seed in range(4))
-    found = {}
-    for implementation in ("fast", "reference"):
-        output = causal_attention(q, k, v, implementation=implementation)
-        found[implementation] = [output, *torch.autograd.grad(output, (q, k, v), outer)]
-    for fast, reference in zip(found["fast"], found["reference"], strict=True):
-        assert torch.allclose(fast, reference, atol=1e-12)
-    torch.library.opcheck(torch.ops.bpe_lm.causal_attention, (q, k, v))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_attention_is_an_operator_as_torch_wants_it(dtype):
+    qkv = randn(1, 2, 5, 3, 2, 32).to(dtype).detach().requires_grad_()
+    rope = RotaryPositionalEmbedding(1e4, 32, 5)
+    for angles in ((rope.cos, rope.sin), (None, None)):
+        torch.library.opcheck(torch.ops.bpe_lm.causal_attention, (qkv, *angles))
+    # Rows of a larger tensor, as a slice of a batch has them.
+    assert torch.equal(attend(qkv[:, :4], None, None), attend(qkv[:, :4].contiguous(), None, None))
 
 
 def test_one_row_is_multiplied_as_many_are():

@@ -23,8 +23,11 @@ def test_cross_entropy_is_torchs_and_finite_for_any_logits():
     assert bits_per_byte(80 * math.log(2), 10) == pytest.approx(8)
 
 
+@pytest.mark.parametrize("kernels", [True, False])
 @pytest.mark.parametrize("rows", [1, 511, 512, 1300])
-def test_the_fused_loss_and_its_gradients_are_the_formulas(rows):
+def test_the_fused_loss_and_its_gradients_are_the_formulas(monkeypatch, kernels, rows):
+    if not kernels:
+        monkeypatch.setattr("bpe_lm.kernels._ARE_AVAILABLE", False)
     hidden, weight = torch.randn(rows, 32), torch.randn(70, 32) / 5
     targets = torch.randint(70, (rows,))
     found = {}
@@ -41,7 +44,10 @@ def test_the_fused_loss_and_its_gradients_are_the_formulas(rows):
         assert torch.allclose(linear_cross_entropy(hidden, weight, targets) * 3, found["fast"][0])
 
 
-def test_the_fused_loss_in_bfloat16_is_near():
+@pytest.mark.parametrize("kernels", [True, False])
+def test_the_fused_loss_in_bfloat16_is_near(monkeypatch, kernels):
+    if not kernels:
+        monkeypatch.setattr("bpe_lm.kernels._ARE_AVAILABLE", False)
     hidden, weight, targets = torch.randn(600, 64), torch.randn(200, 64) / 8, torch.randint(200, (600,))
     exact = linear_cross_entropy(hidden, weight, targets, implementation="reference")
     h, w = hidden.requires_grad_(), weight.requires_grad_()

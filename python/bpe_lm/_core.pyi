@@ -12,7 +12,11 @@ __all__ = [
     "StreamDecoder",
     "Tokenizer",
     "__version__",
+    "attention_backward",
+    "attention_forward",
+    "cross_entropy",
     "instruction_sets",
+    "kernels_are_available",
     "load_training",
     "open_token_file",
     "pretokenize",
@@ -108,6 +112,27 @@ class StreamDecoder:
     def push(self, id: int) -> str: ...
     def finish(self) -> str: ...
 
+_Numbers = npt.NDArray[np.float32] | npt.NDArray[np.uint16]
+"""Of float32, or the bits of bfloat16."""
+
+_Wide = npt.NDArray[np.float32]
+
+def attention_forward(
+    qkv: _Numbers, angles: tuple[_Wide, _Wide] | None, threads: int, outputs: _Numbers, log_sums: _Wide
+) -> None: ...
+def attention_backward(
+    gradient: _Numbers,
+    qkv: _Numbers,
+    angles: tuple[_Wide, _Wide] | None,
+    outputs: _Numbers,
+    log_sums: _Wide,
+    threads: int,
+    qkv_gradient: _Numbers,
+) -> None: ...
+def cross_entropy(
+    logits: _Numbers, targets: npt.NDArray[np.int64], threads: int, wants_gradient: bool, losses: _Wide
+) -> None: ...
+def kernels_are_available() -> bool: ...
 def open_token_file(path: _Path, dtype: str | None, tokenizer: str | None) -> str: ...
 def verify_token_file(path: _Path, tokenizer: str | None, progress: _Progress | None) -> str: ...
 def instruction_sets() -> list[str]: ...

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bpe_lm.config import Implementation
-from bpe_lm.cpu_attention import MAX_LENGTH, cpu_causal_attention
+from bpe_lm.cpu_attention import attend, can_attend
 from bpe_lm.layers import Device, Linear, RotaryPositionalEmbedding
 
 
@@ -47,9 +47,6 @@ def causal_attention(
 ) -> Float[Tensor, "... queries d_v"]:
     """Attention of the last tokens to all: query i of n sees the keys up to number i + (keys - queries)."""
     queries, keys = Q.shape[-2], K.shape[-2]
-    is_training_on_cpu = Q.device.type == "cpu" and torch.is_grad_enabled() and Q.ndim == 4
-    if implementation == "fast" and is_training_on_cpu and 1 < keys <= MAX_LENGTH and Q.shape == K.shape == V.shape:
-        return cpu_causal_attention(Q, K, V)
     if implementation == "fast" and queries in (1, keys):
         return functional.scaled_dot_product_attention(Q, K, V, is_causal=queries > 1)
     mask = torch.ones(queries, keys, dtype=torch.bool, device=Q.device).tril(keys - queries)
@@ -104,22 +101,36 @@ class MultiheadSelfAttention(nn.Module):
         cache: KeyValueCache | None = None,
     ) -> Float[Tensor, "... seq d_model"]:
         """Shapes: (..., seq, d_model) -> (..., seq, d_model). Positions are 0, 1, ... if they are not given."""
-        q, k, v = self._project(x, together=cache is None)
-        if self.rope is not None:
-            if token_positions is None:
-                token_positions = torch.arange(x.shape[-2], device=x.device)
-            q, k = self.rope(q, token_positions), self.rope(k, token_positions)
-        if cache is not None:
-            k, v = cache.append(k, v)
-        heads = causal_attention(q, k, v, implementation=self.implementation)
-        return self.output_proj(rearrange(heads, "... h seq d -> ... seq (h d)"))
+        if token_positions is None:
+            token_positions = torch.arange(x.shape[-2], device=x.device)
+        if cache is None:
+            heads = self._attend_to_itself(x, token_positions)
+        else:
+            heads = self._attend_to_cache(x, token_positions, cache)
+        return self.output_proj(rearrange(heads, "... seq h d -> ... seq (h d)"))
 
-    def _project(self, x: Float[Tensor, "... seq d_model"], *, together: bool) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values: (..., head, seq, d_k). For many tokens one product is faster, for one three."""
-        if together:
-            weights = torch.cat([self.q_proj.weight, self.k_proj.weight, self.v_proj.weight])
-            q, k, v = rearrange(x @ weights.T, "... seq (three h d) -> three ... h seq d", three=3, h=self.num_heads)
-            return q, k, v
+    def _attend_to_itself(self, x: Tensor, token_positions: Tensor) -> Float[Tensor, "... seq h d_k"]:
+        """Queries, keys and values by one product."""
+        weights = torch.cat([self.q_proj.weight, self.k_proj.weight, self.v_proj.weight])
+        qkv = rearrange(x @ weights.T, "... seq (three h d) -> ... seq three h d", three=3, h=self.num_heads)
+        if self.implementation == "fast" and token_positions.ndim == 1 and can_attend(qkv):
+            return attend(qkv, *(self.rope.angles(token_positions) if self.rope else (None, None)))
+        q, k, v = rearrange(qkv, "... seq three h d -> three ... h seq d")
+        return self._attend(*self._turn(q, k, token_positions), v)
+
+    def _attend_to_cache(
+        self, x: Tensor, token_positions: Tensor, cache: KeyValueCache
+    ) -> Float[Tensor, "... seq h d_k"]:
+        """Three products, which for one token are faster."""
         parts = (proj(x).unflatten(-1, (self.num_heads, -1)) for proj in (self.q_proj, self.k_proj, self.v_proj))
         q, k, v = (part.transpose(-2, -3) for part in parts)
-        return q, k, v
+        q, k = self._turn(q, k, token_positions)
+        return self._attend(q, *cache.append(k, v))
+
+    def _turn(self, q: Tensor, k: Tensor, token_positions: Tensor) -> tuple[Tensor, Tensor]:
+        if self.rope is None:
+            return q, k
+        return self.rope(q, token_positions), self.rope(k, token_positions)
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return causal_attention(q, k, v, implementation=self.implementation).transpose(-2, -3)

@@ -1,103 +1,86 @@
-"""Causal attention for training on a CPU, where torch's fused kernel spends most of its time outside of products.
+"""Causal attention for training on a CPU: an operator of torch around the kernel src/kernels/attention.rs.
 
-Why not `functional.scaled_dot_product_attention`? Its kernel for CPUs makes the backward pass from products of 32 rows,
-and needs 62 ms for both passes of 16 x 16 heads of 256 x 32 in bfloat16 where this needs 23, and 61 ms in float32
-where this needs 40 (2 cores, AMD Zen 5, torch 2.15). Here a text's heads go through a few large products at a time,
-which stay in the second-level cache, and rows of queries see only the keys before their end.
-
-The price is memory: probabilities are kept for the backward pass, queries x keys of them, so that long contexts are
-better off with torch's kernel. Scores are rounded to the type of the inputs, as in the reference.
+One operator takes the product that makes queries, keys and values as it is, and gives the heads as the next product
+takes them: 10 ms for both passes of 16 x 16 heads of 256 x 32 in bfloat16, where `scaled_dot_product_attention` needs
+62, and the rotation and the copies around it 8 (2 cores, AMD Zen 5, torch 2.15).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import cache
-from math import inf
 from typing import Any
 
 import torch
 from torch import Tensor
 
-MAX_LENGTH = 1024
-"""Tokens, up to which probabilities are kept."""
+from bpe_lm import _core, kernels
+from bpe_lm.kernels import as_array
 
-_ROWS = 128
-"""Queries in a product."""
-
-
-def _blocks(length: int) -> Iterator[tuple[int, int]]:
-    for start in range(0, length, _ROWS):
-        yield start, min(start + _ROWS, length)
+_WIDTHS = 32
+"""What the kernel wants the channels of a head to be a multiple of."""
 
 
-@cache
-def _mask(rows: int, keys: int, dtype: torch.dtype) -> Tensor:
-    """0 where a query sees a key, and minus infinity where not."""
-    hidden = torch.ones(rows, keys, dtype=torch.bool).triu(keys - rows + 1)
-    return torch.zeros(rows, keys, dtype=dtype).masked_fill(hidden, -inf)
+def can_attend(qkv: Tensor) -> bool:
+    """Whether the kernel is for such queries, keys and values, on this machine."""
+    return kernels.take(qkv) and qkv.shape[-1] % _WIDTHS == 0
+
+
+def attend(qkv: Tensor, cos: Tensor | None, sin: Tensor | None) -> Tensor:
+    """softmax(Q K^T / sqrt(d_k)) V, where query i sees the keys 0 .. i, and with cos and sin Q and K are rotated.
+
+    Shapes: (..., seq, 3, head, d_k), and (seq, d_k / 2) twice -> (..., seq, head, d_k).
+    """
+    outputs, _ = _forward(qkv.reshape(-1, *qkv.shape[-4:]), cos, sin)
+    return outputs.view(*qkv.shape[:-3], *qkv.shape[-2:])
 
 
 @torch.library.custom_op("bpe_lm::causal_attention", mutates_args=())
-def _forward(Q: Tensor, K: Tensor, V: Tensor) -> list[Tensor]:
-    """softmax(Q K^T / sqrt(d_k)) V, and the probabilities of each text's blocks. Shapes: (batch, head, seq, d_k)."""
-    batch, heads, length, d = Q.shape
-    output = Q.new_empty(batch, length, heads, d).transpose(1, 2)
-    kept = []
-    with torch.autocast("cpu", enabled=False):
-        for text in range(batch):
-            q, kT, v = Q[text] * d**-0.5, K[text].mT, V[text]
-            for start, end in _blocks(length):
-                scores = q[:, start:end] @ kT[..., :end]
-                scores += _mask(end - start, end, scores.dtype)
-                probabilities = scores.softmax(-1)
-                output[text, :, start:end] = probabilities @ v[:, :end]
-                kept.append(probabilities)
-    return [output, *kept]
+def _forward(qkv: Tensor, cos: Tensor | None, sin: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The outputs, and the logarithm of each query's sum: (batch, head, seq)."""
+    outputs, log_sums = _empty(qkv)
+    _core.attention_forward(
+        as_array(qkv), _angles(cos, sin), torch.get_num_threads(), as_array(outputs), as_array(log_sums)
+    )
+    return outputs, log_sums
+
+
+def _empty(qkv: Tensor) -> tuple[Tensor, Tensor]:
+    batch, length, _, heads, d = qkv.shape
+    return qkv.new_empty(batch, length, heads, d), qkv.new_empty(batch, heads, length, dtype=torch.float32)
+
+
+def _angles(cos: Tensor | None, sin: Tensor | None) -> Any:
+    return None if cos is None or sin is None else (as_array(cos.float()), as_array(sin.float()))
 
 
 @_forward.register_fake
-def _(Q: Tensor, K: Tensor, V: Tensor) -> list[Tensor]:
-    batch, heads, length, d = Q.shape
-    output = Q.new_empty(batch, length, heads, d).transpose(1, 2)
-    return [output, *(Q.new_empty(heads, end - start, end) for _ in range(batch) for start, end in _blocks(length))]
+def _(qkv: Tensor, cos: Tensor | None, sin: Tensor | None) -> tuple[Tensor, Tensor]:
+    return _empty(qkv)
 
 
 @torch.library.custom_op("bpe_lm::causal_attention_backward", mutates_args=())
-def _backward(gradient: Tensor, Q: Tensor, K: Tensor, V: Tensor, kept: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    """With P the probabilities: dV = P^T dO, dS = P (dP - sum P dP), dP = dO V^T, dQ = dS K, dK = dS^T Q."""
-    length, scale = Q.shape[-2], Q.shape[-1] ** -0.5
-    dQ, dK, dV = torch.empty_like(Q), torch.zeros_like(K), torch.zeros_like(V)
-    probabilities = iter(kept)
-    with torch.autocast("cpu", enabled=False):
-        for text in range(len(Q)):
-            q, k, vT = Q[text] * scale, K[text] * scale, V[text].mT
-            for start, end in _blocks(length):
-                P, dO = next(probabilities), gradient[text, :, start:end]
-                dV[text, :, :end] += P.mT @ dO
-                dS = torch._softmax_backward_data(dO @ vT[..., :end], P, -1, P.dtype)
-                dQ[text, :, start:end] = dS @ k[:, :end]
-                dK[text, :, :end] += dS.mT @ q[:, start:end]
-    return dQ, dK, dV
+def _backward(
+    gradient: Tensor, qkv: Tensor, cos: Tensor | None, sin: Tensor | None, outputs: Tensor, log_sums: Tensor
+) -> Tensor:
+    """That of queries, keys and values. The probabilities are made again."""
+    qkv_gradient = torch.empty_like(qkv)
+    arrays = as_array(gradient), as_array(qkv), _angles(cos, sin), as_array(outputs), as_array(log_sums)
+    _core.attention_backward(*arrays, torch.get_num_threads(), as_array(qkv_gradient))
+    return qkv_gradient
 
 
 @_backward.register_fake
-def _(gradient: Tensor, Q: Tensor, K: Tensor, V: Tensor, kept: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    return torch.empty_like(Q), torch.empty_like(K), torch.empty_like(V)
+def _(
+    gradient: Tensor, qkv: Tensor, cos: Tensor | None, sin: Tensor | None, outputs: Tensor, log_sums: Tensor
+) -> Tensor:
+    return torch.empty_like(qkv)
 
 
-def _save(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: list[Tensor]) -> None:
-    ctx.save_for_backward(*inputs, *output[1:])
+def _save(ctx: Any, inputs: tuple[Tensor, Tensor | None, Tensor | None], output: tuple[Tensor, Tensor]) -> None:
+    ctx.save_for_backward(*inputs, *output)
 
 
-def _gradients(ctx: Any, gradients: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    Q, K, V, *kept = ctx.saved_tensors
-    return _backward(gradients[0], Q, K, V, kept)
+def _gradients(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor, None, None]:
+    return _backward(gradient, *ctx.saved_tensors), None, None
 
 
 _forward.register_autograd(_gradients, setup_context=_save)
-
-
-def cpu_causal_attention(Q: Tensor, K: Tensor, V: Tensor) -> Tensor:
-    """Query i sees the keys 0 .. i. Shapes: (batch, head, seq, d_k) each."""
-    return _forward(Q, K, V)[0]

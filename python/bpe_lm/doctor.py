@@ -24,6 +24,7 @@ def examine() -> dict[str, str]:
         "system": platform.platform(),
         "processors": f"{_available_processors()} of {os.cpu_count()} for this process",
         "instruction sets": f"{', '.join(sets)} (in use: {sets[-1]})",
+        "training on the CPU": "own kernels" if _core.kernels_are_available() else "torch's kernels (no AVX512-BF16)",
         "memory": _memory(),
         "disk here": f"{megabytes(shutil.disk_usage(Path.cwd()).free)} free",
     }

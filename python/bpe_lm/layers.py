@@ -124,10 +124,14 @@ class RotaryPositionalEmbedding(nn.Module):
         self, x: Float[Tensor, "... seq d_k"], token_positions: Int[Tensor, "... seq"]
     ) -> Float[Tensor, "... seq d_k"]:
         """Positions may be any below `max_seq_len`; their leading dimensions broadcast against those of `x`."""
-        cos, sin = self.cos[token_positions], self.sin[token_positions]
+        cos, sin = self.angles(token_positions)
         if x.ndim > cos.ndim > 2:  # (batch, seq) against (batch, head, seq, d_k)
             cos, sin = (rearrange(table, "... seq k -> ... 1 seq k") for table in (cos, sin))
         return rotate(x, cos, sin)
+
+    def angles(self, token_positions: Int[Tensor, "... seq"]) -> tuple[Tensor, Tensor]:
+        """cos and sin of i * theta^(-2k / d_k): (..., seq, d_k / 2) each."""
+        return self.cos[token_positions], self.sin[token_positions]
 
 
 def rotate(

@@ -9,7 +9,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from bpe_lm import _core, kernels
 from bpe_lm.config import Dtype, Implementation
+from bpe_lm.kernels import as_array
 
 if TYPE_CHECKING:
     from bpe_lm.model import TransformerLM
@@ -62,22 +64,34 @@ def _sum_and_gradients(
     hidden_gradient = torch.empty_like(hidden if needs_gradient else hidden[:0])
     weight_gradient = torch.zeros_like(weight if needs_gradient else weight[:0])
     chunk = _CPU_ROWS if device == "cpu" else max(_GPU_LOGITS // len(weight), 1)
-    block = max(_CPU_LOGITS // len(weight), 1) if device == "cpu" else chunk
     with torch.autocast(device, enabled=False):
         for start in range(0, len(hidden), chunk):
-            h, target = hidden[start : start + chunk].to(narrow), targets[start : start + chunk].unsqueeze(-1)
+            h = hidden[start : start + chunk].to(narrow)
             logits = h @ w.T
-            for part, at in zip(torch.split(logits, block), torch.split(target, block), strict=True):
-                logarithms = torch.log_softmax(part, -1, dtype=wide)
-                total -= logarithms.gather(-1, at).sum()
-                if needs_gradient:
-                    gradient = logarithms.exp_()
-                    gradient.scatter_add_(-1, at, gradient.new_full(at.shape, -1.0))
-                    part.copy_(gradient)
+            total += _loss_and_gradient(logits, targets[start : start + chunk], needs_gradient)
             if needs_gradient:
                 hidden_gradient[start : start + chunk] = logits @ w
                 weight_gradient += logits.T @ h
     return total, hidden_gradient, weight_gradient
+
+
+def _loss_and_gradient(logits: Tensor, targets: Tensor, needs_gradient: bool) -> Tensor:
+    """The sum over rows; the gradient takes the place of the logits."""
+    if kernels.take(logits):
+        losses = logits.new_empty(len(logits), dtype=torch.float32)
+        arrays = as_array(logits), as_array(targets)
+        _core.cross_entropy(*arrays, torch.get_num_threads(), needs_gradient, as_array(losses))
+        return losses.sum()
+    total = logits.new_zeros((), dtype=torch.promote_types(logits.dtype, torch.float32))
+    rows = max(_CPU_LOGITS // logits.shape[-1], 1) if logits.device.type == "cpu" else len(logits)
+    for part, at in zip(torch.split(logits, rows), torch.split(targets.unsqueeze(-1), rows), strict=True):
+        logarithms = torch.log_softmax(part, -1, dtype=total.dtype)
+        total -= logarithms.gather(-1, at).sum()
+        if needs_gradient:
+            gradient = logarithms.exp_()
+            gradient.scatter_add_(-1, at, gradient.new_full(at.shape, -1.0))
+            part.copy_(gradient)
+    return total
 
 
 @_sum_and_gradients.register_fake

@@ -4,6 +4,8 @@ The Python module `bpe_lm._core`: extract, detach, call one function of the core
 
 mod convert;
 mod error;
+#[cfg(target_arch = "x86_64")]
+mod kernels;
 mod run;
 mod tokenizer;
 
@@ -106,6 +108,15 @@ fn instruction_sets() -> Vec<&'static str> {
     Isa::available().into_iter().map(Isa::name).collect()
 }
 
+/// Whether the kernels of training are for this machine; only a build for x86-64 has them.
+#[pyfunction]
+fn kernels_are_available() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return crate::kernels::are_available();
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
 #[pyfunction]
 fn pretokenize(text: &[u8], pattern: &str) -> PyResult<Vec<(usize, usize)>> {
     let mut spans = Vec::new();
@@ -130,6 +141,12 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("DEBUG_BUILD", cfg!(debug_assertions))?;
     module.add("FILE_NAMES", formats::FILE_NAMES)?;
     module.add_function(wrap_pyfunction!(train, module)?)?;
+    #[cfg(target_arch = "x86_64")]
+    {
+        module.add_function(wrap_pyfunction!(kernels::attention_forward, module)?)?;
+        module.add_function(wrap_pyfunction!(kernels::attention_backward, module)?)?;
+        module.add_function(wrap_pyfunction!(kernels::of_logits, module)?)?;
+    }
     module.add_class::<PyTokenizer>()?;
     module.add_class::<EncodeIterator>()?;
     module.add_class::<PyStreamDecoder>()?;
@@ -137,6 +154,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(open_token_file, module)?)?;
     module.add_function(wrap_pyfunction!(verify_token_file, module)?)?;
     module.add_function(wrap_pyfunction!(instruction_sets, module)?)?;
+    module.add_function(wrap_pyfunction!(kernels_are_available, module)?)?;
     module.add_function(wrap_pyfunction!(pretokenize, module)?)?;
     module.add_function(wrap_pyfunction!(write_sample, module)?)
 }

@@ -1,0 +1,236 @@
+/*!
+Causal self-attention with the rotation of queries and keys, and its gradients.
+
+Why not torch's? Its kernel for CPUs makes the backward pass from products of 32 rows; and around it queries, keys, values
+and their gradients are turned, copied and put together by operations that read and write all of them. Here one call goes
+from the product that makes queries, keys and values to the one that takes the heads, and each head is turned, scored and
+summed in the first two caches ([`super::head`]).
+*/
+
+use super::head::Workspace;
+use super::lanes::{LANES, Lanes};
+use super::{Element, are_available, team};
+use crate::error::Error;
+use crate::job::lock;
+use std::marker::PhantomData;
+use std::sync::Mutex;
+
+/// Queries, keys and values are (batch, length, 3, heads, width), outputs (batch, length, heads, width).
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// Texts.
+    pub batch: usize,
+    /// Tokens of a text.
+    pub length: usize,
+    /// Heads of a token.
+    pub heads: usize,
+    /// Channels of a head: a multiple of [`WIDTHS`].
+    pub width: usize,
+}
+
+/// What a head's channels must be a multiple of.
+pub const WIDTHS: usize = 32;
+
+/// cos and sin of each position's angles: (length, width / 2) each.
+#[derive(Clone, Copy)]
+pub struct Angles<'a> {
+    /// Cosines.
+    pub cos: &'a [f32],
+    /// Sines.
+    pub sin: &'a [f32],
+}
+
+/// Writes outputs, and for [`backward`] the logarithm of each query's sum of exponentials: (batch, heads, length).
+#[allow(unsafe_code)]
+pub fn forward<E: Element>(
+    shape: Shape,
+    qkv: &[E],
+    angles: Option<Angles<'_>>,
+    threads: usize,
+    outputs: &mut [E],
+    log_sums: &mut [f32],
+) -> Result<(), Error> {
+    shape.check(qkv.len(), outputs.len(), log_sums.len())?;
+    let rotation = Rotation::new(shape, angles)?;
+    let outputs = Shared::new(outputs);
+    let log_sums = log_sums.chunks_exact_mut(shape.length);
+    for_each_head(shape, threads, log_sums, |workspace: &mut Workspace<E>, text, head, log_sums| {
+        let parts = [0, 1, 2].map(|part| Rows::new(qkv, shape.place(3, text, part, head)));
+        let mut outputs = outputs.rows(shape.place(1, text, 0, head));
+        // SAFETY: `check` looked whether the machine can.
+        unsafe { workspace.forward(parts, rotation.as_ref(), &mut outputs, log_sums) };
+    })
+}
+
+/// Writes the gradient of queries, keys and values, from that of the outputs; `outputs` and `log_sums` are what
+/// [`forward`] gave.
+#[allow(unsafe_code)]
+#[allow(clippy::too_many_arguments)] // Tensors, all of them.
+pub fn backward<E: Element>(
+    shape: Shape,
+    gradient: &[E],
+    qkv: &[E],
+    angles: Option<Angles<'_>>,
+    outputs: &[E],
+    log_sums: &[f32],
+    threads: usize,
+    qkv_gradient: &mut [E],
+) -> Result<(), Error> {
+    shape.check(qkv.len(), outputs.len(), log_sums.len())?;
+    shape.check(qkv_gradient.len(), gradient.len(), log_sums.len())?;
+    let rotation = Rotation::new(shape, angles)?;
+    let qkv_gradient = Shared::new(qkv_gradient);
+    let log_sums = log_sums.chunks_exact(shape.length);
+    for_each_head(shape, threads, log_sums, |workspace: &mut Workspace<E>, text, head, log_sums| {
+        let parts = [0, 1, 2].map(|part| Rows::new(qkv, shape.place(3, text, part, head)));
+        let [outputs, gradient] =
+            [outputs, gradient].map(|all| Rows::new(all, shape.place(1, text, 0, head)));
+        let mut gradients = [0, 1, 2].map(|part| qkv_gradient.rows(shape.place(3, text, part, head)));
+        // SAFETY: as above.
+        unsafe { workspace.backward(parts, rotation.as_ref(), outputs, gradient, log_sums, &mut gradients) };
+    })
+}
+
+/// Each head once, by one of the threads.
+fn for_each_head<E: Element, T: Send>(
+    shape: Shape,
+    threads: usize,
+    items: impl Iterator<Item = T> + Send,
+    work: impl Fn(&mut Workspace<E>, usize, usize, T) + Sync,
+) -> Result<(), Error> {
+    let items = Mutex::new(items.enumerate());
+    let next = || lock(&items).next();
+    let worker = || {
+        let mut workspace = Workspace::new(shape.length, shape.width);
+        while let Some((number, item)) = next() {
+            work(&mut workspace, number / shape.heads, number % shape.heads, item);
+        }
+    };
+    team::run(threads.min(shape.batch * shape.heads), worker)
+}
+
+/// Where a head's rows are among all.
+#[derive(Clone, Copy)]
+struct Place {
+    start: usize,
+    stride: usize,
+    width: usize,
+}
+
+impl Shape {
+    fn place(self, parts: usize, text: usize, part: usize, head: usize) -> Place {
+        let row = self.heads * self.width;
+        let stride = parts * row;
+        Place {
+            start: text * self.length * stride + part * row + head * self.width,
+            stride,
+            width: self.width,
+        }
+    }
+
+    fn check(self, qkv: usize, outputs: usize, log_sums: usize) -> Result<(), Error> {
+        let tokens = self.batch.checked_mul(self.length);
+        let rows = tokens.and_then(|tokens| tokens.checked_mul(self.heads)).filter(|rows| *rows > 0);
+        let fits = |rows: usize| {
+            let numbers = rows.checked_mul(self.width);
+            numbers == Some(outputs)
+                && numbers.and_then(|n| n.checked_mul(3)) == Some(qkv)
+                && rows == log_sums
+        };
+        if self.width > 0 && self.width.is_multiple_of(WIDTHS) && rows.is_some_and(fits) && are_available() {
+            return Ok(());
+        }
+        Err(Error::Option {
+            name: "shape",
+            value: format!("{self:?} of {qkv}, {outputs} and {log_sums} numbers"),
+            rule: "at least one head, of a multiple of 32 channels, on a machine with AVX512-BF16; ask are_available() first",
+        })
+    }
+}
+
+/// A head's rows.
+#[derive(Clone, Copy)]
+pub(super) struct Rows<'a, E> {
+    all: &'a [E],
+    place: Place,
+}
+
+impl<'a, E> Rows<'a, E> {
+    fn new(all: &'a [E], place: Place) -> Self {
+        Rows { all, place }
+    }
+
+    pub(super) fn row(&self, number: usize) -> &'a [E] {
+        &self.all[self.place.start + number * self.place.stride..][..self.place.width]
+    }
+}
+
+/// What threads write into, each the rows of its heads.
+struct Shared<'a, E> {
+    start: *mut E,
+    len: usize,
+    all: PhantomData<&'a mut [E]>,
+}
+
+// SAFETY: `Rows` of different places have no number in common, and `for_each_head` gives each to one thread.
+#[allow(unsafe_code)]
+unsafe impl<E: Send> Sync for Shared<'_, E> {}
+
+impl<'a, E> Shared<'a, E> {
+    fn new(all: &'a mut [E]) -> Self {
+        Shared { start: all.as_mut_ptr(), len: all.len(), all: PhantomData }
+    }
+
+    fn rows(&self, place: Place) -> RowsMut<'_, E> {
+        RowsMut { all: self, place }
+    }
+}
+
+/// A head's rows, of which nobody else has any.
+pub(super) struct RowsMut<'a, E> {
+    all: &'a Shared<'a, E>,
+    place: Place,
+}
+
+impl<E> RowsMut<'_, E> {
+    #[allow(unsafe_code)]
+    pub(super) fn row(&mut self, number: usize) -> &mut [E] {
+        let start = self.place.start + number * self.place.stride;
+        assert!(start + self.place.width <= self.all.len);
+        // SAFETY: it is within all numbers, and within this head's. (Heads' rows alternate, so that no slices of safe
+        // code can be handed out; to copy them together afterwards would read and write all once more.)
+        unsafe { std::slice::from_raw_parts_mut(self.all.start.add(start), self.place.width) }
+    }
+}
+
+/// Angles, laid out as rows of lanes.
+pub(super) struct Rotation {
+    cos: Vec<Lanes>,
+    sin: Vec<Lanes>,
+    row: usize,
+}
+
+impl Rotation {
+    fn new(shape: Shape, angles: Option<Angles<'_>>) -> Result<Option<Self>, Error> {
+        let Some(Angles { cos, sin }) = angles else { return Ok(None) };
+        let numbers = shape.length * shape.width / 2;
+        if cos.len() != numbers || sin.len() != numbers {
+            return Err(Error::Option {
+                name: "angles",
+                value: format!("{} and {} numbers", cos.len(), sin.len()),
+                rule: "one for each position and two channels",
+            });
+        }
+        let lanes = |numbers: &[f32]| {
+            let mut lanes = vec![Lanes::ZERO; numbers.len() / LANES];
+            bytemuck::cast_slice_mut(&mut lanes).copy_from_slice(numbers);
+            lanes
+        };
+        Ok(Some(Rotation { cos: lanes(cos), sin: lanes(sin), row: shape.width / 2 / LANES }))
+    }
+
+    pub(super) fn at(&self, position: usize) -> (&[Lanes], &[Lanes]) {
+        let row = position * self.row..(position + 1) * self.row;
+        (&self.cos[row.clone()], &self.sin[row])
+    }
+}

@@ -1,0 +1,318 @@
+//! The kernels against their formulas in float64, of float32 and of bfloat16. They print when the machine lacks them.
+#![cfg(target_arch = "x86_64")]
+#![allow(clippy::unwrap_used, clippy::cast_precision_loss, clippy::cast_possible_truncation)]
+#![allow(clippy::print_stdout, missing_docs)]
+
+mod common;
+
+use bpe_lm::kernels::attention::{Angles, Shape, backward, forward};
+use bpe_lm::kernels::cross_entropy::cross_entropy;
+use bpe_lm::kernels::{Bf16, Element, are_available};
+use common::Random;
+
+fn missing() -> bool {
+    if !are_available() {
+        println!("skipped: no AVX512-BF16 here");
+    }
+    !are_available()
+}
+
+/// About normal: the sum of twelve.
+fn numbers<E: Element>(random: &mut Random, len: usize, scale: f32) -> Vec<E> {
+    let uniform = |random: &mut Random| random.below(1 << 20) as f32 / (1 << 20) as f32 - 0.5;
+    (0..len).map(|_| E::narrow(scale * (0..12).map(|_| uniform(random)).sum::<f32>())).collect()
+}
+
+fn wide<E: Element>(numbers: &[E]) -> Vec<f64> {
+    numbers.iter().map(|number| f64::from(number.widen())).collect()
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+fn add(to: &mut [f64], factor: f64, from: &[f64]) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to += factor * from;
+    }
+}
+
+/// Row i of a head, among (batch, length, parts, heads, width).
+fn place(
+    shape: Shape,
+    parts: usize,
+    text: usize,
+    part: usize,
+    head: usize,
+    i: usize,
+) -> std::ops::Range<usize> {
+    let start = (((text * shape.length + i) * parts + part) * shape.heads + head) * shape.width;
+    start..start + shape.width
+}
+
+fn rotate(row: &mut [f64], cos: &[f64], sin: &[f64], sign: f64) {
+    for (k, pair) in row.chunks_exact_mut(2).enumerate() {
+        let (a, b) = (pair[0], pair[1]);
+        pair[0] = a * cos[k] - sign * b * sin[k];
+        pair[1] = sign * a * sin[k] + b * cos[k];
+    }
+}
+
+/// Outputs, logarithms to base 2 of sums, and the gradient of queries, keys and values, query by query.
+fn naive(
+    shape: Shape,
+    qkv: &[f64],
+    angles: Option<[&[f64]; 2]>,
+    gradient: &[f64],
+) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
+    let scale = (shape.width as f64).sqrt().recip();
+    let half = shape.width / 2;
+    let mut outputs = vec![0.0; gradient.len()];
+    let mut logs = Vec::new();
+    let mut to = vec![0.0; qkv.len()];
+    let turn = |row: &mut [f64], i: usize, sign: f64| {
+        if let Some([cos, sin]) = angles {
+            rotate(row, &cos[i * half..][..half], &sin[i * half..][..half], sign);
+        }
+    };
+    let row = |text, part, head, i| {
+        let mut row = qkv[place(shape, 3, text, part, head, i)].to_vec();
+        if part < 2 {
+            turn(&mut row, i, 1.0);
+        }
+        row
+    };
+    for (text, head) in (0..shape.batch).flat_map(|text| (0..shape.heads).map(move |head| (text, head))) {
+        for i in 0..shape.length {
+            let q = row(text, 0, head, i);
+            let scores: Vec<f64> = (0..=i).map(|j| scale * dot(&q, &row(text, 1, head, j))).collect();
+            let max = scores.iter().copied().fold(f64::MIN, f64::max);
+            let sum: f64 = scores.iter().map(|score| (score - max).exp()).sum();
+            logs.push((max + sum.ln()) / std::f64::consts::LN_2);
+            let p: Vec<f64> = scores.iter().map(|score| (score - max).exp() / sum).collect();
+            let at = place(shape, 1, text, 0, head, i);
+            let outer = &gradient[at.clone()];
+            let dp: Vec<f64> = (0..=i).map(|j| dot(outer, &row(text, 2, head, j))).collect();
+            let inner = dot(&p, &dp);
+            for j in 0..=i {
+                add(&mut outputs[at.clone()], p[j], &row(text, 2, head, j));
+                let ds = scale * p[j] * (dp[j] - inner);
+                let (mut dq, mut dk) = (row(text, 1, head, j), q.clone());
+                turn(&mut dq, i, -1.0);
+                turn(&mut dk, j, -1.0);
+                add(&mut to[place(shape, 3, text, 0, head, i)], ds, &dq);
+                add(&mut to[place(shape, 3, text, 1, head, j)], ds, &dk);
+                add(&mut to[place(shape, 3, text, 2, head, j)], p[j], outer);
+            }
+        }
+    }
+    (outputs, logs, to)
+}
+
+/// The largest distance, as a share of the largest number.
+fn distance<E: Element>(found: &[E], exact: &[f64]) -> f64 {
+    let largest = exact.iter().fold(1e-30, |most: f64, number| most.max(number.abs()));
+    wide(found).iter().zip(exact).map(|(found, exact)| (found - exact).abs() / largest).fold(0.0, f64::max)
+}
+
+struct Found<E> {
+    outputs: Vec<E>,
+    log_sums: Vec<f32>,
+    gradient: Vec<E>,
+}
+
+fn kernel<E: Element>(
+    shape: Shape,
+    qkv: &[E],
+    angles: Option<Angles<'_>>,
+    outer: &[E],
+    threads: usize,
+) -> Found<E> {
+    let mut outputs = vec![E::narrow(f32::NAN); outer.len()];
+    let mut log_sums = vec![f32::NAN; shape.batch * shape.heads * shape.length];
+    forward(shape, qkv, angles, threads, &mut outputs, &mut log_sums).unwrap();
+    let mut gradient = vec![E::narrow(f32::NAN); qkv.len()];
+    backward(shape, outer, qkv, angles, &outputs, &log_sums, threads, &mut gradient).unwrap();
+    Found { outputs, log_sums, gradient }
+}
+
+fn attention_is_its_formula<E: Element>(tolerance: f64, log_tolerance: f64) {
+    if missing() {
+        return;
+    }
+    let mut random = Random(7);
+    let lengths = [1, 2, 15, 16, 17, 63, 64, 65, 127, 128, 130, 200];
+    for (number, length) in lengths.into_iter().enumerate() {
+        let width = [32, 64, 96, 128][number % 4];
+        let shape = Shape { batch: 1 + number % 2, length, heads: 1 + number % 3, width };
+        let values = shape.batch * length * shape.heads * width;
+        let qkv: Vec<E> = numbers(&mut random, 3 * values, 1.5);
+        let outer: Vec<E> = numbers(&mut random, values, 1.0);
+        let cos: Vec<f32> = (0..length * width / 2).map(|i| (i as f32).cos()).collect();
+        let sin: Vec<f32> = (0..length * width / 2).map(|i| (i as f32).sin()).collect();
+        let (wide_cos, wide_sin) = (wide(&cos), wide(&sin));
+        for turned in [false, true] {
+            let angles = turned.then_some(Angles { cos: &cos, sin: &sin });
+            let exact_angles = turned.then_some([&wide_cos[..], &wide_sin[..]]);
+            let found = kernel(shape, &qkv, angles, &outer, 2);
+            let (outputs, logs, gradient) = naive(shape, &wide(&qkv), exact_angles, &wide(&outer));
+            let far = [distance(&found.outputs, &outputs), distance(&found.gradient, &gradient)];
+            assert!(far.iter().all(|far| *far < tolerance), "{shape:?}, turned {turned}: {far:?}");
+            let far = distance(&found.log_sums, &logs);
+            assert!(far < log_tolerance, "{shape:?}, turned {turned}: logarithms {far}");
+        }
+    }
+}
+
+#[test]
+fn attention_of_float32_is_its_formula() {
+    attention_is_its_formula::<f32>(3e-6, 1e-6);
+}
+
+#[test]
+fn attention_of_bfloat16_is_its_formula() {
+    attention_is_its_formula::<Bf16>(2e-2, 1e-2);
+}
+
+#[test]
+fn heads_do_not_depend_on_threads_or_on_each_other() {
+    if missing() {
+        return;
+    }
+    let shape = Shape { batch: 3, length: 70, heads: 4, width: 32 };
+    let values = shape.batch * shape.length * shape.heads * shape.width;
+    let mut random = Random(8);
+    let mut qkv: Vec<f32> = numbers(&mut random, 3 * values, 1.0);
+    let outer: Vec<f32> = numbers(&mut random, values, 1.0);
+    let found = kernel(shape, &qkv, None, &outer, 1);
+    for threads in [2, 3, 8, 100] {
+        let again = kernel(shape, &qkv, None, &outer, threads);
+        assert_eq!((&again.outputs, &again.gradient), (&found.outputs, &found.gradient));
+        assert_eq!(again.log_sums, found.log_sums);
+    }
+    // A head that has gone to infinity is alone with it; later tokens change nothing of earlier ones.
+    qkv[place(shape, 3, 1, 1, 2, 3)].fill(f32::NAN);
+    let spoiled = kernel(shape, &qkv, None, &outer, 1);
+    for (text, head, i) in (0..3).flat_map(|t| (0..4).flat_map(move |h| (0..70).map(move |i| (t, h, i)))) {
+        let at = place(shape, 1, text, 0, head, i);
+        let is_spoiled = (text, head) == (1, 2) && i >= 3;
+        assert_eq!(spoiled.outputs[at.clone()].iter().all(|number| number.is_nan()), is_spoiled);
+        if !is_spoiled {
+            assert_eq!(spoiled.outputs[at.clone()], found.outputs[at]);
+        }
+        if (text, head) != (1, 2) {
+            let at = place(shape, 3, text, 1, head, i);
+            assert_eq!(spoiled.gradient[at.clone()], found.gradient[at]);
+        }
+    }
+}
+
+#[test]
+fn large_scores_do_not_overflow() {
+    if missing() {
+        return;
+    }
+    let shape = Shape { batch: 1, length: 80, heads: 1, width: 32 };
+    let mut random = Random(9);
+    let qkv: Vec<f32> = numbers(&mut random, 3 * 80 * 32, 100.0);
+    let outer: Vec<f32> = numbers(&mut random, 80 * 32, 1.0);
+    let found = kernel(shape, &qkv, None, &outer, 1);
+    let (outputs, ..) = naive(shape, &wide(&qkv), None, &wide(&outer));
+    assert!(distance(&found.outputs, &outputs) < 1e-2);
+    assert!(found.gradient.iter().all(|number| number.is_finite()));
+}
+
+fn loss_is_its_formula<E: Element>(tolerance: f64) {
+    if missing() {
+        return;
+    }
+    let mut random = Random(10);
+    for (rows, vocab_size, scale) in
+        [(1, 1, 1.0), (3, 2, 1.0), (5, 31, 2.0), (4, 32, 2.0), (7, 33, 4.0), (3, 10_007, 2.0)]
+    {
+        let logits: Vec<E> = numbers(&mut random, rows * vocab_size, scale);
+        let targets: Vec<i64> = (0..rows).map(|_| random.below(vocab_size) as i64).collect();
+        let mut gradient = logits.clone();
+        let mut losses = vec![f32::NAN; rows];
+        cross_entropy(&mut gradient, &targets, 2, true, &mut losses).unwrap();
+        let (mut exact_losses, mut exact) = (Vec::new(), Vec::new());
+        for (row, target) in wide(&logits).chunks_exact(vocab_size).zip(&targets) {
+            let max = row.iter().copied().fold(f64::MIN, f64::max);
+            let log_sum = max + row.iter().map(|logit| (logit - max).exp()).sum::<f64>().ln();
+            let target = usize::try_from(*target).unwrap();
+            exact_losses.push(log_sum - row[target]);
+            exact.extend(
+                row.iter()
+                    .enumerate()
+                    .map(|(id, logit)| (logit - log_sum).exp() - f64::from(u8::from(id == target))),
+            );
+        }
+        assert!(
+            distance(&losses, &exact_losses) < 1e-6,
+            "{rows} x {vocab_size}: {losses:?} {exact_losses:?}"
+        );
+        let far = distance(&gradient, &exact);
+        assert!(far < tolerance, "{rows} x {vocab_size}: {far}");
+        let (mut same, mut again) = (logits.clone(), vec![f32::NAN; rows]);
+        cross_entropy(&mut same, &targets, 1, false, &mut again).unwrap();
+        assert_eq!(wide(&same), wide(&logits));
+        assert_eq!(again, losses);
+    }
+}
+
+#[test]
+fn the_loss_of_float32_is_its_formula() {
+    loss_is_its_formula::<f32>(1e-6);
+}
+
+#[test]
+fn the_loss_of_bfloat16_is_its_formula() {
+    loss_is_its_formula::<Bf16>(4e-3);
+}
+
+#[test]
+fn the_loss_of_extreme_logits_is_exact() {
+    if missing() {
+        return;
+    }
+    let mut logits =
+        [1000.0_f32, 0.0, -1000.0, f32::NEG_INFINITY, 1e30, 1e30, 0.0, 0.0, f32::NAN, 0.0, 0.0, 0.0];
+    let mut losses = [0.0; 3];
+    cross_entropy(&mut logits, &[1, 1, 2], 1, true, &mut losses).unwrap();
+    assert_eq!(losses[0], 1000.0);
+    assert!((losses[1] - 2_f32.ln()).abs() < 1e-6 && losses[2].is_nan());
+    assert_eq!(logits[..4], [1.0, -1.0, 0.0, 0.0]);
+}
+
+#[test]
+fn what_does_not_fit_together_is_refused() {
+    if missing() {
+        return;
+    }
+    let shape = Shape { batch: 1, length: 2, heads: 1, width: 32 };
+    let (qkv, mut outputs, mut logs) = (vec![0.0_f32; 192], vec![0.0_f32; 64], vec![0.0; 2]);
+    assert!(forward(shape, &qkv, None, 2, &mut outputs, &mut logs).is_ok());
+    for wrong in
+        [Shape { width: 16, ..shape }, Shape { length: 0, ..shape }, Shape { batch: usize::MAX, ..shape }]
+    {
+        assert!(forward(wrong, &qkv, None, 2, &mut outputs, &mut logs).is_err());
+    }
+    assert!(forward(shape, &qkv[..100], None, 2, &mut outputs, &mut logs).is_err());
+    let angles = Angles { cos: &[1.0; 32], sin: &[0.0; 31] };
+    assert!(forward(shape, &qkv, Some(angles), 2, &mut outputs, &mut logs).is_err());
+    for targets in [&[0, 4][..], &[0, -1], &[0]] {
+        let error = cross_entropy(&mut [0.0_f32; 8], targets, 1, true, &mut [0.0; 2]).unwrap_err();
+        assert!(error.to_string().contains("targets") || error.to_string().contains("shape"), "{error}");
+    }
+}
+
+#[test]
+fn bfloat16_rounds_to_the_nearest_and_to_even() {
+    for (number, bits) in
+        [(1.0, 0x3f80), (1.0 + 1.0 / 256.0, 0x3f80), (1.0 + 3.0 / 256.0, 0x3f82), (f32::MAX, 0x7f80)]
+    {
+        assert_eq!(Bf16::narrow(number), Bf16(bits));
+    }
+    assert!(Bf16::narrow(f32::NAN).widen().is_nan());
+    assert_eq!(Bf16(0xc040).widen(), -3.0);
+}
