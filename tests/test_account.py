@@ -103,6 +103,7 @@ before = resident("VmRSS")
 from bpe_lm.config import over, resolve
 from bpe_lm.train import Trainer
 changes = {"batch_size": 16, "steps": 3, "dtype": sys.argv[1], "device": "cpu", "data": {"train": sys.argv[2]}}
+changes["activation_checkpointing"] = sys.argv[4] == "1"
 with Trainer(over(resolve("tinystories"), changes), sys.argv[3]) as trainer:
     trainer._save = lambda name: None
     trainer.run()
@@ -111,12 +112,14 @@ print(resident("VmHWM") - before)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_the_predicted_peak_is_the_measured_one(tmp_path, data, dtype):
-    command = [sys.executable, "-c", MEASURE, dtype, str(data / "train.bin"), str(tmp_path / "run")]
+@pytest.mark.parametrize(("dtype", "is_checkpointed"), [("float32", False), ("bfloat16", False), ("bfloat16", True)])
+def test_the_predicted_peak_is_the_measured_one(tmp_path, data, dtype, is_checkpointed):
+    paths = str(data / "train.bin"), str(tmp_path / "run")
+    command = [sys.executable, "-c", MEASURE, dtype, *paths, str(int(is_checkpointed))]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    config = over(resolve("tinystories"), {"batch_size": 16, "dtype": dtype})
+    changes = {"batch_size": 16, "dtype": dtype, "activation_checkpointing": is_checkpointed}
+    config = over(resolve("tinystories"), changes)
     assert step_memory(config).peak == pytest.approx(int(done.stdout), rel=0.1)
 
 

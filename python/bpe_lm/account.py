@@ -21,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from bpe_lm.config import ModelConfig, TrainConfig
-from bpe_lm.loss import LanguageModelLoss
+from bpe_lm.loss import LanguageModelLoss, loss_workspace
 from bpe_lm.model import TransformerLM
 from bpe_lm.optimizer import clip_gradients
 from bpe_lm.report import print_table
@@ -30,12 +30,9 @@ from bpe_lm.train import optimizer_of
 _LIBRARIES = 180 << 20
 """Code and tables of torch that a first step touches: 172 MiB in float32, 188 in bfloat16 (torch 2.15, Linux)."""
 
-_GAPS = 0.27
-"""What lies unused in the heap at the peak, as a share of activations: 0.20 to 0.37 for TinyStories' shape with 16 to
-64 rows, in float32 and bfloat16 (glibc). With activation checkpointing: as much as the activations themselves."""
-
-_MOST_ROWS = 256
-"""Of a step that is tried: attention makes tensors for each text, which takes a while for very many."""
+_UNUSED, _UNUSED_CHECKPOINTED = 0.31, 1.05
+"""What lies unused in the heap at the peak, as a share of activations: 0.24 to 0.38, and with activation checkpointing
+0.8 to 1.3, for TinyStories' shape with 16 to 128 rows, in float32 and bfloat16 (glibc)."""
 
 
 @dataclass(frozen=True)
@@ -114,27 +111,19 @@ class StepMemory:
     gradients: int
     optimizer: int
     activations: int
-
-    @property
-    def total(self) -> int:
-        """All tensors together."""
-        return self.parameters + self.gradients + self.optimizer + self.activations
-
-    @property
-    def extra(self) -> int:
-        """What libraries take beside `import torch`, and what lies unused between tensors."""
-        return _LIBRARIES + int(_GAPS * self.activations)
+    loss: int
+    unused: int
 
     @property
     def peak(self) -> int:
         """Resident memory above that of a process that has only imported torch."""
-        return self.total + self.extra
+        return sum(asdict(self).values()) + _LIBRARIES
 
 
 def step_memory(config: TrainConfig, rows: int | None = None) -> StepMemory:
     """What tensors take at the peak of an eager step on a CPU with so many rows at a time (default: the micro-batch).
 
-    On a GPU attention keeps no probabilities, so that this is more than it takes there.
+    Those that exist only inside of the loss are added by a formula.
     """
     rows = rows or config.micro_batch_size or config.batch_size
     with torch.device("meta"):
@@ -158,7 +147,12 @@ def step_memory(config: TrainConfig, rows: int | None = None) -> StepMemory:
             optimizer_bytes = optimizer_bytes or alive.now - before
             gradients = sum(p.grad.nbytes for p in model.parameters() if p.grad is not None)
             optimizer.zero_grad(set_to_none=True)
-    return StepMemory(parameters, gradients, optimizer_bytes, alive.peak - parameters - gradients - optimizer_bytes)
+    activations = alive.peak - parameters - gradients - optimizer_bytes
+    within = 0
+    if config.implementation == "fast":
+        within = loss_workspace(config.model, rows, 2 if config.dtype == "bfloat16" else 4)
+    share = _UNUSED_CHECKPOINTED if config.activation_checkpointing else _UNUSED
+    return StepMemory(parameters, gradients, optimizer_bytes, activations, within, int(share * activations))
 
 
 class _Alive(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -194,7 +188,7 @@ def largest_batch(config: TrainConfig, memory: float) -> int:
     for _ in range(2):
         half, whole = (step_memory(config, number).peak for number in (rows // 2, rows))
         found = rows + int((memory - whole) // ((whole - half) / (rows - rows // 2)))
-        rows = min(max(found, 2), _MOST_ROWS)
+        rows = max(found, 2)
     return max(found, 0)
 
 
@@ -266,7 +260,7 @@ class Account:
         print(f"\nThe run: {self.config.steps:,} steps, {run:.3e} FLOPs\n")
         rows_at_once = self.config.micro_batch_size or self.config.batch_size
         print(f"Memory of a step on a CPU, {rows_at_once} texts at a time, {self.config.dtype}, not compiled:")
-        parts = asdict(self.memory) | {"libraries and gaps": self.memory.extra, "peak": self.memory.peak}
+        parts = asdict(self.memory) | {"libraries": _LIBRARIES, "peak": self.memory.peak}
         print_table(("part", "GB"), [(name, gigabytes(value)) for name, value in parts.items()])
         print(f"\nTexts at a time that fit into {gigabytes(self.device_memory)} GB: {self.largest_batch:,}")
         for matrices in (own, 5 - own):

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from bpe_lm import _core, kernels
-from bpe_lm.config import Dtype, Implementation
+from bpe_lm.config import Dtype, Implementation, ModelConfig
 from bpe_lm.kernels import as_array
 
 if TYPE_CHECKING:
@@ -121,6 +121,12 @@ class _LinearCrossEntropy(torch.autograd.Function):
         hidden_gradient, weight_gradient = ctx.saved_tensors
         # In place, for the largest is as large as the head; autograd refuses a second time.
         return hidden_gradient.mul_(outer[0]), weight_gradient.mul_(outer[0]), None, None
+
+
+def loss_workspace(config: ModelConfig, batch: int, itemsize: int) -> int:
+    """Bytes that the fast loss takes inside, on a CPU: logits of a chunk, and their part of the head's gradient."""
+    rows = min(batch * config.context_length, _CPU_ROWS)
+    return itemsize * config.vocab_size * (rows + config.d_model)
 
 
 class LanguageModelLoss(nn.Module):
