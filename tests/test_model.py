@@ -12,6 +12,7 @@ from bpe_lm.cpu_attention import attend
 from bpe_lm.errors import ConfigError
 from bpe_lm.layers import Embedding, FeedForward, Linear, RMSNorm, RotaryPositionalEmbedding, SwiGLU, silu
 from bpe_lm.model import TransformerBlock, TransformerLM
+from bpe_lm.product import product
 
 SMALL = ModelConfig(vocab_size=100, context_length=16, d_model=64, num_layers=3, num_heads=4, d_ff=128)
 
@@ -171,6 +172,26 @@ def test_attention_is_an_operator_as_torch_wants_it(dtype):
         torch.library.opcheck(torch.ops.bpe_lm.causal_attention, (qkv, *angles))
     # Rows of a larger tensor, as a slice of a batch has them.
     assert torch.equal(attend(qkv[:, :4], None, None), attend(qkv[:, :4].contiguous(), None, None))
+
+
+@pytest.mark.parametrize("shape", [(300, 256), (2, 150, 256)])
+def test_large_products_are_products_whatever_lies_how_in_memory(shape):
+    """Above 2^24 multiplications oneDNN makes them in float32."""
+    weight, x = randn(1, 260, 256), randn(2, *shape)
+    narrow = randn(3, 256, 260).T
+    for w in (weight, narrow):
+        for rows in (x, x.transpose(0, -2).contiguous().transpose(0, -2), x[:1].expand(shape)):
+            a, b = rows.detach().requires_grad_(), w.detach().requires_grad_()
+            outer = torch.ones(()).expand(*shape[:-1], 260)
+            found = product(a, b)
+            exact = a.detach().double() @ b.detach().double().T
+            da, db = torch.autograd.grad(found, (a, b), outer)
+            assert torch.allclose(found.double(), exact, atol=1e-4)
+            assert torch.allclose(da.double(), outer.double() @ b.detach().double(), atol=1e-4)
+            flat = (tensor.detach().double().flatten(0, -2) for tensor in (outer, a))
+            assert torch.allclose(db.double(), next(flat).T @ next(flat), atol=1e-3)
+    vector = randn(4, 5000)
+    assert torch.allclose(product(vector, vector.expand(4000, -1)), (vector @ vector).expand(4000), rtol=1e-4)
 
 
 def test_one_row_is_multiplied_as_many_are():

@@ -14,6 +14,7 @@ from torch.nn import functional
 from bpe_lm.config import Implementation
 from bpe_lm.cpu_attention import attend, can_attend
 from bpe_lm.layers import Device, Linear, RotaryPositionalEmbedding
+from bpe_lm.product import product
 
 
 def softmax(x: Float[Tensor, ...], dim: int) -> Float[Tensor, ...]:
@@ -112,7 +113,7 @@ class MultiheadSelfAttention(nn.Module):
     def _attend_to_itself(self, x: Tensor, token_positions: Tensor) -> Float[Tensor, "... seq h d_k"]:
         """Queries, keys and values by one product."""
         weights = torch.cat([self.q_proj.weight, self.k_proj.weight, self.v_proj.weight])
-        qkv = rearrange(x @ weights.T, "... seq (three h d) -> ... seq three h d", three=3, h=self.num_heads)
+        qkv = rearrange(product(x, weights), "... seq (three h d) -> ... seq three h d", three=3, h=self.num_heads)
         if self.implementation == "fast" and token_positions.ndim == 1 and can_attend(qkv):
             return attend(qkv, *(self.rope.angles(token_positions) if self.rope else (None, None)))
         q, k, v = rearrange(qkv, "... seq three h d -> three ... h seq d")

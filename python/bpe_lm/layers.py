@@ -7,6 +7,8 @@ from einops import einsum, rearrange
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from bpe_lm.product import product
+
 Device = torch.device | str | None
 
 EPS = 1e-5
@@ -31,7 +33,7 @@ class Linear(nn.Module):
         """Shapes: (..., d_in) -> (..., d_out)."""
         if x.device.type == "cpu" and x.numel() == x.shape[-1] and not torch.is_grad_enabled():
             return _row(x, self.weight)
-        return x @ self.weight.T
+        return product(x, self.weight)
 
 
 def _row(x: Float[Tensor, "... d_in"], weight: Float[Tensor, "d_out d_in"]) -> Float[Tensor, "... d_out"]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from bpe_lm import _core, kernels
 from bpe_lm.config import Dtype, Implementation, ModelConfig
 from bpe_lm.kernels import as_array
+from bpe_lm.product import product
 
 if TYPE_CHECKING:
     from bpe_lm.model import TransformerLM
@@ -67,11 +68,11 @@ def _sum_and_gradients(
     with torch.autocast(device, enabled=False):
         for start in range(0, len(hidden), chunk):
             h = hidden[start : start + chunk].to(narrow)
-            logits = h @ w.T
+            logits = product(h, w)
             total += _loss_and_gradient(logits, targets[start : start + chunk], needs_gradient)
             if needs_gradient:
-                hidden_gradient[start : start + chunk] = logits @ w
-                weight_gradient += logits.T @ h
+                hidden_gradient[start : start + chunk] = product(logits, w.T)
+                weight_gradient += product(logits.T, h.T)
     return total, hidden_gradient, weight_gradient
 
 
