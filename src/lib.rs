@@ -19,6 +19,7 @@ nouns.
 
 [`train_bpe`](train_bpe::train_bpe) is the pipeline from text to vocabulary, [`training`] what it
 saw on its way, [`sample`] writes stories to try it on,
+`kernels` (on x86-64) what the Python package's language model trains with on a CPU,
 [`job`] is how long work is watched and stopped, [`error`] how it fails.
 
 ```

@@ -8,7 +8,7 @@ import torch
 from bpe_lm import _core
 from bpe_lm.attention import MultiheadSelfAttention, causal_attention, scaled_dot_product_attention, softmax
 from bpe_lm.config import ModelConfig
-from bpe_lm.cpu_attention import attend
+from bpe_lm.cpu_attention import attend, can_attend
 from bpe_lm.errors import ConfigError
 from bpe_lm.layers import Embedding, FeedForward, Linear, RMSNorm, RotaryPositionalEmbedding, SwiGLU, silu
 from bpe_lm.model import TransformerBlock, TransformerLM
@@ -143,12 +143,13 @@ def both_ways(layer, x):
 
 @pytest.mark.parametrize("kernels", [True, False])
 @pytest.mark.parametrize("has_rope", [True, False])
-@pytest.mark.parametrize("length", [1, 5, 64, 130])
-def test_fast_self_attention_has_the_references_values_and_gradients(monkeypatch, kernels, has_rope, length):
+@pytest.mark.parametrize(("length", "heads"), [(1, 2), (5, 4), (64, 1), (130, 2)])
+def test_fast_self_attention_has_the_references_values_and_gradients(monkeypatch, kernels, has_rope, length, heads):
     if not kernels:
         monkeypatch.setattr("bpe_lm.kernels._ARE_AVAILABLE", False)
-    rope = RotaryPositionalEmbedding(1e4, 32, 200) if has_rope else None
-    fast, reference = (MultiheadSelfAttention(64, 2, rope, implementation=name) for name in ("fast", "reference"))
+    assert can_attend(torch.ones(1, length, 3, heads, 64 // heads)) == (kernels and _core.kernels_are_available())
+    rope = RotaryPositionalEmbedding(1e4, 64 // heads, 200) if has_rope else None
+    fast, reference = (MultiheadSelfAttention(64, heads, rope, implementation=name) for name in ("fast", "reference"))
     reference.load_state_dict(fast.state_dict())
     reference.double()
     x = randn(1, 2, length, 64)
@@ -160,6 +161,7 @@ def test_fast_self_attention_has_the_references_values_and_gradients(monkeypatch
             assert (found.double() - exact).norm() <= 0.02 * exact.norm() + 1e-6
     with torch.no_grad():
         assert torch.allclose(fast(x[0]), fast(x)[0], atol=1e-6)
+        assert fast(x[:0]).shape == (0, length, 64)
 
 
 @pytest.mark.skipif(not _core.kernels_are_available(), reason="no AVX512-BF16 here")
@@ -170,16 +172,28 @@ def test_attention_is_an_operator_as_torch_wants_it(dtype):
     rope = RotaryPositionalEmbedding(1e4, 32, 5)
     for angles in ((rope.cos, rope.sin), (None, None)):
         torch.library.opcheck(torch.ops.bpe_lm.causal_attention, (qkv, *angles))
-    # Rows of a larger tensor, as a slice of a batch has them.
-    assert torch.equal(attend(qkv[:, :4], None, None), attend(qkv[:, :4].contiguous(), None, None))
+    for strided in (qkv[:, :4], qkv.transpose(0, 1)):
+        found, expected = ([attend(x, None, None)] for x in (strided, strided.contiguous()))
+        for values in (found, expected):
+            values += torch.autograd.grad(values[0].square().sum(), qkv)
+        assert all(map(torch.equal, found, expected))
 
 
+def test_a_model_without_storage_gives_shapes():
+    with torch.device("meta"):
+        model = TransformerLM.from_config(ModelConfig())
+        assert model(torch.zeros(16, 256, dtype=torch.int64)).shape == (16, 256, 10_000)
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # opcheck's own.
 @pytest.mark.parametrize("shape", [(300, 256), (2, 150, 256)])
-def test_large_products_are_products_whatever_lies_how_in_memory(shape):
+def test_large_products_are_products_whatever_lies_how_in_memory(monkeypatch, shape):
     """Above 2^24 multiplications oneDNN makes them in float32."""
+    calls, operator = [], torch.ops.bpe_lm.product
+    torch.library.opcheck(operator, (randn(5, 7, 5).requires_grad_(), randn(6, 3, 5).requires_grad_()))
+    monkeypatch.setattr("bpe_lm.product._product", lambda x, w: calls.append(x.shape) or operator(x, w))
     weight, x = randn(1, 260, 256), randn(2, *shape)
-    narrow = randn(3, 256, 260).T
-    for w in (weight, narrow):
+    for w in (weight, randn(3, 256, 260).T):
         for rows in (x, x.transpose(0, -2).contiguous().transpose(0, -2), x[:1].expand(shape)):
             a, b = rows.detach().requires_grad_(), w.detach().requires_grad_()
             outer = torch.ones(()).expand(*shape[:-1], 260)
@@ -190,6 +204,7 @@ def test_large_products_are_products_whatever_lies_how_in_memory(shape):
             assert torch.allclose(da.double(), outer.double() @ b.detach().double(), atol=1e-4)
             flat = (tensor.detach().double().flatten(0, -2) for tensor in (outer, a))
             assert torch.allclose(db.double(), next(flat).T @ next(flat), atol=1e-3)
+    assert len(calls) == (6 * (1 + 2) if _core.kernels_are_available() else 0)
     vector = randn(4, 5000)
     assert torch.allclose(product(vector, vector.expand(4000, -1)), (vector @ vector).expand(4000), rtol=1e-4)
 

@@ -114,7 +114,7 @@ class MultiheadSelfAttention(nn.Module):
         """Queries, keys and values by one product."""
         weights = torch.cat([self.q_proj.weight, self.k_proj.weight, self.v_proj.weight])
         qkv = rearrange(product(x, weights), "... seq (three h d) -> ... seq three h d", three=3, h=self.num_heads)
-        if self.implementation == "fast" and token_positions.ndim == 1 and can_attend(qkv):
+        if self.implementation == "fast" and token_positions.shape == x.shape[-2:-1] and can_attend(qkv):
             return attend(qkv, *(self.rope.angles(token_positions) if self.rope else (None, None)))
         q, k, v = rearrange(qkv, "... seq three h d -> three ... h seq d")
         return self._attend(*self._turn(q, k, token_positions), v)

@@ -1,4 +1,4 @@
-"""Causal attention for training on a CPU: an operator of torch around the kernel src/kernels/attention.rs.
+"""Causal self-attention on a CPU: an operator of torch around the kernel src/kernels/attention.rs.
 
 One operator takes the product that makes queries, keys and values as it is, and gives the heads as the next product
 takes them: 10 ms for both passes of 16 x 16 heads of 256 x 32 in bfloat16, where `scaled_dot_product_attention` needs
@@ -13,15 +13,12 @@ import torch
 from torch import Tensor
 
 from bpe_lm import _core, kernels
-from bpe_lm.kernels import as_array
-
-_WIDTHS = 32
-"""What the kernel wants the channels of a head to be a multiple of."""
+from bpe_lm.kernels import as_array, as_output
 
 
 def can_attend(qkv: Tensor) -> bool:
     """Whether the kernel is for such queries, keys and values, on this machine."""
-    return kernels.take(qkv) and qkv.shape[-1] % _WIDTHS == 0
+    return kernels.take(qkv) and qkv.numel() > 0
 
 
 def attend(qkv: Tensor, cos: Tensor | None, sin: Tensor | None) -> Tensor:
@@ -35,10 +32,10 @@ def attend(qkv: Tensor, cos: Tensor | None, sin: Tensor | None) -> Tensor:
 
 @torch.library.custom_op("bpe_lm::causal_attention", mutates_args=())
 def _forward(qkv: Tensor, cos: Tensor | None, sin: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The outputs, and the logarithm of each query's sum: (batch, head, seq)."""
+    """The outputs, and the logarithm to base 2 of each query's sum: (batch, head, seq)."""
     outputs, log_sums = _empty(qkv)
     _core.attention_forward(
-        as_array(qkv), _angles(cos, sin), torch.get_num_threads(), as_array(outputs), as_array(log_sums)
+        as_array(qkv), _angles(cos, sin), torch.get_num_threads(), as_output(outputs), as_output(log_sums)
     )
     return outputs, log_sums
 
@@ -62,9 +59,9 @@ def _backward(
     gradient: Tensor, qkv: Tensor, cos: Tensor | None, sin: Tensor | None, outputs: Tensor, log_sums: Tensor
 ) -> Tensor:
     """That of queries, keys and values. The probabilities are made again."""
-    qkv_gradient = torch.empty_like(qkv)
+    qkv_gradient = qkv.new_empty(qkv.shape)
     arrays = as_array(gradient), as_array(qkv), _angles(cos, sin), as_array(outputs), as_array(log_sums)
-    _core.attention_backward(*arrays, torch.get_num_threads(), as_array(qkv_gradient))
+    _core.attention_backward(*arrays, torch.get_num_threads(), as_output(qkv_gradient))
     return qkv_gradient
 
 
@@ -72,15 +69,16 @@ def _backward(
 def _(
     gradient: Tensor, qkv: Tensor, cos: Tensor | None, sin: Tensor | None, outputs: Tensor, log_sums: Tensor
 ) -> Tensor:
-    return torch.empty_like(qkv)
+    return qkv.new_empty(qkv.shape)
 
 
 def _save(ctx: Any, inputs: tuple[Tensor, Tensor | None, Tensor | None], output: tuple[Tensor, Tensor]) -> None:
     ctx.save_for_backward(*inputs, *output)
+    ctx.set_materialize_grads(False)
 
 
-def _gradients(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor, None, None]:
-    return _backward(gradient, *ctx.saved_tensors), None, None
+def _gradients(ctx: Any, gradient: Tensor | None, _: None) -> tuple[Tensor | None, None, None]:
+    return None if gradient is None else _backward(gradient, *ctx.saved_tensors), None, None
 
 
 _forward.register_autograd(_gradients, setup_context=_save)

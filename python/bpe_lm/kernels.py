@@ -18,6 +18,17 @@ def take(tensor: Tensor) -> bool:
 
 
 def as_array(tensor: Tensor) -> Any:
-    """The same numbers, not a copy of them, if they lie in order. numpy knows no bfloat16, and gets the bits."""
+    """The same numbers in order. numpy knows no bfloat16, and gets the bits."""
     tensor = tensor.detach().contiguous()
     return (tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor).numpy()
+
+
+def as_output(tensor: Tensor) -> Any:
+    """The tensor itself, to be written into.
+
+    Raises:
+        ValueError: Its numbers are not in order, so that only a copy's would be.
+    """
+    if not tensor.is_contiguous():
+        raise ValueError(f"a kernel cannot write into strides of {tensor.stride()}; make the tensor contiguous")
+    return as_array(tensor)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from einops import einsum, rearrange
 from jaxtyping import Float, Int
@@ -58,7 +60,45 @@ class Embedding(nn.Module):
 
     def forward(self, token_ids: Int[Tensor, ...]) -> Float[Tensor, "... d_model"]:
         """Shapes: (...) -> (..., d_model)."""
+        if self.weight.device.type == "cpu":
+            rows: Tensor = _rows(self.weight, token_ids)
+            return rows
         return self.weight[token_ids]
+
+
+_ROWS_SCHEMA = "(Tensor weight, Tensor ids) -> Tensor"
+_ROWS_GRADIENT_SCHEMA = "(Tensor gradient, Tensor ids, SymInt number) -> Tensor"
+
+
+@torch.library.custom_op("bpe_lm::rows", mutates_args=(), schema=_ROWS_SCHEMA)
+def _rows(weight: Tensor, ids: Tensor) -> Tensor:
+    """An operator, as a compiler makes atomic additions of its gradient: 6 ms for 4,096 of 10,000 rows, and not 1."""
+    return weight[ids]
+
+
+@_rows.register_fake
+def _(weight: Tensor, ids: Tensor) -> Tensor:
+    return weight.new_empty(*ids.shape, weight.shape[-1])
+
+
+@torch.library.custom_op("bpe_lm::rows_gradient", mutates_args=(), schema=_ROWS_GRADIENT_SCHEMA)
+def _rows_gradient(gradient: Tensor, ids: Tensor, number: int) -> Tensor:
+    return torch.ops.aten.embedding_dense_backward(gradient, ids, number, -1, False)
+
+
+@_rows_gradient.register_fake
+def _(gradient: Tensor, ids: Tensor, number: int) -> Tensor:
+    return gradient.new_empty(number, gradient.shape[-1])
+
+
+def _save_ids(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+    ctx.save_for_backward(inputs[1])
+    ctx.number = len(inputs[0])
+
+
+_rows.register_autograd(
+    lambda ctx, gradient: (_rows_gradient(gradient, *ctx.saved_tensors, ctx.number), None), setup_context=_save_ids
+)
 
 
 class RMSNorm(nn.Module):

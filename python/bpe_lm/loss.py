@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import exp, log
+from math import ceil, exp, log
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from bpe_lm import _core, kernels
 from bpe_lm.config import Dtype, Implementation, ModelConfig
-from bpe_lm.kernels import as_array
+from bpe_lm.kernels import as_array, as_output
 from bpe_lm.product import product
 
 if TYPE_CHECKING:
@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 _LOG_MAX = 709.78
 """The logarithm of the greatest float."""
 
-_CPU_ROWS, _CPU_LOGITS, _GPU_LOGITS = 1024, 1 << 20, 1 << 26
-"""What is in memory at a time: on a CPU so many rows of logits, of which so many are in the cache; on a GPU so many."""
+_CHUNK = {"cpu": 1 << 25}
+"""Logits in memory at a time, by device; elsewhere 2^26."""
+
+_CACHED = 1 << 20
+"""Of which on a CPU, without a kernel, so many are in the cache."""
 
 
 def cross_entropy(logits: Float[Tensor, "... vocab_size"], targets: Int[Tensor, ...]) -> Float[Tensor, ""]:
@@ -64,7 +67,7 @@ def _sum_and_gradients(
     w, total = weight.to(narrow), torch.zeros((), dtype=wide, device=hidden.device)
     hidden_gradient = torch.empty_like(hidden if needs_gradient else hidden[:0])
     weight_gradient = torch.zeros_like(weight if needs_gradient else weight[:0])
-    chunk = _CPU_ROWS if device == "cpu" else max(_GPU_LOGITS // len(weight), 1)
+    chunk = _rows_of_a_chunk(len(hidden), len(weight), device)
     with torch.autocast(device, enabled=False):
         for start in range(0, len(hidden), chunk):
             h = hidden[start : start + chunk].to(narrow)
@@ -76,15 +79,21 @@ def _sum_and_gradients(
     return total, hidden_gradient, weight_gradient
 
 
+def _rows_of_a_chunk(rows: int, vocab_size: int, device: str) -> int:
+    """So many that all chunks are about equal."""
+    most = max(_CHUNK.get(device, 1 << 26) // vocab_size, 1)
+    return ceil(rows / ceil(rows / most)) if rows else 1
+
+
 def _loss_and_gradient(logits: Tensor, targets: Tensor, needs_gradient: bool) -> Tensor:
     """The sum over rows; the gradient takes the place of the logits."""
     if kernels.take(logits):
         losses = logits.new_empty(len(logits), dtype=torch.float32)
-        arrays = as_array(logits), as_array(targets)
-        _core.cross_entropy(*arrays, torch.get_num_threads(), needs_gradient, as_array(losses))
+        arrays = as_output(logits), as_array(targets.long())
+        _core.cross_entropy(*arrays, torch.get_num_threads(), needs_gradient, as_output(losses))
         return losses.sum()
     total = logits.new_zeros((), dtype=torch.promote_types(logits.dtype, torch.float32))
-    rows = max(_CPU_LOGITS // logits.shape[-1], 1) if logits.device.type == "cpu" else len(logits)
+    rows = max(_CACHED // logits.shape[-1], 1) if logits.device.type == "cpu" else len(logits)
     for part, at in zip(torch.split(logits, rows), torch.split(targets.unsqueeze(-1), rows), strict=True):
         logarithms = torch.log_softmax(part, -1, dtype=total.dtype)
         total -= logarithms.gather(-1, at).sum()
@@ -125,9 +134,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
 
 def loss_workspace(config: ModelConfig, batch: int, itemsize: int) -> int:
-    """Bytes that the fast loss takes inside, on a CPU: logits of a chunk, and their part of the head's gradient."""
-    rows = min(batch * config.context_length, _CPU_ROWS)
-    return itemsize * config.vocab_size * (rows + config.d_model)
+    """Bytes that the fast loss takes inside, on a CPU: logits of a chunk, their part of the gradient, the head."""
+    rows = _rows_of_a_chunk(batch * config.context_length, config.vocab_size, "cpu")
+    return itemsize * config.vocab_size * (rows + (2 if itemsize == 2 else 1) * config.d_model)
 
 
 class LanguageModelLoss(nn.Module):

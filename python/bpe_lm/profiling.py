@@ -21,7 +21,7 @@ _SKIPPED, _STEPS = 3, 3
 _KINDS = {
     "elementwise operations": r"^triton",
     "attention": r"attention|flash|fmha",
-    "matrix products": r"\bmm\b|addmm|bmm|matmul|gemm|cutlass|cublas|sm\d\d_xmma|nvjet",
+    "matrix products": r"\bmm\b|_pointwise|::product|addmm|bmm|matmul|gemm|cutlass|cublas|sm\d\d_xmma|nvjet",
     "optimizer and clipping": r"adam|multi_tensor|foreach",
     "communication": r"nccl|gloo|all_reduce|all_gather|reduce_scatter",
     "copies and casts": r"copy|memcpy|memset|_to_copy|fill|zero",

@@ -43,6 +43,7 @@ from bpe_lm.memory import keep_freed_memory
 from bpe_lm.model import TransformerLM
 from bpe_lm.optimizer import SGD, AdamW, clip_gradients
 from bpe_lm.parallel import World, join_world, local, replicate, shard, synchronized
+from bpe_lm.product import product
 from bpe_lm.profiling import NoProfiler, Profiler, StepProfile, part
 from bpe_lm.run_log import ProgressLine, RunLog
 from bpe_lm.schedule import constant_schedule, cosine_schedule
@@ -530,7 +531,7 @@ def peak_flops(device: torch.device, dtype: str) -> float | None:
     best = float("inf")
     for _ in range(5):
         start = time.perf_counter()
-        _ = a @ a
+        _ = product(a, a)
         best = min(best, time.perf_counter() - start)
     return 2 * 1024**3 / best
 

@@ -9,10 +9,11 @@ summed in the first two caches ([`super::head`]).
 
 use super::head::Workspace;
 use super::lanes::{LANES, Lanes};
-use super::{Element, are_available, team};
+use super::{Element, check_machine, team};
 use crate::error::Error;
 use crate::job::lock;
 use std::marker::PhantomData;
+use std::ops::Range;
 use std::sync::Mutex;
 
 /// Queries, keys and values are (batch, length, 3, heads, width), outputs (batch, length, heads, width).
@@ -24,12 +25,9 @@ pub struct Shape {
     pub length: usize,
     /// Heads of a token.
     pub heads: usize,
-    /// Channels of a head: a multiple of [`WIDTHS`].
+    /// Channels of a head; with a rotation an even number.
     pub width: usize,
 }
-
-/// What a head's channels must be a multiple of.
-pub const WIDTHS: usize = 32;
 
 /// cos and sin of each position's angles: (length, width / 2) each.
 #[derive(Clone, Copy)]
@@ -40,7 +38,8 @@ pub struct Angles<'a> {
     pub sin: &'a [f32],
 }
 
-/// Writes outputs, and for [`backward`] the logarithm of each query's sum of exponentials: (batch, heads, length).
+/// Writes outputs, and for [`backward`] the logarithm to base 2 of each query's sum of exponentials: (batch, heads,
+/// length).
 #[allow(unsafe_code)]
 pub fn forward<E: Element>(
     shape: Shape,
@@ -56,7 +55,8 @@ pub fn forward<E: Element>(
     let log_sums = log_sums.chunks_exact_mut(shape.length);
     for_each_head(shape, threads, log_sums, |workspace: &mut Workspace<E>, text, head, log_sums| {
         let parts = [0, 1, 2].map(|part| Rows::new(qkv, shape.place(3, text, part, head)));
-        let mut outputs = outputs.rows(shape.place(1, text, 0, head));
+        // SAFETY: this head is had once.
+        let mut outputs = unsafe { outputs.rows(shape.place(1, text, 0, head)) };
         // SAFETY: `check` looked whether the machine can.
         unsafe { workspace.forward(parts, rotation.as_ref(), &mut outputs, log_sums) };
     })
@@ -85,8 +85,10 @@ pub fn backward<E: Element>(
         let parts = [0, 1, 2].map(|part| Rows::new(qkv, shape.place(3, text, part, head)));
         let [outputs, gradient] =
             [outputs, gradient].map(|all| Rows::new(all, shape.place(1, text, 0, head)));
-        let mut gradients = [0, 1, 2].map(|part| qkv_gradient.rows(shape.place(3, text, part, head)));
-        // SAFETY: as above.
+        // SAFETY: this head is had once, and its three parts have nothing in common.
+        let mut gradients =
+            [0, 1, 2].map(|part| unsafe { qkv_gradient.rows(shape.place(3, text, part, head)) });
+        // SAFETY: `check` looked whether the machine can.
         unsafe { workspace.backward(parts, rotation.as_ref(), outputs, gradient, log_sums, &mut gradients) };
     })
 }
@@ -114,36 +116,40 @@ fn for_each_head<E: Element, T: Send>(
 struct Place {
     start: usize,
     stride: usize,
+    length: usize,
     width: usize,
+}
+
+impl Place {
+    fn row(self, number: usize) -> Range<usize> {
+        assert!(number < self.length);
+        let start = self.start + number * self.stride;
+        start..start + self.width
+    }
 }
 
 impl Shape {
     fn place(self, parts: usize, text: usize, part: usize, head: usize) -> Place {
         let row = self.heads * self.width;
         let stride = parts * row;
-        Place {
-            start: text * self.length * stride + part * row + head * self.width,
-            stride,
-            width: self.width,
-        }
+        let start = text * self.length * stride + part * row + head * self.width;
+        Place { start, stride, length: self.length, width: self.width }
     }
 
     fn check(self, qkv: usize, outputs: usize, log_sums: usize) -> Result<(), Error> {
-        let tokens = self.batch.checked_mul(self.length);
-        let rows = tokens.and_then(|tokens| tokens.checked_mul(self.heads)).filter(|rows| *rows > 0);
-        let fits = |rows: usize| {
-            let numbers = rows.checked_mul(self.width);
-            numbers == Some(outputs)
-                && numbers.and_then(|n| n.checked_mul(3)) == Some(qkv)
-                && rows == log_sums
-        };
-        if self.width > 0 && self.width.is_multiple_of(WIDTHS) && rows.is_some_and(fits) && are_available() {
+        check_machine()?;
+        let product = |numbers: &[usize]| numbers.iter().try_fold(1, |all: usize, n| all.checked_mul(*n));
+        let rows = product(&[self.batch, self.heads, self.length]);
+        let numbers = product(&[self.batch, self.heads, self.length, self.width]);
+        let all = product(&[self.batch, self.heads, self.length, self.width, 3]);
+        let is_empty = numbers.is_none_or(|numbers| numbers == 0);
+        if !is_empty && (all, numbers, rows) == (Some(qkv), Some(outputs), Some(log_sums)) {
             return Ok(());
         }
         Err(Error::Option {
             name: "shape",
             value: format!("{self:?} of {qkv}, {outputs} and {log_sums} numbers"),
-            rule: "at least one head, of a multiple of 32 channels, on a machine with AVX512-BF16; ask are_available() first",
+            rule: "at least one number, and as many as it says",
         })
     }
 }
@@ -161,7 +167,7 @@ impl<'a, E> Rows<'a, E> {
     }
 
     pub(super) fn row(&self, number: usize) -> &'a [E] {
-        &self.all[self.place.start + number * self.place.stride..][..self.place.width]
+        &self.all[self.place.row(number)]
     }
 }
 
@@ -172,7 +178,7 @@ struct Shared<'a, E> {
     all: PhantomData<&'a mut [E]>,
 }
 
-// SAFETY: `Rows` of different places have no number in common, and `for_each_head` gives each to one thread.
+// SAFETY: nothing can be done with it but to take rows of it, and whoever takes them sees to it that nobody else does.
 #[allow(unsafe_code)]
 unsafe impl<E: Send> Sync for Shared<'_, E> {}
 
@@ -181,25 +187,29 @@ impl<'a, E> Shared<'a, E> {
         Shared { start: all.as_mut_ptr(), len: all.len(), all: PhantomData }
     }
 
-    fn rows(&self, place: Place) -> RowsMut<'_, E> {
-        RowsMut { all: self, place }
+    /// # Safety
+    /// No other `RowsMut` may have a row in common with this one. (Rows of heads alternate, so that safe code cannot hand
+    /// them out as slices; to gather them afterwards would read and write all of them once more.)
+    #[allow(unsafe_code)]
+    unsafe fn rows(&self, place: Place) -> RowsMut<'_, E> {
+        assert!(place.row(place.length - 1).end <= self.len);
+        RowsMut { start: self.start, place, all: PhantomData }
     }
 }
 
 /// A head's rows, of which nobody else has any.
 pub(super) struct RowsMut<'a, E> {
-    all: &'a Shared<'a, E>,
+    start: *mut E,
     place: Place,
+    all: PhantomData<&'a mut [E]>,
 }
 
 impl<E> RowsMut<'_, E> {
     #[allow(unsafe_code)]
     pub(super) fn row(&mut self, number: usize) -> &mut [E] {
-        let start = self.place.start + number * self.place.stride;
-        assert!(start + self.place.width <= self.all.len);
-        // SAFETY: it is within all numbers, and within this head's. (Heads' rows alternate, so that no slices of safe
-        // code can be handed out; to copy them together afterwards would read and write all once more.)
-        unsafe { std::slice::from_raw_parts_mut(self.all.start.add(start), self.place.width) }
+        let row = self.place.row(number);
+        // SAFETY: it is before the place's last row, which ends within all numbers, and this is the only one who has it.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(row.start), self.place.width) }
     }
 }
 
@@ -213,20 +223,24 @@ pub(super) struct Rotation {
 impl Rotation {
     fn new(shape: Shape, angles: Option<Angles<'_>>) -> Result<Option<Self>, Error> {
         let Some(Angles { cos, sin }) = angles else { return Ok(None) };
-        let numbers = shape.length * shape.width / 2;
-        if cos.len() != numbers || sin.len() != numbers {
+        let numbers = shape.length * (shape.width / 2);
+        if cos.len() != numbers || sin.len() != numbers || !shape.width.is_multiple_of(2) {
             return Err(Error::Option {
                 name: "angles",
-                value: format!("{} and {} numbers", cos.len(), sin.len()),
+                value: format!("{} and {} numbers for {shape:?}", cos.len(), sin.len()),
                 rule: "one for each position and two channels",
             });
         }
+        let half = shape.width / 2;
+        let row = half.div_ceil(LANES);
         let lanes = |numbers: &[f32]| {
-            let mut lanes = vec![Lanes::ZERO; numbers.len() / LANES];
-            bytemuck::cast_slice_mut(&mut lanes).copy_from_slice(numbers);
+            let mut lanes = vec![Lanes::ZERO; shape.length * row];
+            for (lanes, numbers) in lanes.chunks_exact_mut(row).zip(numbers.chunks_exact(half)) {
+                bytemuck::cast_slice_mut(lanes)[..half].copy_from_slice(numbers);
+            }
             lanes
         };
-        Ok(Some(Rotation { cos: lanes(cos), sin: lanes(sin), row: shape.width / 2 / LANES }))
+        Ok(Some(Rotation { cos: lanes(cos), sin: lanes(sin), row }))
     }
 
     pub(super) fn at(&self, position: usize) -> (&[Lanes], &[Lanes]) {

@@ -2,12 +2,11 @@
 The loss of each row of logits, log sum exp - logit of the target, and its gradient, softmax - onehot, in their place.
 
 Why not a softmax of torch's? It takes four operations: logarithms, exponentials, the target, and the type of the logits
-again, each over float32 copies. A row of logits fits into the first cache: here it is read from it three times and
-written once.
+again, each over float32 copies. Here a row of logits is in the cache when it is read three times and written once.
 */
 
 use super::lanes::{LANES, Lanes, exp2, store_pairs, wide};
-use super::{Element, are_available, team};
+use super::{Element, check_machine, team};
 use crate::error::Error;
 use crate::job::lock;
 use std::arch::x86_64::*;
@@ -38,11 +37,11 @@ pub fn cross_entropy<E: Element>(
 }
 
 fn check(logits: usize, vocab_size: usize, targets: &[i64], losses: usize) -> Result<Vec<usize>, Error> {
+    check_machine()?;
     let wrong = |name, value, rule| Err(Error::Option { name, value, rule });
-    if vocab_size == 0 || vocab_size * targets.len() != logits || targets.len() != losses || !are_available()
-    {
+    if vocab_size == 0 || vocab_size * targets.len() != logits || targets.len() != losses {
         let value = format!("{logits} logits, {} targets, {losses} losses", targets.len());
-        return wrong("shape", value, "a row of logits for each target, on a machine with AVX512-BF16");
+        return wrong("shape", value, "a row of logits for each target and each loss");
     }
     let known = |target: &i64| usize::try_from(*target).ok().filter(|target| *target < vocab_size);
     match targets.iter().map(known).collect() {

@@ -14,6 +14,7 @@ Queries meet all keys up to their end once, and correct their sums when a larger
 use super::Element;
 use super::attention::{Rotation, Rows, RowsMut};
 use super::lanes::*;
+use crate::prefetch::prefetch;
 use std::arch::x86_64::*;
 use std::f32::consts::LOG2_E;
 use std::marker::PhantomData;
@@ -23,6 +24,9 @@ const BLOCK: usize = 64;
 
 /// Lanes of a block.
 const W: usize = BLOCK / LANES;
+
+/// Rows to be asked for before they are needed: from one to the next it is far.
+const AHEAD: usize = 16;
 
 /// Rows of sums in registers at a time. Of 32 registers, sums take R x W, and a row of the second operand W.
 const R: usize = 4;
@@ -48,7 +52,7 @@ pub(super) struct Workspace<E> {
     /// Sums over queries, of a block: of the gradients of keys and of values.
     key_sums: Vec<Lanes>,
     value_sums: Vec<Lanes>,
-    /// Of all queries: the logarithm of the sum, and gradient times output.
+    /// Of all queries: the logarithm to base 2 of the sum, and gradient times output.
     log_sums: Vec<Lanes>,
     inner: Vec<Lanes>,
 }
@@ -66,7 +70,9 @@ pub(super) type Head<'a, E> = [Rows<'a, E>; 3];
 #[derive(Clone, Copy)]
 struct Size<E> {
     length: usize,
+    /// Channels, up to a multiple of two lanes: 0 behind the last, they change nothing.
     width: usize,
+    scale: f32,
     element: PhantomData<E>,
 }
 
@@ -105,14 +111,9 @@ impl<E: Element> Size<E> {
         BLOCK / E::PER_UNIT
     }
 
-    /// 1 / sqrt(d), for scores that are exponents of 2.
+    /// For scores that are exponents of 2.
     fn factor(self) -> f32 {
-        LOG2_E * self.scale()
-    }
-
-    #[allow(clippy::cast_precision_loss)] // At most 256.
-    fn scale(self) -> f32 {
-        (self.width as f32).sqrt().recip()
+        LOG2_E * self.scale
     }
 }
 
@@ -125,7 +126,10 @@ impl Operand {
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     fn load<E: Element>(&mut self, size: Size<E>, from: Rows<'_, E>, rotation: Option<&Rotation>) {
         for (i, row) in self.rows.chunks_exact_mut(size.row()).take(size.length).enumerate() {
-            bytemuck::cast_slice_mut(row).copy_from_slice(from.row(i));
+            if i + AHEAD < size.length {
+                prefetch(from.row(i + AHEAD), 0);
+            }
+            copy_row(from.row(i), row);
             if let Some(rotation) = rotation {
                 let (cos, sin) = rotation.at(i);
                 rotate::<E>(row, cos, sin, false);
@@ -148,7 +152,14 @@ impl Operand {
                 let (cos, sin) = rotation.at(i);
                 rotate::<E>(row, cos, sin, true);
             }
-            to.row(i).copy_from_slice(bytemuck::cast_slice(row));
+            let to: &mut [u8] = bytemuck::cast_slice_mut(to.row(i));
+            let (whole, rest) = to.as_chunks_mut();
+            for (numbers, lanes) in whole.iter_mut().zip(&*row) {
+                *numbers = bytemuck::cast::<_, [u8; 64]>(lanes.0);
+            }
+            if !rest.is_empty() {
+                rest.copy_from_slice(&bytemuck::bytes_of(&row[whole.len()])[..rest.len()]);
+            }
         }
     }
 
@@ -163,9 +174,27 @@ impl Operand {
     }
 }
 
+/// By lanes, as a call to copy a row takes as long as the row.
+#[inline]
+fn copy_row<E: Element>(from: &[E], row: &mut [Lanes]) {
+    let (whole, rest) = bytemuck::cast_slice(from).as_chunks();
+    for (lanes, numbers) in row.iter_mut().zip(whole) {
+        lanes.0 = bytemuck::cast::<[u8; 64], _>(*numbers);
+    }
+    for lanes in &mut row[whole.len()..] {
+        *lanes = Lanes::ZERO;
+    }
+    if !rest.is_empty() {
+        bytemuck::bytes_of_mut(&mut row[whole.len()])[..rest.len()].copy_from_slice(rest);
+    }
+}
+
 impl<E: Element> Workspace<E> {
+    #[allow(clippy::cast_precision_loss)] // Heads are not that wide.
     pub fn new(length: usize, width: usize) -> Self {
-        let size = Size::<E> { length, width, element: PhantomData };
+        let scale = (width as f32).sqrt().recip();
+        let width = width.next_multiple_of(2 * LANES);
+        let size = Size::<E> { length, width, scale, element: PhantomData };
         let operand = || Operand::new(size.blocks() * size.block());
         let lanes = |number| vec![Lanes::ZERO; number];
         Workspace {
@@ -210,7 +239,6 @@ impl<E: Element> Workspace<E> {
     /// One block of queries to all keys before its end; leaves its outputs in the first rows of `outputs`.
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     fn attend(&mut self, block: usize) -> [Lanes; W] {
-        let factor = _mm512_set1_ps(self.size.factor());
         let mut max = [_mm512_set1_ps(f32::MIN); W];
         let mut total = [_mm512_setzero_ps(); W];
         self.query_sums[..self.size.width * W].fill(Lanes::ZERO);
@@ -226,13 +254,13 @@ impl<E: Element> Workspace<E> {
             for log in &mut logs[w].0 {
                 *log = f32::from_bits(*log).log2().to_bits();
             }
-            logs[w].set_sums(_mm512_fmadd_ps(max[w], factor, logs[w].sums()));
+            logs[w].set_sums(_mm512_add_ps(max[w], logs[w].sums()));
         }
         self.narrow_query_sums(0, inverse);
         logs
     }
 
-    /// Scores of a block, as `pairs` of exponentials of their distance to the largest so far; the factor that brings
+    /// Scores of a block, as `pairs` of exponentials (to base 2) of their distance to the largest so far; the factor that brings
     /// sums made with an earlier maximum to the new one.
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     fn exponentials(&mut self, key_block: usize, block: usize, max: &mut Sums, total: &mut Sums) -> Sums {
@@ -245,15 +273,15 @@ impl<E: Element> Workspace<E> {
             }
             for (scores, kept) in scores.iter().zip(self.scores[key * W..].chunks_exact_mut(W)) {
                 for w in 0..W {
-                    max[w] = _mm512_max_ps(max[w], scores[w]);
-                    kept[w].set_sums(scores[w]);
+                    let score = _mm512_mul_ps(scores[w], factor);
+                    max[w] = _mm512_max_ps(max[w], score);
+                    kept[w].set_sums(score);
                 }
             }
         }
-        let (mut correction, mut offset) = (before, before);
+        let mut correction = before;
         for w in 0..W {
-            offset[w] = _mm512_mul_ps(max[w], factor);
-            correction[w] = exp2(_mm512_fmsub_ps(before[w], factor, offset[w]));
+            correction[w] = exp2(_mm512_sub_ps(before[w], max[w]));
             total[w] = _mm512_mul_ps(total[w], correction[w]);
         }
         for key in (0..BLOCK).step_by(2) {
@@ -261,7 +289,7 @@ impl<E: Element> Workspace<E> {
             for (r, exponentials) in two.iter_mut().enumerate() {
                 for w in 0..W {
                     let score = self.scores[(key + r) * W + w].sums();
-                    exponentials[w] = exp2(_mm512_fmsub_ps(score, factor, offset[w]));
+                    exponentials[w] = exp2(_mm512_sub_ps(score, max[w]));
                     total[w] = _mm512_add_ps(total[w], exponentials[w]);
                 }
             }
@@ -310,7 +338,7 @@ impl<E: Element> Workspace<E> {
         bytemuck::cast_slice_mut(&mut self.log_sums)[..size.length].copy_from_slice(log_sums);
         self.query_sums.fill(Lanes::ZERO);
         let one = [_mm512_set1_ps(1.0); W];
-        let scale = [_mm512_set1_ps(size.scale()); W];
+        let scale = [_mm512_set1_ps(size.scale); W];
         for key_block in 0..size.blocks() {
             self.key_sums.fill(Lanes::ZERO);
             self.value_sums.fill(Lanes::ZERO);
@@ -318,8 +346,9 @@ impl<E: Element> Workspace<E> {
                 self.probabilities_and_gradients(key_block, block);
                 let pairs = block * size.block()..(block + 1) * size.block();
                 let (gradients, queries) = (&self.gradients.pairs[pairs.clone()], &self.queries.pairs[pairs]);
-                add_over_queries(size, &self.probabilities, gradients, &mut self.value_sums);
-                add_over_queries(size, &self.score_gradients, queries, &mut self.key_sums);
+                let is_diagonal = key_block == block;
+                add_over_queries(size, is_diagonal, &self.probabilities, gradients, &mut self.value_sums);
+                add_over_queries(size, is_diagonal, &self.score_gradients, queries, &mut self.key_sums);
                 self.add_keys(key_block, block);
             }
             narrow_rows::<E>(&self.key_sums, scale[0], &mut self.outputs.rows);
@@ -360,7 +389,7 @@ impl<E: Element> Workspace<E> {
             let mut tile = block_product(self.size, &self.keys, key_block, key, &self.queries, block);
             for scores in &mut tile {
                 for w in 0..W {
-                    scores[w] = exp2(_mm512_fmsub_ps(scores[w], factor, logs[w]));
+                    scores[w] = exp2(_mm512_sub_ps(_mm512_mul_ps(scores[w], factor), logs[w]));
                 }
             }
             if key_block == block {
@@ -441,13 +470,19 @@ fn units_of_pairs<E: Element>(size: Size<E>, operand: &Operand, block: usize) ->
     bytemuck::cast_slice(&operand.pairs[block * size.block()..(block + 1) * size.block()])
 }
 
-/// sums += A B, where A is a block of keys x queries and B one of queries x channels.
+/// sums += A B, where A is a block of keys x queries, 0 before the diagonal, and B one of queries x channels.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-fn add_over_queries<E: Element>(size: Size<E>, a: &Operand, b: &[Lanes], sums: &mut [Lanes]) {
+fn add_over_queries<E: Element>(
+    size: Size<E>,
+    is_diagonal: bool,
+    a: &Operand,
+    b: &[Lanes],
+    sums: &mut [Lanes],
+) {
     if size.wide_row().is_multiple_of(4) {
-        add_tiles::<E, 4, 4>(size, a, b, sums);
+        add_tiles::<E, 4, 4>(size, is_diagonal, a, b, sums);
     } else {
-        add_tiles::<E, 8, 2>(size, a, b, sums);
+        add_tiles::<E, 8, 2>(size, is_diagonal, a, b, sums);
     }
 }
 
@@ -455,6 +490,7 @@ fn add_over_queries<E: Element>(size: Size<E>, a: &Operand, b: &[Lanes], sums: &
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 fn add_tiles<E: Element, const ROWS: usize, const WIDTH: usize>(
     size: Size<E>,
+    is_diagonal: bool,
     a: &Operand,
     b: &[Lanes],
     sums: &mut [Lanes],
@@ -462,11 +498,13 @@ fn add_tiles<E: Element, const ROWS: usize, const WIDTH: usize>(
     let wide = size.wide_row();
     let units: &[u32] = bytemuck::cast_slice(&a.rows);
     for key in (0..BLOCK).step_by(ROWS) {
-        let a = Units { units: &units[key * size.terms()..], row: size.terms(), step: 1 };
+        let first = if is_diagonal { key / E::PER_UNIT } else { 0 };
+        let depth = size.terms() - first;
+        let a = Units { units: &units[key * size.terms() + first..], row: size.terms(), step: 1 };
         for at in (0..wide).step_by(WIDTH) {
             let sums = &mut sums[key * wide + at..];
             let tile = load_sums::<ROWS, WIDTH>(sums, wide);
-            let tile = product::<E, ROWS, WIDTH>(a, &b[at..], wide, size.terms(), tile);
+            let tile = product::<E, ROWS, WIDTH>(a, &b[first * wide + at..], wide, depth, tile);
             save_sums(tile, sums, wide);
         }
     }

@@ -16,8 +16,10 @@ mod head;
 mod lanes;
 mod team;
 
-/// A number as a model keeps it.
-pub trait Element: bytemuck::Pod + Send + Sync {
+use crate::error::Error;
+
+/// A number as a model keeps it: float32 or bfloat16.
+pub trait Element: bytemuck::Pod + Send + Sync + sealed::Sealed {
     /// How many make 32 bits.
     const PER_UNIT: usize;
 
@@ -26,6 +28,12 @@ pub trait Element: bytemuck::Pod + Send + Sync {
 
     /// The nearest to a float32; of two, the even one.
     fn narrow(number: f32) -> Self;
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for super::Bf16 {}
 }
 
 impl Element for f32 {
@@ -74,4 +82,15 @@ pub fn are_available() -> bool {
     is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512bf16")
+}
+
+fn check_machine() -> Result<(), Error> {
+    if are_available() {
+        return Ok(());
+    }
+    Err(Error::Option {
+        name: "machine",
+        value: "one without AVX512-BF16".to_string(),
+        rule: "one where are_available() is true; torch's operations do the same",
+    })
 }

@@ -14,6 +14,7 @@ use std::thread;
 
 /// Runs `worker` on some threads, at most so many, at the same time; this one is among them.
 pub(crate) fn run(threads: usize, worker: impl Fn() + Sync) -> Result<(), Error> {
+    let threads = threads.max(1);
     let failed = AtomicBool::new(false);
     let guarded = || {
         if catch_unwind(AssertUnwindSafe(&worker)).is_err() {
@@ -86,5 +87,29 @@ mod open_mp {
 mod open_mp {
     pub(super) fn run(_threads: usize, _worker: &(impl Fn() + Sync)) -> bool {
         false
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicUsize;
+
+    #[test]
+    fn each_thread_works_and_one_always_does() {
+        for threads in [0, 1, 2, 5] {
+            let calls = AtomicUsize::new(0);
+            run(threads, || {
+                calls.fetch_add(1, Relaxed);
+            })
+            .unwrap();
+            assert_eq!(calls.into_inner(), threads.max(1));
+        }
+    }
+
+    #[test]
+    fn a_panic_is_an_error() {
+        assert!(matches!(run(3, || panic!("on purpose")), Err(Error::Internal(_))));
     }
 }
