@@ -3,10 +3,11 @@
     python benches/compare/models.py --rounds 5            # TinyStories' shape, batch 16 x 256
     python benches/compare/models.py --quick               # a toy, to see that it works
 
-Each variant is a process of its own (compiled code and caches do not mix); rounds go through all variants in turn. A
-step is forward, loss, backward, clipping to 1.0 and AdamW. Loss parity comes first: the first loss of each, from
-the same weights and batch, must be within 1e-3 of float32's (bfloat16: 2e-2). "Roof" is the share of what a square
-matrix product of the same type reaches in the same process.
+Each variant is a process of its own (compiled code and caches do not mix). Rounds go through all variants in turn, the
+two of a kind next to each other, and every other round backwards, as a chip may be slower after a minute of AVX-512. A
+ratio is the median of the rounds' ratios. A step is forward, loss, backward, clipping to 1.0 and AdamW. Loss parity
+comes first: the first loss of each, from the same weights and batch, must be within 1e-3 of float32's (bfloat16: 2e-2).
+"Roof" is the share of what a square matrix product of the same type reaches in the same process.
 """
 
 import argparse
@@ -30,9 +31,9 @@ SHAPES = {
 }
 VARIANTS = [
     f"{tool} {dtype} {mode}"
-    for tool in ("bpe_lm", "llama")
     for dtype in ("float32", "bfloat16")
     for mode in ("eager", "compiled")
+    for tool in ("bpe_lm", "llama")
 ]
 KEPT = "llama bfloat16 compiled, memory kept"
 """As our trainer has it; what torch does by itself is what Llama is compared as."""
@@ -246,8 +247,8 @@ def main() -> None:
         return print_losses(shape, rounds)
     runs: dict[str, list[dict[str, float]]] = {variant: [] for variant in (*VARIANTS, KEPT)}
     texts: dict[str, list[dict[str, Any]]] = {"bpe_lm": [], "llama": []}
-    for _ in range(rounds):
-        for variant in runs:
+    for number_of_round in range(rounds):
+        for variant in list(runs)[:: -1 if number_of_round % 2 else 1]:
             runs[variant].append(child({"job": "train", "variant": variant, "shape": shape, "steps": options.steps}))
         for tool in texts:
             texts[tool].append(child({"job": "generate", "variant": tool, "shape": shape, "number": number}))
@@ -264,11 +265,12 @@ def main() -> None:
         share = statistics.median(run["roof"] for run in found)
         print(f"| {variant} | {medians[variant]:,.0f} ({min(speeds):,.0f} - {max(speeds):,.0f}) | {share:.0%} |")
 
-    def best(tool: str, dtype: str = "") -> float:
-        return max(medians[variant] for variant in VARIANTS if variant.startswith(f"{tool} {dtype}"))
+    def best(tool: str, dtype: str = "") -> list[float]:
+        variants = [variant for variant in VARIANTS if variant.startswith(f"{tool} {dtype}")]
+        return [run["tokens_per_second"] for run in runs[max(variants, key=lambda variant: medians[variant])]]
 
-    print(f"\nfloat32, best of two against best of two: {best('bpe_lm', 'float32') / best('llama', 'float32'):.2f}")
-    print(f"bfloat16 against the best of Llama's four: {best('bpe_lm', 'bfloat16') / best('llama'):.2f}")
+    print(f"\nfloat32, best of two against best of two: {ratio(best('bpe_lm', 'float32'), best('llama', 'float32'))}")
+    print(f"bfloat16 against the best of Llama's four: {ratio(best('bpe_lm', 'bfloat16'), best('llama'))}")
     speeds = {tool: statistics.median(run["tokens_per_second"] for run in found) for tool, found in texts.items()}
     same = texts["bpe_lm"][0]["ids"] == texts["llama"][0]["ids"]
     print(
@@ -278,6 +280,12 @@ def main() -> None:
     print(f"{speeds['bpe_lm'] / speeds['llama']:.2f} times as fast, ids {'the same' if same else 'DIFFER'}")
     print(f"batches: {batch_speed() / 1e6:.1f} million tokens/s\n")
     print_losses(shape, min(rounds, 3))
+
+
+def ratio(ours: list[float], theirs: list[float]) -> str:
+    """Of runs that were next to each other: median (least - most)."""
+    ratios = sorted(a / b for a, b in zip(ours, theirs, strict=True))
+    return f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} - {ratios[-1]:.2f})"
 
 
 def print_losses(shape: str, rounds: int) -> None:

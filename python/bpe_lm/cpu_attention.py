@@ -26,18 +26,23 @@ def attend(qkv: Tensor, cos: Tensor | None, sin: Tensor | None) -> Tensor:
 
     Shapes: (..., seq, 3, head, d_k), and (seq, d_k / 2) twice -> (..., seq, head, d_k).
     """
-    outputs, _ = _forward(qkv.reshape(-1, *qkv.shape[-4:]), cos, sin)
+    function = _forward if kernels.needs_operator() else _run
+    outputs, _ = function(qkv.reshape(-1, *qkv.shape[-4:]), cos, sin)
     return outputs.view(*qkv.shape[:-3], *qkv.shape[-2:])
 
 
-@torch.library.custom_op("bpe_lm::causal_attention", mutates_args=())
-def _forward(qkv: Tensor, cos: Tensor | None, sin: Tensor | None) -> tuple[Tensor, Tensor]:
+def _run(qkv: Tensor, cos: Tensor | None, sin: Tensor | None) -> tuple[Tensor, Tensor]:
     """The outputs, and the logarithm to base 2 of each query's sum: (batch, head, seq)."""
     outputs, log_sums = _empty(qkv)
     _core.attention_forward(
         as_array(qkv), _angles(cos, sin), torch.get_num_threads(), as_output(outputs), as_output(log_sums)
     )
     return outputs, log_sums
+
+
+@torch.library.custom_op("bpe_lm::causal_attention", mutates_args=())
+def _forward(qkv: Tensor, cos: Tensor | None, sin: Tensor | None) -> tuple[Tensor, Tensor]:
+    return _run(qkv, cos, sin)
 
 
 def _empty(qkv: Tensor) -> tuple[Tensor, Tensor]:

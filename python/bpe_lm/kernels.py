@@ -17,6 +17,15 @@ def take(tensor: Tensor) -> bool:
     return _ARE_AVAILABLE and tensor.device.type == "cpu" and tensor.dtype in (torch.float32, torch.bfloat16)
 
 
+def needs_operator() -> bool:
+    """Whether torch has to know what is called, for a gradient or a graph.
+
+    If not, the function behind an operator is called itself: the first call of an operator imports torch's compiler,
+    0.85 s that a generated text should not wait for.
+    """
+    return torch.is_grad_enabled() or torch.compiler.is_compiling()
+
+
 def as_array(tensor: Tensor) -> Any:
     """The same numbers in order. numpy knows no bfloat16, and gets the bits."""
     tensor = tensor.detach().contiguous()

@@ -9,6 +9,7 @@ from einops import einsum, rearrange
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from bpe_lm.kernels import needs_operator
 from bpe_lm.product import product
 
 Device = torch.device | str | None
@@ -60,7 +61,7 @@ class Embedding(nn.Module):
 
     def forward(self, token_ids: Int[Tensor, ...]) -> Float[Tensor, "... d_model"]:
         """Shapes: (...) -> (..., d_model)."""
-        if self.weight.device.type == "cpu":
+        if self.weight.device.type == "cpu" and needs_operator():
             rows: Tensor = _rows(self.weight, token_ids)
             return rows
         return self.weight[token_ids]

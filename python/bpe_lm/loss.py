@@ -58,11 +58,10 @@ _SCHEMA = (
 )
 
 
-@torch.library.custom_op("bpe_lm::linear_cross_entropy", mutates_args=(), schema=_SCHEMA)
-def _sum_and_gradients(
+def _run(
     hidden: Tensor, weight: Tensor, targets: Tensor, narrow: torch.dtype, needs_gradient: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The sum over rows, and its gradients. An operator of its own: a compiler would keep all chunks to join them."""
+    """The sum over rows, and its gradients."""
     device, wide = hidden.device.type, torch.promote_types(hidden.dtype, torch.float32)
     w, total = weight.to(narrow), torch.zeros((), dtype=wide, device=hidden.device)
     hidden_gradient = torch.empty_like(hidden if needs_gradient else hidden[:0])
@@ -77,6 +76,14 @@ def _sum_and_gradients(
                 hidden_gradient[start : start + chunk] = product(logits, w.T)
                 weight_gradient += product(logits.T, h.T)
     return total, hidden_gradient, weight_gradient
+
+
+@torch.library.custom_op("bpe_lm::linear_cross_entropy", mutates_args=(), schema=_SCHEMA)
+def _sum_and_gradients(
+    hidden: Tensor, weight: Tensor, targets: Tensor, narrow: torch.dtype, needs_gradient: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """An operator, as a compiler that saw into it would keep all chunks to join them."""
+    return _run(hidden, weight, targets, narrow, needs_gradient)
 
 
 def _rows_of_a_chunk(rows: int, vocab_size: int, device: str) -> int:
@@ -122,7 +129,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
         device = hidden.device.type
         narrow = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
         needs_gradient = is_recorded and any(ctx.needs_input_grad)
-        total, *gradients = _sum_and_gradients(hidden, weight, targets, narrow, needs_gradient)
+        function = _sum_and_gradients if is_recorded or kernels.needs_operator() else _run
+        total, *gradients = function(hidden, weight, targets, narrow, needs_gradient)
         ctx.save_for_backward(*gradients)
         return total
 

@@ -24,16 +24,21 @@ def product(x: Float[Tensor, "... d_in"], weight: Float[Tensor, "d_out d_in"]) -
     """x W^T. Shapes: (..., d_in) and (d_out, d_in) -> (..., d_out)."""
     is_wide = kernels.take(x) and x.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
     if is_wide and _HAS_ONE_DNN and x.numel() * len(weight) >= _WORTH:
-        return _product(x.reshape(-1, x.shape[-1]), weight).view(*x.shape[:-1], len(weight))
+        function = _product if kernels.needs_operator() else _one_dnn
+        return function(x.reshape(-1, x.shape[-1]), weight).view(*x.shape[:-1], len(weight))
     return x @ weight.T
 
 
-@torch.library.custom_op("bpe_lm::product", mutates_args=())
-def _product(x: Tensor, weight: Tensor) -> Tensor:
+def _one_dnn(x: Tensor, weight: Tensor) -> Tensor:
     """(rows, d_in) and (d_out, d_in) -> (rows, d_out). oneDNN copies an `x` not in order; rather the smaller."""
     if not x.is_contiguous() and len(weight) < len(x):
         return torch.ops.mkldnn._linear_pointwise(weight, x, None, "none", [], "").T.contiguous()
     return torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
+
+
+@torch.library.custom_op("bpe_lm::product", mutates_args=())
+def _product(x: Tensor, weight: Tensor) -> Tensor:
+    return _one_dnn(x, weight)
 
 
 @_product.register_fake
