@@ -24,7 +24,7 @@ _CHUNK = {"cpu": 1 << 25}
 """Logits in memory at a time, by device; elsewhere 2^26."""
 
 _CACHED = 1 << 20
-"""Of which on a CPU, without a kernel, so many are in the cache."""
+"""Numbers that on a CPU are in the cache when torch's operations go over them several times."""
 
 
 def cross_entropy(logits: Float[Tensor, "... vocab_size"], targets: Int[Tensor, ...]) -> Float[Tensor, ""]:
@@ -74,7 +74,7 @@ def _run(
             total += _loss_and_gradient(logits, targets[start : start + chunk], needs_gradient)
             if needs_gradient:
                 hidden_gradient[start : start + chunk] = product(logits, w.T)
-                weight_gradient += product(logits.T, h.T)
+                _add(product(logits.T, h.T), weight_gradient)
     return total, hidden_gradient, weight_gradient
 
 
@@ -84,6 +84,13 @@ def _sum_and_gradients(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """An operator, as a compiler that saw into it would keep all chunks to join them."""
     return _run(hidden, weight, targets, narrow, needs_gradient)
+
+
+def _add(part: Tensor, to: Tensor) -> None:
+    """Some rows at a time: torch makes a wide copy of what it adds to a wider type."""
+    rows = max(_CACHED // to.shape[-1], 1) if to.device.type == "cpu" else len(to)
+    for narrow, wide in zip(torch.split(part, rows), torch.split(to, rows), strict=True):
+        wide += narrow
 
 
 def _rows_of_a_chunk(rows: int, vocab_size: int, device: str) -> int:
