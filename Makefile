@@ -22,7 +22,7 @@ help: ## Show this list
 		$(BIN)/python -m maturin develop --release --extras dev,lm --quiet
 	@touch $@
 
-demo: .venv/built ## Stories -> tokenizer -> token ids -> a small Transformer -> its loss as a picture -> a story (some 8 minutes)
+demo: .venv/built ## Stories -> tokenizer -> token ids -> a small Transformer -> its loss as a picture -> a story (3 to 8 minutes)
 	$(BIN)/bpe-lm data sample --megabytes 20
 	$(BIN)/bpe-lm train-tokenizer data/sample-train.txt --vocab-size 4000 --special-token '<|endoftext|>' \
 		--out $(DEMO)/tokenizer --force

@@ -211,7 +211,7 @@ fn heads_do_not_depend_on_threads_or_on_each_other() {
 
 /// One key that all queries look at, the first; what is summed over the blocks behind it must not drift.
 #[test]
-fn long_texts_with_large_scores_are_exact() {
+fn long_texts_with_large_scores_do_not_drift() {
     if missing() {
         return;
     }

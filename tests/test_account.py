@@ -38,6 +38,10 @@ def test_parameters_are_the_write_ups_and_the_models():
 def test_flops_are_the_write_ups():
     two = [forward_flops(config, 2).total for config in (SMALL, MEDIUM, LARGE, XL)]
     assert two[3] == pytest.approx(3.507e12, rel=1e-3)
+    shares = [list(forward_flops(config, 2).shares().values()) for config in (SMALL, MEDIUM, LARGE, XL)]
+    expected = [[19.88, 13.25, 39.76, 27.10], [24.93, 12.46, 49.86, 12.75], [27.23, 10.89, 54.46, 7.42]]
+    for found, percents in zip(shares, [*expected, [28.71, 9.19, 57.41, 4.70]], strict=True):
+        assert [100 * share for share in found] == pytest.approx(percents, abs=0.01)
     long = gpt2(48, 1600, 25, 16_384)
     assert forward_flops(long, 2).total == pytest.approx(1.334e14, rel=1e-3)
     assert forward_flops(long, 2).total / two[3] == pytest.approx(38.05, abs=0.01)
@@ -88,7 +92,7 @@ def test_memory_is_of_the_parts_that_a_step_has():
     assert 0.5 < narrow.activations / found.activations < 0.8
     assert again.activations < 0.5 * found.activations
     rows = largest_batch(config, 8e9)
-    assert step_memory(config, rows).peak == pytest.approx(8e9, rel=0.02)
+    assert 0.98 * 8e9 < step_memory(config, rows).peak <= 8e9
     assert largest_batch(config, 4e8) == 0
 
 

@@ -1,6 +1,7 @@
 """Two processes learn what one does, and their checkpoints are read by any number."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -84,23 +85,38 @@ def test_checkpoints_are_read_by_another_number_of_processes(flags, alone, tmp_p
     assert weights_near(folder, alone)
 
 
-@pytest.mark.parametrize("kind", ["ddp", "fsdp"])
-def test_a_killed_process_is_started_again_and_goes_on(flags, tmp_path, kind):
+def rank_of(process: int) -> str | None:
+    """What torchrun said to a process that it started."""
+    names = dict(pair.split("=", 1) for pair in Path(f"/proc/{process}/environ").read_text().split("\0") if "=" in pair)
+    return names.get("RANK")
+
+
+def children_of(process: int) -> dict[str | None, int]:
+    children = map(int, Path(f"/proc/{process}/task/{process}/children").read_text().split())
+    return {rank_of(child): child for child in children}
+
+
+@pytest.mark.parametrize(("kind", "rank"), [("ddp", "1"), ("fsdp", "0")])
+def test_a_killed_process_is_started_again_and_goes_on(flags, tmp_path, kind, rank):
     more = [*flags, "--parallel", kind, "--steps", "300", "--checkpoint-every", "10", "--validate-every", "300"]
     train(2, tmp_path / "whole", *more)
+    more.remove("--quiet")
     launcher = torchrun(2, tmp_path / "run", *more, "--resume", restarts=2)
-    process = subprocess.Popen(launcher, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    with (tmp_path / "said").open("w") as said:
+        process = subprocess.Popen(launcher, stdout=subprocess.DEVNULL, stderr=said, start_new_session=True)
     try:
         while process.poll() is None and len(losses(tmp_path / "run")) < 40:
             time.sleep(0.01)
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        os.kill(int(children[-1]), signal.SIGKILL)
+        os.kill(children_of(process.pid)[rank], signal.SIGKILL)
         assert process.wait(timeout=200) == 0
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     assert losses(tmp_path / "run") == losses(tmp_path / "whole")
+    steps = re.findall(r"going on from step (\d+)", (tmp_path / "said").read_text())
+    assert len(steps) == 2
+    assert {int(step) for step in steps} <= set(range(30, 300, 10))
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(flags, tmp_path):

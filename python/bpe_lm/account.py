@@ -3,7 +3,7 @@
 Operations are counted by formula, as the course does: 2 for each product and sum of a matrix product, nothing for the
 rest, and three forward passes for a step. Memory is not: what is kept for the backward pass depends on each operation
 and changes with each line of the model. So a step is done with tensors that have a shape and no content, and what would
-be alive is added up.
+be alive is added up; only what the loss takes inside is a formula.
 """
 
 from __future__ import annotations
@@ -183,12 +183,14 @@ class _Alive(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def largest_batch(config: TrainConfig, memory: float) -> int:
-    """How many rows fit at a time, to three in a hundred: above some, activations grow in proportion to them."""
+    """How many rows fit at a time: above some, activations grow in proportion to them."""
     rows = 16
     for _ in range(2):
         half, whole = (step_memory(config, number).peak for number in (rows // 2, rows))
         found = rows + int((memory - whole) // ((whole - half) / (rows - rows // 2)))
         rows = max(found, 2)
+    while found > 0 and step_memory(config, found).peak > memory:
+        found -= 1
     return max(found, 0)
 
 

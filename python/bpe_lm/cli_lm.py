@@ -1,4 +1,4 @@
-"""The commands of the language model: pretrain, evaluate, generate, plot. torch is imported when one of them runs."""
+"""The commands of the language model, from pretrain to account. torch is imported when one of them runs."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 One operator takes the product that makes queries, keys and values as it is, and gives the heads as the next product
 takes them: 10 ms for both passes of 16 x 16 heads of 256 x 32 in bfloat16, where `scaled_dot_product_attention` needs
-62, and the rotation and the copies around it 8 (2 cores, AMD Zen 5, torch 2.15).
+62, and the rotation around it 5 (2 cores, AMD Zen 5, torch 2.15).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """x W^T, which is most of a step.
 
 Why not `x @ W.T` alone? In float32 torch gives it to MKL, which does without AVX-512 on processors of AMD: 220 GFLOP/s
-on 2 cores of a Zen 5, where oneDNN, which is in torch as well, reaches 500. In bfloat16 torch takes oneDNN itself.
+on 2 cores of a Zen 5, where oneDNN, which is in torch as well, reaches 500. (Intel's with AVX512-BF16 get it, too; that
+was not measured.) In bfloat16 torch takes oneDNN itself.
 """
 
 from __future__ import annotations
