@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 _LOG_MAX = 709.78
 """The logarithm of the greatest float."""
 
-_CHUNK = {"cpu": 1 << 25}
-"""Logits in memory at a time, by device; elsewhere 2^26."""
+_CPU_CHUNK, _GPU_CHUNK = 1 << 25, 1 << 26
+"""Logits in memory at a time."""
 
 _CACHED = 1 << 20
 """Numbers that on a CPU are in the cache when torch's operations go over them several times."""
@@ -95,7 +95,7 @@ def _add(part: Tensor, to: Tensor) -> None:
 
 def _rows_of_a_chunk(rows: int, vocab_size: int, device: str) -> int:
     """So many that all chunks are about equal."""
-    most = max(_CHUNK.get(device, 1 << 26) // vocab_size, 1)
+    most = max((_CPU_CHUNK if device == "cpu" else _GPU_CHUNK) // vocab_size, 1)
     return ceil(rows / ceil(rows / most)) if rows else 1
 
 

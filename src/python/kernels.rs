@@ -12,29 +12,18 @@ use pyo3::prelude::*;
 
 type Table<'py> = PyReadonlyArray2<'py, f32>;
 
+/// Of float32, or the bits of bfloat16.
 #[derive(FromPyObject)]
-pub(super) enum Qkv<'py> {
-    Wide(PyReadonlyArray5<'py, f32>),
-    Narrow(PyReadonlyArray5<'py, u16>),
+pub(super) enum Numbers<W, N> {
+    Wide(W),
+    Narrow(N),
 }
 
-#[derive(FromPyObject)]
-pub(super) enum QkvMut<'py> {
-    Wide(PyReadwriteArray5<'py, f32>),
-    Narrow(PyReadwriteArray5<'py, u16>),
-}
-
-#[derive(FromPyObject)]
-pub(super) enum Heads<'py> {
-    Wide(PyReadonlyArray4<'py, f32>),
-    Narrow(PyReadonlyArray4<'py, u16>),
-}
-
-#[derive(FromPyObject)]
-pub(super) enum HeadsMut<'py> {
-    Wide(PyReadwriteArray4<'py, f32>),
-    Narrow(PyReadwriteArray4<'py, u16>),
-}
+type Qkv<'py> = Numbers<PyReadonlyArray5<'py, f32>, PyReadonlyArray5<'py, u16>>;
+type QkvMut<'py> = Numbers<PyReadwriteArray5<'py, f32>, PyReadwriteArray5<'py, u16>>;
+type Heads<'py> = Numbers<PyReadonlyArray4<'py, f32>, PyReadonlyArray4<'py, u16>>;
+type HeadsMut<'py> = Numbers<PyReadwriteArray4<'py, f32>, PyReadwriteArray4<'py, u16>>;
+type Logits<'py> = Numbers<PyReadwriteArray2<'py, f32>, PyReadwriteArray2<'py, u16>>;
 
 #[pyfunction]
 pub(super) fn attention_forward<'py>(
@@ -47,11 +36,11 @@ pub(super) fn attention_forward<'py>(
 ) -> PyResult<()> {
     let log_sums = log_sums.as_slice_mut()?;
     match (qkv, outputs) {
-        (Qkv::Wide(qkv), HeadsMut::Wide(mut outputs)) => {
+        (Numbers::Wide(qkv), Numbers::Wide(mut outputs)) => {
             let shape = shape(qkv.shape());
             forward::<f32>(py, shape, qkv.as_slice()?, &angles, threads, outputs.as_slice_mut()?, log_sums)
         }
-        (Qkv::Narrow(qkv), HeadsMut::Narrow(mut outputs)) => {
+        (Numbers::Narrow(qkv), Numbers::Narrow(mut outputs)) => {
             let shape = shape(qkv.shape());
             let (qkv, outputs) = (bytemuck::cast_slice(qkv.as_slice()?), outputs.as_slice_mut()?);
             forward::<Bf16>(py, shape, qkv, &angles, threads, bytemuck::cast_slice_mut(outputs), log_sums)
@@ -87,7 +76,7 @@ pub(super) fn attention_backward<'py>(
 ) -> PyResult<()> {
     let (angles, log_sums) = (slices(&angles)?, log_sums.as_slice()?);
     match (gradient, qkv, outputs, qkv_gradient) {
-        (Heads::Wide(gradient), Qkv::Wide(qkv), Heads::Wide(outputs), QkvMut::Wide(mut to)) => {
+        (Numbers::Wide(gradient), Numbers::Wide(qkv), Numbers::Wide(outputs), Numbers::Wide(mut to)) => {
             let (shape, to) = (shape(qkv.shape()), to.as_slice_mut()?);
             let (gradient, qkv, outputs) = (gradient.as_slice()?, qkv.as_slice()?, outputs.as_slice()?);
             py.detach(|| {
@@ -95,7 +84,12 @@ pub(super) fn attention_backward<'py>(
             })
             .map_err(to_py)
         }
-        (Heads::Narrow(gradient), Qkv::Narrow(qkv), Heads::Narrow(outputs), QkvMut::Narrow(mut to)) => {
+        (
+            Numbers::Narrow(gradient),
+            Numbers::Narrow(qkv),
+            Numbers::Narrow(outputs),
+            Numbers::Narrow(mut to),
+        ) => {
             let (shape, to) = (shape(qkv.shape()), bytemuck::cast_slice_mut(to.as_slice_mut()?));
             let [gradient, outputs] = [gradient.as_slice()?, outputs.as_slice()?].map(bytemuck::cast_slice);
             let qkv = bytemuck::cast_slice(qkv.as_slice()?);
@@ -121,12 +115,6 @@ fn mixed() -> PyErr {
     new("OptionError", "arrays of float32 and of bfloat16 together; give all of one type")
 }
 
-#[derive(FromPyObject)]
-pub(super) enum Logits<'py> {
-    Wide(PyReadwriteArray2<'py, f32>),
-    Narrow(PyReadwriteArray2<'py, u16>),
-}
-
 #[pyfunction]
 #[pyo3(name = "cross_entropy")]
 pub(super) fn of_logits<'py>(
@@ -139,11 +127,11 @@ pub(super) fn of_logits<'py>(
 ) -> PyResult<()> {
     let (targets, losses) = (targets.as_slice()?, losses.as_slice_mut()?);
     match logits {
-        Logits::Wide(mut logits) => {
+        Numbers::Wide(mut logits) => {
             let logits = logits.as_slice_mut()?;
             py.detach(|| cross_entropy::cross_entropy(logits, targets, threads, wants_gradient, losses))
         }
-        Logits::Narrow(mut logits) => {
+        Numbers::Narrow(mut logits) => {
             let logits: &mut [Bf16] = bytemuck::cast_slice_mut(logits.as_slice_mut()?);
             py.detach(|| cross_entropy::cross_entropy(logits, targets, threads, wants_gradient, losses))
         }
