@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from bpe_lm.errors import CheckpointError, FileError
+from bpe_lm.files import sync_folder, write_synced, write_whole
 from bpe_lm.parallel import World, is_divided, placed_as
 
 Target = str | os.PathLike[str] | IO[bytes]
@@ -146,14 +147,14 @@ def save_run_checkpoint(
             world.wait()
         elif world.is_first:
             tensors, content["optimizer"] = _pack(optimizer.state_dict())
-            _write_synced(partial / MODEL, save({name: _copy(tensor) for name, tensor in model.state_dict().items()}))
-            _write_synced(partial / OPTIMIZER, save(tensors))
+            write_synced(partial / MODEL, save({name: _copy(tensor) for name, tensor in model.state_dict().items()}))
+            write_synced(partial / OPTIMIZER, save(tensors))
         if world.is_first:
             content["sha256"] = {
                 path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(partial.iterdir())
             }
             marker = {"content": content, "sha256": _sha256(content)}
-            _write_synced(partial / MARKER, json.dumps(marker).encode())
+            write_synced(partial / MARKER, json.dumps(marker).encode())
             _publish(partial, target)
         world.wait()
     except OSError as error:
@@ -170,11 +171,11 @@ def _publish(partial: Path, target: Path) -> None:
     replaced = target.with_name(f".{target.name}.replaced")
     shutil.rmtree(replaced, ignore_errors=True)
     try:
-        _sync_folder(partial)
+        sync_folder(partial)
         if target.exists():
             target.rename(replaced)
         partial.rename(target)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
     except OSError:
         if replaced.exists() and not target.exists():
             replaced.rename(target)
@@ -327,34 +328,3 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise FileError(f"could not read {path}: {error.strerror}") from error
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Replace a file by a rename, after its content is on the disk.
-
-    Raises:
-        FileError: It could not be written; what was there before is still there.
-    """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        _write_synced(partial, data)
-        partial.replace(path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise FileError(f"could not write {path}: {error.strerror}") from error
-
-
-def _write_synced(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(path: Path) -> None:
-    folder = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

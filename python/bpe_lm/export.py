@@ -22,9 +22,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from bpe_lm.checkpoint import check_model, write_whole
+from bpe_lm.checkpoint import check_model
 from bpe_lm.config import ModelConfig, read_json
 from bpe_lm.errors import CheckpointError, ExportError, FileError, MissingExtra, OutputExists
+from bpe_lm.files import write_whole
 from bpe_lm.generate import END_OF_TEXT
 from bpe_lm.layers import EPS
 from bpe_lm.model import TransformerLM

@@ -18,9 +18,9 @@ from typing import Any
 import torch
 
 import bpe_lm
-from bpe_lm.checkpoint import write_whole
 from bpe_lm.config import TrainConfig
 from bpe_lm.errors import FileError
+from bpe_lm.files import write_whole
 
 METRICS = "metrics.jsonl"
 _PIPE_SECONDS = 10.0

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from bpe_lm.batches import Batches, Tokens
-from bpe_lm.checkpoint import forget_after, keep_newest, keep_only, load_newest, save_run_checkpoint, write_whole
+from bpe_lm.checkpoint import forget_after, keep_newest, keep_only, load_newest, save_run_checkpoint
 from bpe_lm.config import BEST, CHECKPOINTS, CONFIG, DATA, PROFILE, TrainConfig, keys, read_json
 from bpe_lm.errors import (
     CheckpointError,
@@ -38,6 +38,7 @@ from bpe_lm.errors import (
     TrainingDiverged,
 )
 from bpe_lm.evaluate import evaluate
+from bpe_lm.files import write_whole
 from bpe_lm.loss import LanguageModelLoss
 from bpe_lm.memory import keep_freed_memory
 from bpe_lm.model import TransformerLM
