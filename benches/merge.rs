@@ -1,4 +1,4 @@
-//! Learning merges from counts, by the part of pairs that the index holds. `BPE_LM_VOCAB_SIZE` sets how many.
+//! Learning merges from counts, by the part of pairs that the index holds and by threads. `BPE_LM_VOCAB_SIZE` sets how many.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod common;
@@ -9,20 +9,22 @@ use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_ma
 
 fn merge(criterion: &mut Criterion) {
     let bench = common::Bench::new();
-    let threads = resolve_threads(None).unwrap();
+    let all = resolve_threads(None).unwrap();
     let vocab_size: usize = std::env::var("BPE_LM_VOCAB_SIZE").map_or(10_000, |n| n.parse().unwrap());
-    let counts = || bench.count(threads, 1 << 17);
-    let learn = |divisor, counts| {
-        let options = MergeOptions { threshold_divisor: divisor, ..MergeOptions::new(vocab_size - 257) };
+    let counts = || bench.count(all, 1 << 17);
+    let learn = |threads, divisor, counts| {
+        let usual = MergeOptions::new(vocab_size - 257);
+        let options = MergeOptions { threads, threshold_divisor: divisor, ..usual };
         learn_merges(counts, options, &Job::default()).unwrap()
     };
-    let expected = learn(u64::MAX, counts());
+    let expected = learn(1, u64::MAX, counts());
     let mut group = criterion.benchmark_group("merge");
     group.sample_size(10);
-    for divisor in [4, 16, 64, u64::MAX] {
-        assert_eq!(learn(divisor, counts()), expected);
-        group.bench_function(BenchmarkId::new("threshold divisor", divisor), |bencher| {
-            bencher.iter_batched(counts, |counts| learn(divisor, counts), BatchSize::PerIteration);
+    for (threads, divisor) in [(1, 16), (all, 16), (all, 4), (all, 64), (all, u64::MAX)] {
+        assert_eq!(learn(threads, divisor, counts()), expected);
+        let name = BenchmarkId::new(format!("{threads} threads"), format!("threshold divisor {divisor}"));
+        group.bench_function(name, |bencher| {
+            bencher.iter_batched(counts, |counts| learn(threads, divisor, counts), BatchSize::PerIteration);
         });
     }
 }

@@ -1,0 +1,48 @@
+//! Encoding from a file into nothing, by threads and chunk size. `BPE_LM_VOCAB_SIZE` sets the vocabulary.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod common;
+
+use bpe_lm::corpus::Corpus;
+use bpe_lm::encode::{EncodeOptions, count_tokens};
+use bpe_lm::job::{Job, resolve_threads};
+use bpe_lm::pretokenize::Pattern;
+use bpe_lm::special_tokens::SpecialTokens;
+use bpe_lm::tokenizer::Tokenizer;
+use bpe_lm::train_bpe::{TrainOptions, train_bpe};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+
+fn encode(criterion: &mut Criterion) {
+    let bench = common::Bench::new();
+    let all = resolve_threads(None).unwrap();
+    let vocab_size: usize = std::env::var("BPE_LM_VOCAB_SIZE").map_or(10_000, |n| n.parse().unwrap());
+    let special_tokens = SpecialTokens::new(["<|endoftext|>"]).unwrap();
+    let corpus = || Corpus::open([bench.path()]).unwrap();
+    let options = TrainOptions::new(vocab_size, special_tokens.clone());
+    let (vocab, merges, _) = train_bpe(&corpus(), &options, &Job::default()).unwrap();
+    // A tokenizer for each run: one that has encoded knows the corpus's words.
+    let new =
+        || Tokenizer::new(vocab.clone(), merges.clone(), special_tokens.clone(), Pattern::Gpt2).unwrap();
+    let count = |tokenizer: &Tokenizer, threads, kib: usize| {
+        let options = EncodeOptions { chunk_bytes: kib << 10, ..EncodeOptions::new(tokenizer, threads) };
+        count_tokens(tokenizer, corpus(), &options, &Job::default()).unwrap().tokens
+    };
+    let text = std::fs::read(bench.path()).unwrap();
+    let ids = new().encode(&text, bpe_lm::tokenizer::Special::Allow, &Job::default()).unwrap();
+    let mut group = criterion.benchmark_group("encode");
+    group.throughput(Throughput::Bytes(bench.num_bytes())).sample_size(10);
+    for (threads, kib) in [(1, 512), (all, 512), (all, 128)] {
+        assert_eq!(count(&new(), threads, kib), ids.len() as u64);
+        let name = BenchmarkId::new(format!("{threads} threads"), format!("{kib} KiB"));
+        group.bench_function(name, |bencher| {
+            bencher.iter_batched(
+                new,
+                |tokenizer| count(&tokenizer, threads, kib),
+                criterion::BatchSize::PerIteration,
+            );
+        });
+    }
+}
+
+criterion_group!(benches, encode);
+criterion_main!(benches);
