@@ -8,7 +8,6 @@ import pytest
 import torch
 from bpe_lm.loss import bits_per_byte, cross_entropy, linear_cross_entropy, perplexity
 from bpe_lm.optimizer import SGD, AdamW, clip_gradients
-from bpe_lm.schedule import constant_schedule, cosine_schedule
 from torch.nn import Parameter
 
 
@@ -136,17 +135,6 @@ def test_wrong_hyperparameters_are_refused():
     for make in (lambda p: SGD(p, lr=-1), lambda p: AdamW(p, lr=-1), lambda p: AdamW(p, betas=(0.9, 1.0))):
         with pytest.raises(ValueError, match="must"):
             make([Parameter(torch.ones(1))])
-
-
-def test_the_cosine_is_the_courses():
-    found = [cosine_schedule(it, 1, 0.1, 7, 21) for it in range(25)]
-    expected = [i / 7 for i in range(7)]
-    expected += [0.1 + 0.45 * (1 + math.cos(math.pi * (i - 7) / 14)) for i in range(7, 22)] + [0.1] * 3
-    assert np.allclose(found, expected, rtol=1e-7)
-    assert (found[0], found[7], found[14], found[21]) == (0, 1, pytest.approx(0.55), pytest.approx(0.1))
-    assert [constant_schedule(it, 2.0, 4) for it in (0, 1, 4, 100)] == [0, 0.5, 2, 2]
-    assert constant_schedule(0, 2.0, 0) == 2
-    assert cosine_schedule(5, 1, 0.5, 5, 5) == 1
 
 
 def test_clipping_is_torchs_and_takes_a_generator():

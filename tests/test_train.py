@@ -29,7 +29,7 @@ from bpe_lm.errors import (
 from bpe_lm.evaluate import evaluate
 from bpe_lm.run_log import read_records
 from bpe_lm.token_file import Manifest, open_tokens
-from bpe_lm.train import Trainer, learning_rate
+from bpe_lm.train import Trainer
 from safetensors.torch import load_file
 
 END_OF_TEXT = "<|endoftext|>"
@@ -79,7 +79,7 @@ def test_a_run_learns_and_leaves_what_it_says(config, tmp_path):
 
 def test_a_model_learns_one_batch_by_heart(config, tmp_path, monkeypatch):
     monkeypatch.setattr(training.Batches, "starts", lambda self, step: training.torch.arange(8).numpy() * 100)
-    changed = {"steps": 200, "schedule": {"max_learning_rate": 1e-2, "warmup_iters": 10}, "data": {"valid": ""}}
+    changed = {"steps": 200, "schedule": {"max_learning_rate": 1e-2, "warmup": 10}, "data": {"valid": ""}}
     run(over(config, changed), tmp_path / "run")
     assert records(tmp_path / "run")[200] < 0.3
 
@@ -411,13 +411,6 @@ def test_the_commands(config, tmp_path, capsys):
     assert main(["plot", str(tmp_path)]) == 1
     with pytest.raises(SystemExit):
         main(["verify", "x", "--unknown"])
-
-
-def test_learning_rates_are_of_steps_from_one(config):
-    changed = over(config, {"steps": 100, "schedule": {"warmup_iters": 10, "max_learning_rate": 1.0}})
-    assert [learning_rate(changed, step) for step in (0, 9, 99)] == [0.1, 1.0, pytest.approx(1e-4)]
-    constant = over(changed, {"schedule": {"name": "constant"}})
-    assert [learning_rate(constant, step) for step in (0, 9, 99)] == [0.1, 1.0, 1.0]
 
 
 def test_importing_the_package_or_asking_for_help_imports_no_torch():

@@ -12,6 +12,7 @@ import tomllib
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -23,6 +24,13 @@ FeedForwardKind = Literal["swiglu", "silu", "relu2"]
 Implementation = Literal["fast", "reference"]
 Dtype = Literal["float32", "bfloat16"]
 Parallel = Literal["ddp", "fsdp"]
+Shape = Literal["cosine", "constant", "linear", "wsd"]
+
+CONFIG_FORMAT = 2
+"""The version of a run's config.json, under its key `format`. The first one had no such key."""
+
+WSD_DECAY = 0.2
+"""The part of a run over which wsd falls by default."""
 
 CONFIG, DATA, CHECKPOINTS, BEST, PROFILE = "config.json", "data.json", "checkpoints", "best", "profile"
 """What is in the folder of a run."""
@@ -107,18 +115,80 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class ScheduleConfig:
-    """`cosine_cycle_iters` 0 means all steps of the run."""
+    """The learning rate rises in a line over `warmup`, is constant, and falls over `decay`, the end of the run.
 
-    name: Literal["cosine", "constant"] = "cosine"
+    `shape` is that of the fall to `min_ratio` x the maximum. `warmup` and `decay` are a fraction of the run, below 1,
+    or steps, from 1 on. `decay` 0 means all that follows the warm-up (cosine, linear), 0.2 of the run (wsd), or that
+    the rate never falls (constant).
+    """
+
+    shape: Shape = "cosine"
     max_learning_rate: float = 1e-3
-    min_learning_rate: float = 1e-4
-    warmup_iters: int = 200
-    cosine_cycle_iters: int = 0
+    min_ratio: float = 0.1
+    warmup: int | float = 0.04
+    decay: int | float = 0
 
     def __post_init__(self) -> None:
         _check_types(self, "schedule")
-        for name in ("warmup_iters", "cosine_cycle_iters", "max_learning_rate", "min_learning_rate"):
-            _at_least(self, "schedule", name, 0)
+        if self.max_learning_rate <= 0:
+            raise ConfigError(f"schedule.max_learning_rate is {self.max_learning_rate}, and must be above 0")
+        if not 0 <= self.min_ratio <= 1:
+            raise ConfigError(
+                f"schedule.min_ratio is {self.min_ratio}, and must be from 0 to 1: a share of max_learning_rate"
+            )
+        for name in ("warmup", "decay"):
+            _check_length(self, name)
+        if self.shape == "constant" and self.decay:
+            raise ConfigError(
+                f"schedule.decay is {self.decay}, and schedule.shape is constant, which never falls; "
+                "set decay 0, or another shape: cosine, linear, wsd"
+            )
+        if self.warmup < 1 and self.decay < 1 and _exactly(self.warmup) + _exactly(self.decay) > 1:
+            raise ConfigError(
+                f"schedule.warmup is {self.warmup} and schedule.decay is {self.decay} of the run, more than all of it"
+            )
+
+    def in_steps(self, steps: int) -> ScheduleConfig:
+        """The same for a run of so many steps, with `warmup` and `decay` in steps.
+
+        Raises:
+            ConfigError: As `lengths`.
+        """
+        warmup, decay = self.lengths(steps)
+        return replace(self, warmup=warmup, decay=decay)
+
+    def lengths(self, steps: int) -> tuple[int, int]:
+        """How many steps of a run of so many are the warm-up, and how many the decay.
+
+        A fraction becomes the nearest number of steps; a warm-up leaves at least one step, and a fall has at least one.
+
+        Raises:
+            ConfigError: The warm-up is as long as the run, or there is no room for the decay after it.
+        """
+        warmup = int(self.warmup)
+        if 0 < self.warmup < 1:
+            warmup = min(round(_exactly(self.warmup) * steps), steps - 1)
+        if warmup >= steps:
+            raise ConfigError(
+                f"schedule.warmup is {warmup:,} steps, and the run has {steps:,}; make the run longer, or the "
+                "warm-up shorter (a number below 1 is a fraction of the run)"
+            )
+        decay = self._decay_steps(steps, warmup)
+        if warmup + decay > steps:
+            raise ConfigError(
+                f"schedule.warmup is {warmup:,} steps and schedule.decay {decay:,}, more together than the "
+                f"{steps:,} of the run; make one of them shorter, or the run longer"
+            )
+        return warmup, decay
+
+    def _decay_steps(self, steps: int, warmup: int) -> int:
+        if self.shape == "constant":
+            return 0
+        if self.decay >= 1:
+            return int(self.decay)
+        fraction = self.decay or (WSD_DECAY if self.shape == "wsd" else 0)
+        # From the end, so that two fractions that fill the run fill it in steps as well.
+        return max(steps - round((1 - _exactly(fraction)) * steps), 1) if fraction else steps - warmup
 
 
 @dataclass(frozen=True)
@@ -162,6 +232,7 @@ class TrainConfig:
             raise ConfigError(
                 f"batch_size is {self.batch_size}, no multiple of micro_batch_size, {self.micro_batch_size}"
             )
+        self.schedule.lengths(self.steps)
 
     @property
     def tokens_per_step(self) -> int:
@@ -183,20 +254,25 @@ class TrainConfig:
 
     @classmethod
     def load(cls, path: str | Path) -> TrainConfig:
-        """Of the `config.json` of a run."""
-        return cls.from_dict(read_json(Path(path)))
+        """Of the `config.json` of a run.
+
+        Raises:
+            ConfigError: It is of another version, or damaged.
+            FileError: It could not be read.
+        """
+        return over(cls(), read_config(Path(path)))
 
 
 Config = TrainConfig | ModelConfig | DataConfig | OptimizerConfig | ScheduleConfig
 
 
 def tinystories() -> TrainConfig:
-    """The course's base run: 327.68 M tokens."""
-    return TrainConfig(steps=10_000, batch_size=128)
+    """The course's base run: 327.68 M tokens. The warm-up is 200 steps of 10,000."""
+    return TrainConfig(steps=10_000, batch_size=128, schedule=ScheduleConfig(warmup=0.02))
 
 
 def tinystories_low_resource() -> TrainConfig:
-    """The course's run for a laptop: 40.96 M tokens."""
+    """The course's run for a laptop: 40.96 M tokens. The warm-up is 200 steps of 5,000."""
     return TrainConfig(steps=5_000, batch_size=32)
 
 
@@ -206,18 +282,18 @@ def owt() -> TrainConfig:
 
 
 def demo() -> TrainConfig:
-    """What two cores learn in a few minutes."""
+    """What two cores learn in a few minutes. The warm-up is 50 steps of 600."""
     model = ModelConfig(vocab_size=4_000, context_length=128, d_model=192, num_layers=4, num_heads=6, d_ff=512)
-    schedule = ScheduleConfig(max_learning_rate=3e-3, min_learning_rate=3e-4, warmup_iters=50)
+    schedule = ScheduleConfig(max_learning_rate=3e-3, warmup=0.083)
     return TrainConfig(
         model=model, schedule=schedule, steps=600, batch_size=32, validate_every=100, checkpoint_every=200
     )
 
 
 def debug() -> TrainConfig:
-    """A model that does a step in milliseconds."""
+    """A model that does a step in milliseconds. The warm-up is 5 steps of 20."""
     model = ModelConfig(vocab_size=300, context_length=16, d_model=32, num_layers=2, num_heads=4, d_ff=64)
-    schedule = ScheduleConfig(warmup_iters=5)
+    schedule = ScheduleConfig(warmup=0.25)
     return TrainConfig(
         model=model, schedule=schedule, steps=20, batch_size=8, log_every=1, validate_every=10, checkpoint_every=10
     )
@@ -240,11 +316,22 @@ def resolve(source: str, flags: Sequence[str] = ()) -> TrainConfig:
     return over(config, values)
 
 
+RENAMED = {
+    "schedule.name": "schedule.shape",
+    "schedule.min_learning_rate": "schedule.min_ratio, a share of schedule.max_learning_rate",
+    "schedule.warmup_iters": "schedule.warmup, in steps or as a fraction of the run",
+    "schedule.cosine_cycle_iters": "schedule.decay, the fall at the end, in steps or as a fraction of the run",
+}
+"""Keys of format 1, and what says the same now."""
+
+
 def _check_keys(config: Any, values: Mapping[str, Any], prefix: str = "") -> None:
     names = {f.name for f in fields(config)}
     for key, value in values.items():
         name = key.replace("-", "_")
         if name not in names:
+            if new := RENAMED.get(f"{prefix}{name}"):
+                raise ConfigError(f"{prefix}{name} is a key no more; use {new}")
             raise ConfigError(f"unknown key {prefix}{key}{_suggestion(f'{prefix}{name}', config)}")
         if is_dataclass(getattr(config, name)) and isinstance(value, Mapping):
             _check_keys(getattr(config, name), value, f"{prefix}{name}.")
@@ -262,7 +349,7 @@ def over(config: Any, values: Mapping[str, Any], prefix: str = "") -> Any:
                 raise ConfigError(f"{prefix}{name} is a table with keys of its own, not {value!r}")
             changed[name] = over(old, value, f"{prefix}{name}.")
         else:
-            changed[name] = float(value) if type(old) is float and type(value) is int else value
+            changed[name] = value
     return replace(config, **changed)
 
 
@@ -274,6 +361,32 @@ def keys(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from keys(value, f"{prefix}{f.name}.")
         else:
             yield f"{prefix}{f.name}", value
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The values in a `config.json`, of which each key is known.
+
+    Raises:
+        ConfigError: It is of another version, or damaged.
+        FileError: It could not be read.
+    """
+    values = read_json(path)
+    number = values.pop("format", 1)
+    if type(number) is not int or number > CONFIG_FORMAT:
+        raise ConfigError(
+            f"{path} has format {number!r}, and this version of bpe-lm reads formats up to {CONFIG_FORMAT}; "
+            "use the version that wrote it, or a newer one"
+        )
+    try:
+        over(TrainConfig(), values)
+    except ConfigError as error:
+        if number == CONFIG_FORMAT:
+            raise ConfigError(f"{path}: {error}") from None
+        raise ConfigError(
+            f"{path} is of an older version of bpe-lm ({error}); evaluate, generate and export open such a run, "
+            "and pretrain cannot go on with it"
+        ) from None
+    return values
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -358,6 +471,7 @@ def _suggestion(key: str, config: Any) -> str:
 
 
 def _check_types(config: Any, table: str) -> None:
+    """A whole number is also a float, and a float that is whole (1e4, as TOML and JSON have it) a whole number."""
     hints = typing.get_type_hints(type(config))
     for f in fields(config):
         value, kind = getattr(config, f.name), hints[f.name]
@@ -367,15 +481,37 @@ def _check_types(config: Any, table: str) -> None:
                 close = difflib.get_close_matches(str(value), get_args(kind), 1)
                 hint = f"; did you mean {close[0]}?" if close else ""
                 raise ConfigError(f"{name} is {value!r}, and must be one of {', '.join(get_args(kind))}{hint}")
-        elif kind is float:
-            if type(value) is int:
-                object.__setattr__(config, f.name, float(value))
-            elif type(value) is not float:
+        elif kind in (float, int | float):
+            if type(value) not in (int, float):
                 raise ConfigError(f"{name} is {value!r}, and must be a number")
-            if not abs(getattr(config, f.name)) < float("inf"):
+            if not abs(value) < float("inf"):
                 raise ConfigError(f"{name} is {value}, and must be finite")
+            if kind is float:
+                object.__setattr__(config, f.name, float(value))
+        elif kind is int and type(value) is float and value.is_integer():
+            object.__setattr__(config, f.name, int(value))
         elif type(value) is not kind and not is_dataclass(value):
-            raise ConfigError(f"{name} is {value!r}, and must be of type {kind.__name__}")
+            raise ConfigError(f"{name} is {value!r}, and must be {_WORDS.get(kind, kind.__name__)}")
+
+
+_WORDS = {int: "a whole number", str: "a text", bool: "true or false"}
+
+
+def _check_length(config: ScheduleConfig, name: str) -> None:
+    """A fraction below 1, or whole steps, which become an int."""
+    value = getattr(config, name)
+    wanted = "a fraction of the run, below 1, or a whole number of steps, from 1 on"
+    if value < 0 or (value > 1 and value != int(value)):
+        raise ConfigError(f"schedule.{name} is {value}, and must be {wanted}")
+    if type(value) is float and value == 1:
+        raise ConfigError(f"schedule.{name} is 1.0, and could mean all of the run or one step; it must be {wanted}")
+    if value == int(value):
+        object.__setattr__(config, name, int(value))
+
+
+def _exactly(number: float) -> Fraction:
+    """What is written, so that 0.1 is a tenth and 0.9 + 0.1 are 1."""
+    return Fraction(repr(number))
 
 
 def _at_least(config: Any, table: str, name: str, least: float) -> None:

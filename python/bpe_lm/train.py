@@ -47,7 +47,7 @@ from bpe_lm.parallel import World, join_world, local, replicate, shard, synchron
 from bpe_lm.product import product
 from bpe_lm.profiling import NoProfiler, Profiler, StepProfile, part
 from bpe_lm.run_log import ProgressLine, RunLog
-from bpe_lm.schedule import constant_schedule, cosine_schedule
+from bpe_lm.schedule import learning_rate
 from bpe_lm.token_file import Manifest, open_tokens
 from bpe_lm.tokenizer import Tokenizer
 
@@ -277,7 +277,7 @@ class Trainer:
     def _train_step(self, x: Tensor, y: Tensor) -> tuple[float, float, float]:
         """Loss, norm of the gradients and learning rate. A step whose loss or norm is not finite changes nothing."""
         config = self.config
-        rate = learning_rate(config, self.step)
+        rate = learning_rate(config.schedule, config.steps, self.step)
         total = self._gradients(x, y, config.micro_batch_size or len(x))
         with part("clip"):
             norm = clip_gradients(self.model.parameters(), config.optimizer.max_l2_norm or float("inf"))
@@ -396,17 +396,6 @@ class Trainer:
             keep_only(saved)
         elif self.world.is_first:
             keep_newest(folder, self.config.checkpoints_kept)
-
-
-def learning_rate(config: TrainConfig, step: int) -> float:
-    """Of the step with this number, from 0: the first has a rate above 0."""
-    schedule = config.schedule
-    if schedule.name == "constant":
-        return constant_schedule(step + 1, schedule.max_learning_rate, schedule.warmup_iters)
-    cycle = schedule.cosine_cycle_iters or config.steps
-    return cosine_schedule(
-        step + 1, schedule.max_learning_rate, schedule.min_learning_rate, schedule.warmup_iters, cycle
-    )
 
 
 def optimizer_of(config: TrainConfig, model: TransformerLM) -> torch.optim.Optimizer:
