@@ -1,17 +1,23 @@
 """Byte-level BPE tokenizers, trained and used exactly and fast; and a small Transformer to train on what they make.
 
-The names of the language model are found here too, and import torch when they are first used.
+Each name is imported when it is first used: the language model's import torch, and a command answers Ctrl-C at once.
 """
 
-from importlib import import_module
-from typing import Any
+from __future__ import annotations
 
-from bpe_lm import errors
 from bpe_lm._core import DEBUG_BUILD, StreamDecoder, __version__
-from bpe_lm.errors import BpeLmError
-from bpe_lm.token_file import Manifest, open_tokens, verify
-from bpe_lm.tokenizer import Tokenizer
-from bpe_lm.training import Training, load_training, train_and_record, train_bpe
+
+TYPE_CHECKING = False
+"""For a type checker it is true; `typing` takes longer to import than all that is here."""
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from bpe_lm import errors
+    from bpe_lm.errors import BpeLmError
+    from bpe_lm.token_file import Manifest, open_tokens, verify
+    from bpe_lm.tokenizer import Tokenizer
+    from bpe_lm.training import Training, load_training, train_and_record, train_bpe
 
 __all__ = [
     "DEBUG_BUILD",
@@ -29,6 +35,12 @@ __all__ = [
     "verify",
 ]
 
+_TOKENIZER = {
+    "errors": ["BpeLmError"],
+    "token_file": ["Manifest", "open_tokens", "verify"],
+    "tokenizer": ["Tokenizer"],
+    "training": ["Training", "load_training", "train_and_record", "train_bpe"],
+}
 _LANGUAGE_MODEL = {
     "attention": ["MultiheadSelfAttention", "scaled_dot_product_attention", "softmax"],
     "batches": ["get_batch"],
@@ -42,18 +54,28 @@ _LANGUAGE_MODEL = {
     "schedule": ["cosine_schedule"],
     "train": ["Trainer"],
 }
-_HOMES = {name: module for module, names in _LANGUAGE_MODEL.items() for name in names}
+_HOMES = {name: module for table in (_TOKENIZER, _LANGUAGE_MODEL) for module, names in table.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name == "errors":
+        return import_module("bpe_lm.errors")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        return getattr(import_module(f"bpe_lm.{_HOMES[name]}"), name)
+        found = getattr(import_module(f"bpe_lm.{_HOMES[name]}"), name)
     except ModuleNotFoundError as error:
-        raise errors.MissingExtra(
-            f"{name} needs the language model's packages ({error}): pip install 'bpe_lm[lm]'"
-        ) from error
+        from bpe_lm.errors import MissingExtra
+
+        raise MissingExtra(f"{name} needs the language model's packages ({error}): pip install 'bpe_lm[lm]'") from error
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES, "errors"})
 
 
 if DEBUG_BUILD:

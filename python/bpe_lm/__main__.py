@@ -1,6 +1,26 @@
-"""`python -m bpe_lm`."""
+"""The command's start, as `bpe-lm` or `python -m bpe_lm`. It imports nothing before it answers signals."""
 
-from bpe_lm.cli import main
+import signal
+import sys
+from typing import NoReturn
+
+
+def main() -> int:
+    """Run a command; return its exit status."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        from bpe_lm.cli import main as run
+
+        return run()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def _terminate(number: int, frame: object) -> NoReturn:
+    """Until the command has a handler of its own: nothing is begun that must be cleaned up."""
+    raise SystemExit(143)
+
 
 if __name__ == "__main__":
     raise SystemExit(main())

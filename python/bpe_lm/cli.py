@@ -5,6 +5,7 @@ import json
 import signal
 import sys
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -13,6 +14,7 @@ from typing import NoReturn
 
 import bpe_lm
 from bpe_lm import _core
+from bpe_lm.arguments import Parser, one_of, positive, whole
 from bpe_lm.cli_lm import Stopped, add_commands
 from bpe_lm.comparison import compare, print_compressions
 from bpe_lm.doctor import examine
@@ -31,20 +33,16 @@ TOKENIZER_HELP = "a folder that train-tokenizer wrote, a tokenizer.json or a .ti
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status."""
-    parser = _parser()
-    options, more = parser.parse_known_args([_hyphens(a) for a in (sys.argv[1:] if arguments is None else arguments)])
-    if more and not getattr(options, "takes_more", False):
-        parser.error(f"unrecognized arguments: {' '.join(more)}")
-    options.more = more
-    return guarded(lambda: options.run(options), debug=options.debug)
+    return guarded(lambda: _run(_parser().parse_args(arguments)))
 
 
-def _hyphens(argument: str) -> str:
-    """--model.num_layers=4 -> --model.num-layers=4."""
-    if not argument.startswith("--"):
-        return argument
-    flag, equals, value = argument.partition("=")
-    return flag.replace("_", "-") + equals + value
+def _run(options: argparse.Namespace) -> None:
+    try:
+        options.run(options)
+    except (BpeLmError, OSError, UnicodeError):
+        if getattr(options, "debug", False):
+            traceback.print_exc()
+        raise
 
 
 class Terminated(Exception):
@@ -55,10 +53,10 @@ def _terminate(number: int, frame: object) -> NoReturn:
     raise Terminated
 
 
-def guarded(command: Callable[[], None], *, debug: bool = False) -> int:
+def guarded(command: Callable[[], None]) -> int:
     """Run a command; turn its errors into one line and an exit status."""
-    signal.signal(signal.SIGTERM, _terminate)
     try:
+        signal.signal(signal.SIGTERM, _terminate)
         command()
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -72,8 +70,6 @@ def guarded(command: Callable[[], None], *, debug: bool = False) -> int:
         print("terminated", file=sys.stderr)
         return 143
     except (BpeLmError, OSError, UnicodeError) as error:
-        if debug:
-            raise
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
@@ -284,64 +280,36 @@ def _inspect(options: argparse.Namespace) -> None:
             print(f"drawn in {options.png}")
 
 
-def _count(text: str) -> int:
-    number = int(text)
-    if not 0 <= number < 10**6:
-        raise ValueError
-    return number
-
-
-def _positive(text: str) -> float:
-    number = float(text)
-    if not 0 < number < 1e9:
-        raise ValueError
-    return number
-
-
-def _seed(text: str) -> int:
-    number = int(text)
-    if not 0 <= number < 2**64:
-        raise ValueError
-    return number
-
-
-def _natural(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise ValueError
-    return number
-
-
 def _add_input_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--input-format", choices=("auto", "text", "jsonl"), default="auto", help="auto (default): by the files' names"
+        "--input-format",
+        type=one_of("auto", "text", "jsonl"),
+        default="auto",
+        metavar="FORMAT",
+        help="text, jsonl, or auto (default): by the files' names",
     )
     parser.add_argument("--json-field", default="text", metavar="NAME", help="of a JSON line's text (default: text)")
     parser.add_argument(
-        "--bad-lines", choices=("error", "skip"), default="error", help="JSON lines without a text (default: error)"
+        "--bad-lines",
+        type=one_of("error", "skip"),
+        default="error",
+        metavar="WHAT",
+        help="error (default) or skip: JSON lines without a text",
     )
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message}\nFor help: {self.prog} --help\n")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="bpe-lm", description="Byte-level BPE tokenizers, and a small Transformer.", allow_abbrev=False
-    )
+    parser = Parser(prog="bpe-lm", description="Byte-level BPE tokenizers, and a small Transformer.")
     parser.add_argument("--version", action="version", version=f"bpe-lm {bpe_lm.__version__}")
-    parser.add_argument("--debug", action="store_true", help="show a traceback with an error")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    train = commands.add_parser(
-        "train-tokenizer", help="train a byte-level BPE tokenizer on text files", allow_abbrev=False
-    )
+    train = commands.add_parser("train-tokenizer", help="train a byte-level BPE tokenizer on text files")
     train.add_argument(
         "corpus", nargs="+", help="text or JSON lines, plain, gzip or zstd; - for standard input; each file is one text"
     )
-    train.add_argument("--vocab-size", type=int, required=True, metavar="N", help="256 bytes, merges, special tokens")
+    train.add_argument(
+        "--vocab-size", type=whole(), required=True, metavar="N", help="256 bytes, merges, special tokens"
+    )
     train.add_argument("--out", required=True, metavar="FOLDER", help="for the tokenizer in every format")
     train.add_argument(
         "--special-token",
@@ -354,18 +322,22 @@ def _parser() -> argparse.ArgumentParser:
         "--pattern", default="gpt2", metavar="REGEX", help="gpt2 (default), cl100k, o200k, or a regular expression"
     )
     _add_input_options(train)
-    train.add_argument("--tie-break", choices=("bytes", "hf"), default="bytes", help="for pairs of equal count")
-    train.add_argument("--min-frequency", type=int, default=1, metavar="N", help="stop at a pair that is rarer")
-    train.add_argument("--max-token-length", type=int, metavar="BYTES", help="never merge into longer tokens")
-    train.add_argument("--threads", type=int, metavar="N", help="default: one a core")
+    train.add_argument(
+        "--tie-break",
+        type=one_of("bytes", "hf"),
+        default="bytes",
+        metavar="RULE",
+        help="bytes (default) or hf: for pairs of equal count",
+    )
+    train.add_argument("--min-frequency", type=whole(), default=1, metavar="N", help="stop at a pair that is rarer")
+    train.add_argument("--max-token-length", type=whole(), metavar="BYTES", help="never merge into longer tokens")
+    train.add_argument("--threads", type=whole(), metavar="N", help="default: one a core")
     train.add_argument("--force", action="store_true", help="replace the files in FOLDER")
     train.add_argument("--json", action="store_true", help="print the result as JSON")
     train.add_argument("--quiet", action="store_true", help="show no progress")
     train.set_defaults(run=_train_tokenizer)
 
-    encode = commands.add_parser(
-        "encode", help="turn texts into one file of token ids, uint16 or uint32", allow_abbrev=False
-    )
+    encode = commands.add_parser("encode", help="turn texts into one file of token ids, uint16 or uint32")
     encode.add_argument(
         "corpus", nargs="+", help="text or JSON lines, plain, gzip or zstd, in this order; - for standard input"
     )
@@ -375,8 +347,10 @@ def _parser() -> argparse.ArgumentParser:
     encode.add_argument("--force", action="store_true", help="replace FILE, and what a run that did not end has left")
     encode.add_argument(
         "--special",
-        choices=("allow", "text", "raise"),
-        help="what special tokens in texts mean: themselves (default for text), nothing (default for JSON), an error",
+        type=one_of("allow", "text", "raise"),
+        metavar="MEANING",
+        help="what special tokens in texts mean: allow: themselves (default for text), text: nothing (default for "
+        "JSON), raise: an error",
     )
     encode.add_argument(
         "--separator",
@@ -384,35 +358,36 @@ def _parser() -> argparse.ArgumentParser:
         help="behind each text of JSON, between files of text that lack it "
         "(default: the only special token, or <|endoftext|>)",
     )
-    encode.add_argument("--dtype", choices=("uint16", "uint32"), help="default: uint16 if all ids fit")
+    encode.add_argument(
+        "--dtype",
+        type=one_of("uint16", "uint32"),
+        metavar="TYPE",
+        help="uint16 or uint32 (default: uint16 if all ids fit)",
+    )
     _add_input_options(encode)
-    encode.add_argument("--threads", type=int, metavar="N", help="default: one a core")
+    encode.add_argument("--threads", type=whole(), metavar="N", help="default: one a core")
     encode.add_argument("--json", action="store_true", help="print the result as JSON")
     encode.add_argument("--quiet", action="store_true", help="show no progress")
     encode.set_defaults(run=_encode)
 
-    decode = commands.add_parser("decode", help="print the text of a file of token ids", allow_abbrev=False)
+    decode = commands.add_parser("decode", help="print the text of a file of token ids")
     decode.add_argument("file", help="that encode wrote")
     decode.add_argument("--tokenizer", required=True, metavar="PATH", help=TOKENIZER_HELP)
-    decode.add_argument("--start", type=_natural, default=0, metavar="N", help="the first token (default: 0)")
-    decode.add_argument("--count", type=_natural, metavar="N", help="how many (default: all)")
+    decode.add_argument("--start", type=whole(0), default=0, metavar="N", help="the first token (default: 0)")
+    decode.add_argument("--count", type=whole(0), metavar="N", help="how many (default: all)")
     decode.set_defaults(run=_decode)
 
-    comparison = commands.add_parser(
-        "compare", help="bytes per token and speed of tokenizers on texts", allow_abbrev=False
-    )
+    comparison = commands.add_parser("compare", help="bytes per token and speed of tokenizers on texts")
     comparison.add_argument("corpus", nargs="+", help="as for encode")
     comparison.add_argument(
         "--tokenizer", required=True, action="append", metavar="PATH", help=f"{TOKENIZER_HELP}; give it again for more"
     )
-    comparison.add_argument("--threads", type=int, metavar="N", help="default: one a core")
+    comparison.add_argument("--threads", type=whole(), metavar="N", help="default: one a core")
     comparison.add_argument("--json", action="store_true", help="print the result as JSON")
     comparison.add_argument("--quiet", action="store_true", help="show no progress")
     comparison.set_defaults(run=_compare)
 
-    verification = commands.add_parser(
-        "verify", help="read files of token ids and compare their checksums", allow_abbrev=False
-    )
+    verification = commands.add_parser("verify", help="read files of token ids and compare their checksums")
     verification.add_argument("file", nargs="+", help="that encode wrote")
     verification.add_argument("--tokenizer", metavar="PATH", help="that must have made them")
     verification.add_argument("--quiet", action="store_true", help="show no progress")
@@ -420,29 +395,27 @@ def _parser() -> argparse.ArgumentParser:
 
     add_commands(commands)
 
-    doctor = commands.add_parser("doctor", help="show what this machine has", allow_abbrev=False)
+    doctor = commands.add_parser("doctor", help="show what this machine has")
     doctor.add_argument("--json", action="store_true", help="print it as JSON")
     doctor.set_defaults(run=_doctor)
 
     inspection = commands.add_parser(
-        "inspect", help="show what is in a tokenizer: longest tokens, lengths, what is never used", allow_abbrev=False
+        "inspect", help="show what is in a tokenizer: longest tokens, lengths, what is never used"
     )
     inspection.add_argument("tokenizer", help="a folder, a tokenizer.json or a .tiktoken file")
     inspection.add_argument(
-        "--longest", type=_count, default=10, metavar="N", help="tokens and pretokens (default: 10)"
+        "--longest", type=whole(0, 10**6 - 1), default=10, metavar="N", help="tokens and pretokens (default: 10)"
     )
     inspection.add_argument("--png", metavar="FILE", help="draw the lengths of the tokens (needs bpe_lm[plots])")
     inspection.add_argument("--json", action="store_true", help="print the result as JSON")
     inspection.set_defaults(run=_inspect)
 
-    data = commands.add_parser("data", help="texts to try things on").add_subparsers(
-        required=True, metavar="WHAT", parser_class=_Parser
-    )
+    data = commands.add_parser("data", help="texts to try things on").add_subparsers(required=True, metavar="WHAT")
     sample = data.add_parser("sample", help="write children's stories, the same for the same seed")
     sample.add_argument(
-        "--megabytes", type=_positive, default=20, metavar="N", help="of training stories (default: 20)"
+        "--megabytes", type=positive(1e9), default=20, metavar="N", help="of training stories (default: 20)"
     )
-    sample.add_argument("--seed", type=_seed, default=SAMPLE_SEED, metavar="N")
+    sample.add_argument("--seed", type=whole(0, 2**64 - 1), default=SAMPLE_SEED, metavar="N")
     sample.add_argument("--out", default="data", metavar="FOLDER", help="default: data")
     sample.set_defaults(run=_data_sample)
 
@@ -451,10 +424,11 @@ def _parser() -> argparse.ArgumentParser:
         help="fetch a corpus of CS336 from Hugging Face",
         description="Fetch a corpus of CS336 from Hugging Face. The same command resumes what was interrupted.",
         epilog="The environment variable HF_ENDPOINT replaces https://huggingface.co.",
-        allow_abbrev=False,
     )
     download.add_argument(
-        "corpus", choices=("tinystories", "openwebtext"), help="2.2 GB of stories, or 12 GB of web text; and validation"
+        "corpus",
+        type=one_of("tinystories", "openwebtext"),
+        help="tinystories, 2.2 GB, or openwebtext, 12 GB; and validation",
     )
     download.add_argument("--out", default="data", metavar="FOLDER", help="default: data")
     download.add_argument("--force", action="store_true", help="fetch what is in FOLDER already, and replace it")

@@ -4,21 +4,37 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
-from bpe_lm.config import CONFIG, DATA, PRESETS, PROFILE, TrainConfig, keys, read_json, resolve
-from bpe_lm.errors import ConfigError, MissingExtra, OptionError, TokenFileError
+from bpe_lm.arguments import Key, Parser, number, size, whole
+from bpe_lm.config import (
+    CONFIG,
+    DATA,
+    PRESETS,
+    PROFILE,
+    TrainConfig,
+    flag_of,
+    keys,
+    kinds,
+    meanings,
+    read_json,
+    resolve,
+    unknown_flag,
+)
+from bpe_lm.errors import ConfigError, FileError, MissingExtra, OptionError, TokenFileError
 from bpe_lm.report import print_rows
 
 if TYPE_CHECKING:
     from bpe_lm.model import TransformerLM
     from bpe_lm.tokenizer import Tokenizer
+
+
+CONFIG_HELP = f"a preset ({', '.join(PRESETS)}), a TOML or JSON file, or a run's folder"
 
 
 class Stopped(Exception):
@@ -32,14 +48,19 @@ def add_commands(commands: Any) -> None:
     """Add the commands to a parser's."""
     pretrain = commands.add_parser(
         "pretrain",
+        usage="%(prog)s [CONFIG] --out FOLDER [--resume | --force] [--KEY VALUE ...]",
         help="train a Transformer on token files",
-        description="Train a Transformer on token files. Every key of the config is a flag, such as "
-        f"--model.num-layers 6 or --schedule.max-learning-rate 1e-3. Presets: {', '.join(PRESETS)}.",
-        epilog="Keys: " + ", ".join(name for name, _ in keys(TrainConfig())),
-        allow_abbrev=False,
+        description="Train a Transformer on token files. Every key of the config is a flag, below; "
+        "the defaults are those without a preset.",
+        epilog="Keys in files have _ for -: max_learning_rate in the table [schedule] is --schedule.max-learning-rate.",
     )
-    pretrain.add_argument("config", help="a TOML file or a preset's name")
-    _add_keys(pretrain)
+    pretrain.explain = unknown_flag
+    pretrain.add_argument(
+        "config",
+        nargs="?",
+        metavar="CONFIG",
+        help=f"{CONFIG_HELP}; with --resume it may be left out, for that of the run in FOLDER",
+    )
     pretrain.add_argument("--out", required=True, metavar="FOLDER", help="for config, records and checkpoints")
     old = pretrain.add_mutually_exclusive_group()
     old.add_argument("--resume", action="store_true", help="go on with the run in FOLDER; else begin")
@@ -49,10 +70,11 @@ def add_commands(commands: Any) -> None:
     )
     pretrain.add_argument("--json", action="store_true", help="print the result as JSON")
     pretrain.add_argument("--quiet", action="store_true", help="show no progress")
-    pretrain.set_defaults(run=_pretrain, takes_more=True)
+    _add_keys(pretrain)
+    pretrain.set_defaults(run=lambda options: _pretrain(_with_config(pretrain, options)))
 
     evaluation = commands.add_parser(
-        "evaluate", help="loss, perplexity and bits per byte of a run on a whole token file", allow_abbrev=False
+        "evaluate", help="loss, perplexity and bits per byte of a run on a whole token file"
     )
     _add_run(evaluation)
     evaluation.add_argument("--tokens", metavar="FILE", help="default: the run's data.valid")
@@ -60,20 +82,20 @@ def add_commands(commands: Any) -> None:
     evaluation.add_argument("--quiet", action="store_true", help="show no progress")
     evaluation.set_defaults(run=_evaluate)
 
-    generation = commands.add_parser("generate", help="let a run's model write", allow_abbrev=False)
+    generation = commands.add_parser("generate", help="let a run's model write")
     _add_run(generation)
     generation.add_argument("--prompt", default="", metavar="TEXT", help="default: the beginning of a text")
-    generation.add_argument("--max-tokens", type=int, default=256, metavar="N", help="default: 256")
+    generation.add_argument("--max-tokens", type=whole(), default=256, metavar="N", help="default: 256")
     generation.add_argument(
-        "--temperature", type=float, default=0.8, metavar="T", help="0: the likeliest (default: 0.8)"
+        "--temperature", type=number, default=0.8, metavar="T", help="0: the likeliest (default: 0.8)"
     )
-    generation.add_argument("--top-k", type=int, metavar="K", help="default: all tokens")
-    generation.add_argument("--top-p", type=float, default=0.95, metavar="P", help="default: 0.95")
-    generation.add_argument("--seed", type=int, metavar="N", help="default: another one each time")
+    generation.add_argument("--top-k", type=whole(), metavar="K", help="default: all tokens")
+    generation.add_argument("--top-p", type=number, default=0.95, metavar="P", help="default: 0.95")
+    generation.add_argument("--seed", type=whole(), metavar="N", help="default: another one each time")
     generation.add_argument("--tokenizer", metavar="PATH", help="default: the run's data.tokenizer")
     generation.set_defaults(run=_generate)
 
-    export = commands.add_parser("export", help="write a run's model for transformers or llama.cpp", allow_abbrev=False)
+    export = commands.add_parser("export", help="write a run's model for transformers or llama.cpp")
     _add_run(export)
     export.add_argument(
         "--to",
@@ -89,42 +111,56 @@ def add_commands(commands: Any) -> None:
     account = commands.add_parser(
         "account",
         help="what a run will cost: parameters, operations, memory",
-        description="Parameters, floating-point operations and memory of a config, before it is trained.",
-        allow_abbrev=False,
+        description="Parameters, floating-point operations and memory of a config, before it is trained. Every key of "
+        "the config is a flag, as `bpe-lm pretrain --help` lists them.",
     )
-    account.add_argument("config", help="a TOML file or a preset's name")
-    _add_keys(account)
+    account.explain = unknown_flag
+    account.add_argument("config", metavar="CONFIG", help=CONFIG_HELP)
     account.add_argument(
-        "--memory", type=_bytes, metavar="SIZE", help="of a device, such as 80GB (default: this machine's)"
+        "--memory", type=size, metavar="SIZE", help="of a device, such as 80GB (default: this machine's)"
     )
     account.add_argument("--json", action="store_true", help="print the figures as JSON")
-    account.set_defaults(run=_account, takes_more=True)
+    _add_keys(account, are_shown=False)
+    account.set_defaults(run=_account)
 
-    plot = commands.add_parser("plot", help="draw losses against steps, tokens and time", allow_abbrev=False)
+    plot = commands.add_parser("plot", help="draw losses against steps, tokens and time")
     plot.add_argument("run_folder", nargs="+", metavar="RUN", help="a folder of pretrain; several in one picture")
     plot.add_argument("--out", default="losses.png", metavar="FILE", help=".png or .svg (default: losses.png)")
     plot.set_defaults(run=_plot)
 
 
-class _Flag(argparse.Action):
-    def __call__(self, parser: Any, options: Any, value: Any, flag: str | None = None) -> None:
-        options.flags = [*options.flags, flag, value]
-
-
-def _add_keys(parser: argparse.ArgumentParser) -> None:
-    """Known to argparse, so that their values are not taken for the config."""
-    for name, _ in keys(TrainConfig()):
-        parser.add_argument(
-            f"--{name.replace('_', '-')}", dest="flags", action=_Flag, default=[], help=argparse.SUPPRESS
+def _add_keys(parser: argparse.ArgumentParser, *, are_shown: bool = True) -> None:
+    """Every key of the config as a flag, in a group for each table."""
+    groups: dict[str, Any] = {}
+    values, words = dict(keys(TrainConfig())), meanings()
+    for key, kind in kinds().items():
+        table = key.rpartition(".")[0]
+        if table not in groups:
+            groups[table] = parser.add_argument_group(f"[{table}]" if table else "the run")
+        value = values[key]
+        default = f"{value:g}" if type(value) is float else str(value).lower() if type(value) is bool else value
+        shown = f"{words[key]} (default: {default})" if value != "" else words[key]
+        groups[table].add_argument(
+            flag_of(key),
+            action=Key,
+            is_switch=kind is bool,
+            metavar=_METAVARS.get(kind) or "|".join(get_args(kind)),
+            help=shown.replace("%", "%%") if are_shown else argparse.SUPPRESS,
         )
 
 
-def _bytes(text: str) -> int:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", text.strip(), re.IGNORECASE)
-    if found is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; write 80GB or 24GiB")
-    number, unit, is_binary = found.groups()
-    return int(float(number) * (1024 if is_binary else 1000) ** ("KMGT".index(unit.upper()) + 1 if unit else 0))
+_METAVARS = {int: "N", float: "X", int | float: "N|X", bool: "true|false", str: "TEXT"}
+
+
+def _with_config(parser: Parser, options: argparse.Namespace) -> argparse.Namespace:
+    """The config of the run in FOLDER, where none is named and the run is to go on."""
+    if options.config is None and not options.resume:
+        parser.error(f"CONFIG is missing: {CONFIG_HELP}; or --resume, to go on with the run in FOLDER")
+    if options.config is None:
+        if not (Path(options.out) / CONFIG).is_file():
+            raise FileError(f"{options.out} has no run to go on with; name a config, to begin one: {CONFIG_HELP}")
+        options.config = options.out
+    return options
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
@@ -145,7 +181,7 @@ def _language_model() -> Iterator[None]:
 
 
 def _pretrain(options: argparse.Namespace) -> None:
-    config = resolve(options.config, options.flags + options.more)
+    config = resolve(options.config, options.flags)
     with _language_model():
         from bpe_lm.train import Trainer
 
@@ -265,7 +301,7 @@ def _export(options: argparse.Namespace) -> None:
 
 
 def _account(options: argparse.Namespace) -> None:
-    config = resolve(options.config, options.flags + options.more)
+    config = resolve(options.config, options.flags)
     with _language_model():
         from bpe_lm.account import Account
 

@@ -1,22 +1,23 @@
 """What a model and a training run are: frozen dataclasses, so that an ablation is a one-field difference.
 
-A run is described by a preset, then a TOML file, then flags (`--model.num-layers 6`), each over the one before.
+A run is described by a preset, a file (TOML, JSON) or another run's folder, and flags over it (`--model.num-layers 6`).
 """
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 import tomllib
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from bpe_lm.errors import ConfigError, FileError
+from bpe_lm.parsing import TRUTH, did_you_mean, nearest, parse_truth, parse_whole
 
 Norm = Literal["pre", "post", "none"]
 Position = Literal["rope", "none"]
@@ -36,21 +37,30 @@ CONFIG, DATA, CHECKPOINTS, BEST, PROFILE = "config.json", "data.json", "checkpoi
 """What is in the folder of a run."""
 
 
+_T = TypeVar("_T")
+
+
+def _key(default: _T, meaning: str) -> _T:
+    """A field and what it means, for --help."""
+    found: _T = field(default=default, metadata={"meaning": meaning})
+    return found
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """The shape of a `TransformerLM`."""
 
-    vocab_size: int = 10_000
-    context_length: int = 256
-    d_model: int = 512
-    num_layers: int = 4
-    num_heads: int = 16
-    d_ff: int = 1344
-    rope_theta: float = 10_000.0
-    norm: Norm = "pre"
-    position: Position = "rope"
-    ffn: FeedForwardKind = "swiglu"
-    tied_head: bool = False
+    vocab_size: int = _key(10_000, "tokens that the model knows")
+    context_length: int = _key(256, "tokens that it sees at once")
+    d_model: int = _key(512, "width of the residual stream")
+    num_layers: int = _key(4, "Transformer blocks")
+    num_heads: int = _key(16, "attention heads of a block")
+    d_ff: int = _key(1344, "width within the feed-forward network")
+    rope_theta: float = _key(10_000.0, "base of the angles of rotary embeddings")
+    norm: Norm = _key("pre", "RMSNorm before each sub-layer, behind it, or none")
+    position: Position = _key("rope", "rotary embeddings, or none")
+    ffn: FeedForwardKind = _key("swiglu", "feed-forward network: gated (swiglu) or not (silu, relu2)")
+    tied_head: bool = _key(False, "the head has the weights of the embedding")
 
     def __post_init__(self) -> None:
         _check_types(self, "model")
@@ -86,9 +96,9 @@ class ModelConfig:
 class DataConfig:
     """Token files that `bpe-lm encode` wrote, and the tokenizer that made them."""
 
-    train: str = ""
-    valid: str = ""
-    tokenizer: str = ""
+    train: str = _key("", "token file to train on")
+    valid: str = _key("", "token file to validate on")
+    tokenizer: str = _key("", "tokenizer that made them")
 
     def __post_init__(self) -> None:
         _check_types(self, "data")
@@ -96,14 +106,14 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """AdamW, or the course's SGD; `max_l2_norm` 0 clips nothing."""
+    """How gradients change weights."""
 
-    name: Literal["adamw", "sgd"] = "adamw"
-    beta1: float = 0.9
-    beta2: float = 0.95
-    eps: float = 1e-8
-    weight_decay: float = 0.1
-    max_l2_norm: float = 1.0
+    name: Literal["adamw", "sgd"] = _key("adamw", "AdamW, or the course's SGD")
+    beta1: float = _key(0.9, "decay of the mean of gradients")
+    beta2: float = _key(0.95, "decay of the mean of their squares")
+    eps: float = _key(1e-8, "added to the root in the denominator")
+    weight_decay: float = _key(0.1, "decoupled weight decay")
+    max_l2_norm: float = _key(1.0, "clip gradients to this norm; 0 clips nothing")
 
     def __post_init__(self) -> None:
         _check_types(self, "optimizer")
@@ -122,11 +132,11 @@ class ScheduleConfig:
     the rate never falls (constant).
     """
 
-    shape: Shape = "cosine"
-    max_learning_rate: float = 1e-3
-    min_ratio: float = 0.1
-    warmup: int | float = 0.04
-    decay: int | float = 0
+    shape: Shape = _key("cosine", "how the learning rate falls")
+    max_learning_rate: float = _key(1e-3, "rate after the warm-up")
+    min_ratio: float = _key(0.1, "the last rate, as a share of the maximum")
+    warmup: int | float = _key(0.04, "fraction of the run (below 1) or steps (from 1 on)")
+    decay: int | float = _key(0, "the same for the fall at the end; 0: all after the warm-up, or 0.2 of the run (wsd)")
 
     def __post_init__(self) -> None:
         _check_types(self, "schedule")
@@ -193,32 +203,31 @@ class ScheduleConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A training run. Times in seconds; `max_time` 0 sets no limit; so many
-    `max_skipped_steps` in a row are borne; `micro_batch_size` 0 is a process's whole batch."""
+    """A training run."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
-    steps: int = 5_000
-    batch_size: int = 32
-    micro_batch_size: int = 0
-    seed: int = 336
-    device: str = "auto"
-    dtype: Dtype = "float32"
-    implementation: Implementation = "fast"
-    compile: bool = False
-    parallel: Parallel = "ddp"
-    activation_checkpointing: bool = False
-    max_time: float = 0.0
-    log_every: int = 10
-    validate_every: int = 500
-    validation_tokens: int = 100_000
-    checkpoint_every: int = 500
-    checkpoints_kept: int = 2
-    max_skipped_steps: int = 10
-    stop_when_worse: int = 0
-    wandb_project: str = ""
+    steps: int = _key(5_000, "optimizer steps of the run")
+    batch_size: int = _key(32, "rows of a step, over all processes")
+    micro_batch_size: int = _key(0, "rows of a process at once; 0: all of its part of the batch")
+    seed: int = _key(336, "of the weights and the batches")
+    device: str = _key("auto", "cpu, cuda, mps, or auto: the fastest that is here")
+    dtype: Dtype = _key("float32", "of matrix products; weights stay float32")
+    implementation: Implementation = _key("fast", "the fast layers, or the formulas")
+    compile: bool = _key(False, "use torch.compile")
+    parallel: Parallel = _key("ddp", "how several processes share the model")
+    activation_checkpointing: bool = _key(False, "compute activations again in the backward pass, for less memory")
+    max_time: float = _key(0.0, "seconds after which the run stops; 0: no limit")
+    log_every: int = _key(10, "steps between records")
+    validate_every: int = _key(500, "steps between validations")
+    validation_tokens: int = _key(100_000, "tokens of a validation; 0: all")
+    checkpoint_every: int = _key(500, "steps between checkpoints")
+    checkpoints_kept: int = _key(2, "how many of the newest are kept")
+    max_skipped_steps: int = _key(10, "stop after more steps in a row with a loss or gradient that is not finite")
+    stop_when_worse: int = _key(0, "stop after so many validations without a better loss; 0: never")
+    wandb_project: str = _key("", "project of Weights & Biases; empty: none")
 
     def __post_init__(self) -> None:
         _check_types(self, "")
@@ -260,7 +269,11 @@ class TrainConfig:
             ConfigError: It is of another version, or damaged.
             FileError: It could not be read.
         """
-        return over(cls(), read_config(Path(path)))
+        values = read_config(Path(path))
+        try:
+            return over(cls(), values)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from None
 
 
 Config = TrainConfig | ModelConfig | DataConfig | OptimizerConfig | ScheduleConfig
@@ -303,17 +316,54 @@ PRESETS = {preset.__name__: preset for preset in (tinystories, tinystories_low_r
 
 
 def resolve(source: str, flags: Sequence[str] = ()) -> TrainConfig:
-    """A preset's name or a TOML file (whose key `preset` may name what it changes), and flags over it.
+    """The config that a source and flags over it describe; they are merged first, and the whole is checked once.
+
+    Args:
+        source: A preset's name, a TOML or JSON file (whose key `preset` may name what it changes), or a run's folder.
+        flags: As a command line has them: `--model.num-layers 6`, `--steps=1e4`, `--compile`. A value is read as its
+            key's type.
 
     Raises:
         ConfigError: A key is unknown, with the one that is meant, or a value makes no sense.
         FileError: The file could not be read.
     """
-    values = _parse_flags(flags)
-    # First, because a flag that is unknown may have made its value the source.
-    _check_keys(TrainConfig(), values)
-    config = PRESETS[source]() if source in PRESETS else _from_toml(Path(source))
-    return over(config, values)
+    # Flags first, because one that is unknown may have made its value the source.
+    changes = parse_flags(flags)
+    if source in PRESETS:
+        return over(PRESETS[source](), changes)
+    path = _config_file(source)
+    values = read_config(path)
+    preset = values.pop("preset", None)
+    if preset is not None and not (isinstance(preset, str) and preset in PRESETS):
+        raise ConfigError(f"{path}: there is no preset {preset!r}; the presets are {', '.join(PRESETS)}")
+    try:
+        return over(PRESETS[preset]() if preset else TrainConfig(), _merged(values, changes))
+    except ConfigError as error:
+        raise (error if changes else ConfigError(f"{path}: {error}")) from None
+
+
+def _config_file(source: str) -> Path:
+    path = Path(source)
+    if path.is_dir():
+        if not (path / CONFIG).is_file():
+            raise FileError(f"{path} is a folder without {CONFIG}; name a run's, a file, or a preset")
+        return path / CONFIG
+    if not path.exists():
+        close = nearest(source, PRESETS)
+        hint = f"did you mean the preset {close}?" if close else f"the presets are {', '.join(PRESETS)}"
+        raise FileError(f"there is no file {path}; {hint}")
+    return path
+
+
+def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(values)
+    for name, change in changes.items():
+        old = merged.get(name)
+        if isinstance(old, Mapping) and isinstance(change, Mapping):
+            merged[name] = _merged(old, change)
+        else:
+            merged[name] = change
+    return merged
 
 
 RENAMED = {
@@ -325,31 +375,53 @@ RENAMED = {
 """Keys of format 1, and what says the same now."""
 
 
-def _check_keys(config: Any, values: Mapping[str, Any], prefix: str = "") -> None:
-    names = {f.name for f in fields(config)}
+def key_of(text: str) -> str:
+    """The key that a flag or a key of a file names: - and _ are the same."""
+    return text.removeprefix("--").replace("-", "_")
+
+
+def flag_of(key: str) -> str:
+    """The flag of a key."""
+    return f"--{key.replace('_', '-')}"
+
+
+def _spelled(config: Any, values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The values under the names of the fields, each of which is known."""
+    names = [f.name for f in fields(config)]
+    found: dict[str, Any] = {}
     for key, value in values.items():
-        name = key.replace("-", "_")
+        name = key_of(key)
+        if new := RENAMED.get(f"{prefix}{name}"):
+            raise ConfigError(f"{prefix}{name} is a key no more; use {new}")
         if name not in names:
-            if new := RENAMED.get(f"{prefix}{name}"):
-                raise ConfigError(f"{prefix}{name} is a key no more; use {new}")
-            raise ConfigError(f"unknown key {prefix}{key}{_suggestion(f'{prefix}{name}', config)}")
-        if is_dataclass(getattr(config, name)) and isinstance(value, Mapping):
-            _check_keys(getattr(config, name), value, f"{prefix}{name}.")
-
-
-def over(config: Any, values: Mapping[str, Any], prefix: str = "") -> Any:
-    """The config with other values, which may be nested."""
-    _check_keys(config, values, prefix)
-    changed: dict[str, Any] = {}
-    for key, value in values.items():
-        name = key.replace("-", "_")
-        old = getattr(config, name)
-        if is_dataclass(old):
+            meant = did_you_mean(f"{prefix}{name}", kinds())
+            raise ConfigError(f"unknown key {prefix}{key}" + (meant or f"; there are {', '.join(names)}"))
+        if name in found:
+            raise ConfigError(f"{prefix}{name} is given twice, once with - and once with _")
+        table = getattr(config, name)
+        if is_dataclass(table):
             if not isinstance(value, Mapping):
                 raise ConfigError(f"{prefix}{name} is a table with keys of its own, not {value!r}")
-            changed[name] = over(old, value, f"{prefix}{name}.")
+            found[name] = _spelled(table, value, f"{prefix}{name}.")
         else:
-            changed[name] = value
+            found[name] = value
+    return found
+
+
+def over(config: Any, values: Mapping[str, Any]) -> Any:
+    """The config with other values, which may be nested.
+
+    Raises:
+        ConfigError: A key is unknown, or a value makes no sense.
+    """
+    return _replaced(config, _spelled(config, values))
+
+
+def _replaced(config: Any, values: Mapping[str, Any]) -> Any:
+    changed = {
+        name: _replaced(getattr(config, name), value) if is_dataclass(getattr(config, name)) else value
+        for name, value in values.items()
+    }
     return replace(config, **changed)
 
 
@@ -363,30 +435,60 @@ def keys(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{f.name}", value
 
 
+def meanings() -> dict[str, str]:
+    """What every key with dots means."""
+    return dict(_meanings(TrainConfig(), ""))
+
+
+def _meanings(config: Any, prefix: str) -> Iterator[tuple[str, str]]:
+    for f in fields(config):
+        value = getattr(config, f.name)
+        if is_dataclass(value):
+            yield from _meanings(value, f"{prefix}{f.name}.")
+        else:
+            yield f"{prefix}{f.name}", f.metadata.get("meaning", "")
+
+
+@cache
+def kinds() -> dict[str, Any]:
+    """The type of every key with dots."""
+    return dict(_kinds(TrainConfig, ""))
+
+
+def _kinds(table: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, kind in typing.get_type_hints(table).items():
+        if is_dataclass(kind):
+            yield from _kinds(kind, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", kind
+
+
 def read_config(path: Path) -> dict[str, Any]:
-    """The values in a `config.json`, of which each key is known.
+    """The values in a TOML or JSON file, of which each key is known; there may be a `preset` too.
 
     Raises:
         ConfigError: It is of another version, or damaged.
         FileError: It could not be read.
     """
-    values = read_json(path)
-    number = values.pop("format", 1)
-    if type(number) is not int or number > CONFIG_FORMAT:
+    values = read_json(path) if path.suffix == ".json" else _read_toml(path)
+    number, preset = values.pop("format", None), values.pop("preset", None)
+    if number is not None and (type(number) is not int or not 0 < number <= CONFIG_FORMAT):
         raise ConfigError(
             f"{path} has format {number!r}, and this version of bpe-lm reads formats up to {CONFIG_FORMAT}; "
             "use the version that wrote it, or a newer one"
         )
+    if "architectures" in values:
+        raise ConfigError(f"{path} is the config of an exported model, and not of a run")
     try:
-        over(TrainConfig(), values)
+        values = _spelled(TrainConfig(), values)
     except ConfigError as error:
-        if number == CONFIG_FORMAT:
+        if path.name != CONFIG or number == CONFIG_FORMAT:
             raise ConfigError(f"{path}: {error}") from None
         raise ConfigError(
             f"{path} is of an older version of bpe-lm ({error}); evaluate, generate and export open such a run, "
             "and pretrain cannot go on with it"
         ) from None
-    return values
+    return values if preset is None else values | {"preset": preset}
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -407,67 +509,69 @@ def read_json(path: Path) -> dict[str, Any]:
     return found
 
 
-def _from_toml(path: Path) -> TrainConfig:
+def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        close = difflib.get_close_matches(str(path), PRESETS, 1)
-        hint = f"; did you mean the preset {close[0]}?" if close else f"; the presets are {', '.join(PRESETS)}"
-        raise FileError(f"there is no file {path}{hint}") from None
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise FileError(f"could not read {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not TOML: {error}") from error
-    preset = values.pop("preset", None)
-    if preset is not None and not (isinstance(preset, str) and preset in PRESETS):
-        raise ConfigError(f"{path}: there is no preset {preset!r}; the presets are {', '.join(PRESETS)}")
-    try:
-        return over(PRESETS[preset]() if preset else TrainConfig(), values)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
 
 
-def _parse_flags(flags: Sequence[str]) -> dict[str, Any]:
+def parse_flags(flags: Sequence[str]) -> dict[str, Any]:
+    """The nested values that flags give; `--key value` or `--key=value`, and a switch may stand alone.
+
+    Raises:
+        ConfigError: A flag is unknown, or its value is not of the key's type.
+    """
     values: dict[str, Any] = {}
     rest = list(flags)
     while rest:
-        flag = rest.pop(0)
+        flag, has_value, text = rest.pop(0).partition("=")
+        key = key_of(flag)
         if not flag.startswith("--"):
             raise ConfigError(f"{flag!r} is no flag; write --key value, as in --model.num-layers 6")
-        key, has_value, text = flag[2:].partition("=")
+        if key not in kinds():
+            raise ConfigError(unknown_flag(flag, list(map(flag_of, kinds()))))
+        kind = kinds()[key]
         if not has_value:
-            if not rest:
-                raise ConfigError(f"--{key} lacks its value")
-            text = rest.pop(0)
-        *tables, name = key.replace("-", "_").split(".")
+            text = "true" if kind is bool else ""
+            if rest and (kind is not bool or rest[0].lower() in TRUTH):
+                text = rest.pop(0)
+            elif kind is not bool:
+                raise ConfigError(f"{flag} lacks its value")
+        *tables, name = key.split(".")
         place = values
         for table in tables:
             place = place.setdefault(table, {})
-            if not isinstance(place, dict):
-                raise ConfigError(f"--{table} has a value, and --{key} means that it is a table")
-        place[name] = _parse_value(text)
+        place[name] = _parse_as(kind, text, flag_of(key))
     return values
 
 
-def _parse_value(text: str) -> Any:
-    """As TOML has it; what is not TOML is a string."""
+def unknown_flag(flag: str, known: Sequence[str]) -> str:
+    """An error with the flag that is meant, of those that are known."""
+    key = key_of(flag)
+    if new := RENAMED.get(key):
+        return f"{flag_of(key)} is a flag no more; use {new}"
+    if of_table := [name for name in kinds() if name.startswith(f"{key}.")]:
+        return f"{flag} is a table; give one of its keys, such as {flag_of(of_table[0])}"
+    return f"there is no flag {flag}{did_you_mean(flag, known)}"
+
+
+def _parse_as(kind: Any, text: str, flag: str) -> Any:
+    """The value of this type that a text is. What a `Literal` may be is checked with the whole config."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        pass
-    try:
-        return float(text)
+        if kind is bool:
+            return parse_truth(text)
+        if kind is int:
+            return parse_whole(text)
+        if kind is float:
+            return float(text)
+        if kind == int | float:
+            return float(text) if "." in text or "e-" in text.lower() else parse_whole(text)
     except ValueError:
-        return text
-
-
-def _suggestion(key: str, config: Any) -> str:
-    known = [name for name, _ in keys(TrainConfig())]
-    close = difflib.get_close_matches(key, known, 1, 0.5)
-    if not close:
-        last = key.rpartition(".")[2]
-        close = [name for name in known if name.rpartition(".")[2] == last][:1]
-    return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(f.name for f in fields(config))}"
+        raise ConfigError(f"{flag} is {text!r}, and must be {_WORDS[kind]}") from None
+    return text
 
 
 def _check_types(config: Any, table: str) -> None:
@@ -478,9 +582,8 @@ def _check_types(config: Any, table: str) -> None:
         name = f"{table}.{f.name}".lstrip(".")
         if get_origin(kind) is Literal:
             if value not in get_args(kind):
-                close = difflib.get_close_matches(str(value), get_args(kind), 1)
-                hint = f"; did you mean {close[0]}?" if close else ""
-                raise ConfigError(f"{name} is {value!r}, and must be one of {', '.join(get_args(kind))}{hint}")
+                meant = did_you_mean(str(value), get_args(kind))
+                raise ConfigError(f"{name} is {value!r}, and must be one of {', '.join(get_args(kind))}{meant}")
         elif kind in (float, int | float):
             if type(value) not in (int, float):
                 raise ConfigError(f"{name} is {value!r}, and must be a number")
@@ -494,7 +597,13 @@ def _check_types(config: Any, table: str) -> None:
             raise ConfigError(f"{name} is {value!r}, and must be {_WORDS.get(kind, kind.__name__)}")
 
 
-_WORDS = {int: "a whole number", str: "a text", bool: "true or false"}
+_WORDS = {
+    int: "a whole number",
+    float: "a number",
+    int | float: "a fraction of the run, below 1, or a whole number of steps",
+    str: "a text",
+    bool: "true or false",
+}
 
 
 def _check_length(config: ScheduleConfig, name: str) -> None:
