@@ -68,6 +68,9 @@ def test_presets_are_themselves_when_saved(preset):
         (["--max-time", "-5"], "max_time is -5.0, and must be at least 0"),
         (["--model.rope-theta", "0"], "must be above 0"),
         (["steps", "3"], "'steps' is no flag"),
+        (["--steps", "1e20"], "steps is 100000000000000000000, and must be below 2^63"),
+        (["--batch-size", "9e18"], "batch_size x model.context_length is 2.3e+21 tokens, and must be below 2^63"),
+        (["--model.d-model=1e15", "--model.num-heads=1"], "would have 1.6e+31 weights, more than any memory holds"),
         (["--model.d-model", "100", "--model.num-heads", "16"], "16 heads cannot share"),
     ],
 )

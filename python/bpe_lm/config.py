@@ -30,6 +30,9 @@ Shape = Literal["cosine", "constant", "linear", "wsd"]
 CONFIG_FORMAT = 2
 """The version of a run's config.json, under its key `format`. The first one had no such key."""
 
+MOST_WEIGHTS = 2**50
+"""Beyond which torch could not even count a model's bytes."""
+
 WSD_DECAY = 0.2
 """The part of a run over which wsd falls by default."""
 
@@ -68,6 +71,11 @@ class ModelConfig:
             _at_least(self, "model", name, 1)
         if self.rope_theta <= 0:
             raise ConfigError(f"model.rope_theta is {self.rope_theta}, and must be above 0")
+        if self._matrix_weights > MOST_WEIGHTS:
+            raise ConfigError(
+                f"the model would have {self._matrix_weights:.1e} weights, more than any memory holds (2^50); make "
+                "model.d_model, d_ff, num_layers or vocab_size smaller"
+            )
         if self.d_model % self.num_heads:
             raise ConfigError(
                 f"model.d_model is {self.d_model}, which {self.num_heads} heads cannot share; make it a multiple"
@@ -87,9 +95,12 @@ class ModelConfig:
     @property
     def flops_per_token(self) -> float:
         """Of a training step: 6 x the weights of matrix products + 12 x layers x d_model x context_length."""
+        return 6.0 * self._matrix_weights + 12.0 * self.num_layers * self.d_model * self.context_length
+
+    @property
+    def _matrix_weights(self) -> int:
         ffn = self.ffn_matrices * self.d_model * self.d_ff
-        weights = self.num_layers * (4 * self.d_model**2 + ffn) + self.vocab_size * self.d_model
-        return 6.0 * weights + 12.0 * self.num_layers * self.d_model * self.context_length
+        return self.num_layers * (4 * self.d_model**2 + ffn) + self.vocab_size * self.d_model
 
 
 @dataclass(frozen=True)
@@ -237,6 +248,10 @@ class TrainConfig:
             _at_least(self, "", name, 0)
         if not 0 <= self.seed < 2**63:
             raise ConfigError(f"seed is {self.seed}, and must be from 0 to 2^63 - 1")
+        if self.tokens_per_step >= 2**63:
+            raise ConfigError(
+                f"batch_size x model.context_length is {self.tokens_per_step:.1e} tokens, and must be below 2^63"
+            )
         if self.micro_batch_size and self.batch_size % self.micro_batch_size:
             raise ConfigError(
                 f"batch_size is {self.batch_size}, no multiple of micro_batch_size, {self.micro_batch_size}"
@@ -595,6 +610,8 @@ def _check_types(config: Any, table: str) -> None:
             object.__setattr__(config, f.name, int(value))
         elif type(value) is not kind and not is_dataclass(value):
             raise ConfigError(f"{name} is {value!r}, and must be {_WORDS.get(kind, kind.__name__)}")
+        if kind is int and abs(getattr(config, f.name)) >= 2**63:
+            raise ConfigError(f"{name} is {value}, and must be below 2^63")
 
 
 _WORDS = {
