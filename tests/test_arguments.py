@@ -4,6 +4,8 @@ import json
 import signal
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import bpe_lm
 import pytest
@@ -162,6 +164,17 @@ def test_whole_numbers_and_nearest_words():
     for word, meant in (("batch_size", words[0]), ("c.batch-size", words[0]), ("bs", words[0]), ("learning", words[1])):
         assert nearest(word, words) == meant
     assert nearest("zzz", words) is None
+
+
+def test_the_command_answers_signals_before_it_imports_anything():
+    scripts = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]["scripts"]
+    assert scripts == {"bpe-lm": "bpe_lm.__main__:main"}
+    code = "import sys, bpe_lm.__main__; print(*sorted(name for name in sys.modules if name.startswith('bpe_lm')))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["bpe_lm", "bpe_lm.__main__", "bpe_lm._core"]
+    for name in (*bpe_lm.__all__, "errors", "token_file", "tokenizer", "training"):
+        assert getattr(bpe_lm, name) is not None
+        assert name in dir(bpe_lm)
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

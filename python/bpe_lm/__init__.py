@@ -60,8 +60,8 @@ _HOMES = {name: module for table in (_TOKENIZER, _LANGUAGE_MODEL) for module, na
 def __getattr__(name: str) -> Any:
     from importlib import import_module
 
-    if name == "errors":
-        return import_module("bpe_lm.errors")
+    if name in _TOKENIZER:
+        return import_module(f"bpe_lm.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
@@ -75,7 +75,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES, "errors"})
+    return sorted({*globals(), *_TOKENIZER, *_HOMES})
 
 
 if DEBUG_BUILD:
