@@ -1,11 +1,14 @@
 """A model is the same model elsewhere: the same ids, the same logits, the same text."""
 
+import dataclasses
 import json
+import os
+from pathlib import Path
 
 import bpe_lm
 import pytest
 import torch
-from bpe_lm.cli import main
+from bpe_lm.cli import Terminated, main
 from bpe_lm.config import ModelConfig
 from bpe_lm.errors import CheckpointError, ExportError, FileError, OutputExists
 from bpe_lm.export import export_gguf, export_huggingface
@@ -140,7 +143,7 @@ def test_what_is_there_is_kept(tokenizer, tmp_path):
         with pytest.raises(ExportError, match="the tokenizer has 300 tokens and the model 299"):
             export(model(vocab_size=299), tokenizer, out, force=True)
         (tmp_path / "file").write_bytes(b"")
-        with pytest.raises(FileError, match="could not write"):
+        with pytest.raises(FileError, match="Not a directory"):
             export(model(), tokenizer, tmp_path / "file" / "out")
     assert not list(tmp_path.glob(".*"))
 
@@ -159,6 +162,7 @@ def test_gguf_has_gpt2s_pattern_only(tokenizer, tmp_path):
         ({"model_type": "mistral"}, "model_type is 'mistral'"),
         ({"rms_norm_eps": 1e-6}, "rms_norm_eps"),
         ({"rope_parameters": {"rope_type": "llama3", "rope_theta": 1e4}}, "rope_type is 'llama3'"),
+        ({"partial_rotary_factor": 0.5}, "partial_rotary_factor is 0.5"),
         ({"hidden_size": "many"}, "is no config of a Llama"),
     ],
 )
@@ -209,8 +213,94 @@ def test_what_an_export_did_not_write_is_kept(tokenizer, tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(OutputExists, match="has mine.txt, which is not of an export"):
         export_huggingface(model(), tokenizer, tmp_path, force=True)
-    with pytest.raises(OutputExists, match="is a file"):
+    with pytest.raises(OutputExists, match="is not a folder"):
         export_huggingface(model(), tokenizer, tmp_path / "mine.txt", force=True)
+
+
+def test_force_replaces_exports_only(tokenizer, tmp_path):
+    pytest.importorskip("gguf")
+    tokenizer.save(tmp_path / "saved")
+    (tmp_path / "tokenizer").mkdir()
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / "saved" / name).rename(tmp_path / "tokenizer" / name)
+    with pytest.raises(OutputExists, match="has no model that was exported"):
+        export_huggingface(model(), tokenizer, tmp_path / "tokenizer", force=True)
+    assert {path.name for path in (tmp_path / "tokenizer").iterdir()} == {"tokenizer.json", "tokenizer_config.json"}
+    (tmp_path / "mine.txt").write_text("mine")
+    os.mkfifo(tmp_path / "pipe")
+    for name, message in (("mine.txt", "is no GGUF file"), ("pipe", "is a named pipe"), ("saved", "is a folder")):
+        for force in (False, True):
+            with pytest.raises(OutputExists, match=message if force or name != "mine.txt" else "give --force"):
+                export_gguf(model(), tokenizer, tmp_path / name, force=force)
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_a_link_is_kept_and_what_it_points_to_replaced(tokenizer, tmp_path):
+    pytest.importorskip("gguf")
+    for export in (export_huggingface, export_gguf):
+        real, link = tmp_path / f"real {export.__name__}", tmp_path / f"link {export.__name__}"
+        export(model(), tokenizer, real)
+        link.symlink_to(real)
+        export(model(num_layers=1), tokenizer, link, force=True)
+        assert link.is_symlink()
+        size = sum(path.stat().st_size for path in ([*real.iterdir()] if real.is_dir() else [real]))
+        export(model(num_layers=2), tokenizer, link, force=True)
+        assert size < sum(path.stat().st_size for path in ([*real.iterdir()] if real.is_dir() else [real]))
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, Terminated, OSError(5, "Input/output error")], ids=repr)
+@pytest.mark.parametrize("is_done", [False, True])
+def test_an_exchange_that_is_interrupted_leaves_the_old_or_the_new(tokenizer, tmp_path, monkeypatch, error, is_done):
+    rename, calls = Path.rename, []
+
+    def interrupted(path, to):
+        calls.append(to)
+        if len(calls) == failing and not is_done:
+            raise error
+        done = rename(path, to)
+        if len(calls) == failing:
+            raise error
+        return done
+
+    out, old, new = tmp_path / "out", model(num_layers=1), model(num_layers=2)
+    export_huggingface(old, tokenizer, out)
+    for failing in (1, 2):
+        calls.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "rename", interrupted)
+            with pytest.raises(FileError if isinstance(error, OSError) else error):
+                export_huggingface(new, tokenizer, out, force=True)
+        assert TransformerLM.from_pretrained(out).config == (new if is_done and failing == 2 else old).config
+        assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_kill_between_the_two_renames_loses_nothing(tokenizer, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    export_huggingface(model(num_layers=1), tokenizer, out)
+    out.rename(tmp_path / ".out.replaced")
+    with pytest.raises(OutputExists, match="is not empty"):
+        export_huggingface(model(num_layers=2), tokenizer, out)
+    assert TransformerLM.from_pretrained(out).config.num_layers == 1
+    out.rename(tmp_path / ".out.replaced")
+    export_huggingface(model(num_layers=2), tokenizer, out, force=True)
+    assert TransformerLM.from_pretrained(out).config.num_layers == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_field_that_llama_is_not_known_to_have_is_refused(tokenizer, tmp_path):
+    known = dataclasses.fields(ModelConfig)
+    extended = dataclasses.make_dataclass(
+        "Extended", [("softcap", float, 0.0)], bases=(ModelConfig,), frozen=True, kw_only=True
+    )
+    ours = model()
+    export_huggingface(ours, tokenizer, tmp_path / "before")
+    ours.config = extended(**CONFIG.as_dict())
+    assert len(dataclasses.fields(ours.config)) == len(known) + 1
+    for export in (export_huggingface, export_gguf):
+        with pytest.raises(ExportError, match=r"model.softcap is 0.0: Llama has no such thing"):
+            export(ours, tokenizer, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_without_an_end_of_text(tokenizer, tmp_path):

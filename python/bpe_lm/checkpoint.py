@@ -16,7 +16,6 @@ import re
 import shutil
 import warnings
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -28,7 +27,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from bpe_lm.errors import CheckpointError, FileError
-from bpe_lm.files import sync_folder, write_synced, write_whole
+from bpe_lm.files import replace_folder, restore_folder, write_synced, write_whole
 from bpe_lm.parallel import World, is_divided, placed_as
 
 Target = str | os.PathLike[str] | IO[bytes]
@@ -155,7 +154,7 @@ def save_run_checkpoint(
             }
             marker = {"content": content, "sha256": _sha256(content)}
             write_synced(partial / MARKER, json.dumps(marker).encode())
-            _publish(partial, target)
+            replace_folder(partial, target)
         world.wait()
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
@@ -164,23 +163,6 @@ def save_run_checkpoint(
             f"could not write the checkpoint {target}: {reason}; older ones are kept; make room, then --resume"
         ) from error
     return target
-
-
-def _publish(partial: Path, target: Path) -> None:
-    """Rename it, when all of it is on the disk; what has the name already gives way, or stays."""
-    replaced = target.with_name(f".{target.name}.replaced")
-    shutil.rmtree(replaced, ignore_errors=True)
-    try:
-        sync_folder(partial)
-        if target.exists():
-            target.rename(replaced)
-        partial.rename(target)
-        sync_folder(target.parent)
-    except OSError:
-        if replaced.exists() and not target.exists():
-            replaced.rename(target)
-        raise
-    shutil.rmtree(replaced, ignore_errors=True)
 
 
 def find_checkpoints(folder: Path) -> list[Path]:
@@ -220,11 +202,7 @@ def load_newest(folder: Path, model: nn.Module, optimizer: Optimizer | None = No
         CheckpointError: There are some, and none is undamaged.
     """
     for replaced in folder.glob(".step-*.replaced"):
-        # A kill between two renames.
-        target = folder / replaced.name.removeprefix(".").removesuffix(".replaced")
-        if not target.exists():
-            with suppress(OSError):  # Another process was faster.
-                replaced.rename(target)
+        restore_folder(folder / replaced.name.removeprefix(".").removesuffix(".replaced"))
     found = find_checkpoints(folder)
     for path in found:
         try:

@@ -7,6 +7,7 @@ llama.cpp; Hugging Face turns (k, k + d_k / 2). A model in the wrong order loads
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import tempfile
@@ -24,8 +25,8 @@ from torch import Tensor
 
 from bpe_lm.checkpoint import check_model
 from bpe_lm.config import ModelConfig, read_json
-from bpe_lm.errors import CheckpointError, ExportError, FileError, MissingExtra, OutputExists
-from bpe_lm.files import write_whole
+from bpe_lm.errors import BpeLmError, CheckpointError, ExportError, FileError, MissingExtra, OutputExists
+from bpe_lm.files import check_file_target, check_folder_target, replace_folder, restore_folder, write_whole
 from bpe_lm.generate import END_OF_TEXT
 from bpe_lm.layers import EPS
 from bpe_lm.model import TransformerLM
@@ -33,6 +34,12 @@ from bpe_lm.tokenizer import Tokenizer
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 _FILES = {CONFIG, WEIGHTS, "generation_config.json", "tokenizer.json", "tokenizer_config.json"}
+_GGUF_MAGIC = b"GGUF"
+
+_SIZES = {"vocab_size", "context_length", "d_model", "num_layers", "num_heads", "d_ff", "rope_theta", "tied_head"}
+"""Fields of ModelConfig that a Llama has with any value."""
+_LLAMA: Mapping[str, Any] = {"norm": "pre", "position": "rope", "ffn": "swiglu"}
+"""All its other fields, with the value that a Llama has. A field that is in neither is refused."""
 
 _HUGGING_FACE = {
     "token_embeddings": "model.embed_tokens",
@@ -71,19 +78,14 @@ def export_huggingface(
 
     Raises:
         ExportError: The architecture is not Llama's, or the tokenizer has ids that the model has not.
-        OutputExists: The folder is there and not empty, and `force` is not given.
+        OutputExists: The folder is not empty and `force` is not given, or something other than an export is there.
         FileError: It could not be written; what was there before is still there.
     """
-    target = Path(folder)
+    target = Path(os.path.realpath(folder))
     _check(model.config, tokenizer)
-    if target.exists() and not target.is_dir():
-        raise OutputExists(f"{target} is a file; name a folder")
-    there = {path.name for path in target.iterdir()} if target.exists() else set()
-    if there and not force:
-        raise OutputExists(f"{target} is not empty; name another folder, or give --force")
-    if there - _FILES:
-        raise OutputExists(f"{target} has {min(there - _FILES)}, which is not of an export; name another folder")
     try:
+        restore_folder(target)
+        _check_folder(target, force)
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as made:
             partial = Path(made) / "new"
@@ -93,9 +95,9 @@ def export_huggingface(
             write_whole(partial / CONFIG, _json(_llama_config(model, tokenizer)))
             write_whole(partial / "generation_config.json", _json(_ends(tokenizer)))
             write_whole(partial / WEIGHTS, save(llama_state(model), {"format": "pt"}))
-            _exchange(partial, target, Path(made) / "old")
+            replace_folder(partial, target)
     except OSError as error:
-        if isinstance(error, FileError):
+        if isinstance(error, BpeLmError):
             raise
         raise FileError(f"could not write {target}: {error.strerror}") from error
 
@@ -108,7 +110,7 @@ def export_gguf(
     Raises:
         ExportError: The architecture is not Llama's, the tokenizer has ids that the model has not, or a pattern other
             than GPT-2's.
-        OutputExists: The file is there, and `force` is not given.
+        OutputExists: The file is there and `force` is not given, or something other than a GGUF file is there.
         FileError: It could not be written.
         MissingExtra: The package gguf is not installed.
     """
@@ -116,12 +118,11 @@ def export_gguf(
         import gguf
     except ModuleNotFoundError as error:
         raise MissingExtra("GGUF is written with the package gguf: pip install 'bpe_lm[gguf]'") from error
-    target, config = Path(path), model.config
+    target, config = Path(os.path.realpath(path)), model.config
     _check(config, tokenizer)
     if tokenizer.pattern != "gpt2":
         raise ExportError(f"llama.cpp knows GPT-2's pattern, and the tokenizer has {tokenizer.pattern!r}")
-    if target.exists() and not force:
-        raise OutputExists(f"{target} exists; name another file, or give --force")
+    _check_file(target, force)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -182,18 +183,50 @@ def load_exported(folder: Path) -> tuple[ModelConfig, dict[str, Tensor]]:
 
 
 def _check(config: ModelConfig, tokenizer: Tokenizer) -> None:
-    llama = {"norm": "pre", "position": "rope", "ffn": "swiglu"}
-    other = [
-        f"model.{key} is {getattr(config, key)!r}" for key, value in llama.items() if getattr(config, key) != value
-    ]
+    values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    other = {key: value for key, value in values.items() if key not in _SIZES and _LLAMA.get(key, ...) != value}
     if other:
-        wanted = ", ".join(f"{key} {value!r}" for key, value in llama.items())
-        raise ExportError(f"{'; '.join(other)}: Llama has no such thing, and nobody could open it; it has {wanted}")
+        found = "; ".join(f"model.{key} is {value!r}" for key, value in other.items())
+        wanted = ", ".join(f"{key} {value!r}" for key, value in _LLAMA.items())
+        raise ExportError(f"{found}: Llama has no such thing, and nobody could open it; it has {wanted}")
     if tokenizer.vocab_size > config.vocab_size:
         raise ExportError(
             f"the tokenizer has {tokenizer.vocab_size:,} tokens and the model {config.vocab_size:,}; "
             "give the one that it was trained with"
         )
+
+
+def _check_folder(target: Path, force: bool) -> None:
+    check_folder_target(target)
+    there = {path.name for path in target.iterdir()} if target.exists() else set()
+    if there and not force:
+        raise OutputExists(f"{target} is not empty; name another folder, or give --force")
+    if there - _FILES:
+        raise OutputExists(f"{target} has {min(there - _FILES)}, which is not of an export; name another folder")
+    if there and not _is_export(target):
+        raise OutputExists(f"{target} has no model that was exported, and --force replaces nothing else; name another")
+
+
+def _is_export(folder: Path) -> bool:
+    try:
+        return "model_type" in read_json(folder / CONFIG) and (folder / WEIGHTS).is_file()
+    except BpeLmError:
+        return False
+
+
+def _check_file(target: Path, force: bool) -> None:
+    check_file_target(target)
+    if not target.exists():
+        return
+    if not force:
+        raise OutputExists(f"{target} exists; name another file, or give --force")
+    try:
+        with target.open("rb") as file:
+            is_gguf = file.read(len(_GGUF_MAGIC)) == _GGUF_MAGIC
+    except OSError as error:
+        raise FileError(f"could not read {target}: {error.strerror}") from error
+    if not is_gguf:
+        raise OutputExists(f"{target} is no GGUF file, and --force replaces nothing else; name another")
 
 
 def _names(table: Mapping[str, str], num_layers: int) -> dict[str, str]:
@@ -274,6 +307,7 @@ def _our_config(folder: Path, theirs: Mapping[str, Any]) -> ModelConfig:
             d_ff=theirs["intermediate_size"],
             rope_theta=float(rope["rope_theta"]),
             tied_head=theirs.get("tie_word_embeddings", False),
+            **_LLAMA,
         )
         other = {
             "model_type": ("llama", theirs.get("model_type")),
@@ -283,6 +317,7 @@ def _our_config(folder: Path, theirs: Mapping[str, Any]) -> ModelConfig:
             "rms_norm_eps": (EPS, theirs.get("rms_norm_eps")),
             "rope_type": ("default", rope.get("rope_type", "default")),
             "rope_scaling": (None, theirs.get("rope_scaling")),
+            "partial_rotary_factor": (1, rope.get("partial_rotary_factor", theirs.get("partial_rotary_factor", 1))),
             "attention_bias": (False, theirs.get("attention_bias", False)),
             "mlp_bias": (False, theirs.get("mlp_bias", False)),
         }
@@ -326,17 +361,6 @@ def _add_tokenizer(writer: Any, tokenizer: Tokenizer, vocab_size: int, kinds: An
             warnings.warn(f"the tokenizer has no {END_OF_TEXT}: llama.cpp takes the token 11 for it", stacklevel=3)
             break
         getattr(writer, f"add_{name}")(number)
-
-
-def _exchange(new: Path, target: Path, old: Path) -> None:
-    if target.exists():
-        target.rename(old)
-    try:
-        new.rename(target)
-    except OSError:
-        if old.exists():
-            old.rename(target)
-        raise
 
 
 def _json(content: Any) -> bytes:

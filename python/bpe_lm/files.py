@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from bpe_lm.errors import FileError, OutputExists
@@ -67,6 +69,42 @@ def write_whole(path: Path, data: bytes) -> None:
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise FileError(f"could not write {path}: {error.strerror}") from error
+
+
+def replace_folder(new: Path, target: Path) -> None:
+    """Give a finished folder its name. The folder that has the name is deleted after that, or keeps it.
+
+    An exception at any moment leaves one of the two under the name. A kill between the two renames leaves neither, and
+    `restore_folder` brings the old one back.
+
+    Raises:
+        OSError: A rename failed.
+    """
+    replaced = _replaced(target)
+    restore_folder(target)
+    shutil.rmtree(replaced, ignore_errors=True)
+    sync_folder(new)
+    try:
+        if target.exists():
+            target.rename(replaced)
+        new.rename(target)
+        sync_folder(target.parent)
+    finally:
+        restore_folder(target)
+        if target.exists():
+            shutil.rmtree(replaced, ignore_errors=True)
+
+
+def restore_folder(target: Path) -> None:
+    """Bring back the folder that a killed `replace_folder` had put aside."""
+    replaced = _replaced(target)
+    if replaced.exists() and not target.exists():
+        with suppress(OSError):  # Another process was faster.
+            replaced.rename(target)
+
+
+def _replaced(target: Path) -> Path:
+    return target.with_name(f".{target.name}.replaced")
 
 
 def write_synced(path: Path, data: bytes) -> None:
