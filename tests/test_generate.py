@@ -33,6 +33,47 @@ def test_the_cache_changes_nothing(options, prompt, change):
     assert found == list(generate_ids(model, prompt, 50, is_cached=False, **options))
 
 
+@pytest.mark.parametrize("implementation", ["fast", "reference"])
+@pytest.mark.parametrize("change", [{}, {"position": "none"}, {"tied_head": True}], ids=str)
+def test_several_texts_go_through_a_cache_as_each_alone(implementation, change):
+    torch.manual_seed(2)
+    model = TransformerLM.from_config(ModelConfig(**CONFIG.as_dict() | change), implementation=implementation)
+    ids = torch.randint(300, (3, 16))
+    with torch.no_grad():
+        expected, caches = model(ids), model.new_caches(3)
+        found = [model(ids[:, start:end], caches=caches) for start, end in ((0, 5), (5, 6), (6, 16))]
+        assert torch.allclose(torch.cat(found, 1), expected, atol=1e-5)
+        alone = model.new_caches()
+        assert torch.allclose(model(ids[1:2], caches=alone), expected[1:2], atol=1e-5)
+    assert [cache.length for cache in (*caches, *alone)] == [16] * 4
+
+
+def test_caches_that_do_not_fit_are_refused():
+    model = TransformerLM.from_config(CONFIG)
+    ids = torch.zeros(3, 4, dtype=torch.long)
+    for caches, message in (
+        (model.new_caches(), "the caches are of 1 texts, and 3 were given"),
+        (model.new_caches(3)[:1], "1 caches were given for 2 layers"),
+    ):
+        with pytest.raises(OptionError, match=message):
+            model(ids, caches=caches)
+    with pytest.raises(OptionError, match="17 tokens are more than the context_length of 16"):
+        model(torch.zeros(3, 17, dtype=torch.long), caches=model.new_caches(3))
+
+
+def test_activation_checkpointing_takes_no_caches():
+    model = TransformerLM.from_config(CONFIG)
+    model.checkpoints_activations = True
+    ids = torch.randint(300, (2, 9))
+    with pytest.raises(OptionError, match="activation checkpointing takes no caches"):
+        model(ids, caches=model.new_caches(2))
+    assert torch.equal(model(ids), model(ids).detach())
+    with torch.no_grad():
+        caches = model.new_caches(2)
+        assert torch.allclose(model(ids, caches=caches), model(ids), atol=1e-5)
+    assert caches[0].length == 9
+
+
 def test_greedy_takes_the_likeliest(model):
     ids = [3, 4]
     for token in generate_ids(model, ids, 10, temperature=0):
@@ -44,8 +85,8 @@ def test_draws_follow_the_probabilities():
     logits = torch.tensor([0.5, 0.3, 0.15, 0.05]).log()
     generator = torch.Generator().manual_seed(1)
 
-    def shares(**options) -> torch.Tensor:
-        drawn = [draw(logits, options.pop("temperature", 1.0), generator=generator, **options) for _ in range(4000)]
+    def shares(temperature: float = 1.0, **options) -> torch.Tensor:
+        drawn = [draw(logits, temperature, generator=generator, **options) for _ in range(4000)]
         return torch.bincount(torch.tensor(drawn), minlength=4) / 4000
 
     def near(found: torch.Tensor, expected: list[float]) -> bool:
@@ -58,9 +99,7 @@ def test_draws_follow_the_probabilities():
     assert near(shares(top_p=0.81), [0.526, 0.316, 0.158, 0])
     assert near(shares(top_p=0.01), [1, 0, 0, 0])
     assert draw(logits, 1e-40, generator=generator) == 0
-    hot = torch.softmax(logits / 2, 0).tolist()
-    drawn = [draw(logits, 2.0, generator=generator) for _ in range(4000)]
-    assert near(torch.bincount(torch.tensor(drawn), minlength=4) / 4000, hot)
+    assert near(shares(2.0), torch.softmax(logits / 2, 0).tolist())
 
 
 def test_the_same_seed_gives_the_same_text_and_the_end_ends_it(model):
@@ -116,7 +155,7 @@ def test_text_comes_in_whole_characters(model):
 )
 def test_options_that_make_no_sense(model, prompt, options, message):
     with pytest.raises(OptionError, match=message):
-        list(generate_ids(model, prompt, options.pop("max_tokens", 5), **options))
+        list(generate_ids(model, prompt, **{"max_tokens": 5} | options))
 
 
 def test_draws_at_the_edges():

@@ -90,21 +90,41 @@ def test_rope_turns_pairs_at_any_positions():
     assert not rope.state_dict()
 
 
+def courses_rope() -> torch.Tensor:
+    return RotaryPositionalEmbedding(1e4, 64, 12)(course(4, 4, 12, 64), torch.arange(12))
+
+
+def test_rope_turns_the_courses_input():
+    x = course(4, 4, 12, 64)
+    pairs = torch.view_as_complex(x.unflatten(-1, (32, 2)))
+    angles = torch.outer(torch.arange(12), 1e4 ** (-torch.arange(32) / 32))
+    expected = torch.view_as_real(pairs * torch.polar(torch.ones(12, 32), angles)).flatten(-2)
+    assert torch.allclose(courses_rope(), expected, atol=1e-5)
+
+
 def test_rope_equals_the_courses_array(shared):
     expected = np.load(shared("cs336/test_rope.npz"))
-    found = RotaryPositionalEmbedding(1e4, 64, 12)(course(4, 4, 12, 64), torch.arange(12))
-    assert np.allclose(found.numpy(), expected[expected.files[0]], atol=1e-6)
+    assert np.allclose(courses_rope().numpy(), expected[expected.files[0]], atol=1e-6)
+
+
+def courses_attention(heads: int | None) -> list[torch.Tensor]:
+    """Queries, keys, values and the mask."""
+    inputs = [course(1, 4, 12, 64), course(2, 4, 16, 64), course(3, 4, 16, 64), course(5, 4, 12, 16) > 0.5]
+    return [x.unflatten(0, (2, heads)) for x in inputs] if heads else inputs
+
+
+@pytest.mark.parametrize("heads", [None, 2])
+def test_attention_of_the_courses_inputs_is_torchs(heads):
+    q, k, v, mask = courses_attention(heads)
+    expected = torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    assert torch.allclose(scaled_dot_product_attention(q, k, v, mask), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("heads", [None, 2])
 def test_attention_equals_the_courses_arrays(shared, heads):
     name = "test_4d_scaled_dot_product_attention" if heads else "test_scaled_dot_product_attention"
     expected = np.load(shared(f"cs336/{name}.npz"))
-    q, k, v = course(1, 4, 12, 64), course(2, 4, 16, 64), course(3, 4, 16, 64)
-    mask = course(5, 4, 12, 16) > 0.5
-    if heads:
-        q, k, v, mask = (x.unflatten(0, (2, heads)) for x in (q, k, v, mask))
-    found = scaled_dot_product_attention(q, k, v, mask)
+    found = scaled_dot_product_attention(*courses_attention(heads))
     assert np.allclose(found.numpy(), expected[expected.files[0]], atol=1e-6)
 
 

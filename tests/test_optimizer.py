@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from bpe_lm import loss as loss_module
 from bpe_lm.loss import bits_per_byte, cross_entropy, linear_cross_entropy, perplexity
 from bpe_lm.optimizer import SGD, AdamW, clip_gradients
 from torch.nn import Parameter
@@ -57,6 +58,60 @@ def test_the_fused_loss_in_bfloat16_is_near(monkeypatch, kernels):
     assert loss.item() == pytest.approx(exact.item(), rel=1e-2)
 
 
+@pytest.mark.parametrize("kernels", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_fused_loss_over_several_chunks_is_the_formula(monkeypatch, dtype, kernels):
+    """Chunks of 14 rows, the last one shorter; inside, without kernels, two rows at a time, and six of the head's."""
+    if not kernels:
+        monkeypatch.setattr("bpe_lm.kernels._ARE_AVAILABLE", False)
+    inner, chunks = loss_module._loss_and_gradient, []
+
+    def counted(logits, *others):
+        chunks.append(len(logits))
+        return inner(logits, *others)
+
+    monkeypatch.setattr("bpe_lm.loss._loss_and_gradient", counted)
+    monkeypatch.setattr("bpe_lm.loss._CPU_CHUNK", 1000)
+    monkeypatch.setattr("bpe_lm.loss._CACHED", 200)
+    hidden, weight, targets = torch.randn(1301, 32), torch.randn(70, 32) / 5, torch.randint(70, (1301,))
+    found = {}
+    for name, wide in (("fast", torch.float32), ("reference", torch.float64)):
+        h, w = (tensor.to(wide, copy=True).requires_grad_() for tensor in (hidden, weight))
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=(name, dtype) == ("fast", torch.bfloat16)):
+            loss = linear_cross_entropy(h, w, targets, implementation=name) * 3
+        loss.backward()
+        found[name] = [loss.detach().double(), h.grad.double(), w.grad.double()]
+    assert len(chunks) == 93
+    assert sum(chunks) == 1301
+    assert len(set(chunks)) == 2
+    for value, exact in zip(found["fast"], found["reference"], strict=True):
+        if dtype == torch.float32:
+            assert torch.allclose(value, exact, atol=1e-6, rtol=1e-5)
+        else:
+            assert (value - exact).norm() <= 0.01 * exact.norm()
+    # The last row of the last chunk, and the last of the head, which a wrong split would leave out.
+    for value, exact in ((value[-1], exact[-1]) for value, exact in zip(*found.values(), strict=True) if value.ndim):
+        assert (value - exact).norm() <= 0.03 * exact.norm()
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
+        again = linear_cross_entropy(hidden, weight, targets) * 3
+    assert again.item() == pytest.approx(found["fast"][0].item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_bfloat16_loss_without_autocast_goes_over_several_chunks(monkeypatch, dtype):
+    """Parameters that are narrow themselves: what is added up is in their type."""
+    hidden, weight, targets = torch.randn(200, 16), torch.randn(40, 16) / 4, torch.randint(40, (200,))
+    found = []
+    for limit in (1 << 25, 400):
+        monkeypatch.setattr("bpe_lm.loss._CPU_CHUNK", limit)
+        h, w = (tensor.to(dtype, copy=True).requires_grad_() for tensor in (hidden, weight))
+        linear_cross_entropy(h, w, targets).backward()
+        assert h.grad.dtype == w.grad.dtype == dtype
+        found.append([h.grad.float(), w.grad.float()])
+    for one, several in zip(*found, strict=True):
+        assert (one - several).norm() <= (0.05 if dtype == torch.bfloat16 else 1e-5) * one.norm()
+
+
 def a_fit(make, steps: int = 1000) -> torch.Tensor:
     """As the course does it: one weight, a thousand steps."""
     torch.manual_seed(42)
@@ -75,10 +130,15 @@ OPTIONS = {"lr": 1e-3, "weight_decay": 0.01, "betas": (0.9, 0.999), "eps": 1e-8}
 
 
 @pytest.mark.parametrize("implementation", ["fast", "reference"])
-def test_adamw_is_torchs_and_the_courses(implementation, request):
+def test_adamw_is_torchs(implementation):
     found = a_fit(lambda parameters: AdamW(parameters, implementation=implementation, **OPTIONS))
     assert torch.allclose(found, a_fit(lambda parameters: torch.optim.AdamW(parameters, **OPTIONS)), atol=1e-6)
-    expected = np.load(request.getfixturevalue("shared")("cs336/test_adamw.npz"))
+
+
+@pytest.mark.parametrize("implementation", ["fast", "reference"])
+def test_adamw_equals_the_courses_array(implementation, shared):
+    found = a_fit(lambda parameters: AdamW(parameters, implementation=implementation, **OPTIONS))
+    expected = np.load(shared("cs336/test_adamw.npz"))
     assert np.allclose(found.numpy(), expected[expected.files[0]], atol=1e-4)
 
 

@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from bpe_lm.attention import KeyValueCache, MultiheadSelfAttention
 from bpe_lm.config import FeedForwardKind, Implementation, ModelConfig, Norm, Position
+from bpe_lm.errors import OptionError
 from bpe_lm.layers import Device, Embedding, FeedForward, Linear, RMSNorm, RotaryPositionalEmbedding, SwiGLU
 
 
@@ -115,16 +116,25 @@ class TransformerLM(nn.Module):
         token_positions: Int[Tensor, "... seq"] | None = None,
         caches: Sequence[KeyValueCache] | None = None,
     ) -> Float[Tensor, "batch seq d_model"]:
-        """What the head makes logits of."""
+        """What the head makes logits of.
+
+        Raises:
+            OptionError: The caches are of another batch, or activation checkpointing is on; the text is too long.
+        """
         start = caches[0].length if caches else 0
         end = start + token_ids.shape[-1]
         if end > self.config.context_length:
-            raise ValueError(f"{end} tokens are more than the context_length of {self.config.context_length}; cut them")
+            raise OptionError(
+                f"{end} tokens are more than the context_length of {self.config.context_length}; cut them"
+            )
+        is_checkpointed = self.checkpoints_activations and torch.is_grad_enabled()
+        if caches:
+            _check_caches(caches, token_ids, len(self.layers), is_checkpointed)
         if token_positions is None:
             token_positions = torch.arange(start, end, device=token_ids.device)
         x = self.token_embeddings(token_ids)
         for number, layer in enumerate(self.layers):
-            if self.checkpoints_activations and torch.is_grad_enabled():
+            if is_checkpointed:
                 # A block's activations are computed again for its gradient, and not kept.
                 x = checkpoint(layer, x, token_positions, use_reentrant=False)
             else:
@@ -196,6 +206,20 @@ class Identity(nn.Module):
     def forward(self, x: Float[Tensor, ...]) -> Float[Tensor, ...]:
         """Returns `x`."""
         return x
+
+
+def _check_caches(caches: Sequence[KeyValueCache], token_ids: Tensor, num_layers: int, is_checkpointed: bool) -> None:
+    if is_checkpointed:
+        # A block that is computed again for its gradient would append its keys twice.
+        raise OptionError(
+            "activation checkpointing takes no caches; call the model under torch.no_grad(), or set "
+            "checkpoints_activations to False"
+        )
+    if len(caches) != num_layers:
+        raise OptionError(f"{len(caches)} caches were given for {num_layers} layers; make them with new_caches")
+    if len(caches[0].keys) != len(token_ids):
+        # A batch of one would be copied into all rows without a word.
+        raise OptionError(f"the caches are of {len(caches[0].keys)} texts, and {len(token_ids)} were given")
 
 
 def _norm(d_model: int, is_there: bool, device: Device, dtype: torch.dtype | None) -> nn.Module:
