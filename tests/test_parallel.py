@@ -1,7 +1,9 @@
 """Two processes learn what one does, and their checkpoints are read by any number."""
 
+import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -45,9 +47,31 @@ def torchrun(number: int, folder: Path, *more: str, restarts: int = 0) -> list[s
     return [sys.executable, *launcher, "--max-restarts", str(restarts), *run, *more]
 
 
-def train(number: int, folder: Path, *more: str) -> None:
-    done = subprocess.run(torchrun(number, folder, *more), capture_output=True, text=True, timeout=200)
+def run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
+
+
+def without_the_last_checkpoint(run: Path, to: Path) -> None:
+    shutil.copytree(run, to)
+    shutil.rmtree(find_checkpoints(to / "checkpoints")[0])
+    (to / "result.json").unlink(missing_ok=True)
+
+
+@pytest.fixture(scope="module")
+def together(flags, alone, tmp_path_factory) -> Path:
+    """What two processes did, one thing after another, in a group that they joined once."""
+    folder = tmp_path_factory.mktemp("together")
+    without_the_last_checkpoint(alone, folder / "back")
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    run([sys.executable, *launcher, str(Path(__file__).with_name("two_processes.py")), str(folder), *flags])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def found(together) -> list[dict]:
+    """What each process said."""
+    return [json.loads((together / f"found-{rank}.json").read_text()) for rank in range(2)]
 
 
 def losses(folder: Path, kind: str = "train") -> dict[int, float]:
@@ -63,26 +87,74 @@ def weights_near(a: Path, b: Path) -> bool:
     return all(torch.allclose(weight, states[1][name], atol=1e-5) for name, weight in states[0].items())
 
 
-@pytest.mark.parametrize("more", [(), ("--micro-batch-size", "2")], ids=str)
-@pytest.mark.parametrize("kind", ["ddp", "fsdp"])
-def test_two_processes_learn_what_one_does(flags, alone, tmp_path, kind, more):
-    train(2, tmp_path / "run", *flags, "--parallel", kind, *more)
+@pytest.mark.parametrize("name", ["ddp", "ddp-micro", "fsdp", "fsdp-micro"])
+def test_two_processes_learn_what_one_does(together, alone, name):
     for of in ("train", "valid"):
-        assert near(losses(tmp_path / "run", of), losses(alone, of))
-    assert weights_near(tmp_path / "run", alone)
-    files = {path.name for path in find_checkpoints(tmp_path / "run" / "checkpoints")[0].iterdir()}
-    assert all(name.endswith((".safetensors", ".json")) for name in files)
+        assert near(losses(together / name, of), losses(alone, of))
+    assert weights_near(together / name, alone)
+    files = {path.name for path in find_checkpoints(together / name / "checkpoints")[0].iterdir()}
+    assert all(file.endswith((".safetensors", ".json")) for file in files)
     assert len(files) == 3
 
 
-def test_checkpoints_are_read_by_another_number_of_processes(flags, alone, tmp_path):
-    folder = tmp_path / "run"
-    train(2, folder, *flags, "--parallel", "fsdp", "--max-time", "1e-9")
-    assert main(["pretrain", "debug", "--out", str(folder), *flags, "--resume", "--max-time", "1e-9"]) == 0
-    assert list(losses(folder)) == [1, 2]
-    train(2, folder, *flags, "--parallel", "fsdp", "--resume")
-    assert near(losses(folder), losses(alone))
-    assert weights_near(folder, alone)
+def test_fsdp_learns_with_a_tied_head_in_bfloat16(flags, together, tmp_path):
+    more = ["--model.tied-head", "true", "--dtype", "bfloat16"]
+    assert main(["pretrain", "debug", "--out", str(tmp_path / "run"), *flags, *more]) == 0
+    expected, found = losses(tmp_path / "run"), losses(together / "tied")
+    assert found.keys() == expected.keys()
+    assert all(abs(found[step] - expected[step]) < 2e-2 for step in expected)
+    model = TransformerLM.from_pretrained(together / "tied")
+    assert model.lm_head.weight is model.token_embeddings.weight
+
+
+def test_checkpoints_are_read_by_another_number_of_processes(flags, alone, together, tmp_path):
+    without_the_last_checkpoint(together / "fsdp", tmp_path / "run")
+    assert main(["pretrain", "debug", "--out", str(tmp_path / "run"), *flags, "--resume"]) == 0
+    for folder in (tmp_path / "run", together / "back"):
+        assert near(losses(folder), losses(alone))
+        assert weights_near(folder, alone)
+    assert len(list((together / "back" / "checkpoints" / "step-00000012").glob("shard-*"))) == 2
+
+
+def test_the_courses_sgd_goes_on_with_fsdp(together):
+    assert losses(together / "sgd-resumed") == losses(together / "sgd")
+
+
+@pytest.mark.parametrize("name", ["AdamW", "SGD", "torch.optim.AdamW", "torch.optim.SGD"])
+def test_every_optimizers_state_is_kept_in_parts(found, name):
+    assert [of["optimizers"][name] for of in found] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        *((f"writing in {rank}", "could not write the checkpoint .*No space left on device") for rank in (0, 1)),
+        *((f"reading in {rank}", "could not read .*No space left on device") for rank in (0, 1)),
+        *((f"reading parts in {rank}", "could not read .*No space left on device") for rank in (0, 1)),
+        ("renaming in 0", "could not write the checkpoint .*No space left on device"),
+    ],
+)
+def test_an_error_in_one_process_is_raised_in_all(found, fault, message):
+    for of in found:
+        assert re.match(f"FileError: .*{message}", of["faults"][fault])
+        assert of["faults"]["left"] == ["step-00000001", "step-00000002"]
+
+
+def test_the_first_process_picks_and_verifies_and_the_others_follow(found):
+    assert [of["faults"]["step"] for of in found] == [1, 1]
+    assert found[0]["faults"]["hashed"] >= 2
+    assert found[1]["faults"]["hashed"] == 0
+    for of in found:
+        assert re.match("CheckpointError: no checkpoint in .* is undamaged", of["faults"]["none whole"])
+
+
+def test_a_number_that_one_process_lacks_is_one_in_all(found):
+    assert [of["sum"] for of in found] == [[True, False]] * 2
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(found):
+    for of in found:
+        assert "batch_size is 7, which 2 processes cannot share" in of["refused"]
 
 
 def rank_of(process: int) -> str | None:
@@ -99,7 +171,7 @@ def children_of(process: int) -> dict[str | None, int]:
 @pytest.mark.parametrize(("kind", "rank"), [("ddp", "1"), ("fsdp", "0")])
 def test_a_killed_process_is_started_again_and_goes_on(flags, tmp_path, kind, rank):
     more = [*flags, "--parallel", kind, "--steps", "300", "--checkpoint-every", "10", "--validate-every", "300"]
-    train(2, tmp_path / "whole", *more)
+    run(torchrun(2, tmp_path / "whole", *more))
     more.remove("--quiet")
     launcher = torchrun(2, tmp_path / "run", *more, "--resume", restarts=2)
     with (tmp_path / "said").open("w") as said:
@@ -117,11 +189,3 @@ def test_a_killed_process_is_started_again_and_goes_on(flags, tmp_path, kind, ra
     steps = re.findall(r"going on from step (\d+)", (tmp_path / "said").read_text())
     assert len(steps) == 2
     assert {int(step) for step in steps} <= set(range(30, 300, 10))
-
-
-def test_a_batch_that_cannot_be_shared_is_refused(flags, tmp_path):
-    done = subprocess.run(
-        torchrun(2, tmp_path / "run", *flags, "--batch-size", "7"), capture_output=True, text=True, timeout=200
-    )
-    assert done.returncode != 0
-    assert "batch_size is 7, which 2 processes cannot share" in done.stderr

@@ -134,28 +134,28 @@ def save_run_checkpoint(
     target = folder / f"step-{step:08}"
     partial = folder / f".{target.name}.partial"
     content: dict[str, Any] = {"step": step, "progress": dict(progress)}
-    try:
-        if world.is_first:
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir(parents=True)
-        world.wait()
-        if any(map(is_divided, model.parameters())):
-            from bpe_lm.shards import write_shards
 
-            write_shards(partial, model, optimizer)
-            world.wait()
-        elif world.is_first:
+    def begin() -> None:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+
+    def finish() -> None:
+        if "optimizer" not in content:
             tensors, content["optimizer"] = _pack(optimizer.state_dict())
             write_synced(partial / MODEL, save({name: _copy(tensor) for name, tensor in model.state_dict().items()}))
             write_synced(partial / OPTIMIZER, save(tensors))
-        if world.is_first:
-            content["sha256"] = {
-                path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(partial.iterdir())
-            }
-            marker = {"content": content, "sha256": _sha256(content)}
-            write_synced(partial / MARKER, json.dumps(marker).encode())
-            replace_folder(partial, target)
-        world.wait()
+        content["sha256"] = {path.name: _sha256_of(path) for path in sorted(partial.iterdir())}
+        marker = {"content": content, "sha256": _sha256(content)}
+        write_synced(partial / MARKER, json.dumps(marker).encode())
+        replace_folder(partial, target)
+
+    try:
+        world.from_first(begin)
+        if any(map(is_divided, model.parameters())):
+            from bpe_lm.shards import write_shards
+
+            content["optimizer"] = _pack(write_shards(partial, model, optimizer))[1]
+        world.from_first(finish)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
         reason = error.strerror or error
@@ -195,18 +195,38 @@ def keep_newest(folder: Path, number: int) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def load_newest(folder: Path, model: nn.Module, optimizer: Optimizer | None = None) -> Saved | None:
+def load_newest(
+    folder: Path, model: nn.Module, optimizer: Optimizer | None = None, world: World | None = None
+) -> Saved | None:
     """Read the newest checkpoint that is undamaged; a damaged one is warned of. None if there is none at all.
 
+    Where several processes train, all of them call this: the first picks one and verifies it, and the others take it.
+
     Raises:
-        CheckpointError: There are some, and none is undamaged.
+        CheckpointError: There are some, and none is undamaged; or the one is of another model.
+        FileError: It could not be read.
     """
+    world, opened = world or World(), None
+
+    def pick() -> Path | None:
+        nonlocal opened
+        opened = _open_newest(folder, optimizer is not None)
+        return None if opened is None else opened.saved.path
+
+    path = world.from_first(pick)
+    if path is None:
+        return None
+    found = world.in_each(lambda: opened or _open(path, optimizer is not None, is_verified=True))
+    return _take(found, model, optimizer, world)
+
+
+def _open_newest(folder: Path, has_optimizer: bool) -> _Opened | None:
     for replaced in folder.glob(".step-*.replaced"):
         restore_folder(folder / replaced.name.removeprefix(".").removesuffix(".replaced"))
     found = find_checkpoints(folder)
     for path in found:
         try:
-            return load_run_checkpoint(path, model, optimizer)
+            return _open(path, has_optimizer)
         except (CheckpointError, FileError) as error:
             reason = error.__cause__
             if isinstance(reason, OSError) and reason.errno not in (errno.ENOENT, errno.EIO):
@@ -218,40 +238,70 @@ def load_newest(folder: Path, model: nn.Module, optimizer: Optimizer | None = No
 
 
 def load_run_checkpoint(path: Path, model: nn.Module, optimizer: Optimizer | None = None) -> Saved:
-    """Read a checkpoint folder; everything is checked before anything is changed.
+    """Read a checkpoint folder; everything is checked before anything is changed. No optimizer: its file is not read.
 
     Raises:
         CheckpointError: It is damaged, not whole, or of another model.
         FileError: It could not be read.
     """
+    return _take(_open(path, optimizer is not None), model, optimizer, World())
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A checkpoint that is whole. Without `weights` it is in parts, which are still to be read."""
+
+    saved: Saved
+    weights: dict[str, Tensor] | None
+    optimizer: Any
+
+
+def _open(path: Path, has_optimizer: bool, *, is_verified: bool = False) -> _Opened:
     try:
         marker = json.loads(_read(path / MARKER))
         content = marker["content"]
         if _sha256(content) != marker["sha256"]:
             raise CheckpointError(f"{path / MARKER} is damaged: its checksum is another")
-        step, progress, sums = content["step"], content["progress"], content["sha256"]
-        data = {name: _read(path / name) for name in sums}
-        for name, tensors in data.items():
-            if hashlib.sha256(tensors).hexdigest() != sums[name]:
-                raise CheckpointError(f"{path / name} is damaged: its checksum is another")
-        if MODEL in data:
-            weights = load(data[MODEL])
+        saved, sums, state = Saved(path, content["step"], content["progress"]), content["sha256"], None
+        if MODEL not in sums:
+            for name in () if is_verified else sums:
+                _check_sum(path / name, _sha256_of(path / name), sums)
+            # Earlier versions kept of an optimizer in parts its tensors alone.
+            return _Opened(saved, None, _unpack({}, content.get("optimizer")))
+        data = {name: _read(path / name) for name in (MODEL, OPTIMIZER) if has_optimizer or name == MODEL}
+        for name, tensors in () if is_verified else data.items():
+            _check_sum(path / name, hashlib.sha256(tensors).hexdigest(), sums)
+        if has_optimizer:
             state = _unpack(load(data[OPTIMIZER]), content["optimizer"])
+        return _Opened(saved, load(data[MODEL]), state)
     except _NOT_OURS as error:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(f"the checkpoint {path} is damaged: {error}") from error
-    if MODEL in data:
-        check_model(model, weights, path)
-        if optimizer is not None:
-            load_optimizer(optimizer, state, path)
-        _set_weights(model, weights)
-    else:
+
+
+def _check_sum(path: Path, found: str, sums: Mapping[str, str]) -> None:
+    if found != sums[path.name]:
+        raise CheckpointError(f"{path} is damaged: its checksum is another")
+
+
+def _take(opened: _Opened, model: nn.Module, optimizer: Optimizer | None, world: World) -> Saved:
+    path, weights, state = opened.saved.path, opened.weights, opened.optimizer
+    if weights is None:
         from bpe_lm.shards import read_shards
 
-        del data
-        read_shards(path, model, optimizer)
-    return Saved(path, step, progress)
+        state = read_shards(path, model, optimizer, state, world)
+
+    def change() -> None:
+        if weights is not None:
+            check_model(model, weights, path)
+        if optimizer is not None:
+            load_optimizer(optimizer, state, path)
+        if weights is not None:
+            _set_weights(model, weights)
+
+    world.in_each(change)
+    return opened.saved
 
 
 @torch.no_grad()
@@ -294,6 +344,15 @@ def _unpack(tensors: Mapping[str, Tensor], described: Any) -> Any:
 
 def _sha256(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _sha256_of(path: Path) -> str:
+    """Of a file, which is not in memory as a whole."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise FileError(f"could not read {path}: {error.strerror}") from error
 
 
 def _copy(tensor: Tensor) -> Tensor:

@@ -7,11 +7,12 @@ number of processes changes nothing of what is learned. "ddp" keeps all weights 
 
 from __future__ import annotations
 
+import atexit
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -19,10 +20,14 @@ from torch import Tensor, nn
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
-from bpe_lm.errors import ConfigError
+from bpe_lm.errors import BpeLmError, ConfigError, InternalError
 
 if TYPE_CHECKING:
     from bpe_lm.loss import LanguageModelLoss
+
+T = TypeVar("T")
+
+_BACKENDS = {"cpu": "gloo", "cuda": "nccl"}
 
 
 @dataclass(frozen=True)
@@ -52,41 +57,96 @@ class World:
         dist.all_reduce(together)
         return together.tolist()
 
+    def from_first(self, function: Callable[[], T]) -> T:
+        """Call a function in the first process, and return its result in all, or raise its error."""
+        if self.size == 1:
+            return function()
+        outcome: list[Any] = [*_attempt(function)] if self.is_first else [None, None]
+        dist.broadcast_object_list(outcome)
+        value, error = outcome
+        if error is not None:
+            raise error
+        return cast("T", value)
+
+    def in_each(self, function: Callable[[], T]) -> T:
+        """Call a function in each process; where it fails in one, all raise an error, and none waits for that one."""
+        if self.size == 1:
+            return function()
+        value, error = _attempt(function)
+        errors: list[Exception | None] = [None] * self.size
+        dist.all_gather_object(errors, error)
+        if error is not None:
+            raise error
+        for rank, other in enumerate(errors):
+            if other is not None:
+                raise type(other)(f"process {rank}: {other}") if isinstance(other, BpeLmError) else other
+        return cast("T", value)
+
     def wait(self) -> None:
         """For all to come here."""
         if self.size > 1:
             dist.barrier()
 
     def leave(self) -> None:
-        """The end."""
+        """Wait for all at the end of a run. The group stays for the next run, and is left when Python exits."""
         if self.size > 1 and dist.is_initialized():
             dist.barrier()
-            dist.destroy_process_group()
+            atexit.register(_leave_group)
 
 
-def join_world(device_type: str) -> World:
-    """The processes of torchrun; without it, this one.
+def _attempt(function: Callable[[], T]) -> tuple[T | None, Exception | None]:
+    """A function's result or its error, as one that other processes can be told."""
+    try:
+        return function(), None
+    except (BpeLmError, OSError) as error:
+        return None, error
+    except Exception as error:
+        told = InternalError(f"{type(error).__name__}: {error}")
+        told.__cause__ = error
+        return None, told
+
+
+def _leave_group() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def _has_others() -> bool:
+    return "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def local_device(device: torch.device) -> torch.device:
+    """Where several processes train, the GPU of this one, which becomes the current one before any is touched."""
+    if device.type != "cuda" or not _has_others():
+        return device
+    device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+    torch.cuda.set_device(device)
+    return device
+
+
+def join_world(device: torch.device) -> World:
+    """The processes of torchrun; without it, this one. A process joins once: torch cannot found a group again.
 
     Raises:
-        ConfigError: They train on a device that cannot speak to others.
+        ConfigError: They train on a device that cannot speak to others, or on another kind than before.
     """
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    if size == 1 or "RANK" not in os.environ:
+    if not _has_others():
         return World()
-    backends = {"cpu": "gloo", "cuda": "nccl"}
-    if device_type not in backends:
-        raise ConfigError(f"device is {device_type}, which has no several processes; use cpu or cuda")
-    world = World(int(os.environ["RANK"]), size, int(os.environ["LOCAL_RANK"]))
-    if device_type == "cuda":
-        torch.cuda.set_device(world.local_rank)
+    if device.type not in _BACKENDS:
+        raise ConfigError(f"device is {device.type}, which has no several processes; use cpu or cuda")
+    # A run that fails leaves no group: others might be waited for.
+    atexit.unregister(_leave_group)
     if not dist.is_initialized():
         # torch 2.15 leaves in torchrun's store what processes said before a restart, and those after it wait for ever.
         # Between machines the number of restarts is not the same, so there this cannot help.
         store, rank, size = next(rendezvous("env://"))
         if os.environ.get("GROUP_WORLD_SIZE") == "1":
             store = PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
-        dist.init_process_group(backends[device_type], store=store, rank=rank, world_size=size)
-    return world
+        own = device if device.type == "cuda" else None
+        dist.init_process_group(_BACKENDS[device.type], store=store, rank=rank, world_size=size, device_id=own)
+    elif f"{device.type}:" not in dist.get_backend_config():
+        raise ConfigError(f"device is {device.type}, and the processes of this run have joined on another kind before")
+    return World(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_RANK"]))
 
 
 def replicate(loss: nn.Module) -> nn.Module:

@@ -28,7 +28,6 @@ from bpe_lm.batches import Batches, Tokens
 from bpe_lm.checkpoint import forget_after, keep_newest, keep_only, load_newest, save_run_checkpoint
 from bpe_lm.config import BEST, CHECKPOINTS, CONFIG, DATA, PROFILE, TrainConfig, keys, read_json
 from bpe_lm.errors import (
-    CheckpointError,
     ConfigError,
     FileError,
     OutputBusy,
@@ -43,7 +42,7 @@ from bpe_lm.loss import LanguageModelLoss
 from bpe_lm.memory import keep_freed_memory
 from bpe_lm.model import TransformerLM
 from bpe_lm.optimizer import SGD, AdamW, clip_gradients
-from bpe_lm.parallel import World, join_world, local, replicate, shard, synchronized
+from bpe_lm.parallel import World, join_world, local, local_device, replicate, shard, synchronized
 from bpe_lm.product import product
 from bpe_lm.profiling import NoProfiler, Profiler, StepProfile, part
 from bpe_lm.run_log import ProgressLine, RunLog
@@ -117,9 +116,7 @@ class Trainer:
         """
         self.config, self.folder = config, Path(folder)
         self.device = device_of(config.device)
-        self.world = join_world(self.device.type)
-        if self.world.size > 1 and self.device.type == "cuda":
-            self.device = torch.device("cuda", self.world.local_rank)
+        self.world = join_world(self.device)
         _check_rows(config, self.world)
         self.train_tokens, self.valid_tokens, self.data_identity = _open_data(config)
         self.batches = Batches(
@@ -152,11 +149,10 @@ class Trainer:
         self.optimizer = optimizer_of(config, self.model)
         self.progress = Progress()
         self.step = 0
-        saved = load_newest(self.folder / CHECKPOINTS, self.model, self.optimizer) if is_resumed else None
+        checkpoints = self.folder / CHECKPOINTS
+        saved = load_newest(checkpoints, self.model, self.optimizer, self.world) if is_resumed else None
         if saved is not None:
             self.step, self.progress = saved.step, Progress(**saved.progress)
-        if self.world.sum(self.step) != [self.step * self.world.size]:
-            raise CheckpointError(f"the processes read different checkpoints in {self.folder}; start them again")
         # Nothing was changed until here, and nothing can be wrong any more.
         self.world.wait()
         if self.world.is_first:
@@ -319,6 +315,8 @@ class Trainer:
         loss: Any = self.loss
         if self._is_compiled:
             try:
+                # torch keeps all that was compiled in a process, and goes on without it after 8 models.
+                torch.compiler.reset()
                 loss = torch.compile(loss)
             except Exception as error:
                 _warn_not_compiled(error)
@@ -421,8 +419,6 @@ def _check_rows(config: TrainConfig, world: World) -> None:
             + (f" in micro-batches of {config.micro_batch_size}" if config.micro_batch_size else "")
             + "; make it a multiple"
         )
-    if world.size > 1 and config.parallel == "fsdp" and config.optimizer.name != "adamw":
-        raise ConfigError(f"parallel fsdp trains with optimizer.name adamw, not {config.optimizer.name}")
 
 
 def device_of(name: str) -> torch.device:
@@ -434,7 +430,7 @@ def device_of(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
-        device = torch.device(name)
+        device = local_device(torch.device(name))
         torch.empty(0, device=device)
         if device.type not in ("cpu", "cuda", "mps"):
             raise RuntimeError("one of cpu, cuda, mps")
