@@ -77,6 +77,12 @@ def test_an_existing_tokenizer_is_kept_before_any_work(sample, tmp_path):
     assert len(json.loads((tmp_path / "out" / "training.json").read_text())["merge_counts"]) == 301 - 257
 
 
+def is_open(path, process):
+    """Whether a process reads a file."""
+    return any(os.path.realpath(found) == str(path) for found in Path(f"/proc/{process}/fd").glob("*"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_killed_while_training_leaves_nothing(large_sample, tmp_path, number):
     command = [
@@ -91,37 +97,74 @@ def test_killed_while_training_leaves_nothing(large_sample, tmp_path, number):
         "out",
     ]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    time.sleep(0.8)
-    start = time.monotonic()
+    while not is_open(large_sample, process.pid):
+        assert process.poll() is None
     os.kill(process.pid, number)
-    stderr = process.communicate()[1]
-    assert time.monotonic() - start < 1
+    stderr = process.communicate(timeout=60)[1]
     assert process.returncode == (130 if number == signal.SIGINT else -9)
     assert "Traceback" not in stderr
     assert list(tmp_path.iterdir()) == []
 
 
+LIMITED = """
+import resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), int(sys.argv[1])))
+from bpe_lm.cli import main
+sys.exit(main(sys.argv[2:]))
+"""
+"""Dies while it writes a file that is larger than so many bytes."""
+
+
+def killed_on_sight(command, folder, pattern):
+    """Kills a command as soon as it has made something. Returns whether that was before its end."""
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not any(folder.glob(pattern)) and process.poll() is None:
+        pass
+    process.kill()
+    return process.wait() == -signal.SIGKILL
+
+
 def test_killed_at_any_moment_leaves_a_whole_tokenizer_or_none(sample, tmp_path):
-    command = [sys.executable, "-m", "bpe_lm", "train-tokenizer", str(sample), "--vocab-size", "5000", "--out", "out"]
-    start = time.monotonic()
+    """While a file is written, while some are, and as soon as the folder has its name."""
+    arguments = ["train-tokenizer", str(sample), "--vocab-size", "5000", "--out", "out"]
+    command = [sys.executable, "-m", "bpe_lm", *arguments]
     subprocess.run(command, cwd=tmp_path, capture_output=True, check=True)
-    whole = time.monotonic() - start
     expected = saved(tmp_path / "out")
     assert len(expected) == len(_core.FILE_NAMES)
-    for i in range(10):
-        folder = tmp_path / str(i)
+    sizes = [len(expected[name]) for name in ("vocab.json", "tokenizer.json")]
+    for size in sizes:
+        folder = tmp_path / str(size)
         folder.mkdir()
-        process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(whole * (0.3 + 0.07 * i))
-        process.kill()
-        process.wait()
-        if (folder / "out").exists():
-            assert saved(folder / "out") == expected
+        limited = [sys.executable, "-c", LIMITED, str(size - 1), *arguments]
+        assert subprocess.run(limited, cwd=folder, capture_output=True).returncode == -signal.SIGXFSZ
+        [left] = folder.iterdir()
+        assert left.name.startswith(".bpe_lm-")
+        assert max(path.stat().st_size for path in left.iterdir()) == size - 1
+        subprocess.run(command, cwd=folder, capture_output=True, check=True)
+        assert saved(folder / "out") == expected
+        limited = [sys.executable, "-c", LIMITED, str(size // 2), *arguments[:3], "4500", *arguments[4:], "--force"]
+        assert subprocess.run(limited, cwd=folder, capture_output=True).returncode == -signal.SIGXFSZ
+        assert saved(folder / "out") == expected
+    for pattern in (".bpe_lm-*", "out"):
+        for attempt in range(20):
+            folder = tmp_path / f"{attempt}-{pattern.strip('.*')}"
+            folder.mkdir()
+            is_killed = killed_on_sight(command, folder, pattern)
+            left = {path.name for path in folder.iterdir()}
+            assert {name for name in left if not name.startswith(".bpe_lm-")} <= {"out"}
+            if "out" in left:
+                assert saved(folder / "out") == expected
+            if is_killed and ("out" in left) == (pattern == "out"):
+                break
+        else:
+            pytest.fail(f"no kill came while {pattern} was there")
 
 
 def saved(folder):
     """What each file says, apart from the seconds that training took."""
-    said = {path.name: path.read_bytes() for path in folder.iterdir()}
+    said = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     training = json.loads(said["training.json"])
     return said | {"training.json": {key: value for key, value in training.items() if key != "seconds"}}
 
@@ -130,11 +173,11 @@ def saved(folder):
 def test_data_sample_stops_on_a_signal_and_leaves_nothing(tmp_path, number, status):
     command = [sys.executable, "-m", "bpe_lm", "data", "sample", "--megabytes", "5000"]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL)
-    time.sleep(0.8)
-    start = time.monotonic()
+    while not any((tmp_path / "data").glob("*")):
+        assert process.poll() is None
+        time.sleep(0.01)
     process.send_signal(number)
-    assert process.wait(10) == status
-    assert time.monotonic() - start < 1
+    assert process.wait(60) == status
     assert list((tmp_path / "data").iterdir()) == []
 
 

@@ -169,9 +169,8 @@ def children_of(process: int) -> dict[str | None, int]:
 
 
 @pytest.mark.parametrize(("kind", "rank"), [("ddp", "1"), ("fsdp", "0")])
-def test_a_killed_process_is_started_again_and_goes_on(flags, tmp_path, kind, rank):
+def test_a_killed_process_is_started_again_and_goes_on(flags, together, tmp_path, kind, rank):
     more = [*flags, "--parallel", kind, "--steps", "300", "--checkpoint-every", "10", "--validate-every", "300"]
-    run(torchrun(2, tmp_path / "whole", *more))
     more.remove("--quiet")
     launcher = torchrun(2, tmp_path / "run", *more, "--resume", restarts=2)
     with (tmp_path / "said").open("w") as said:
@@ -185,7 +184,7 @@ def test_a_killed_process_is_started_again_and_goes_on(flags, tmp_path, kind, ra
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    assert losses(tmp_path / "run") == losses(tmp_path / "whole")
+    assert losses(tmp_path / "run") == losses(together / f"{kind}-long")
     steps = re.findall(r"going on from step (\d+)", (tmp_path / "said").read_text())
     assert len(steps) == 2
     assert {int(step) for step in steps} <= set(range(30, 300, 10))

@@ -44,6 +44,8 @@ def runs() -> None:
     for kind in ("ddp", "fsdp"):
         pretrain(kind, "--parallel", kind)
         pretrain(f"{kind}-micro", "--parallel", kind, "--micro-batch-size", "2")
+        few = ("--checkpoint-every", "300", "--validate-every", "300")
+        pretrain(f"{kind}-long", "--parallel", kind, "--steps", "300", *few)
     pretrain("tied", "--parallel", "fsdp", "--model.tied-head", "true", "--dtype", "bfloat16")
     pretrain("back", "--parallel", "fsdp", "--resume")
     pretrain("sgd", "--parallel", "fsdp", "--optimizer.name", "sgd")
