@@ -13,10 +13,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from bpe_lm import parallel
 from bpe_lm.checkpoint import find_checkpoints
 from bpe_lm.cli import main
+from bpe_lm.errors import ConfigError
 from bpe_lm.model import TransformerLM
 from bpe_lm.run_log import read_records
+from bpe_lm.train import device_of
 
 
 @pytest.fixture(scope="module")
@@ -188,3 +191,24 @@ def test_a_killed_process_is_started_again_and_goes_on(flags, together, tmp_path
     steps = re.findall(r"going on from step (\d+)", (tmp_path / "said").read_text())
     assert len(steps) == 2
     assert {int(step) for step in steps} <= set(range(30, 300, 10))
+
+
+def test_a_process_touches_no_gpu_but_its_own(monkeypatch):
+    """As torch would be called where there are two."""
+    calls, joined, empty = [], {}, torch.empty
+    for name, value in {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "GROUP_WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: calls.append(("set", str(device))))
+    monkeypatch.setattr(torch, "empty", lambda *size, device: calls.append(("touch", str(device))) or empty(*size))
+    monkeypatch.setattr(parallel, "rendezvous", lambda url: iter([(torch.distributed.HashStore(), 3, 4)]))
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda backend, **options: joined.update(options))
+    for name in ("auto", "cuda", "cuda:0"):
+        calls.clear()
+        device = device_of(name)
+        assert device == torch.device("cuda", 1)
+        assert calls == [("set", "cuda:1"), ("touch", "cuda:1")]
+    assert parallel.join_world(device) == parallel.World(3, 4, 1)
+    assert joined["device_id"] == device
+    with pytest.raises(ConfigError, match="device is mps, which has no several processes"):
+        parallel.join_world(torch.device("mps"))

@@ -84,6 +84,32 @@ def test_a_model_learns_one_batch_by_heart(config, tmp_path, monkeypatch):
     assert records(tmp_path / "run")[200] < 0.3
 
 
+FOUR_MODELS = """
+import sys, torch, torch._dynamo
+from bpe_lm.config import over, resolve
+from bpe_lm.train import Trainer
+compiled, real = [], torch.compile
+def backend(graph, inputs):
+    compiled.append(number)
+    return graph.forward
+torch.compile = lambda module: real(module, backend=backend)
+torch._dynamo.config.recompile_limit = 2
+for number in range(4):
+    model = {"d_ff": 32 + 8 * number, "num_layers": 1}
+    changes = {"compile": True, "steps": 1, "data": {"train": sys.argv[1]}, "model": model}
+    with Trainer(over(resolve("debug"), changes | {"device": "cpu"}), f"{sys.argv[2]}/{number}") as trainer:
+        trainer.run()
+print(sorted(set(compiled)))
+"""
+
+
+def test_a_process_compiles_any_number_of_models(data, tmp_path):
+    """torch does without after so many versions of a function: usually 8. In a process of its own, as those below."""
+    command = [sys.executable, "-c", FOUR_MODELS, str(data / "train.bin"), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.stdout.strip() == "[0, 1, 2, 3]", done.stderr
+
+
 @pytest.mark.parametrize("implementation", ["fast", "reference"])
 def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(config, tmp_path, implementation):
     config = over(config, {"implementation": implementation})
