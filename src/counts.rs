@@ -16,7 +16,7 @@ u64: a 12 GB corpus has more than 2^32 bytes, and trainers that count in 32 bits
 
 use crate::corpus::{Chunk, Corpus, Cutter};
 use crate::error::Error;
-use crate::job::{Job, first_cause, with_threads};
+use crate::job::{Job, on_all_threads, with_threads};
 use crate::pretoken_table::{PretokenTable, Visitor, look_up};
 use crate::pretokenize::Borders;
 use crate::special_tokens::SpecialTokens;
@@ -98,15 +98,10 @@ pub fn count_pretokens(
     threads: usize,
     job: &Job,
 ) -> Result<PretokenCounts, Error> {
+    corpus.begin()?;
     let table = RwLock::default();
-    let count = |_: rayon::BroadcastContext<'_>| {
-        let counted = Worker::new(&table).count_chunks(corpus, cutter, job);
-        if counted.is_err() {
-            job.cancel();
-        }
-        counted
-    };
-    let num_bytes = first_cause(with_threads(threads, |pool| Ok(pool.broadcast(count)))?)?.iter().sum();
+    let count = |job: &Job| Worker::new(&table).count_chunks(corpus, cutter, job);
+    let num_bytes = with_threads(threads, |pool| on_all_threads(pool, job, count))?.iter().sum();
     if num_bytes == 0 {
         return Err(corpus.is_empty_error());
     }
@@ -216,5 +211,32 @@ impl Visitor<AtomicU64> for Counting<'_> {
     #[inline(always)]
     fn unknown(&mut self, pretoken: Range<usize>) {
         self.new.push(pretoken);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::job::tests::panic_everywhere;
+    use crate::pretokenize::Pattern;
+
+    #[test]
+    fn a_panic_anywhere_while_files_are_counted_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = ["a.txt", "b.txt"].map(|name| folder.path().join(name));
+        for path in &paths {
+            std::fs::write(path, b"some words and some words more\n".repeat(20)).unwrap();
+        }
+        let panics = panic_everywhere(move |job| {
+            let special_tokens = SpecialTokens::default();
+            let cutter =
+                Cutter { pattern: &Pattern::Gpt2, special_tokens: &special_tokens, chunk_bytes: 100 };
+            let counts = count_pretokens(&Corpus::open(&paths).unwrap(), cutter, 3, job)?;
+            let mut sorted: Vec<(Vec<u8>, u64)> = counts.iter().map(|(word, n)| (word.to_vec(), n)).collect();
+            sorted.sort();
+            Ok(sorted)
+        });
+        assert!(panics > 30, "{panics}");
     }
 }

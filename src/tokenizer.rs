@@ -252,9 +252,12 @@ impl Tokenizer {
     }
 
     pub(crate) fn give_back(&self, special: Special, encoder: Box<Encoder>) {
-        if let Ok(mut idle) = self.idle(special).try_lock()
-            && idle.len() < self.max_idle
-        {
+        let mut idle = match self.idle(special).try_lock() {
+            Ok(idle) => idle,
+            Err(TryLockError::Poisoned(idle)) => idle.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
+        if idle.len() < self.max_idle {
             idle.push(encoder);
         }
     }

@@ -235,3 +235,25 @@ fn errors_in_the_middle_stop_all_workers() {
     let Err(Error::PatternLimit { text, offset, .. }) = counted else { panic!("should give up") };
     assert_eq!((text.as_str(), offset), ("text number 1 (from 0)", 2));
 }
+
+#[test]
+fn a_panic_of_an_iterator_is_an_error_and_the_job_counts_again() {
+    let job = Job::default();
+    let (pattern, special) = (Pattern::Gpt2, SpecialTokens::default());
+    let cutter = Cutter { pattern: &pattern, special_tokens: &special, chunk_bytes: 10 };
+    let text = |n: usize| if n == 50 { panic!("text {n} on purpose") } else { b"some words".to_vec() };
+    let error = count_pretokens(&Corpus::from_texts((0..100).map(text)), cutter, 4, &job).err().unwrap();
+    assert!(matches!(&error, Error::Internal(message) if message == "text 50 on purpose"), "{error}");
+    let counts = count_pretokens(&Corpus::from_texts((0..50).map(text)), cutter, 4, &job).unwrap();
+    assert_eq!(collect(&counts), Counts::from([(b"some".to_vec(), 50), (b" words".to_vec(), 50)]));
+}
+
+#[test]
+fn a_corpus_is_read_once() {
+    let (pattern, special) = (Pattern::Gpt2, SpecialTokens::default());
+    let corpus = Corpus::from_texts([b"some words".to_vec()]);
+    assert_eq!(count(&corpus, &pattern, &special, 10, 1).len(), 2);
+    let cutter = Cutter { pattern: &pattern, special_tokens: &special, chunk_bytes: 10 };
+    let error = count_pretokens(&corpus, cutter, 1, &Job::default()).err().unwrap();
+    assert!(error.to_string().contains("opened anew"), "{error}");
+}

@@ -19,7 +19,7 @@ use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -38,6 +38,7 @@ pub struct Files {
     queue: Mutex<Queue>,
     returned: Condvar,
     skipped_lines: AtomicU64,
+    pub(super) is_begun: AtomicBool,
 }
 
 #[derive(Default)]
@@ -97,7 +98,8 @@ impl Files {
             return Err(Error::Option { name: "standard input", value: "-".to_owned(), rule });
         }
         let (queue, returned) = (Mutex::default(), Condvar::new());
-        Ok(Files { sources, options, start: None, queue, returned, skipped_lines: AtomicU64::new(0) })
+        let (skipped_lines, is_begun) = (AtomicU64::new(0), AtomicBool::new(false));
+        Ok(Files { sources, options, start: None, queue, returned, skipped_lines, is_begun })
     }
 
     /// One after another, from a place on.
@@ -462,4 +464,60 @@ fn compression_of(path: &Path) -> io::Result<Compression> {
 fn to_usize(bytes: u64) -> Result<usize, Error> {
     usize::try_from(bytes)
         .map_err(|_| Error::Limit { what: "a stretch without a place to cut", limit: usize::MAX as u64 })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::{Corpus, stream::Input};
+    use super::*;
+    use crate::counts::count_pretokens;
+    use crate::job::tests::{in_a_minute, is_on_purpose};
+    use crate::pretokenize::Pattern;
+    use crate::special_tokens::SpecialTokens;
+    use std::os::fd::{AsFd, BorrowedFd};
+
+    /// A file that panics after its first bytes.
+    struct Panicking(File, usize);
+
+    impl io::Read for Panicking {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.1 = self.1.checked_sub(1).expect(Job::ON_PURPOSE);
+            self.0.read(buffer)
+        }
+    }
+
+    impl AsFd for Panicking {
+        fn as_fd(&self) -> BorrowedFd<'_> {
+            self.0.as_fd()
+        }
+    }
+
+    impl Input for Panicking {}
+
+    #[test]
+    fn a_panic_while_a_file_is_read_is_an_error_and_nobody_waits_for_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("text.txt");
+        std::fs::write(&path, b"some words and some words more\n".repeat(20)).unwrap();
+        let (error, again, other) = in_a_minute(move || {
+            let job = Job::default();
+            let special_tokens = SpecialTokens::default();
+            let cutter =
+                Cutter { pattern: &Pattern::Gpt2, special_tokens: &special_tokens, chunk_bytes: 100 };
+            let mut files = Files::new([&path], InputOptions::default()).unwrap();
+            let stream = Stream::new(Panicking(File::open(&path).unwrap(), 1), &job).unwrap();
+            let queue = files.queue.get_mut().unwrap();
+            queue.next = 1;
+            queue.idle.push(Open { source: 0, reader: Reader::Stream(stream) });
+            let files = Corpus::Files(files);
+            let error = count_pretokens(&files, cutter, 4, &job).err().unwrap();
+            let again = count_pretokens(&files, cutter, 4, &job).err().unwrap();
+            let other = count_pretokens(&Corpus::open([&path]).unwrap(), cutter, 4, &job);
+            (error, again, other)
+        });
+        assert!(is_on_purpose(&error), "{error}");
+        assert!(again.to_string().contains("opened anew"), "{again}");
+        assert_eq!(other.unwrap().len(), 6);
+    }
 }

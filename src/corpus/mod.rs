@@ -27,6 +27,7 @@ use crate::job::Job;
 use crate::pretoken_key::READ_AHEAD;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Bytes behind a chunk's text that may be read, so that no load in its last window needs a check.
 const PADDING: usize = READ_AHEAD;
@@ -261,6 +262,22 @@ impl Corpus {
     /// Says of which text, and where in its source, an error in a chunk speaks.
     pub(crate) fn locate(&self, error: Error, text: &Text) -> Error {
         error.in_text(|| self.name(text), |offset| text.offset + offset - text.range.start as u64)
+    }
+
+    /// Says that it is being read. That can be done once: after an error nobody knows what is left.
+    pub(crate) fn begin(&self) -> Result<(), Error> {
+        let is_begun = match self {
+            Corpus::Files(files) => &files.is_begun,
+            Corpus::Texts(texts) => &texts.is_begun,
+        };
+        match is_begun.swap(true, Relaxed) {
+            false => Ok(()),
+            true => Err(Error::Option {
+                name: "corpus",
+                value: "one that was read before".to_owned(),
+                rule: "opened anew for each reading",
+            }),
+        }
     }
 
     /// Fills `chunk` with the next texts; `false` when there are none.

@@ -7,10 +7,12 @@ use super::{Chunk, Cutter};
 use crate::error::Error;
 use crate::job::{Job, lock};
 use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
 
 /// An iterator that workers take turns at.
 pub struct Texts {
     state: Mutex<State>,
+    pub(super) is_begun: AtomicBool,
 }
 
 struct State {
@@ -22,7 +24,8 @@ struct State {
 
 impl Texts {
     pub(super) fn new(texts: impl IntoIterator<Item = Vec<u8>, IntoIter: Send + 'static>) -> Self {
-        Texts { state: Mutex::new(State { texts: Box::new(texts.into_iter()), taken: 0, rest: None }) }
+        let state = State { texts: Box::new(texts.into_iter()), taken: 0, rest: None };
+        Texts { state: Mutex::new(state), is_begun: AtomicBool::new(false) }
     }
 
     pub(super) fn next_chunk(&self, cutter: Cutter<'_>, job: &Job, chunk: &mut Chunk) -> Result<bool, Error> {

@@ -11,7 +11,7 @@ use super::ids::zeroed;
 use super::{Encoder, Id, Ids};
 use crate::corpus::{Cutter, piece_end};
 use crate::error::Error;
-use crate::job::{Job, first_cause, with_threads};
+use crate::job::{Job, caught, on_all_threads, with_threads};
 use crate::tokenizer::{Special, Tokenizer};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -89,21 +89,13 @@ fn encode_via<S: Id, T: Id>(
 ) -> Result<Batch<T>, Error> {
     let shares = share(tokenizer, texts, special, job)?;
     let threads = threads.min(shares.len()).max(1);
-    let work = Work { tokenizer, texts, special, threads, shares: &shares, next: AtomicUsize::new(0), job };
+    let work = Work { tokenizer, texts, special, threads, shares: &shares, next: AtomicUsize::new(0) };
     if threads == 1 {
-        return Ok(join(&[work.encode_shares::<S>()?], &shares, texts.len(), |copies| {
-            copies.into_iter().for_each(Copy::make);
-        }));
+        let done = caught(|| work.encode_shares::<S>(job))?;
+        return Ok(join(&[done], &shares, texts.len(), |copies| copies.into_iter().for_each(Copy::make)));
     }
     with_threads(threads, |pool| {
-        let encode = |_: rayon::BroadcastContext<'_>| {
-            let done = work.encode_shares::<S>();
-            if done.is_err() {
-                job.cancel();
-            }
-            done
-        };
-        let done = first_cause(pool.broadcast(encode))?;
+        let done = on_all_threads(pool, job, |job| work.encode_shares::<S>(job))?;
         Ok(join(&done, &shares, texts.len(), |copies| {
             pool.install(|| copies.into_par_iter().for_each(Copy::make));
         }))
@@ -146,18 +138,17 @@ struct Work<'a> {
     threads: usize,
     shares: &'a [Share],
     next: AtomicUsize,
-    job: &'a Job,
 }
 
 impl Work<'_> {
     /// Encodes shares until there are none.
-    fn encode_shares<S: Id>(&self) -> Result<Done<S>, Error> {
+    fn encode_shares<S: Id>(&self, job: &Job) -> Result<Done<S>, Error> {
         let num_bytes: usize = self.texts.iter().map(|text| text.len()).sum();
         self.tokenizer.with_encoder(self.special, |encoder| {
             encoder.expect((num_bytes / self.threads) as u64);
             let mut done = Done { segments: Vec::new(), shares: Vec::new() };
             loop {
-                self.job.check()?;
+                job.check()?;
                 let number = self.next.fetch_add(1, Relaxed);
                 let Some(share) = self.shares.get(number) else { return Ok(done) };
                 let most = self.num_bytes(share);
@@ -167,7 +158,7 @@ impl Work<'_> {
                 let segment = done.segments.len() - 1;
                 let ids = &mut done.segments[segment];
                 let before = ids.len();
-                let counts = self.encode_share(encoder, share, ids)?;
+                let counts = self.encode_share(encoder, share, ids, job)?;
                 let ids = before..ids.len();
                 done.shares.push(Encoded { share: number, segment, ids, counts });
             }
@@ -187,6 +178,7 @@ impl Work<'_> {
         encoder: &mut Encoder,
         share: &Share,
         ids: &mut Ids<T>,
+        job: &Job,
     ) -> Result<Vec<usize>, Error> {
         let rules = self.tokenizer.rules(self.special);
         let mut counts = Vec::with_capacity(share.texts.len());
@@ -197,7 +189,7 @@ impl Work<'_> {
             self.tokenizer
                 .check_special(&text[range.clone()], self.special)
                 .map_err(|error| error.moved_by(range.start))
-                .and_then(|()| encoder.encode_unpadded(rules, text, range, self.job, ids))
+                .and_then(|()| encoder.encode_unpadded(rules, text, range, job, ids))
                 .map_err(|error| {
                     error.in_text(|| format!("text number {number} (from 0)"), |offset| offset)
                 })?;
@@ -255,4 +247,28 @@ fn join<S: Id, T: Id>(
     }
     make_all(copies);
     Batch { ids, offsets }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::job::tests::panic_everywhere;
+    use crate::merges::Merges;
+    use crate::special_tokens::SpecialTokens;
+    use crate::vocab::Vocab;
+
+    #[test]
+    fn a_panic_anywhere_while_texts_are_encoded_is_an_error() {
+        for threads in [1, 3] {
+            let (none, merges) = (SpecialTokens::default(), Merges::default());
+            let vocab = Vocab::new(&merges, &none);
+            let tokenizer = Tokenizer::new(vocab, merges, none, crate::pretokenize::Pattern::Gpt2).unwrap();
+            let text = b"some words and some words more\n".repeat(SHARE_BYTES / 64);
+            let panics = panic_everywhere(move |job| {
+                encode_batch::<u16>(&tokenizer, &[&text[..]; 7], Special::Text, threads, job)
+            });
+            assert!(panics > 10, "{panics}");
+        }
+    }
 }

@@ -10,7 +10,7 @@ thread.
 use super::{Encoder, Id, Ids};
 use crate::corpus::{Chunk, Corpus, Cutter, Place};
 use crate::error::Error;
-use crate::job::{Job, Stage, first_cause, lock, with_threads};
+use crate::job::{Job, Stage, lock, on_all_threads, with_threads};
 use crate::tokenizer::{Special, Tokenizer};
 use crate::vocab::TokenId;
 use std::collections::BTreeMap;
@@ -87,6 +87,7 @@ pub(crate) fn encode_corpus<T: Id>(
     receive: impl FnMut(Encoded<'_, T>) -> Result<(), Error> + Send,
 ) -> Result<(), Error> {
     let separator = separator_id(tokenizer, corpus, options)?;
+    corpus.begin()?;
     let order = Order {
         state: Mutex::new(State {
             next: 0,
@@ -97,15 +98,8 @@ pub(crate) fn encode_corpus<T: Id>(
         moved: Condvar::new(),
         max_ahead: AHEAD * options.threads,
     };
-    let work = |_: rayon::BroadcastContext<'_>| {
-        let worker = Worker { tokenizer, corpus, options, separator, job };
-        let done = worker.encode_chunks(&order);
-        if done.is_err() {
-            job.cancel();
-        }
-        done
-    };
-    first_cause(with_threads(options.threads, |pool| Ok(pool.broadcast(work)))?).map(|_| ())
+    let work = |job: &Job| Worker { tokenizer, corpus, options, separator, job }.encode_chunks(&order);
+    with_threads(options.threads, |pool| on_all_threads(pool, job, work)).map(|_| ())
 }
 
 /// A corpus's tokens, counted.
@@ -344,5 +338,60 @@ impl<R> Receiver<R> {
         })?;
         self.last = Start { place: finished.end, is_separated };
         Ok(finished.ids)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::job::tests::{in_a_minute, is_on_purpose, panic_everywhere};
+    use crate::merges::Merges;
+    use crate::pretokenize::Pattern;
+    use crate::special_tokens::SpecialTokens;
+    use crate::vocab::Vocab;
+    use std::path::Path;
+
+    fn tokenizer() -> Tokenizer {
+        let special_tokens = SpecialTokens::new(["<|endoftext|>"]).unwrap();
+        let vocab = Vocab::new(&Merges::default(), &special_tokens);
+        Tokenizer::new(vocab, Merges::default(), special_tokens, Pattern::Gpt2).unwrap()
+    }
+
+    fn corpus(path: &Path) -> Corpus {
+        std::fs::write(path, b"some words and some words more\n".repeat(60)).unwrap();
+        Corpus::open([path]).unwrap().in_order(Place::default())
+    }
+
+    #[test]
+    fn a_panic_anywhere_while_a_corpus_is_encoded_is_an_error() {
+        let (folder, tokenizer) = (tempfile::tempdir().unwrap(), tokenizer());
+        let options = EncodeOptions { chunk_bytes: 50, ..EncodeOptions::new(&tokenizer, 3) };
+        let panics = panic_everywhere(move |job| {
+            let corpus = corpus(&folder.path().join("text.txt"));
+            let mut all = Vec::new();
+            encode_corpus::<u16>(&tokenizer, &corpus, &options, Start::default(), job, |encoded| {
+                all.extend_from_slice(encoded.ids);
+                Ok(())
+            })?;
+            Ok(all)
+        });
+        assert!(panics > 40, "{panics}");
+    }
+
+    /// More workers than the chunks that may wait, so that without an end of the first all of them would wait.
+    #[test]
+    fn a_panic_of_what_receives_ids_is_an_error() {
+        let (folder, tokenizer) = (tempfile::tempdir().unwrap(), tokenizer());
+        let (error, job) = in_a_minute(move || {
+            let corpus = corpus(&folder.path().join("text.txt"));
+            let options = EncodeOptions { chunk_bytes: 20, ..EncodeOptions::new(&tokenizer, 4) };
+            let job = Job::default();
+            let receive = |_: Encoded<'_, u16>| panic!("{}", Job::ON_PURPOSE);
+            let encoded = encode_corpus(&tokenizer, &corpus, &options, Start::default(), &job, receive);
+            (encoded.unwrap_err(), job)
+        });
+        assert!(is_on_purpose(&error), "{error}");
+        assert!(job.check().is_ok());
     }
 }

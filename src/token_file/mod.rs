@@ -27,7 +27,7 @@ pub use verify::{open, verify};
 use crate::corpus::{Corpus, Place, SourceInfo};
 use crate::encode::{EncodeOptions, Encoded, Id, encode_corpus, separator_id};
 use crate::error::Error;
-use crate::job::{Job, Stage, first_cause, lock};
+use crate::job::{Job, Stage, on_two_threads};
 use crate::tokenizer::Tokenizer;
 use journal::Journal;
 use partial::{Opened, Partial};
@@ -35,7 +35,7 @@ use publish::Paths;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Between two lines of the journal.
@@ -79,6 +79,18 @@ pub fn encode_file(
     options: &TokenFileOptions,
     job: &Job,
 ) -> Result<Manifest, Error> {
+    encode_and_sync(tokenizer, corpus, out, options, job, sync_now_and_then)
+}
+
+/// The same, where `sync` is what the second thread does.
+fn encode_and_sync(
+    tokenizer: &Tokenizer,
+    corpus: Corpus,
+    out: &Path,
+    options: &TokenFileOptions,
+    job: &Job,
+    sync: Syncer,
+) -> Result<Manifest, Error> {
     if options.resume && corpus.num_bytes().is_none() {
         let rule = "left out with standard input and pipes, which can be read only once";
         return Err(Error::Option { name: "resume", value: "true".to_owned(), rule });
@@ -97,7 +109,7 @@ pub fn encode_file(
         let corpus = corpus.in_order(start.place);
         (partial, journal) = job.stage(Stage::Encode, corpus.num_bytes(), || {
             job.advance(bytes_before(&plan, start.place));
-            let work = Work { tokenizer, corpus: &corpus, options: &options.encode, job };
+            let work = Work { tokenizer, corpus: &corpus, options: &options.encode, job, sync };
             let written = match plan.dtype {
                 Dtype::Uint16 => work.write::<u16>(partial, journal),
                 Dtype::Uint32 => work.write::<u32>(partial, journal),
@@ -160,7 +172,11 @@ struct Work<'a> {
     corpus: &'a Corpus,
     options: &'a EncodeOptions,
     job: &'a Job,
+    sync: Syncer,
 }
+
+/// Syncs until the other end of the channel is gone.
+type Syncer = fn(&Mutex<Box<Partial>>, &mut Journal, &Receiver<()>) -> Result<(), Error>;
 
 impl Work<'_> {
     /// Writes all ids that are missing, while a thread of its own keeps the journal.
@@ -170,38 +186,24 @@ impl Work<'_> {
         mut journal: Journal,
     ) -> Result<(Box<Partial>, Journal), Error> {
         let start = partial.start().unwrap_or_default();
-        let partial = Mutex::new(partial);
+        let shared = Mutex::new(partial);
+        let partial = &shared;
         let (many_are_new, syncs) = sync_channel(1);
-        let results = std::thread::scope(|scope| {
-            let journal = &mut journal;
-            let partial = &partial;
-            let sync = move || {
-                let synced = sync_now_and_then(partial, journal, &syncs);
-                if synced.is_err() {
-                    self.job.cancel();
-                }
-                synced
-            };
-            let syncer = std::thread::Builder::new().spawn_scoped(scope, sync);
-            let syncer = syncer.map_err(|error| Error::Threads { threads: 1, reason: error.to_string() })?;
+        let encode = |job: &Job| {
             let mut num_new = 0;
-            let receive = |encoded: Encoded<'_, T>| {
+            let receive = move |encoded: Encoded<'_, T>| {
                 num_new += size_of_val(encoded.ids);
                 if num_new >= SYNC_BYTES {
                     num_new = 0;
                     let _ = many_are_new.try_send(()); // If it is not taken, the last one was not, either.
                 }
-                lock(partial).push(&encoded)
+                whole(partial)?.push(&encoded)
             };
-            let encoded =
-                encode_corpus::<T>(self.tokenizer, self.corpus, self.options, start, self.job, receive);
-            drop(many_are_new);
-            let synced =
-                syncer.join().unwrap_or_else(|_| Err(Error::Internal("the journal's thread".into())));
-            Ok(vec![encoded, synced])
-        })?;
-        first_cause(results)?;
-        Ok((partial.into_inner().unwrap_or_else(PoisonError::into_inner), journal))
+            encode_corpus::<T>(self.tokenizer, self.corpus, self.options, start, job, receive)
+        };
+        let to_journal = &mut journal;
+        on_two_threads(self.job, encode, move |_| (self.sync)(partial, to_journal, &syncs))?;
+        Ok((shared.into_inner().unwrap_or_else(PoisonError::into_inner), journal))
     }
 }
 
@@ -215,7 +217,7 @@ fn sync_now_and_then(
     let mut last = Instant::now();
     while let Some(is_due) = wait(many_are_new, last) {
         let (unsynced, entry) = {
-            let mut partial = lock(partial);
+            let mut partial = whole(partial)?;
             (partial.unsynced(), is_due.then(|| partial.entry()))
         };
         unsynced.sync()?;
@@ -225,6 +227,11 @@ fn sync_now_and_then(
         }
     }
     Ok(())
+}
+
+/// The file, unless another thread panicked while it changed it: then nobody may add to it, or say how far it is.
+fn whole(partial: &Mutex<Box<Partial>>) -> Result<MutexGuard<'_, Box<Partial>>, Error> {
+    partial.lock().map_err(|_| Error::Cancelled)
 }
 
 /// Waits until there is something to sync. Returns whether a line of the journal is due, by the clock: on a slow disk much is
@@ -240,6 +247,11 @@ fn wait(many_are_new: &Receiver<()>, last: Instant) -> Option<bool> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::job::tests::{in_a_minute, is_on_purpose, panic_everywhere};
+    use crate::merges::Merges;
+    use crate::pretokenize::Pattern;
+    use crate::special_tokens::SpecialTokens;
+    use crate::vocab::Vocab;
 
     #[test]
     fn a_line_is_due_each_second_however_much_is_new() {
@@ -252,5 +264,72 @@ mod tests {
         assert_eq!(wait(&syncs, now.checked_sub(SYNC_EVERY).unwrap()), Some(true));
         drop(many_are_new);
         assert_eq!(wait(&syncs, now), None);
+    }
+
+    const TEXT: &[u8] = b"some words and some words more\n<|endoftext|>";
+
+    /// A tokenizer of bytes, a file of some text in a folder, and how to encode it in small chunks.
+    fn small(folder: &Path) -> (Tokenizer, std::path::PathBuf, TokenFileOptions) {
+        let special_tokens = SpecialTokens::new(["<|endoftext|>"]).unwrap();
+        let vocab = Vocab::new(&Merges::default(), &special_tokens);
+        let tokenizer = Tokenizer::new(vocab, Merges::default(), special_tokens, Pattern::Gpt2).unwrap();
+        let text = folder.join("text.txt");
+        std::fs::write(&text, TEXT.repeat(20)).unwrap();
+        let encode = EncodeOptions { chunk_bytes: 50, ..EncodeOptions::new(&tokenizer, 3) };
+        (tokenizer, text, TokenFileOptions::new(encode))
+    }
+
+    #[test]
+    fn a_panic_while_syncing_is_an_error_and_the_same_job_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let (tokenizer, text, mut options) = small(folder.path());
+        let out = folder.path().join("ids.bin");
+        let (plain, whole) = (out.clone(), folder.path().join("whole.bin"));
+        let (error, bytes) = in_a_minute(move || {
+            let job = Job::default();
+            let panicking: Syncer = |_, _, _| panic!("{}", Job::ON_PURPOSE);
+            let corpus = || Corpus::open([&text]).unwrap();
+            let error = encode_and_sync(&tokenizer, corpus(), &out, &options, &job, panicking).unwrap_err();
+            options.resume = true;
+            encode_file(&tokenizer, corpus(), &out, &options, &job).unwrap();
+            encode_file(&tokenizer, corpus(), &whole, &options, &job).unwrap();
+            (error, (std::fs::read(&plain).unwrap(), std::fs::read(&whole).unwrap()))
+        });
+        assert!(is_on_purpose(&error), "{error}");
+        assert_eq!(bytes.0, bytes.1);
+    }
+
+    #[test]
+    fn a_file_whose_growth_panicked_is_never_in_the_journal() {
+        let folder = tempfile::tempdir().unwrap();
+        let (tokenizer, text, options) = small(folder.path());
+        let (corpus, paths) = (Corpus::open([&text]).unwrap(), Paths::new(&folder.path().join("ids.bin")));
+        let plan = plan(&tokenizer, &corpus, &paths, &options).unwrap();
+        let Opened::Partial(partial, mut journal) = Partial::open(paths, plan, &options).unwrap() else {
+            panic!("there is no such file yet")
+        };
+        let partial = Mutex::new(partial);
+        let panicking = |_: &Job| {
+            let _partial = partial.lock().unwrap();
+            panic!("{}", Job::ON_PURPOSE)
+        };
+        on_two_threads(&Job::default(), |_| Ok(()), panicking).unwrap_err();
+        let (many_are_new, syncs) = sync_channel(1);
+        many_are_new.send(()).unwrap();
+        drop(many_are_new);
+        let synced = sync_now_and_then(&partial, &mut journal, &syncs);
+        assert!(matches!(synced, Err(Error::Cancelled)));
+    }
+
+    #[test]
+    fn a_panic_anywhere_while_a_file_is_written_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let (tokenizer, text, mut options) = small(folder.path());
+        options.force = true;
+        let panics = panic_everywhere(move |job| {
+            let out = text.with_file_name("ids.bin");
+            encode_file(&tokenizer, Corpus::open([&text]).unwrap(), &out, &options, job)
+        });
+        assert!(panics > 40, "{panics}");
     }
 }
