@@ -58,6 +58,13 @@ lint: .venv/built ## rustfmt, clippy, ruff, mypy, and the rules of the house
 	$(BIN)/python -m mypy.stubtest bpe_lm._core
 	@! grep -rl pyo3 src --include='*.rs' | grep -v -e '^src/lib.rs$$' -e '^src/python/' \
 		|| { echo "pyo3 belongs in src/python/ only"; exit 1; }
+	@awk '/#\[py(methods|function)/ { inside = 1; methods = /methods/ } \
+		inside && /^ *(pub(\([a-z]+\))? )?fn / { name = $$0; is_guarded = 0 } \
+		/guarded\(/ { is_guarded = 1 } \
+		inside && name != "" && (methods ? /^    }$$/ : /^}$$/) { \
+			if (!is_guarded) { print FILENAME ": not guarded:" name; bad = 1 } name = ""; if (!methods) inside = 0 } \
+		/^}$$/ { inside = 0 } END { exit bad }' src/python/*.rs \
+		|| { echo "a panic would leave as pyo3's own exception: make each entry one call of guarded()"; exit 1; }
 
 format: .venv/built ## Format the sources
 	cargo fmt

@@ -336,7 +336,8 @@ pub(crate) mod tests {
     fn a_worker_that_panics_or_fails_stops_the_others_and_not_the_job() {
         let failing = |job: &Job| Err(job.check().err().unwrap_or(Error::Limit { what: "a test", limit: 1 }));
         let panicking = |_: &Job| panic!("{}", Job::ON_PURPOSE);
-        let ways: [fn(&Job) -> Result<(), Error>; 2] = [failing, panicking];
+        type Way = fn(&Job) -> Result<(), Error>;
+        let ways: [Way; 2] = [failing, panicking];
         for way in ways {
             let (error, job) = in_a_minute(move || {
                 let job = Job::default();

@@ -1,3 +1,4 @@
+import os
 import signal
 from pathlib import Path
 
@@ -23,6 +24,14 @@ def shared():
         return path
 
     return find
+
+
+@pytest.fixture
+def needs_kernels():
+    """The test skips where the machine lacks AVX512-BF16, or fails if BPE_LM_REQUIRE_KERNELS=1."""
+    if not _core.kernels_are_available():
+        answer = pytest.fail if os.environ.get("BPE_LM_REQUIRE_KERNELS") == "1" else pytest.skip
+        answer("no AVX512-BF16 here")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,5 @@
-//! The kernels against their formulas in float64, of float32 and of bfloat16. They print when the machine lacks them.
+//! The kernels against their formulas in float64, of float32 and of bfloat16. They print when the machine lacks them, or
+//! fail with `BPE_LM_REQUIRE_KERNELS=1`.
 #![cfg(target_arch = "x86_64")]
 #![allow(clippy::unwrap_used, clippy::cast_precision_loss, clippy::cast_possible_truncation)]
 #![allow(clippy::print_stdout, missing_docs)]
@@ -12,6 +13,7 @@ use common::Random;
 
 fn missing() -> bool {
     if !are_available() {
+        assert!(std::env::var("BPE_LM_REQUIRE_KERNELS").as_deref() != Ok("1"), "no AVX512-BF16 here");
         println!("skipped: no AVX512-BF16 here");
     }
     !are_available()

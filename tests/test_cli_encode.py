@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import platform
+import re
 import subprocess
 import sys
 
@@ -162,7 +164,12 @@ def test_compare(folder, tokenizer):
 def test_doctor(tmp_path):
     found = json.loads(run("doctor", "--json", cwd=tmp_path).stdout)
     assert {"bpe_lm", "python", "instruction sets", "memory", "disk here", "torch device"} <= found.keys()
-    assert b"instruction sets" in run("doctor", cwd=tmp_path).stdout
+    table = run("doctor", cwd=tmp_path).stdout.decode()
+    values = "".join(cells[2].strip() for line in table.splitlines() if len(cells := line.split("│")) > 2)
+    assert "instruction sets" in table
+    assert found["OpenMP"].replace(" ", "") in values.replace(" ", "")
+    if sys.platform == "linux" and platform.machine() == "x86_64":
+        assert re.search("lib(gomp|iomp5|omp)", found["OpenMP"])
 
 
 def test_an_import_is_light(tmp_path):

@@ -395,6 +395,18 @@ def test_each_id_alone_is_decoded_to_its_token(gpt2):
         assert gpt2.decode([id]) == token.decode(errors="replace")
 
 
+@pytest.mark.parametrize("dtype", ["<u2", "<u4"])
+def test_ids_of_an_array_are_decoded_however_they_lie_in_memory(gpt2, dtype):
+    """As a field of packed records, whose addresses are no multiples of a number's size."""
+    ids = gpt2.encode("Once upon a time there was a rabbit.")
+    records = np.zeros(len(ids), dtype=[("flag", "u1"), ("id", dtype)])
+    records["id"] = ids
+    shifted = np.frombuffer(b"!" + np.array(ids, dtype).tobytes(), dtype=dtype, offset=1)
+    backward = np.array(ids[::-1], dtype)[::-1]
+    for array in (records["id"], shifted, backward, np.repeat(np.array(ids, dtype), 3)[::3]):
+        assert gpt2.decode_bytes(array) == gpt2.decode_bytes(ids)
+
+
 def sequences(tokenizer: Tokenizer, seed: int, number: int) -> Iterator[list[int]]:
     """Ids: many bytes and tokens that are no UTF-8, some that are."""
     choose = random.Random(seed)

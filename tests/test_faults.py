@@ -22,7 +22,7 @@ from pathlib import Path
 
 import bpe_lm
 import pytest
-from bpe_lm import Tokenizer, errors
+from bpe_lm import Tokenizer, _core, errors
 
 END_OF_TEXT = "<|endoftext|>"
 OTHER = "<|other|>"
@@ -893,3 +893,10 @@ def test_children_of_a_process_that_has_encoded_give_the_right_ids(saved, sample
         for child in children:
             child.kill()
         assert codes == [0] * number
+
+
+@pytest.mark.parametrize("is_long", [False, True])
+def test_a_panic_is_an_internal_error(is_long):
+    """Not pyo3's own exception, which no `except Exception` catches."""
+    with pytest.raises(errors.InternalError, match="internal error, please report it: on purpose"):
+        _core.panic("on purpose", is_long)

@@ -184,7 +184,7 @@ def test_fast_self_attention_has_the_references_values_and_gradients(monkeypatch
         assert fast(x[:0]).shape == (0, length, 64)
 
 
-@pytest.mark.skipif(not _core.kernels_are_available(), reason="no AVX512-BF16 here")
+@pytest.mark.usefixtures("needs_kernels")
 @pytest.mark.filterwarnings("ignore:The .grad attribute")  # opcheck's own.
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_attention_is_an_operator_as_torch_wants_it(dtype):

@@ -4,6 +4,7 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -29,7 +30,7 @@ def examine() -> dict[str, str]:
         "disk here": f"{megabytes(shutil.disk_usage(Path.cwd()).free)} free",
     }
     found |= {name: _version(name) for name in PACKAGES}
-    return found | {"torch device": _torch_device()}
+    return found | {"torch device": _torch_device(), "OpenMP": _open_mp()}
 
 
 def _available_processors() -> int:
@@ -50,6 +51,22 @@ def _version(package: str) -> str:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return "not installed"
+
+
+def _open_mp() -> str:
+    """The library whose threads our kernels share with torch, which is imported before; and others, whose do not."""
+    library = _core.open_mp_library()
+    if library is None:
+        return "none, kernels on the CPU make threads of their own"
+    others = sorted(_loaded_open_mp() - {os.path.realpath(library)})
+    return library + "".join(f"; also loaded: {other} (slow if that is torch's)" for other in others)
+
+
+def _loaded_open_mp() -> set[str]:
+    maps = Path("/proc/self/maps")
+    lines = maps.read_text().splitlines() if maps.exists() else []
+    paths = {os.path.realpath(line[line.index("/") :]) for line in lines if "/" in line}
+    return {path for path in paths if re.match(r"lib(gomp|omp|iomp5)\b", Path(path).name)}
 
 
 def _torch_device() -> str:

@@ -65,6 +65,8 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     table = Table(*headings, show_header=bool(headings))
     for row in rows:
         table.add_row(*(cell.replace("[", r"\[") for cell in row))
+    for column in table.columns:
+        column.overflow = "fold"  # A path is worth nothing without its end.
     Console().print(table)
 
 

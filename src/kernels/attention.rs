@@ -11,10 +11,8 @@ use super::head::Workspace;
 use super::lanes::{LANES, Lanes};
 use super::{Element, check_machine, team};
 use crate::error::Error;
-use crate::job::lock;
 use std::marker::PhantomData;
 use std::ops::Range;
-use std::sync::Mutex;
 
 /// Queries, keys and values are (batch, length, 3, heads, width), outputs (batch, length, heads, width).
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +53,7 @@ pub fn forward<E: Element>(
     let log_sums = log_sums.chunks_exact_mut(shape.length);
     for_each_head(shape, threads, log_sums, |workspace: &mut Workspace<E>, text, head, log_sums| {
         let parts = [0, 1, 2].map(|part| Rows::new(qkv, shape.place(3, text, part, head)));
-        // SAFETY: this head is had once.
+        // SAFETY: `for_each_head` gives each number to one thread, once, and `Shape::place` gives two heads no row in common.
         let mut outputs = unsafe { outputs.rows(shape.place(1, text, 0, head)) };
         // SAFETY: `check` looked whether the machine can.
         unsafe { workspace.forward(parts, rotation.as_ref(), &mut outputs, log_sums) };
@@ -85,7 +83,8 @@ pub fn backward<E: Element>(
         let parts = [0, 1, 2].map(|part| Rows::new(qkv, shape.place(3, text, part, head)));
         let [outputs, gradient] =
             [outputs, gradient].map(|all| Rows::new(all, shape.place(1, text, 0, head)));
-        // SAFETY: this head is had once, and its three parts have nothing in common.
+        // SAFETY: `for_each_head` gives each number to one thread, once, and `Shape::place` gives two heads, or two parts of
+        // a head, no row in common.
         let mut gradients =
             [0, 1, 2].map(|part| unsafe { qkv_gradient.rows(shape.place(3, text, part, head)) });
         // SAFETY: `check` looked whether the machine can.
@@ -97,18 +96,13 @@ pub fn backward<E: Element>(
 fn for_each_head<E: Element, T: Send>(
     shape: Shape,
     threads: usize,
-    items: impl Iterator<Item = T> + Send,
+    items: impl ExactSizeIterator<Item = T> + Send,
     work: impl Fn(&mut Workspace<E>, usize, usize, T) + Sync,
 ) -> Result<(), Error> {
-    let items = Mutex::new(items.enumerate());
-    let next = || lock(&items).next();
-    let worker = || {
-        let mut workspace = Workspace::new(shape.length, shape.width);
-        while let Some((number, item)) = next() {
-            work(&mut workspace, number / shape.heads, number % shape.heads, item);
-        }
-    };
-    team::run(threads.min(shape.batch * shape.heads), worker)
+    let workspace = || Workspace::new(shape.length, shape.width);
+    team::for_each(threads, items.enumerate(), workspace, |workspace, (number, item)| {
+        work(workspace, number / shape.heads, number % shape.heads, item);
+    })
 }
 
 /// Where a head's rows are among all.

@@ -8,10 +8,8 @@ again, each over float32 copies. Here a row of logits is in the cache when it is
 use super::lanes::{LANES, Lanes, exp2, store_pairs, wide};
 use super::{Element, check_machine, team};
 use crate::error::Error;
-use crate::job::lock;
 use std::arch::x86_64::*;
 use std::f32::consts::{LN_2, LOG2_E};
-use std::sync::Mutex;
 
 /// Writes each row's loss in nats; with `wants_gradient` a row of logits becomes its gradient.
 #[allow(unsafe_code)]
@@ -25,14 +23,10 @@ pub fn cross_entropy<E: Element>(
     let vocab_size = logits.len() / targets.len().max(1);
     let targets = check(logits.len(), vocab_size, targets, losses.len())?;
     let rows = logits.chunks_exact_mut(vocab_size).zip(targets).zip(losses);
-    let rows = Mutex::new(rows);
-    let next = || lock(&rows).next();
-    team::run(threads, || {
-        let mut row = vec![Lanes::ZERO; vocab_size.div_ceil(2 * LANES) * (2 / E::PER_UNIT)];
-        while let Some(((logits, target), loss)) = next() {
-            // SAFETY: `check` looked whether the machine can.
-            *loss = unsafe { of_row(logits, target, wants_gradient, &mut row) };
-        }
+    let copy = || vec![Lanes::ZERO; vocab_size.div_ceil(2 * LANES) * (2 / E::PER_UNIT)];
+    team::for_each(threads, rows, copy, |copy, ((logits, target), loss)| {
+        // SAFETY: `check` looked whether the machine can.
+        *loss = unsafe { of_row(logits, target, wants_gradient, copy) };
     })
 }
 

@@ -16,6 +16,8 @@ mod head;
 mod lanes;
 mod team;
 
+pub use team::open_mp_library;
+
 use crate::error::Error;
 
 /// A number as a model keeps it: float32 or bfloat16.

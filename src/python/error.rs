@@ -4,7 +4,16 @@ would catch.
 */
 
 use crate::error::Error;
+use crate::job::message;
 use pyo3::prelude::*;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// What an entry from Python gives, with an `InternalError` for a panic: pyo3's own exception for it is none that a caller
+/// would catch. Each entry is one call of this (`make lint` looks).
+pub(super) fn guarded<T>(entry: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
+    catch_unwind(AssertUnwindSafe(entry))
+        .unwrap_or_else(|panic| Err(to_py(Error::Internal(message(&*panic)))))
+}
 
 /// The Python exception for an error of the core.
 pub(super) fn to_py(error: Error) -> PyErr {

@@ -1,14 +1,15 @@
 //! Kernels of tensors, which come as arrays: of float32, or of the bits of bfloat16.
 
-use super::error::{new, to_py};
+use super::error::{guarded, new, to_py};
+use crate::error::Error;
 use crate::kernels::attention::{self, Angles, Shape};
-use crate::kernels::{Bf16, Element, cross_entropy};
-use numpy::{
-    PyReadonlyArray1, PyReadwriteArray1, PyReadwriteArray2, PyReadwriteArray3, PyReadwriteArray4,
-    PyReadwriteArray5,
-};
-use numpy::{PyReadonlyArray2, PyReadonlyArray3, PyReadonlyArray4, PyReadonlyArray5, PyUntypedArrayMethods};
+use crate::kernels::{Bf16, cross_entropy};
+use numpy::ndarray::Dimension;
+use numpy::{PyArrayMethods, PyReadonlyArray, PyReadwriteArray, PyUntypedArrayMethods};
+use numpy::{PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArray3, PyReadonlyArray4, PyReadonlyArray5};
+use numpy::{PyReadwriteArray1, PyReadwriteArray2, PyReadwriteArray3, PyReadwriteArray4, PyReadwriteArray5};
 use pyo3::prelude::*;
+use std::ops::Range;
 
 type Table<'py> = PyReadonlyArray2<'py, f32>;
 
@@ -25,6 +26,50 @@ type Heads<'py> = Numbers<PyReadonlyArray4<'py, f32>, PyReadonlyArray4<'py, u16>
 type HeadsMut<'py> = Numbers<PyReadwriteArray4<'py, f32>, PyReadwriteArray4<'py, u16>>;
 type Logits<'py> = Numbers<PyReadwriteArray2<'py, f32>, PyReadwriteArray2<'py, u16>>;
 
+/// An array that lies in order; another cannot be had as a slice.
+trait InOrder {
+    fn addresses(&self) -> Range<usize>;
+}
+
+impl<T: numpy::Element, D: Dimension> InOrder for PyReadonlyArray<'_, T, D> {
+    fn addresses(&self) -> Range<usize> {
+        let start = self.data().addr();
+        start..start + self.len() * size_of::<T>()
+    }
+}
+
+impl<T: numpy::Element, D: Dimension> InOrder for PyReadwriteArray<'_, T, D> {
+    fn addresses(&self) -> Range<usize> {
+        let start = self.data().addr();
+        start..start + self.len() * size_of::<T>()
+    }
+}
+
+impl<W: InOrder, N: InOrder> InOrder for Numbers<W, N> {
+    fn addresses(&self) -> Range<usize> {
+        match self {
+            Numbers::Wide(array) => array.addresses(),
+            Numbers::Narrow(array) => array.addresses(),
+        }
+    }
+}
+
+/// Refuses an array to write into that shares memory with another one. numpy's arrays are told apart by whose memory they
+/// have, and two that torch gives of one tensor have it from two objects.
+fn check_apart(written: &[&dyn InOrder], read: &[&dyn InOrder]) -> PyResult<()> {
+    for (i, to) in written.iter().map(|array| array.addresses()).enumerate() {
+        let mut others = written[i + 1..].iter().chain(read).map(|array| array.addresses());
+        if others.any(|other| to.start.max(other.start) < to.end.min(other.end)) {
+            return Err(to_py(Error::Option {
+                name: "arrays",
+                value: format!("an output at addresses {to:?} that another array has, too"),
+                rule: "apart: an output has memory of its own",
+            }));
+        }
+    }
+    Ok(())
+}
+
 #[pyfunction]
 pub(super) fn attention_forward<'py>(
     py: Python<'py>,
@@ -34,32 +79,23 @@ pub(super) fn attention_forward<'py>(
     outputs: HeadsMut<'py>,
     mut log_sums: PyReadwriteArray3<'py, f32>,
 ) -> PyResult<()> {
-    let log_sums = log_sums.as_slice_mut()?;
-    match (qkv, outputs) {
-        (Numbers::Wide(qkv), Numbers::Wide(mut outputs)) => {
-            let shape = shape(qkv.shape());
-            forward::<f32>(py, shape, qkv.as_slice()?, &angles, threads, outputs.as_slice_mut()?, log_sums)
+    guarded(|| {
+        check_apart(&[&outputs, &log_sums], &[&[&qkv as &dyn InOrder], &tables(&angles)[..]].concat())?;
+        let (angles, log_sums) = (slices(&angles)?, log_sums.as_slice_mut()?);
+        match (qkv, outputs) {
+            (Numbers::Wide(qkv), Numbers::Wide(mut outputs)) => {
+                let (shape, qkv, outputs) = (shape(qkv.shape()), qkv.as_slice()?, outputs.as_slice_mut()?);
+                py.detach(|| attention::forward::<f32>(shape, qkv, angles, threads, outputs, log_sums))
+            }
+            (Numbers::Narrow(qkv), Numbers::Narrow(mut outputs)) => {
+                let (shape, qkv) = (shape(qkv.shape()), narrow(qkv.as_slice()?));
+                let outputs = bytemuck::cast_slice_mut(outputs.as_slice_mut()?);
+                py.detach(|| attention::forward::<Bf16>(shape, qkv, angles, threads, outputs, log_sums))
+            }
+            _ => return Err(mixed()),
         }
-        (Numbers::Narrow(qkv), Numbers::Narrow(mut outputs)) => {
-            let shape = shape(qkv.shape());
-            let (qkv, outputs) = (bytemuck::cast_slice(qkv.as_slice()?), outputs.as_slice_mut()?);
-            forward::<Bf16>(py, shape, qkv, &angles, threads, bytemuck::cast_slice_mut(outputs), log_sums)
-        }
-        _ => Err(mixed()),
-    }
-}
-
-fn forward<E: Element>(
-    py: Python<'_>,
-    shape: Shape,
-    qkv: &[E],
-    angles: &Option<(Table<'_>, Table<'_>)>,
-    threads: usize,
-    outputs: &mut [E],
-    log_sums: &mut [f32],
-) -> PyResult<()> {
-    let angles = slices(angles)?;
-    py.detach(|| attention::forward(shape, qkv, angles, threads, outputs, log_sums)).map_err(to_py)
+        .map_err(to_py)
+    })
 }
 
 #[pyfunction]
@@ -74,36 +110,44 @@ pub(super) fn attention_backward<'py>(
     threads: usize,
     qkv_gradient: QkvMut<'py>,
 ) -> PyResult<()> {
-    let (angles, log_sums) = (slices(&angles)?, log_sums.as_slice()?);
-    match (gradient, qkv, outputs, qkv_gradient) {
-        (Numbers::Wide(gradient), Numbers::Wide(qkv), Numbers::Wide(outputs), Numbers::Wide(mut to)) => {
-            let (shape, to) = (shape(qkv.shape()), to.as_slice_mut()?);
-            let (gradient, qkv, outputs) = (gradient.as_slice()?, qkv.as_slice()?, outputs.as_slice()?);
-            py.detach(|| {
-                attention::backward::<f32>(shape, gradient, qkv, angles, outputs, log_sums, threads, to)
-            })
-            .map_err(to_py)
+    guarded(|| {
+        let read: [&dyn InOrder; 4] = [&gradient, &qkv, &outputs, &log_sums];
+        check_apart(&[&qkv_gradient], &[&read, &tables(&angles)[..]].concat())?;
+        let (angles, sums) = (slices(&angles)?, log_sums.as_slice()?);
+        match (gradient, qkv, outputs, qkv_gradient) {
+            (Numbers::Wide(gradient), Numbers::Wide(qkv), Numbers::Wide(outputs), Numbers::Wide(mut to)) => {
+                let (shape, to) = (shape(qkv.shape()), to.as_slice_mut()?);
+                let (gradient, qkv, outputs) = (gradient.as_slice()?, qkv.as_slice()?, outputs.as_slice()?);
+                let backward = attention::backward::<f32>;
+                py.detach(|| backward(shape, gradient, qkv, angles, outputs, sums, threads, to))
+            }
+            (
+                Numbers::Narrow(gradient),
+                Numbers::Narrow(qkv),
+                Numbers::Narrow(outputs),
+                Numbers::Narrow(mut to),
+            ) => {
+                let (shape, to) = (shape(qkv.shape()), bytemuck::cast_slice_mut(to.as_slice_mut()?));
+                let (gradient, qkv) = (narrow(gradient.as_slice()?), narrow(qkv.as_slice()?));
+                let (outputs, backward) = (narrow(outputs.as_slice()?), attention::backward::<Bf16>);
+                py.detach(|| backward(shape, gradient, qkv, angles, outputs, sums, threads, to))
+            }
+            _ => return Err(mixed()),
         }
-        (
-            Numbers::Narrow(gradient),
-            Numbers::Narrow(qkv),
-            Numbers::Narrow(outputs),
-            Numbers::Narrow(mut to),
-        ) => {
-            let (shape, to) = (shape(qkv.shape()), bytemuck::cast_slice_mut(to.as_slice_mut()?));
-            let [gradient, outputs] = [gradient.as_slice()?, outputs.as_slice()?].map(bytemuck::cast_slice);
-            let qkv = bytemuck::cast_slice(qkv.as_slice()?);
-            py.detach(|| {
-                attention::backward::<Bf16>(shape, gradient, qkv, angles, outputs, log_sums, threads, to)
-            })
-            .map_err(to_py)
-        }
-        _ => Err(mixed()),
-    }
+        .map_err(to_py)
+    })
+}
+
+fn narrow(bits: &[u16]) -> &[Bf16] {
+    bytemuck::cast_slice(bits)
 }
 
 fn shape(qkv: &[usize]) -> Shape {
     Shape { batch: qkv[0], length: qkv[1], heads: qkv[3], width: qkv[4] }
+}
+
+fn tables<'a>(angles: &'a Option<(Table<'_>, Table<'_>)>) -> Vec<&'a dyn InOrder> {
+    angles.iter().flat_map(|(cos, sin)| [cos as &dyn InOrder, sin]).collect()
 }
 
 fn slices<'a>(angles: &'a Option<(Table<'_>, Table<'_>)>) -> PyResult<Option<Angles<'a>>> {
@@ -125,16 +169,19 @@ pub(super) fn of_logits<'py>(
     wants_gradient: bool,
     mut losses: PyReadwriteArray1<'py, f32>,
 ) -> PyResult<()> {
-    let (targets, losses) = (targets.as_slice()?, losses.as_slice_mut()?);
-    match logits {
-        Numbers::Wide(mut logits) => {
-            let logits = logits.as_slice_mut()?;
-            py.detach(|| cross_entropy::cross_entropy(logits, targets, threads, wants_gradient, losses))
+    guarded(|| {
+        check_apart(&[&logits, &losses], &[&targets])?;
+        let (targets, losses) = (targets.as_slice()?, losses.as_slice_mut()?);
+        match logits {
+            Numbers::Wide(mut logits) => {
+                let logits = logits.as_slice_mut()?;
+                py.detach(|| cross_entropy::cross_entropy(logits, targets, threads, wants_gradient, losses))
+            }
+            Numbers::Narrow(mut logits) => {
+                let logits: &mut [Bf16] = bytemuck::cast_slice_mut(logits.as_slice_mut()?);
+                py.detach(|| cross_entropy::cross_entropy(logits, targets, threads, wants_gradient, losses))
+            }
         }
-        Numbers::Narrow(mut logits) => {
-            let logits: &mut [Bf16] = bytemuck::cast_slice_mut(logits.as_slice_mut()?);
-            py.detach(|| cross_entropy::cross_entropy(logits, targets, threads, wants_gradient, losses))
-        }
-    }
-    .map_err(to_py)
+        .map_err(to_py)
+    })
 }

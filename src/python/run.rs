@@ -9,11 +9,9 @@ for its end, and is then raised.
 
 use super::error::{new, to_py};
 use crate::error::Error;
-use crate::job::{Job, Progress, lock};
+use crate::job::{Job, Progress, caught, lock, message};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyIterator, PyString};
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -37,7 +35,7 @@ pub(super) fn run<'py, T: Send + 'static>(
     let thread = {
         let job = Arc::clone(&job);
         let spawned = std::thread::Builder::new().spawn(move || {
-            let result = catch_unwind(AssertUnwindSafe(|| work(&job)));
+            let result = caught(|| work(&job));
             let _ = sender.send(()); // Nobody waits any more if the caller was interrupted.
             result
         });
@@ -64,8 +62,7 @@ pub(super) fn run<'py, T: Send + 'static>(
     drop(texts);
     let result = py.detach(|| thread.join());
     waited?;
-    let result = result.and_then(|caught| caught).map_err(|panic| new("InternalError", &message(&*panic)))?;
-    result.map_err(to_py)
+    result.unwrap_or_else(|panic| Err(Error::Internal(message(&*panic)))).map_err(to_py)
 }
 
 /// Sends the next texts; returns how long to wait before the next look.
@@ -79,12 +76,6 @@ fn feed<'py>(py: Python<'py>, texts: &mut Option<Texts<'py>>) -> PyResult<Durati
         Sent::Some => Ok(Duration::ZERO),
         Sent::None => Ok(RETRY_SENDING),
     }
-}
-
-fn message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic");
-    format!("internal error, please report it: {text}")
 }
 
 /// Calls a progress callback with each stage's name, what is done, and the total where it is known.

@@ -3,7 +3,7 @@
 */
 
 use super::convert;
-use super::error::{new, to_py};
+use super::error::{guarded, new, to_py};
 use super::run::run;
 use crate::corpus::{BadLines, Corpus, Format, InputOptions};
 use crate::decode::StreamDecoder;
@@ -15,7 +15,7 @@ use crate::pretokenize::Pattern;
 use crate::token_file::{Dtype, TokenFileOptions, encode_file};
 use crate::tokenizer::{Special, Tokenizer};
 use crate::vocab::TokenId;
-use numpy::{PyArray1, PyReadonlyArray1};
+use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
 use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PyString};
@@ -97,7 +97,7 @@ impl PyTokenizer {
         special_tokens: Vec<String>,
         pattern: &str,
     ) -> PyResult<Self> {
-        Ok(PyTokenizer(Arc::new(convert::tokenizer(vocab, &merges, special_tokens, pattern)?)))
+        guarded(|| Ok(PyTokenizer(Arc::new(convert::tokenizer(vocab, &merges, special_tokens, pattern)?))))
     }
 
     #[staticmethod]
@@ -108,13 +108,15 @@ impl PyTokenizer {
         special_tokens: Option<Vec<String>>,
         pattern: &str,
     ) -> PyResult<Self> {
-        let pattern = Pattern::new(pattern).map_err(to_py)?;
-        loaded(py.detach(|| formats::gpt2::load(&vocab_path, &merges_path, special_tokens, pattern)))
+        guarded(|| {
+            let pattern = Pattern::new(pattern).map_err(to_py)?;
+            loaded(py.detach(|| formats::gpt2::load(&vocab_path, &merges_path, special_tokens, pattern)))
+        })
     }
 
     #[staticmethod]
     fn load_tokenizer_json(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
-        loaded(py.detach(|| formats::tokenizer_json::load(&path)))
+        guarded(|| loaded(py.detach(|| formats::tokenizer_json::load(&path))))
     }
 
     #[staticmethod]
@@ -124,68 +126,79 @@ impl PyTokenizer {
         pattern: Option<String>,
         special_tokens: Option<Vec<(String, u64)>>,
     ) -> PyResult<Self> {
-        loaded(py.detach(|| formats::tiktoken::load(&path, pattern.as_deref(), special_tokens)))
+        guarded(|| loaded(py.detach(|| formats::tiktoken::load(&path, pattern.as_deref(), special_tokens))))
     }
 
     fn save(&self, py: Python<'_>, folder: PathBuf, training: Option<&str>, replace: bool) -> PyResult<()> {
-        let path = folder.join(formats::TRAINING_JSON);
-        py.detach(|| {
-            let training = training.map(|text| formats::training_json::from_json(text, &path)).transpose()?;
-            formats::save(&self.0, training.as_ref(), &folder, replace)
+        guarded(|| {
+            let path = folder.join(formats::TRAINING_JSON);
+            py.detach(|| {
+                let training =
+                    training.map(|text| formats::training_json::from_json(text, &path)).transpose()?;
+                formats::save(&self.0, training.as_ref(), &folder, replace)
+            })
+            .map_err(to_py)
         })
-        .map_err(to_py)
     }
 
     #[getter]
     fn vocab<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        convert::vocab_to_py(py, self.0.vocab())
+        guarded(|| convert::vocab_to_py(py, self.0.vocab()))
     }
 
     #[getter]
     fn merges<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        convert::merges_to_py(py, self.0.vocab(), self.0.merges())
+        guarded(|| convert::merges_to_py(py, self.0.vocab(), self.0.merges()))
     }
 
     #[getter]
-    fn special_tokens(&self) -> Vec<(String, TokenId)> {
-        let tokens = self.0.special_tokens().as_slice().iter().cloned();
-        tokens.zip(self.0.special_ids().iter().copied()).collect()
+    fn special_tokens(&self) -> PyResult<Vec<(String, TokenId)>> {
+        guarded(|| {
+            Ok({
+                let tokens = self.0.special_tokens().as_slice().iter().cloned();
+                tokens.zip(self.0.special_ids().iter().copied()).collect()
+            })
+        })
     }
 
     #[getter]
-    fn pattern(&self) -> &str {
-        self.0.pattern().name()
+    fn pattern(&self) -> PyResult<&str> {
+        guarded(|| Ok(self.0.pattern().name()))
     }
 
     #[getter]
-    fn greatest_id(&self) -> TokenId {
-        self.0.greatest_id()
+    fn greatest_id(&self) -> PyResult<TokenId> {
+        guarded(|| Ok(self.0.greatest_id()))
     }
 
     #[getter]
-    fn sha256(&self) -> String {
-        self.0.hash()
+    fn sha256(&self) -> PyResult<String> {
+        guarded(|| Ok(self.0.hash()))
     }
 
     fn encode<'py>(&self, text: Bound<'py, PyAny>, special: &str) -> PyResult<Bound<'py, PyList>> {
-        let py = text.py();
-        let special = Special::new(special).map_err(to_py)?;
-        let text = Text::new(text)?;
-        if text.bytes().len() <= LOCKED_BYTES {
-            let list = |ids: &[TokenId]| PyList::new(py, ids);
-            return self.0.with_ids(text.bytes(), special, Job::unwatched(), list).map_err(to_py)?;
-        }
-        PyList::new(py, self.encode_unlocked(py, text, special)?)
+        guarded(|| {
+            let py = text.py();
+            let special = Special::new(special).map_err(to_py)?;
+            let text = Text::new(text)?;
+            if text.bytes().len() <= LOCKED_BYTES {
+                let list = |ids: &[TokenId]| PyList::new(py, ids);
+                return self.0.with_ids(text.bytes(), special, Job::unwatched(), list).map_err(to_py)?;
+            }
+            PyList::new(py, self.encode_unlocked(py, text, special)?)
+        })
     }
 
     fn encode_iterable(&self, iterable: &Bound<'_, PyAny>, special: &str) -> PyResult<EncodeIterator> {
-        Ok(EncodeIterator {
-            tokenizer: Arc::clone(&self.0),
-            pieces: iterable.try_iter()?.unbind(),
-            encoder: StreamEncoder::new(Special::new(special).map_err(to_py)?),
-            ids: Vec::new(),
-            next: 0,
-            is_at_end: false,
+        guarded(|| {
+            Ok(EncodeIterator {
+                tokenizer: Arc::clone(&self.0),
+                pieces: iterable.try_iter()?.unbind(),
+                encoder: StreamEncoder::new(Special::new(special).map_err(to_py)?),
+                ids: Vec::new(),
+                next: 0,
+                is_at_end: false,
+            })
         })
     }
 
@@ -197,14 +210,16 @@ impl PyTokenizer {
         threads: Option<usize>,
         dtype: &str,
     ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyArray1<i64>>)> {
-        let py = texts.py();
-        let special = Special::new(special).map_err(to_py)?;
-        let threads = resolve_threads(threads).map_err(to_py)?;
-        let texts = texts.try_iter()?.map(|text| Text::new(text?)).collect::<PyResult<Vec<_>>>()?;
-        match Dtype::new(dtype).map_err(to_py)? {
-            Dtype::Uint16 => self.batch::<u16>(py, texts, special, threads),
-            Dtype::Uint32 => self.batch::<u32>(py, texts, special, threads),
-        }
+        guarded(|| {
+            let py = texts.py();
+            let special = Special::new(special).map_err(to_py)?;
+            let threads = resolve_threads(threads).map_err(to_py)?;
+            let texts = texts.try_iter()?.map(|text| Text::new(text?)).collect::<PyResult<Vec<_>>>()?;
+            match Dtype::new(dtype).map_err(to_py)? {
+                Dtype::Uint16 => self.batch::<u16>(py, texts, special, threads),
+                Dtype::Uint32 => self.batch::<u32>(py, texts, special, threads),
+            }
+        })
     }
 
     /// What the token file is, as JSON.
@@ -220,13 +235,15 @@ impl PyTokenizer {
         force: bool,
         progress: Option<Bound<'_, PyAny>>,
     ) -> PyResult<String> {
-        let (corpus, encode) = arguments.options(&self.0, paths).map_err(to_py)?;
-        let dtype = dtype.map(Dtype::new).transpose().map_err(to_py)?;
-        let options = TokenFileOptions { encode, dtype, resume, force };
-        let tokenizer = Arc::clone(&self.0);
-        let manifest =
-            run(py, progress, None, move |job| encode_file(&tokenizer, corpus, &out, &options, job))?;
-        Ok(manifest.to_json())
+        guarded(|| {
+            let (corpus, encode) = arguments.options(&self.0, paths).map_err(to_py)?;
+            let dtype = dtype.map(Dtype::new).transpose().map_err(to_py)?;
+            let options = TokenFileOptions { encode, dtype, resume, force };
+            let tokenizer = Arc::clone(&self.0);
+            let manifest =
+                run(py, progress, None, move |job| encode_file(&tokenizer, corpus, &out, &options, job))?;
+            Ok(manifest.to_json())
+        })
     }
 
     /// The number of tokens that `encode_file` would write, and the bytes of text.
@@ -237,23 +254,28 @@ impl PyTokenizer {
         arguments: FileArguments,
         progress: Option<Bound<'_, PyAny>>,
     ) -> PyResult<(u64, u64)> {
-        let (corpus, options) = arguments.options(&self.0, paths).map_err(to_py)?;
-        let tokenizer = Arc::clone(&self.0);
-        let counted = run(py, progress, None, move |job| count_tokens(&tokenizer, corpus, &options, job))?;
-        Ok((counted.tokens, counted.text_bytes))
+        guarded(|| {
+            let (corpus, options) = arguments.options(&self.0, paths).map_err(to_py)?;
+            let tokenizer = Arc::clone(&self.0);
+            let counted =
+                run(py, progress, None, move |job| count_tokens(&tokenizer, corpus, &options, job))?;
+            Ok((counted.tokens, counted.text_bytes))
+        })
     }
 
     fn decode<'py>(&self, ids: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyString>> {
-        let bytes = self.bytes(ids)?;
-        Ok(PyString::new(ids.py(), &String::from_utf8_lossy(&bytes)))
+        guarded(|| {
+            let bytes = self.bytes(ids)?;
+            Ok(PyString::new(ids.py(), &String::from_utf8_lossy(&bytes)))
+        })
     }
 
     fn decode_bytes<'py>(&self, ids: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
-        Ok(PyBytes::new(ids.py(), &self.bytes(ids)?))
+        guarded(|| Ok(PyBytes::new(ids.py(), &self.bytes(ids)?)))
     }
 
-    fn stream_decoder(&self) -> PyStreamDecoder {
-        PyStreamDecoder { tokenizer: Arc::clone(&self.0), decoder: StreamDecoder::default() }
+    fn stream_decoder(&self) -> PyResult<PyStreamDecoder> {
+        guarded(|| Ok(PyStreamDecoder { tokenizer: Arc::clone(&self.0), decoder: StreamDecoder::default() }))
     }
 }
 
@@ -291,11 +313,11 @@ impl PyTokenizer {
 
     fn bytes(&self, ids: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
         let py = ids.py();
-        if let Ok(ids) = ids.extract::<PyReadonlyArray1<'_, u16>>() {
+        if let Some(ids) = array::<u16>(ids) {
             let ids = ids.as_array();
             return py.detach(|| self.0.decode(ids.iter().map(|&id| id.into()))).map_err(to_py);
         }
-        if let Ok(ids) = ids.extract::<PyReadonlyArray1<'_, u32>>() {
+        if let Some(ids) = array::<u32>(ids) {
             let ids = ids.as_array();
             return py.detach(|| self.0.decode(ids.iter().copied())).map_err(to_py);
         }
@@ -312,6 +334,15 @@ impl PyTokenizer {
 
 fn loaded(tokenizer: Result<Tokenizer, Error>) -> PyResult<PyTokenizer> {
     Ok(PyTokenizer(Arc::new(tokenizer.map_err(to_py)?)))
+}
+
+/// An array of numbers whose addresses are multiples of their size: numpy knows others, as fields of packed records, for
+/// which no slice or view of ours can stand.
+fn array<'py, T: numpy::Element>(ids: &Bound<'py, PyAny>) -> Option<PyReadonlyArray1<'py, T>> {
+    let array: PyReadonlyArray1<'py, T> = ids.extract().ok()?;
+    let size = size_of::<T>();
+    let is_whole = array.strides()[0] % size.cast_signed() == 0 && array.data().addr() % size == 0;
+    is_whole.then_some(array)
 }
 
 /// An integer of whatever kind as a token id.
@@ -340,21 +371,23 @@ pub(super) struct EncodeIterator {
 
 #[pymethods]
 impl EncodeIterator {
-    fn __iter__(this: PyRef<'_, Self>) -> PyRef<'_, Self> {
-        this
+    fn __iter__(this: PyRef<'_, Self>) -> PyResult<PyRef<'_, Self>> {
+        guarded(|| Ok(this))
     }
 
     fn __next__(&mut self, py: Python<'_>) -> PyResult<Option<TokenId>> {
-        while self.next == self.ids.len() {
-            if self.is_at_end {
-                return Ok(None);
+        guarded(|| {
+            while self.next == self.ids.len() {
+                if self.is_at_end {
+                    return Ok(None);
+                }
+                (self.next, self.is_at_end) = (0, true);
+                self.ids.clear();
+                self.is_at_end = !self.encode_next(py)?;
             }
-            (self.next, self.is_at_end) = (0, true);
-            self.ids.clear();
-            self.is_at_end = !self.encode_next(py)?;
-        }
-        self.next += 1;
-        Ok(Some(self.ids[self.next - 1]))
+            self.next += 1;
+            Ok(Some(self.ids[self.next - 1]))
+        })
     }
 }
 
@@ -382,11 +415,13 @@ pub(super) struct PyStreamDecoder {
 #[pymethods]
 impl PyStreamDecoder {
     fn push(&mut self, id: &Bound<'_, PyAny>) -> PyResult<String> {
-        let id = token_id(id, 0, &self.tokenizer)?;
-        self.decoder.push(&self.tokenizer, id).map_err(to_py)
+        guarded(|| {
+            let id = token_id(id, 0, &self.tokenizer)?;
+            self.decoder.push(&self.tokenizer, id).map_err(to_py)
+        })
     }
 
-    fn finish(&mut self) -> String {
-        self.decoder.finish()
+    fn finish(&mut self) -> PyResult<String> {
+        guarded(|| Ok(self.decoder.finish()))
     }
 }

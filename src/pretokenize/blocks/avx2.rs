@@ -18,27 +18,8 @@ impl Classify for Avx2 {
     #[inline(always)]
     #[allow(unsafe_code)]
     fn classify(self, block: &[u8; BLOCK]) -> AsciiMasks {
-        // SAFETY: an `Avx2` exists only inside `fill`, which the machine can run; the loads are of 64 bytes of `block`.
-        // Worth: benches/record/2-scan-and-count.md.
-        unsafe {
-            let halves = load(block);
-            let range = |bytes: __m256i, first: u8, last: u8| {
-                let offset = _mm256_sub_epi8(bytes, _mm256_set1_epi8(first.cast_signed()));
-                let limit = _mm256_set1_epi8((last - first).cast_signed());
-                _mm256_cmpeq_epi8(_mm256_min_epu8(offset, limit), offset)
-            };
-            let mask = |test: &dyn Fn(__m256i) -> __m256i| gather(halves.map(test));
-            let lower = |bytes| _mm256_or_si256(bytes, _mm256_set1_epi8(0x20));
-            let blanks = equal(halves, b' ');
-            AsciiMasks {
-                letters: mask(&|bytes| range(lower(bytes), b'a', b'z')),
-                digits: mask(&|bytes| range(bytes, b'0', b'9')),
-                whitespace: blanks | mask(&|bytes| range(bytes, b'\t', b'\r')),
-                blanks,
-                apostrophes: equal(halves, b'\''),
-                beyond_ascii: gather(halves),
-            }
-        }
+        // SAFETY: an `Avx2` exists only inside `fill`, which the machine can run. Worth: benches/record/2-scan-and-count.md.
+        unsafe { classify(load(block)) }
     }
 
     #[inline(always)]
@@ -56,6 +37,34 @@ fn load(block: &[u8; BLOCK]) -> [__m256i; 2] {
     let half = block.as_ptr().cast::<__m256i>();
     // SAFETY: two halves of 32 bytes, of any alignment.
     unsafe { [_mm256_loadu_si256(half), _mm256_loadu_si256(half.add(1))] }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn classify(halves: [__m256i; 2]) -> AsciiMasks {
+    let [low, high] = halves;
+    let lower = |bytes| _mm256_or_si256(bytes, _mm256_set1_epi8(0x20));
+    let blanks = equal(halves, b' ');
+    AsciiMasks {
+        letters: range([lower(low), lower(high)], b'a', b'z'),
+        digits: range(halves, b'0', b'9'),
+        whitespace: blanks | range(halves, b'\t', b'\r'),
+        blanks,
+        apostrophes: equal(halves, b'\''),
+        beyond_ascii: gather(halves),
+    }
+}
+
+/// The bytes from `first` to `last`.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn range([low, high]: [__m256i; 2], first: u8, last: u8) -> u64 {
+    let limit = _mm256_set1_epi8((last - first).cast_signed());
+    let is_in = |bytes| {
+        let offset = _mm256_sub_epi8(bytes, _mm256_set1_epi8(first.cast_signed()));
+        _mm256_cmpeq_epi8(_mm256_min_epu8(offset, limit), offset)
+    };
+    gather([is_in(low), is_in(high)])
 }
 
 #[inline]
