@@ -22,7 +22,7 @@ use crate::pretokenize::Borders;
 use crate::special_tokens::SpecialTokens;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 /// New pretokens that are inserted together, so that others seldom wait.
 const INSERT: usize = 2048;
@@ -137,7 +137,7 @@ impl<'a> Worker<'a> {
             job.advance(chunk.input_bytes);
             self.insert_new(&chunk.bytes)?;
         }
-        self.add_own();
+        self.add_own()?;
         Ok(num_bytes)
     }
 
@@ -151,20 +151,26 @@ impl<'a> Worker<'a> {
     ) -> Result<(), Error> {
         let Cutter { pattern, special_tokens, .. } = cutter;
         pattern.for_each_window(buffer, text, special_tokens, job, borders, |borders| {
-            self.count(buffer, borders);
+            self.count(buffer, borders)?;
             if self.new.len() >= INSERT { self.insert_new(buffer) } else { Ok(()) }
         })
     }
 
-    fn count(&mut self, buffer: &[u8], borders: &Borders) {
-        let table = &*self.table.read().unwrap_or_else(PoisonError::into_inner);
+    fn count(&mut self, buffer: &[u8], borders: &Borders) -> Result<(), Error> {
+        let table = &*self.read()?;
         self.own.resize(table.len(), 0);
         look_up(&mut Counting { table, own: &mut self.own, new: &mut self.new }, buffer, borders);
+        Ok(())
+    }
+
+    /// The table, unless another worker panicked while it inserted: then it may be half-changed, and the panic is the error.
+    fn read(&self) -> Result<RwLockReadGuard<'a, PretokenTable<AtomicU64>>, Error> {
+        self.table.read().map_err(|_| Error::Cancelled)
     }
 
     /// Inserts the pretokens that were not in the table when they were looked up.
     fn insert_new(&mut self, buffer: &[u8]) -> Result<(), Error> {
-        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.table.write().map_err(|_| Error::Cancelled)?;
         for pretoken in self.new.drain(..) {
             let number = table.insert(&buffer[pretoken], AtomicU64::new(0));
             *table.values_mut()[number].get_mut() += 1;
@@ -178,11 +184,11 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn add_own(&self) {
-        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
-        for (&count, sum) in self.own.iter().zip(table.values()) {
+    fn add_own(&self) -> Result<(), Error> {
+        for (&count, sum) in self.own.iter().zip(self.read()?.values()) {
             sum.fetch_add(count.into(), Relaxed);
         }
+        Ok(())
     }
 }
 

@@ -11,6 +11,10 @@ bytes each; keys and values lie in the order in which they were first seen, so t
 
 Why batches? A rare word still waits for memory, twice. So a batch is gone through three times: to build keys and ask for
 their slots, to read the slots and ask for the keys that they name, and to compare ([`crate::prefetch`]).
+
+Hashes have no secret: a text made for it can give all of its pretokens one home, and then each lookup compares them all.
+Counts stay right, and take as long as the square of the number of such pretokens. Who trains chooses the corpus; encoding,
+which meets texts of strangers, looks at a few lines at most ([`crate::encode`]).
 */
 
 #![allow(clippy::cast_possible_truncation)] // Halves of hashes, and lengths that were usize.

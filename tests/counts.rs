@@ -137,6 +137,28 @@ fn chunks_threads_and_cuts_never_change_the_counts() {
     }
 }
 
+/// A text of many windows: batches are full, new pretokens wait for each other, and workers insert between others' windows.
+#[test]
+fn eight_workers_count_a_megabyte_of_random_words_as_one_map_does() {
+    let mut random = Random(6);
+    let mut text = Vec::new();
+    while text.len() < 1_000_000 {
+        let len = if random.below(50) == 0 { 40 } else { 7 };
+        text.extend(random.bytes(len, b"abcdefgh"));
+        text.push(*random.pick(b" .\n"));
+    }
+    let (pattern, special) = (Pattern::Gpt2, SpecialTokens::new(["abc"]).unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("text.txt");
+    std::fs::write(&path, &text).unwrap();
+    let expected = naive_counts(&[text], &pattern, special.as_slice());
+    assert!(expected.len() > 50_000, "{}", expected.len());
+    for chunk_bytes in [1 << 10, 1 << 13, 1 << 16] {
+        let counts = count(&Corpus::open([&path]).unwrap(), &pattern, &special, chunk_bytes, 8);
+        assert!(counts == expected, "{chunk_bytes}");
+    }
+}
+
 /// Special tokens, one of them in another, begin and end at every place of chunks of 1 to 64 bytes.
 #[test]
 fn special_tokens_on_every_cut() {
