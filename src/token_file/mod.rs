@@ -24,7 +24,7 @@ mod verify;
 pub use manifest::{Dtype, Manifest};
 pub use verify::{open, verify};
 
-use crate::corpus::{Corpus, Place, SourceInfo};
+use crate::corpus::{Corpus, Place};
 use crate::encode::{EncodeOptions, Encoded, Id, encode_corpus, separator_id};
 use crate::error::Error;
 use crate::job::{Job, Stage, first_cause, lock};
@@ -32,10 +32,11 @@ use crate::tokenizer::Tokenizer;
 use journal::Journal;
 use partial::{Opened, Partial};
 use publish::Paths;
+use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Between two lines of the journal.
@@ -69,9 +70,10 @@ impl TokenFileOptions {
 /// Encodes a corpus into the file `out`. Returns what `OUT.json` says.
 ///
 /// # Errors
-/// [`Error::Exists`], [`Error::Unfinished`], [`Error::Busy`], [`Error::Resume`] before any work; what reading and encoding
-/// can give; [`Error::Io`] with the file and the system's reason, [`Error::SourceChanged`] for a file that was changed
-/// meanwhile, [`Error::Cancelled`]. After any of these a run that resumes goes on where this one was.
+/// [`Error::NotAnOutput`], [`Error::Exists`], [`Error::Unfinished`], [`Error::Busy`], [`Error::Resume`] before any work;
+/// what reading and encoding can give; [`Error::Io`] with the file and the system's reason, [`Error::SourceChanged`] for a
+/// file that was changed meanwhile, [`Error::Cancelled`]. After any of these a run that resumes goes on where this one was;
+/// where no id was written, nothing is left.
 pub fn encode_file(
     tokenizer: &Tokenizer,
     corpus: Corpus,
@@ -83,28 +85,32 @@ pub fn encode_file(
         let rule = "left out with standard input and pipes, which can be read only once";
         return Err(Error::Option { name: "resume", value: "true".to_owned(), rule });
     }
-    separator_id(tokenizer, &corpus, &options.encode)?;
     let paths = Paths::new(out);
+    paths.check()?;
+    separator_id(tokenizer, &corpus, &options.encode)?;
     let plan = plan(tokenizer, &corpus, &paths, options)?;
-    refuse_to_overwrite(&plan, out)?;
+    refuse_to_overwrite(&plan, &paths)?;
     std::fs::create_dir_all(paths.folder()).map_err(|error| Error::io("create", paths.folder(), error))?;
-    let (mut partial, journal) = match Partial::open(paths, plan.clone(), options)? {
+    let (mut partial, mut journal) = match Partial::open(paths, plan.clone(), options)? {
         Opened::Whole(manifest) => return Ok(manifest),
         Opened::Partial(partial, journal) => (partial, journal),
     };
-    let mut journal = journal;
     if let Some(start) = partial.start() {
         let corpus = corpus.in_order(start.place);
-        (partial, journal) = job.stage(Stage::Encode, corpus.num_bytes(), || {
+        let written = job.stage(Stage::Encode, corpus.num_bytes(), || {
             job.advance(bytes_before(&plan, start.place));
             let work = Work { tokenizer, corpus: &corpus, options: &options.encode, job };
-            let written = match plan.dtype {
-                Dtype::Uint16 => work.write::<u16>(partial, journal),
-                Dtype::Uint32 => work.write::<u32>(partial, journal),
+            match plan.dtype {
+                Dtype::Uint16 => work.write::<u16>(&mut partial, &mut journal),
+                Dtype::Uint32 => work.write::<u32>(&mut partial, &mut journal),
             }?;
-            check_unchanged(&corpus, &plan)?;
-            Ok(written)
-        })?;
+            check_unchanged(&corpus, &plan)
+        });
+        if partial.is_empty() {
+            partial.discard(journal);
+            return Err(written.err().unwrap_or_else(|| corpus.is_empty_error()));
+        }
+        written?;
     }
     partial.finish(journal)
 }
@@ -132,11 +138,12 @@ fn plan(
 }
 
 /// A corpus is never replaced by its ids.
-fn refuse_to_overwrite(plan: &Manifest, out: &Path) -> Result<(), Error> {
+fn refuse_to_overwrite(plan: &Manifest, paths: &Paths) -> Result<(), Error> {
     let name = |path: &Path| std::fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
-    let is_out = |source: &&SourceInfo| source.file.is_some() && name(source.name.as_ref()) == name(out);
-    match out.exists().then(|| plan.sources.iter().find(is_out)).flatten() {
-        Some(_) => Err(Error::NotAnOutput { path: out.to_owned(), kind: "one of the texts" }),
+    let texts = plan.sources.iter().filter(|source| source.file.is_some());
+    let texts: HashSet<_> = texts.filter_map(|source| name(source.name.as_ref())).collect();
+    match paths.all().into_iter().find(|path| name(path).is_some_and(|name| texts.contains(&name))) {
+        Some(path) => Err(Error::NotAnOutput { path: path.to_owned(), kind: "one of the texts" }),
         None => Ok(()),
     }
 }
@@ -164,16 +171,11 @@ struct Work<'a> {
 
 impl Work<'_> {
     /// Writes all ids that are missing, while a thread of its own keeps the journal.
-    fn write<T: Id>(
-        &self,
-        partial: Box<Partial>,
-        mut journal: Journal,
-    ) -> Result<(Box<Partial>, Journal), Error> {
+    fn write<T: Id>(&self, partial: &mut Partial, journal: &mut Journal) -> Result<(), Error> {
         let start = partial.start().unwrap_or_default();
         let partial = Mutex::new(partial);
         let (many_are_new, syncs) = sync_channel(1);
         let results = std::thread::scope(|scope| {
-            let journal = &mut journal;
             let partial = &partial;
             let sync = move || {
                 let synced = sync_now_and_then(partial, journal, &syncs);
@@ -200,15 +202,14 @@ impl Work<'_> {
                 syncer.join().unwrap_or_else(|_| Err(Error::Internal("the journal's thread".into())));
             Ok(vec![encoded, synced])
         })?;
-        first_cause(results)?;
-        Ok((partial.into_inner().unwrap_or_else(PoisonError::into_inner), journal))
+        first_cause(results).map(drop)
     }
 }
 
 /// Syncs what was written when much of it is new, and each second says so in the journal, until the other end of the channel
 /// is gone.
 fn sync_now_and_then(
-    partial: &Mutex<Box<Partial>>,
+    partial: &Mutex<&mut Partial>,
     journal: &mut Journal,
     many_are_new: &Receiver<()>,
 ) -> Result<(), Error> {
