@@ -65,6 +65,7 @@ pub struct Job {
     done: AtomicU64,
     running: Mutex<Option<RunningStage>>,
     finished: Mutex<Vec<Progress>>,
+    notes: Mutex<Vec<String>>,
 }
 
 /// Whether a job was asked to stop, for whoever cannot see the job.
@@ -101,6 +102,16 @@ impl Job {
     /// Adds to the running stage's progress.
     pub fn advance(&self, amount: u64) {
         self.done.fetch_add(amount, Relaxed);
+    }
+
+    /// Leaves a note for whoever started the work: something that may be a mistake of theirs.
+    pub fn note(&self, note: String) {
+        lock(&self.notes).push(note);
+    }
+
+    /// The notes since the last call.
+    pub fn take_notes(&self) -> Vec<String> {
+        std::mem::take(&mut lock(&self.notes))
     }
 
     /// Runs one stage, whose seconds and final progress are then in [`Job::finished`].

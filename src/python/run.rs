@@ -10,9 +10,11 @@ for its end, and is then raised.
 use super::error::{new, to_py};
 use crate::error::Error;
 use crate::job::{Job, Progress, lock};
+use pyo3::exceptions::PyUserWarning;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyIterator, PyString};
 use std::any::Any;
+use std::ffi::CString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -51,7 +53,9 @@ pub(super) fn run<'py, T: Send + 'static>(
         };
         let wait = || lock(&done).recv_timeout(patience) != Err(RecvTimeoutError::Timeout);
         let finished = py.detach(wait);
-        if let Err(error) = py.check_signals().and_then(|()| display.update(&job, finished)) {
+        let looked =
+            py.check_signals().and_then(|()| warn(py, &job)).and_then(|()| display.update(&job, finished));
+        if let Err(error) = looked {
             break Err(error);
         }
         if finished {
@@ -66,6 +70,14 @@ pub(super) fn run<'py, T: Send + 'static>(
     waited?;
     let result = result.and_then(|caught| caught).map_err(|panic| new("InternalError", &message(&*panic)))?;
     result.map_err(to_py)
+}
+
+/// Passes on what the work notes, as warnings at the caller of the package's function.
+fn warn(py: Python<'_>, job: &Job) -> PyResult<()> {
+    job.take_notes().into_iter().try_for_each(|note| {
+        let note = CString::new(note.replace('\0', " "))?;
+        PyErr::warn(py, &py.get_type::<PyUserWarning>(), &note, 2)
+    })
 }
 
 /// Sends the next texts; returns how long to wait before the next look.
