@@ -74,6 +74,7 @@ pub(super) struct Stream {
 }
 
 /// What went wrong, before it is known where.
+#[derive(Debug)]
 pub(super) enum Failure {
     Other(Error),
     /// zstd data whose window is too large; its bytes, where they are known.
