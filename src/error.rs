@@ -317,7 +317,7 @@ fn remedy(path: &Path, source: &std::io::Error) -> &'static str {
     match source.kind() {
         NotFound if is_address(path) => "; only local files are read: download it first",
         NotFound if path.as_os_str().as_encoded_bytes().iter().any(|byte| b"*?[".contains(byte)) => {
-            "; a pattern is expanded by the shell, where no quotes are around it"
+            "; a pattern is expanded by the shell where no quotes are around it, and in Python by glob.glob"
         }
         NotFound => "; check the path",
         PermissionDenied => "; check its permissions",

@@ -454,11 +454,11 @@ fn names_that_are_no_local_files_say_what_to_do() {
     for (name, remedy) in [
         ("https://example.org/a.txt", "download it first"),
         ("s3://bucket/a.jsonl", "only local files"),
-        ("data/*.txt", "where no quotes are around it"),
+        ("data/*.txt", "where no quotes are around it, and in Python by glob.glob"),
         ("no-such-file", "check the path"),
     ] {
         let Err(error) = Corpus::open([name]) else { panic!("{name}") };
-        assert!(error.to_string().ends_with(remedy) || error.to_string().contains(remedy), "{error}");
+        assert!(error.to_string().contains(remedy), "{error}");
     }
 }
 

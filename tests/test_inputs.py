@@ -183,7 +183,7 @@ def test_data_sample_refuses_to_replace_what_is_no_file(folder, capsys, name):
     ("arguments", "message"),
     [
         (["encode", "https://example.org/a.txt", "--tokenizer", "t", "--out", "x"], "only local files are read"),
-        (["encode", "*.txt", "--tokenizer", "t", "--out", "x"], "expanded by the shell, where no quotes"),
+        (["encode", "*.txt", "--tokenizer", "t", "--out", "x"], "expanded by the shell where no quotes"),
         (["encode", "a.txt", "--tokenizer", "gpt2", "--out", "x"], "hf download MODEL tokenizer.json"),
         (["encode", "a.txt", "--tokenizer", "t", "--out", "shards/"], "shards/ is the name of a directory"),
         (["encode", "a.txt", "--tokenizer", "t", "--out", "s3://bucket/x"], "only local files are written"),

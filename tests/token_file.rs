@@ -118,6 +118,9 @@ fn files_of_every_kind_become_the_same_ids_for_every_chunk_size_and_thread_count
     assert_eq!(names.len(), paths.len() + 2 * 6, "{names:?}");
 }
 
+/// Makes something at a path.
+type Make = fn(&Path);
+
 fn mkfifo(path: &Path) {
     assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
 }
@@ -130,7 +133,7 @@ fn nothing_but_a_file_is_replaced_or_followed_with_and_without_force() {
     let other = write(&folder, "other.txt", b"precious");
     let out = folder.path().join("out.bin");
     let beside = |ending: &str| PathBuf::from(format!("{}{ending}", out.display()));
-    let make: [(&str, fn(&Path)); 4] = [
+    let make: [(&str, Make); 4] = [
         ("a named pipe", mkfifo),
         ("a socket", |path| drop(std::os::unix::net::UnixListener::bind(path).unwrap())),
         ("a directory", |path| fs::create_dir(path).unwrap()),

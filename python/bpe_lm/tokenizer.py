@@ -273,8 +273,8 @@ class Tokenizer:
             What `OUT.json` says.
 
         Raises:
-            CorpusError: A file is missing, empty, damaged, or was changed meanwhile; a bad line.
-            OutputExists: `out` is there, or what another run has left.
+            CorpusError: A file is missing, empty, no text, damaged, or was changed meanwhile; a bad line.
+            OutputExists: `out` is there, or what another run has left; or it is no regular file, or a text.
             OutputBusy: Another process is writing it.
             ResumeMismatch: What another run has left is of other files, options or another tokenizer, or damaged.
             FileError: It could not be written, for instance because the disk is full. `resume` goes on from there.

@@ -114,7 +114,7 @@ def train_bpe(
         The vocabulary, id to bytes, and the merges in order.
 
     Raises:
-        CorpusError: A file is missing, empty, damaged or not a file; a bad line; no text; a str with a lone surrogate.
+        CorpusError: A file is missing, empty, damaged, no text or not a file; a bad line; a str with a lone surrogate.
         OptionError: VocabTooSmall, SpecialTokenError, PatternError, ... tell which.
         LimitExceeded: Beyond 2**63 bytes or 2**32 places to merge at.
     """
