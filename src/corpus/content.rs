@@ -111,7 +111,7 @@ pub(super) fn has_many_nuls(head: &[u8]) -> bool {
 }
 
 const UNNAMED_LINES: Refusal = Refusal {
-    what: "JSON by its first bytes, but not by its name",
+    what: "JSON by its first bytes, and has no name that says so",
     remedy: "have a text taken from each line (--input-format jsonl, input_format=\"jsonl\")",
 };
 const ARRAY: Refusal = Refusal {
