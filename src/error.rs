@@ -2,14 +2,14 @@
 Every way in which this crate can fail, each with what, where, the limit and how to mend it.
 */
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What went wrong. The text is meant for the person who typed the command.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A file could not be opened, read, written or renamed.
-    #[error("could not {action} {}: {source}{}", path.display(), remedy(source))]
+    #[error("could not {action} {}: {source}{}", path.display(), remedy(path, source))]
     Io {
         /// What was tried: "open", "read", ...
         action: &'static str,
@@ -19,7 +19,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A file of the corpus could not be opened or read.
-    #[error("could not read the corpus {}: {source}{}", path.display(), remedy(source))]
+    #[error("could not read the corpus {}: {source}{}", path.display(), remedy(path, source))]
     CorpusFile {
         /// The file.
         path: PathBuf,
@@ -27,15 +27,27 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A corpus path is a directory or a device.
-    #[error("{} is {kind}, not a text file; name the files in it instead", path.display())]
+    #[error("{} is {kind}, not a text file; name files of text instead", path.display())]
     NotAFile {
         /// The path.
         path: PathBuf,
         /// "a directory", ...
         kind: &'static str,
     },
-    /// An output path is a directory, or a file that is read.
-    #[error("{} is {kind}; name another file to write to", path.display())]
+    /// The first bytes of a file are not of a text, or not of what its name says.
+    #[error(
+        "{path} is {what}; {remedy}, or have its bytes taken as they are (--input-format text, input_format=\"text\")"
+    )]
+    NotText {
+        /// The file, or "standard input".
+        path: String,
+        /// What it is.
+        what: &'static str,
+        /// What to do with it.
+        remedy: &'static str,
+    },
+    /// An output path is no regular file, or a file that is read.
+    #[error("{} is {kind}; name another path to write to", path.display())]
     NotAnOutput {
         /// The path.
         path: PathBuf,
@@ -43,7 +55,7 @@ pub enum Error {
         kind: &'static str,
     },
     /// A corpus file has no bytes, or an iterator gave no text.
-    #[error("{what} is empty: there is nothing to learn from{hint}")]
+    #[error("{what} is empty: there is no text in it{hint}")]
     EmptyCorpus {
         /// The path, or "the iterator".
         what: String,
@@ -81,6 +93,20 @@ pub enum Error {
         offset: u64,
         /// The decoder's reason.
         source: std::io::Error,
+    },
+    /// A zstd file cannot be read back in the memory that is allowed for it.
+    #[error(
+        "{path} was compressed with a zstd window {}, and the limit is {} MiB; it is not damaged: decompress it first (zstd -d --long={}), or compress it anew without --long",
+        window.map_or_else(|| "that is larger".to_owned(), |window| format!("of {} MiB", window >> 20)), limit >> 20,
+        window.map_or(31, |window| window.next_power_of_two().ilog2())
+    )]
+    Window {
+        /// The file, or "standard input".
+        path: String,
+        /// The window in bytes, where it is known.
+        window: Option<u64>,
+        /// The largest window in bytes that is read.
+        limit: u64,
     },
     /// A line of JSON has no text.
     #[error(
@@ -286,12 +312,21 @@ impl Error {
     }
 }
 
-fn remedy(source: &std::io::Error) -> &'static str {
+fn remedy(path: &Path, source: &std::io::Error) -> &'static str {
     use std::io::ErrorKind::{NotFound, PermissionDenied, StorageFull};
     match source.kind() {
+        NotFound if is_address(path) => "; only local files are read: download it first",
+        NotFound if path.as_os_str().as_encoded_bytes().iter().any(|byte| b"*?[".contains(byte)) => {
+            "; a pattern is expanded by the shell where no quotes are around it, and in Python by glob.glob"
+        }
         NotFound => "; check the path",
         PermissionDenied => "; check its permissions",
         StorageFull => "; free some space or choose another disk",
         _ => "",
     }
+}
+
+/// Whether a path is one of another machine.
+pub(crate) fn is_address(path: &Path) -> bool {
+    path.to_str().is_some_and(|path| path.contains("://"))
 }

@@ -75,6 +75,7 @@ struct Stages {
     done: AtomicU64,
     running: Mutex<Option<RunningStage>>,
     finished: Mutex<Vec<Progress>>,
+    notes: Mutex<Vec<String>>,
     #[cfg(test)]
     touches_left: std::sync::atomic::AtomicI64,
 }
@@ -130,6 +131,16 @@ impl Job {
         #[cfg(test)]
         self.touch();
         self.stages.done.fetch_add(amount, Relaxed);
+    }
+
+    /// Leaves a note for whoever started the work: something that may be a mistake of theirs.
+    pub fn note(&self, note: String) {
+        lock(&self.stages.notes).push(note);
+    }
+
+    /// The notes since the last call.
+    pub fn take_notes(&self) -> Vec<String> {
+        std::mem::take(&mut lock(&self.stages.notes))
     }
 
     /// Runs one stage, whose seconds and final progress are then in [`Job::finished`].

@@ -63,6 +63,7 @@ pub mod sample;
 #[cfg(target_arch = "x86_64")]
 pub mod kernels;
 pub mod job;
+mod output;
 pub mod error;
 #[cfg(feature = "python")]
 mod python;

@@ -75,6 +75,7 @@ fn write_until(
 /// # Errors
 /// [`Error::Io`] with the path, [`Error::Cancelled`].
 pub fn write_file(path: &Path, num_bytes: u64, seed: u64, split: Split, job: &Job) -> Result<u64, Error> {
+    crate::output::check_file(path)?;
     let failed = |error| Error::io("write", path, error);
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(failed)?;

@@ -137,25 +137,30 @@ fn chunks_threads_and_cuts_never_change_the_counts() {
     }
 }
 
-/// A text of many windows: batches are full, new pretokens wait for each other, and workers insert between others' windows.
+/// Several windows a chunk, several batches a window, and words that many threads meet for the first time at once.
 #[test]
-fn eight_workers_count_a_megabyte_of_random_words_as_one_map_does() {
-    let mut random = Random(6);
-    let mut text = Vec::new();
-    while text.len() < 1_000_000 {
-        let len = if random.below(50) == 0 { 40 } else { 7 };
-        text.extend(random.bytes(len, b"abcdefgh"));
-        text.push(*random.pick(b" .\n"));
-    }
-    let (pattern, special) = (Pattern::Gpt2, SpecialTokens::new(["abc"]).unwrap());
+fn a_megabyte_of_random_words_on_eight_threads_counts_as_a_map_does() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("text.txt");
-    std::fs::write(&path, &text).unwrap();
-    let expected = naive_counts(&[text], &pattern, special.as_slice());
-    assert!(expected.len() > 50_000, "{}", expected.len());
-    for chunk_bytes in [1 << 10, 1 << 13, 1 << 16] {
-        let counts = count(&Corpus::open([&path]).unwrap(), &pattern, &special, chunk_bytes, 8);
-        assert!(counts == expected, "{chunk_bytes}");
+    let mut random = Random(7);
+    let special = SpecialTokens::new(["<|endoftext|>"]).unwrap();
+    for (case, alphabet) in [&b"abcdefghijklmnopqrstuvwxyz"[..], b"ab", b"\xC3\xA9z"].into_iter().enumerate()
+    {
+        let mut text = Vec::new();
+        while text.len() < 1 << 20 {
+            let longest = if random.below(50) == 0 { 300 } else { 12 };
+            text.extend(random.bytes(longest, alphabet));
+            text.extend_from_slice(random.pick(&[" ", " ", " ", "\n", ", ", "<|endoftext|>"]).as_bytes());
+        }
+        text.truncate(1 << 20);
+        let path = folder.path().join(format!("{case}.txt"));
+        std::fs::write(&path, &text).unwrap();
+        for pattern in ["gpt2", "cl100k", "o200k"].map(|pattern| Pattern::new(pattern).unwrap()) {
+            let expected = naive_counts(std::slice::from_ref(&text), &pattern, special.as_slice());
+            for chunk_bytes in [1 << 10, 5000, 1 << 14, 1 << 16] {
+                let found = count(&Corpus::open([&path]).unwrap(), &pattern, &special, chunk_bytes, 8);
+                assert!(found == expected, "case {case}: {pattern:?} {chunk_bytes}");
+            }
+        }
     }
 }
 

@@ -95,15 +95,16 @@ fn every_kind_of_file_counts_the_same() {
         let mut texts = Vec::new();
         let mut paths = Vec::new();
         for number in 0..1 + random.below(4) {
-            let name = *random.pick(&["txt", "txt.gz", "txt.zst", "jsonl", "jsonl.gz", "ndjson.zst", "odd"]);
+            let names = ["txt", "txt.gz", "txt.zst", "jsonl", "JSONL.GZ", "json.gz", "ndjson.zst", "odd"];
+            let name = *random.pick(&names);
             let path = folder.path().join(format!("{number}.{name}"));
-            let is_lines = name.contains("json");
+            let is_lines = name.to_ascii_lowercase().contains("json");
             let own: Vec<String> = (0..if is_lines { 1 + random.below(8) } else { 1 })
                 .map(|_| random.text(60, &PIECES) + "x")
                 .collect();
             let content = if is_lines { lines(&mut random, &own) } else { own[0].clone() }.into_bytes();
             let content = match name {
-                _ if name.ends_with("gz") => pack(&mut random, &content, gzip),
+                _ if name.to_ascii_lowercase().ends_with("gz") => pack(&mut random, &content, gzip),
                 _ if name.ends_with("zst") => pack(&mut random, &content, zstd),
                 "odd" if random.below(2) == 0 => gzip(&content),
                 _ => content,
@@ -242,7 +243,7 @@ fn the_format_can_be_said() {
     let path = folder.path().join("text.json");
     std::fs::write(&path, "{\"text\": \"word\"}\n").unwrap();
     assert_eq!(count(&open(&path, Format::Jsonl, BadLines::Refuse), 50, 1).len(), 1);
-    assert!(count(&open(&path, Format::ByName, BadLines::Refuse), 50, 1).len() > 1);
+    assert!(count(&open(&path, Format::Text, BadLines::Refuse), 50, 1).len() > 1);
     let options =
         InputOptions { json_field: "body".to_owned(), format: Format::Jsonl, ..InputOptions::default() };
     std::fs::write(&path, "{\"body\": \"word\"}").unwrap();
@@ -278,4 +279,196 @@ fn what_is_damaged_is_an_error_that_says_where() {
 #[test]
 fn standard_input_can_be_named_once() {
     assert!(matches!(Corpus::open(["-", "-"]), Err(Error::Option { .. })));
+}
+
+/// Packed in every way that a stream can be, and plain.
+fn packed(text: &[u8]) -> [(&'static str, Vec<u8>); 4] {
+    [("", text.to_vec()), (".gz", gzip(text)), (".GZ", gzip(text)), (".zstd", zstd(text))]
+}
+
+#[test]
+fn json_lines_are_taken_as_lines_under_every_name_that_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["x.json", "X.JSONL", "x.NdJson", "x.jsonl"] {
+        for (ending, content) in packed(b"\xEF\xBB\xBF{\"text\": \"word\"}\n{\"text\": \"word\"}\n") {
+            let path = folder.path().join(format!("{name}{ending}"));
+            std::fs::write(&path, content).unwrap();
+            let expected = Counts::from([(b"word".to_vec(), 2)]);
+            assert_eq!(count(&Corpus::open([&path]).unwrap(), 50, 2), expected, "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn json_that_would_be_taken_as_text_is_refused_unless_it_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = "\u{FEFF}\n {\"text\": \"word\"}\n";
+    for (ending, content) in packed(lines.as_bytes()) {
+        let path = folder.path().join(format!("part-0000{ending}"));
+        std::fs::write(&path, &content).unwrap();
+        let Err(Error::NotText { remedy, .. }) = Corpus::open([&path]) else { panic!("{}", path.display()) };
+        assert!(remedy.contains("--input-format jsonl"));
+        assert!(count(&open(&path, Format::Text, BadLines::Refuse), 50, 1).contains_key(&b"\":"[..]));
+        assert_eq!(count(&open(&path, Format::Jsonl, BadLines::Refuse), 50, 1).len(), 1);
+        let text = folder.path().join(format!("part.txt{ending}"));
+        std::fs::write(&text, &content).unwrap();
+        assert!(count(&Corpus::open([text]).unwrap(), 50, 1).contains_key(&b"\":"[..]));
+    }
+    for (name, content) in [
+        ("a.json", "[\n  {\"text\": \"word\"},\n  {\"text\": \"word\"}\n]\n"),
+        ("b.json", "[{\"text\": \"word\"}]"),
+        ("c.jsonl", "[{\"text\": \"word\"}]\n"),
+        ("d.json", "{\n  \"text\": \"word\"\n}\n"),
+        ("e", "[{\"text\": \"word\"}]"),
+    ] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        for bad_lines in [BadLines::Refuse, BadLines::Skip] {
+            let options = InputOptions { bad_lines, ..InputOptions::default() };
+            let Err(error) = Corpus::open_with([&path], options) else { panic!("{name}") };
+            assert!(error.to_string().contains("jq -c"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_text_by_its_first_bytes_is_refused_unless_it_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.txt");
+    let tar = [&[b'a'; 257][..], b"ustar\0"].concat();
+    for (content, what) in [
+        (&b"\xFD7zXZ\0\0\x04"[..], "xz -d"),
+        (b"BZh91AY&SY\x12", "bzip2 -d"),
+        (b"PAR1\x15\x04\x15", "a Parquet file"),
+        (b"PK\x03\x04\x14", "a zip archive"),
+        (b"ARROW1\0\0\xFF\xFF", "an Arrow file"),
+        (b"7z\xBC\xAF\x27\x1C", "a 7z archive"),
+        (b"\xFF\xFEw\0o\0r\0d\0", "text in UTF-16; convert it first (iconv"),
+        (b"\xFE\xFF\0w\0o", "text in UTF-16"),
+        (b"\xFF\xFE\0\0w\0\0\0", "text in UTF-32"),
+        (b"\x93NUMPY\x01\0", "a numpy array"),
+        (&tar, "a tar archive"),
+        (&gzip(b"word"), "gzip data in compressed data"),
+    ] {
+        for (ending, packed) in packed(content) {
+            if ending.is_empty() && what.starts_with("gzip") {
+                continue;
+            }
+            let path = folder.path().join(format!("a.txt{ending}"));
+            std::fs::write(&path, packed).unwrap();
+            let Err(error) = Corpus::open([&path]) else { panic!("{what}{ending}") };
+            assert!(error.to_string().contains(what) && error.to_string().contains("--input-format text"));
+            let corpus = open(&path, Format::Text, BadLines::Refuse);
+            assert_eq!(count(&corpus, 50, 1), count(&Corpus::from_texts([content.to_vec()]), 50, 1));
+        }
+    }
+    std::fs::write(&path, b"\xEF\xBB\xBFword").unwrap();
+    let found = count(&Corpus::open([&path]).unwrap(), 50, 1);
+    assert_eq!(found, count(&Corpus::from_texts([b"\xEF\xBB\xBFword".to_vec()]), 50, 1));
+}
+
+#[test]
+fn a_pipe_is_refused_as_a_file_is() {
+    for (content, reason) in
+        [(&b"{\"text\": \"word\"}\n"[..], "jsonl"), (b"PK\x03\x04", "zip"), (b"[{\"text\": 1}]", "array")]
+    {
+        for pack in [|bytes: &[u8]| bytes.to_vec(), gzip] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = pipe(folder.path(), pack(content));
+            let error = error(&Corpus::open([path]).unwrap());
+            assert!(matches!(error, Error::NotText { .. }) && error.to_string().contains(reason), "{error}");
+        }
+    }
+}
+
+#[test]
+fn many_nul_bytes_are_noted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a");
+    let content = b"w\0o\0r\0d\0".repeat(20);
+    for (ending, content) in packed(&content) {
+        let path = folder.path().join(format!("a{ending}"));
+        std::fs::write(&path, content).unwrap();
+        for (format, notes) in [(Format::ByName, 1), (Format::Text, 0)] {
+            let job = Job::default();
+            try_count(&open(&path, format, BadLines::Refuse), 50, 3, &job).unwrap();
+            assert_eq!(job.take_notes().len(), notes, "{ending}");
+        }
+    }
+    std::fs::remove_file(&path).unwrap();
+    let job = Job::default();
+    try_count(&Corpus::open([pipe(folder.path(), content)]).unwrap(), 50, 3, &job).unwrap();
+    assert!(job.take_notes()[0].contains("pipe begins with many NUL bytes"));
+}
+
+#[test]
+fn gzip_data_may_be_filled_up_with_zeros() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.gz");
+    let word = |content: Vec<u8>| {
+        std::fs::write(&path, content).unwrap();
+        Corpus::open([&path]).and_then(|corpus| try_count(&corpus, 50, 2, &Job::default()))
+    };
+    for zeros in [1, 511, 1 << 15, 100_000] {
+        let zeros = vec![0; zeros];
+        for (members, times) in [
+            (vec![gzip(b"word word"), zeros.clone()], 1),
+            (vec![gzip(b"word "), zeros.clone(), gzip(b"word"), zeros.clone()], 1),
+            (vec![gzip(b""), zeros, gzip(b"word word")], 1),
+        ] {
+            assert_eq!(word(members.concat()).unwrap()[&b" word"[..]], times);
+        }
+    }
+    for garbage in [&b"garbage"[..], b"\0\0\0garbage", b"\x1F", b"\x1F\x8Bx"] {
+        let error = word([&gzip(b"word "), garbage].concat()).unwrap_err();
+        assert!(matches!(error, Error::Decompress { offset: 5, .. }), "{error}");
+    }
+}
+
+/// One frame with a block that is not compressed.
+fn zstd_with_window(log: u8, text: &[u8]) -> Vec<u8> {
+    let block = (u32::try_from(text.len()).unwrap() << 3 | 1).to_le_bytes();
+    [&b"\x28\xB5\x2F\xFD\0"[..], &[(log - 10) << 3], &block[..3], text].concat()
+}
+
+#[test]
+fn a_zstd_window_that_is_too_large_is_named_and_not_called_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.zst");
+    std::fs::write(&path, zstd_with_window(27, b"word")).unwrap();
+    assert_eq!(count(&Corpus::open([&path]).unwrap(), 50, 1).len(), 1);
+    std::fs::write(&path, zstd_with_window(29, b"word")).unwrap();
+    let Err(found) = Corpus::open([&path]) else { panic!("a window of 512 MiB") };
+    for word in ["512 MiB", "128 MiB", "--long=29", "not damaged"] {
+        assert!(found.to_string().contains(word), "{found}");
+    }
+    let long = b"word ".repeat(10_000);
+    std::fs::write(&path, [zstd(&long), zstd_with_window(30, b"word")].concat()).unwrap();
+    let found = error(&Corpus::open([&path]).unwrap());
+    assert!(matches!(found, Error::Window { window: None, .. }), "{found}");
+    assert!(found.to_string().contains("--long=31"));
+}
+
+#[test]
+fn names_that_are_no_local_files_say_what_to_do() {
+    for (name, remedy) in [
+        ("https://example.org/a.txt", "download it first"),
+        ("s3://bucket/a.jsonl", "only local files"),
+        ("data/*.txt", "where no quotes are around it, and in Python by glob.glob"),
+        ("no-such-file", "check the path"),
+    ] {
+        let Err(error) = Corpus::open([name]) else { panic!("{name}") };
+        assert!(error.to_string().contains(remedy), "{error}");
+    }
+}
+
+#[test]
+fn nested_fields_are_taken_from_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.jsonl");
+    std::fs::write(&path, "{\"meta\": {\"text\": \"word\", \"score\": NaN}}\n{\"meta.text\": \"word\"}\n")
+        .unwrap();
+    let options = InputOptions { json_field: "meta.text".to_owned(), ..InputOptions::default() };
+    let found = count(&Corpus::open_with([&path], options).unwrap(), 50, 1);
+    assert_eq!(found, Counts::from([(b"word".to_vec(), 2)]));
 }

@@ -63,6 +63,7 @@ fn match_recounting(seed: u64, num_corpora: usize) {
             max_token_length: *random.pick(&[usize::MAX, usize::MAX, 2, 3, 7]),
             threshold_divisor: *random.pick(&[1, 2, 16, u64::MAX]),
             long_word: *random.pick(&[0, 1, 4, 128]),
+            max_dead_sites: *random.pick(&[0, 1, 10, 1 << 16]),
             // Beyond 65,278 merges symbols are u32.
             num_merges: *random.pick(&[0, 1, 10, 200, 65_278, 65_279, 70_000]),
             threads: 1 + random.below(4),

@@ -1,14 +1,21 @@
 """Compressed files, JSON lines, several files and standard input, through Python and the command line."""
 
+import bz2
 import gzip
 import json
+import lzma
+import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import bpe_lm
 import pytest
+from bpe_lm import _core
+from bpe_lm.cli import main
 
 END_OF_TEXT = "<|endoftext|>"
 TEXTS = ["low low low lower", "the lowest of them all", "newest and widest — don't", "x" * 50, "\n\n low \n"] * 20
@@ -106,3 +113,190 @@ def test_a_damaged_file_is_named(tmp_path):
     path.write_bytes(gzip.compress(" ".join(TEXTS).encode())[:-20])
     with pytest.raises(bpe_lm.errors.CorpusError, match=r"text\.gz: the gzip data is damaged or cut off after"):
         bpe_lm.train_bpe(path, 320, [])
+
+
+def in_process(*arguments):
+    """Run the command line here; its exit status."""
+    return main([str(argument) for argument in arguments])
+
+
+def no_file(path, kind):
+    """Make something that no file may replace."""
+    if kind == "a named pipe":
+        os.mkfifo(path)
+    elif kind == "a socket":
+        with socket.socket(socket.AF_UNIX) as made:
+            made.bind(str(path))
+    else:
+        path.mkdir()
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The current folder, with a tokenizer in `t` and texts."""
+    monkeypatch.chdir(tmp_path)
+    tokenizer = bpe_lm.Tokenizer(*bpe_lm.train_bpe(iter(TEXTS), 300, [END_OF_TEXT]), [END_OF_TEXT])
+    tokenizer.save(tmp_path / "t")
+    (tmp_path / "a.txt").write_text(" ".join(TEXTS))
+    (tmp_path / "a.jsonl").write_bytes(lines(TEXTS))
+    return tmp_path
+
+
+@pytest.mark.parametrize("kind", ["a named pipe", "a socket"])
+@pytest.mark.parametrize("force", [[], ["--force"]])
+def test_encode_refuses_to_replace_what_is_no_file(folder, capsys, kind, force):
+    no_file(folder / "out", kind)
+    before = (folder / "out").lstat()
+    assert in_process("encode", "a.txt", "--tokenizer", "t", "--out", "out", "--quiet", *force) == 1
+    assert capsys.readouterr().err == f"error: out is {kind}; name another path to write to\n"
+    assert os.path.samestat((folder / "out").lstat(), before)
+    assert sorted(path.name for path in folder.iterdir()) == ["a.jsonl", "a.txt", "out", "t"]
+
+
+@pytest.mark.parametrize("kind", ["a named pipe", "a socket", "a folder"])
+@pytest.mark.parametrize("force", [[], ["--force"]])
+def test_train_tokenizer_refuses_to_replace_what_is_no_file_before_it_reads(folder, capsys, kind, force):
+    (folder / "new").mkdir()
+    no_file(folder / "new" / "merges.txt", kind)
+    arguments = ("train-tokenizer", "no-such-text", "--vocab-size", "300", "--out")
+    assert in_process(*arguments, "new", *force) == 1
+    assert f"new/merges.txt is {kind}" in capsys.readouterr().err
+    assert in_process(*arguments, "new/merges.txt" if kind != "a folder" else "a.txt", *force) == 1
+    assert "is not a folder" in capsys.readouterr().err
+    with pytest.raises(bpe_lm.errors.OutputExists, match="merges.txt is"):
+        bpe_lm.Tokenizer.load("t").save("new", force=True)
+    assert [path.name for path in (folder / "new").iterdir()] == ["merges.txt"]
+
+
+@pytest.mark.parametrize("name", ["sample-train.txt", "sample-valid.txt"])
+def test_data_sample_refuses_to_replace_what_is_no_file(folder, capsys, name):
+    (folder / "data").mkdir()
+    no_file(folder / "data" / name, "a named pipe")
+    assert in_process("data", "sample", "--megabytes", "0.1") == 1
+    assert f"{name} is a named pipe" in capsys.readouterr().err
+    assert [path.name for path in (folder / "data").iterdir()] == [name]
+    with pytest.raises(bpe_lm.errors.OutputExists):
+        _core.write_sample(folder / "data" / name, 1000, 1, False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["encode", "https://example.org/a.txt", "--tokenizer", "t", "--out", "x"], "only local files are read"),
+        (["encode", "*.txt", "--tokenizer", "t", "--out", "x"], "expanded by the shell where no quotes"),
+        (["encode", "a.txt", "--tokenizer", "gpt2", "--out", "x"], "hf download MODEL tokenizer.json"),
+        (["encode", "a.txt", "--tokenizer", "t", "--out", "shards/"], "shards/ is the name of a directory"),
+        (["encode", "a.txt", "--tokenizer", "t", "--out", "s3://bucket/x"], "only local files are written"),
+        (["encode", "a.jsonl", "--json-field", "body", "--tokenizer", "t", "--out", "x"], 'no field "body"'),
+        (["encode", "empty.txt", "--tokenizer", "t", "--out", "x"], "empty.txt is empty: there is no text in it"),
+        (["decode", "s3://bucket/x", "--tokenizer", "t"], "only local files are read"),
+        (["train-tokenizer", "a.txt", "--vocab-size", "300", "--out", "s3://bucket/x"], "only local files are written"),
+        (["data", "sample", "--out", "s3://bucket/x"], "only local files are written"),
+    ],
+)
+def test_mistakes_with_names_are_one_line_that_says_what_to_do(folder, capsys, arguments, message):
+    (folder / "empty.txt").touch()
+    before = sorted(folder.rglob("*"))
+    quiet = [] if arguments[0] in ("decode", "data") else ["--quiet"]
+    assert in_process(*arguments, *quiet) == 1
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_the_right_json_field_needs_no_force_after_a_wrong_one(folder, capsys):
+    encode = ("encode", "a.jsonl", "--tokenizer", "t", "--out", "x", "--quiet")
+    assert in_process(*encode, "--json-field", "body") == 1
+    assert in_process(*encode, "--json-field", "body", "--bad-lines", "skip") == 1
+    assert "every line was skipped" in capsys.readouterr().err
+    assert in_process(*encode) == 0
+
+
+def test_decode_refuses_to_start_behind_the_end(folder, capsys):
+    assert in_process("encode", "a.txt", "--tokenizer", "t", "--out", "x", "--quiet") == 0
+    count = len(bpe_lm.open_tokens("x"))
+    capsys.readouterr()
+    for start in (count, 99_999_999):
+        assert in_process("decode", "x", "--tokenizer", "t", "--start", start) == 1
+        assert f"--start {start} is behind the end: x has {count:,} tokens" in capsys.readouterr().err
+
+
+def test_json_lines_and_binary_files_are_never_silently_text(folder, capsys):
+    content = lines(TEXTS)
+    encode = ("encode", "--tokenizer", "t", "--force", "--quiet", "--json", "--out", "ids")
+    for name, packed in {"x.json": content, "X.JSONL": content, "x.json.gz": gzip.compress(content)}.items():
+        (folder / name).write_bytes(packed)
+        assert in_process(*encode, name) == 0
+        assert json.loads(capsys.readouterr().out)["text_bytes"] == sum(map(len, map(str.encode, TEXTS)))
+    refused = {
+        "part-00000": (content, "input-format jsonl"),
+        "a.csv": (b"\xff\xfea\0,\0b\0", "UTF-16"),
+        "a.xz": (lzma.compress(content), "xz -d"),
+        "a.bz2": (bz2.compress(content), "bzip2 -d"),
+        "a.parquet": (b"PAR1\x15\x00\x15", "Parquet"),
+        "whole.json": (json.dumps([{"text": text} for text in TEXTS]).encode(), "jq -c"),
+        "indented.json": (json.dumps({"text": TEXTS}, indent=1).encode(), "jq -c"),
+    }
+    for name, (packed, message) in refused.items():
+        (folder / name).write_bytes(packed)
+        assert in_process(*encode, name) == 1
+        assert message in capsys.readouterr().err
+        assert in_process(*encode, name, "--input-format", "text") == 0
+        capsys.readouterr()
+
+
+def test_json_on_standard_input_is_refused_until_it_is_said(tmp_path):
+    done = run("-", *OPTIONS, cwd=tmp_path, input=lines(TEXTS))
+    assert done.returncode == 1
+    assert b"standard input is JSON by its first bytes" in done.stderr
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_many_nul_bytes_are_a_warning_and_on_the_command_line_a_note(folder, capsys):
+    (folder / "b.txt").write_bytes("text".encode("utf-16-le") * 50)
+    with pytest.warns(UserWarning, match=r"b\.txt begins with many NUL bytes: is it text\?"):
+        bpe_lm.train_bpe(folder / "b.txt", 260, [])
+    assert in_process("encode", "b.txt", "--tokenizer", "t", "--out", "x", "--quiet") == 0
+    assert capsys.readouterr().err == "note: b.txt begins with many NUL bytes: is it text?\n"
+    assert in_process("train-tokenizer", "b.txt", "--vocab-size", 260, "--out", "new", "--quiet") == 0
+    assert capsys.readouterr().err == "note: b.txt begins with many NUL bytes: is it text?\n"
+
+
+def test_json_lines_as_other_programs_write_them(folder, expected):
+    path = folder / "b.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + lines(TEXTS))
+    assert bpe_lm.train_bpe(path, 320, []) == expected
+    path.write_text("".join(json.dumps({"score": float("nan"), "text": text}) + "\n" for text in TEXTS))
+    assert bpe_lm.train_bpe(path, 320, []) == expected
+    path.write_text("".join(json.dumps({"meta": {"text": text, "n": float("-inf")}}) + "\n" for text in TEXTS))
+    assert bpe_lm.train_bpe(path, 320, [], json_field="meta.text") == expected
+
+
+def test_gzip_data_filled_up_with_zeros_is_whole(folder):
+    text = (folder / "a.txt").read_bytes()
+    (folder / "a.gz").write_bytes(gzip.compress(text) + bytes(1000))
+    assert bpe_lm.train_bpe("a.gz", 320, []) == bpe_lm.train_bpe("a.txt", 320, [])
+
+
+def test_a_zstd_window_that_is_too_large_is_named(folder):
+    window = bytes([(29 - 10) << 3])
+    (folder / "a.zst").write_bytes(b"\x28\xb5\x2f\xfd\0" + window + (4 << 3 | 1).to_bytes(3, "little") + b"word")
+    with pytest.raises(bpe_lm.errors.CorpusError, match=r"512 MiB.* limit is 128 MiB; it is not damaged.*--long=29"):
+        bpe_lm.train_bpe("a.zst", 300, [])
+
+
+def test_verify_runs_in_a_thread_and_stops_when_its_callback_raises(folder):
+    """A trainer checks its files while it compiles, and gives up when it ends."""
+
+    class Enough(Exception):
+        pass
+
+    def stop(stage, done, total):
+        raise Enough
+
+    bpe_lm.Tokenizer.load("t").encode_file("a.txt", "x")
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(bpe_lm.verify, "x").result().count == len(bpe_lm.open_tokens("x"))
+        with pytest.raises(Enough):
+            pool.submit(bpe_lm.verify, "x", progress=stop).result()

@@ -117,3 +117,132 @@ fn files_of_every_kind_become_the_same_ids_for_every_chunk_size_and_thread_count
         fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names.len(), paths.len() + 2 * 6, "{names:?}");
 }
+
+/// Makes something at a path.
+type Make = fn(&Path);
+
+fn mkfifo(path: &Path) {
+    assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+}
+
+#[test]
+fn nothing_but_a_file_is_replaced_or_followed_with_and_without_force() {
+    let folder = TempDir::new().unwrap();
+    let tokenizer = tokenizer(&SEPARATORS);
+    let text = write(&folder, "a.txt", b"the cat");
+    let other = write(&folder, "other.txt", b"precious");
+    let out = folder.path().join("out.bin");
+    let beside = |ending: &str| PathBuf::from(format!("{}{ending}", out.display()));
+    let make: [(&str, Make); 4] = [
+        ("a named pipe", mkfifo),
+        ("a socket", |path| drop(std::os::unix::net::UnixListener::bind(path).unwrap())),
+        ("a directory", |path| fs::create_dir(path).unwrap()),
+        ("a link", |path| std::os::unix::fs::symlink(path.with_file_name("other.txt"), path).unwrap()),
+    ];
+    let endings =
+        ["", ".json", ".partial", ".partial.journal", ".partial.json", ".partial.old", ".partial.old.json"];
+    for ending in endings {
+        for (kind, make) in make {
+            if kind == "a link" && !ending.starts_with(".partial") {
+                continue;
+            }
+            let path = beside(ending);
+            make(&path);
+            let before = fs::symlink_metadata(&path).unwrap().file_type();
+            for (force, resume) in [(false, false), (true, false), (false, true)] {
+                let options = TokenFileOptions { force, resume, ..options(&tokenizer, 2, 100) };
+                let error = encode(&tokenizer, std::slice::from_ref(&text), &out, &options).unwrap_err();
+                assert!(matches!(error, Error::NotAnOutput { .. }), "{ending} {kind} {error}");
+                assert!(error.to_string().starts_with(&format!("{} is {kind}", path.display())), "{error}");
+                assert_eq!(fs::symlink_metadata(&path).unwrap().file_type(), before);
+            }
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3, "{ending} {kind}");
+            if kind == "a directory" { fs::remove_dir(&path) } else { fs::remove_file(&path) }.unwrap();
+        }
+    }
+    assert_eq!(fs::read(other).unwrap(), b"precious");
+}
+
+#[test]
+fn names_that_no_file_can_have_are_refused_before_any_work() {
+    let folder = TempDir::new().unwrap();
+    let tokenizer = tokenizer(&SEPARATORS);
+    let text = write(&folder, "a.txt", b"the cat");
+    let shards = format!("{}/shards/", folder.path().display());
+    for (out, reason) in [
+        (shards.as_str(), "the name of a directory"),
+        (&format!("{shards}."), "the name of a directory"),
+        ("", "the name of a directory"),
+        ("..", "a directory"),
+        ("s3://bucket/out.bin", "only local files are written"),
+    ] {
+        let error =
+            encode(&tokenizer, std::slice::from_ref(&text), out.as_ref(), &options(&tokenizer, 1, 100));
+        let error = error.unwrap_err();
+        assert!(matches!(error, Error::NotAnOutput { .. }) && error.to_string().contains(reason), "{error}");
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    assert!(!Path::new("s3:").exists());
+}
+
+#[test]
+fn a_text_is_not_replaced_by_what_is_written_beside_its_ids() {
+    let folder = TempDir::new().unwrap();
+    let tokenizer = tokenizer(&SEPARATORS);
+    let lines = write(&folder, "out.bin.json", b"{\"text\": \"the cat\"}\n");
+    let options = TokenFileOptions { force: true, ..options(&tokenizer, 1, 100) };
+    let out = folder.path().join("out.bin");
+    let error = encode(&tokenizer, std::slice::from_ref(&lines), &out, &options).unwrap_err();
+    assert!(error.to_string().contains("one of the texts"), "{error}");
+    assert_eq!(fs::read(lines).unwrap(), b"{\"text\": \"the cat\"}\n");
+}
+
+#[test]
+fn a_link_to_nothing_is_not_replaced_unasked() {
+    let folder = TempDir::new().unwrap();
+    let tokenizer = tokenizer(&SEPARATORS);
+    let text = write(&folder, "a.txt", b"the cat");
+    let out = folder.path().join("out.bin");
+    std::os::unix::fs::symlink(folder.path().join("elsewhere"), &out).unwrap();
+    let error = encode(&tokenizer, &[text], &out, &options(&tokenizer, 1, 100)).unwrap_err();
+    assert!(matches!(error, Error::Exists { .. }), "{error}");
+}
+
+#[test]
+fn where_nothing_was_written_nothing_is_left() {
+    let folder = TempDir::new().unwrap();
+    let tokenizer = tokenizer(&SEPARATORS);
+    let lines = write(&folder, "a.jsonl", b"{\"body\": \"the cat\"}\n{\"body\": \"the dog\"}\n");
+    let out = folder.path().join("out.bin");
+    for (bad_lines, resume) in [(BadLines::Refuse, false), (BadLines::Skip, false), (BadLines::Refuse, true)]
+    {
+        let input = InputOptions { bad_lines, ..InputOptions::default() };
+        let options = TokenFileOptions { resume, ..options(&tokenizer, 2, 100) };
+        let corpus = Corpus::open_with([&lines], input).unwrap();
+        let error = encode_file(&tokenizer, corpus, &out, &options, &Job::default()).unwrap_err();
+        match bad_lines {
+            BadLines::Refuse => assert!(matches!(error, Error::BadLine { .. }), "{error}"),
+            BadLines::Skip => assert!(error.to_string().contains("every line was skipped"), "{error}"),
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+    let input = InputOptions { json_field: "body".to_owned(), ..InputOptions::default() };
+    let corpus = Corpus::open_with([&lines], input).unwrap();
+    encode_file(&tokenizer, corpus, &out, &options(&tokenizer, 2, 100), &Job::default()).unwrap();
+}
+
+#[test]
+fn a_token_file_that_is_a_pipe_is_refused_without_waiting() {
+    let folder = TempDir::new().unwrap();
+    let tokenizer = tokenizer(&SEPARATORS);
+    let text = write(&folder, "a.txt", b"the cat");
+    let out = folder.path().join("out.bin");
+    encode(&tokenizer, &[text], &out, &options(&tokenizer, 1, 100)).unwrap();
+    let manifest = folder.path().join("out.bin.json");
+    fs::remove_file(&manifest).unwrap();
+    mkfifo(&manifest);
+    assert!(open(&out, None, None).unwrap_err().to_string().contains("is a named pipe"));
+    fs::remove_file(&out).unwrap();
+    mkfifo(&out);
+    assert!(open(&out, None, None).unwrap_err().to_string().contains("is a named pipe"));
+}

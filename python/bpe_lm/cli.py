@@ -2,12 +2,14 @@
 
 import argparse
 import json
+import os
 import signal
 import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import NoReturn
@@ -18,7 +20,8 @@ from bpe_lm.arguments import Parser, one_of, positive, whole
 from bpe_lm.cli_lm import Stopped, add_commands
 from bpe_lm.comparison import compare, print_compressions
 from bpe_lm.doctor import examine
-from bpe_lm.errors import BpeLmError, FileError, OutputExists
+from bpe_lm.errors import BpeLmError, FileError, OptionError, OutputExists
+from bpe_lm.files import check_file_target, check_folder_target
 from bpe_lm.inspection import inspect
 from bpe_lm.progress import megabytes
 from bpe_lm.report import TrainingReport, longest_tokens, peak_memory, print_rows, training_bytes_per_token
@@ -96,13 +99,14 @@ def train_and_report(
     """Train on files, save the tokenizer in a folder, and measure.
 
     Raises:
-        OutputExists: Before any work, when the folder has one of a tokenizer's files and `force` is False.
+        OutputExists: Before any work, when the folder has one of a tokenizer's files and `force` is False, or what is
+            no file has the name of one.
     """
+    check_folder_target(folder)
     folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise OutputExists(f"{folder} is a file; name a folder")
     for path in (folder / name for name in _core.FILE_NAMES):
-        if not force and path.exists():
+        check_file_target(path)
+        if not force and os.path.lexists(path):
             raise OutputExists(f"{path} exists already; name another folder, or give --force")
     start = time.perf_counter()
     vocab, merges, training = train_and_record(
@@ -141,30 +145,46 @@ def train_and_report(
 
 def write_samples(folder: str | Path, megabytes_wanted: float, seed: int = SAMPLE_SEED) -> tuple[Path, Path]:
     """Write training stories, and a tenth as many validation stories that share no sentence with them."""
+    check_folder_target(folder)
     folder = Path(folder)
     train, valid = folder / "sample-train.txt", folder / "sample-valid.txt"
+    for path in (train, valid):
+        check_file_target(path)
     _core.write_sample(train, int(1e6 * megabytes_wanted), seed, False)
     _core.write_sample(valid, int(1e5 * megabytes_wanted), seed, True)
     return train, valid
 
 
+@contextmanager
+def _notes() -> Iterator[None]:
+    """Print warnings as notes, a line each, when the work is done."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            yield
+        finally:
+            for warning in caught:
+                print(f"note: {warning.message}", file=sys.stderr)
+
+
 def _train_tokenizer(options: argparse.Namespace) -> None:
-    report = train_and_report(
-        options.corpus,
-        options.vocab_size,
-        options.special_token,
-        options.out,
-        progress=not options.quiet,
-        force=options.force,
-        pattern=options.pattern,
-        tie_break=options.tie_break,
-        threads=options.threads,
-        min_frequency=options.min_frequency,
-        max_token_length=options.max_token_length,
-        input_format=options.input_format,
-        json_field=options.json_field,
-        bad_lines=options.bad_lines,
-    )
+    with _notes():
+        report = train_and_report(
+            options.corpus,
+            options.vocab_size,
+            options.special_token,
+            options.out,
+            progress=not options.quiet,
+            force=options.force,
+            pattern=options.pattern,
+            tie_break=options.tie_break,
+            threads=options.threads,
+            min_frequency=options.min_frequency,
+            max_token_length=options.max_token_length,
+            input_format=options.input_format,
+            json_field=options.json_field,
+            bad_lines=options.bad_lines,
+        )
     if options.json:
         print(json.dumps(report.as_dict(), indent=2))
     else:
@@ -175,8 +195,7 @@ def _encode(options: argparse.Namespace) -> None:
     tokenizer = Tokenizer.load(options.tokenizer)
     start = time.perf_counter()
     try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
+        with _notes():
             manifest = tokenizer.encode_file(
                 options.corpus,
                 options.out,
@@ -195,8 +214,6 @@ def _encode(options: argparse.Namespace) -> None:
         if Path(f"{options.out}.partial.journal").exists() and "-" not in options.corpus:
             print("what was written is kept; the same command with --resume goes on from there", file=sys.stderr)
         raise
-    for warning in caught:
-        print(f"note: {warning.message}", file=sys.stderr)
     seconds = time.perf_counter() - start
     if options.json:
         print(json.dumps(asdict(manifest) | {"seconds": seconds}, indent=2))
@@ -217,6 +234,10 @@ def _encode(options: argparse.Namespace) -> None:
 def _decode(options: argparse.Namespace) -> None:
     tokenizer = Tokenizer.load(options.tokenizer)
     ids = open_tokens(options.file, tokenizer=tokenizer)
+    if options.start > 0 and options.start >= len(ids):
+        raise OptionError(
+            f"--start {options.start} is behind the end: {options.file} has {len(ids):,} tokens, from 0 on"
+        )
     end = len(ids) if options.count is None else min(len(ids), options.start + options.count)
     for start in range(options.start, end, DECODED_AT_ONCE):
         sys.stdout.buffer.write(tokenizer.decode_bytes(ids[start : min(end, start + DECODED_AT_ONCE)]))
@@ -286,9 +307,15 @@ def _add_input_options(parser: argparse.ArgumentParser) -> None:
         type=one_of("auto", "text", "jsonl"),
         default="auto",
         metavar="FORMAT",
-        help="text, jsonl, or auto (default): by the files' names",
+        help="text, jsonl, or auto (default): JSON lines if named .jsonl, .ndjson or .json, else text; "
+        "other content is an error",
     )
-    parser.add_argument("--json-field", default="text", metavar="NAME", help="of a JSON line's text (default: text)")
+    parser.add_argument(
+        "--json-field",
+        default="text",
+        metavar="NAME",
+        help="of a JSON line's text (default: text); meta.text is the field text in meta",
+    )
     parser.add_argument(
         "--bad-lines",
         type=one_of("error", "skip"),

@@ -6,7 +6,7 @@ class BpeLmError(Exception):
 
 
 class CorpusError(BpeLmError, OSError):
-    """A text is missing, empty, no file, or changed while it was read."""
+    """A text is missing, empty, no file, no text by its first bytes, or changed while it was read."""
 
 
 class FileError(BpeLmError, OSError):
@@ -18,7 +18,7 @@ class DownloadError(BpeLmError, OSError):
 
 
 class OutputExists(BpeLmError, FileExistsError):
-    """A file would be overwritten."""
+    """A file would be overwritten, or what is no file replaced by one."""
 
 
 class OutputBusy(BpeLmError, BlockingIOError):

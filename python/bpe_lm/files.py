@@ -24,7 +24,7 @@ def check_file_target(path: str | os.PathLike[str]) -> None:
 
     Raises:
         OutputExists: The path names a folder, a device, a pipe or a socket.
-        FileError: The path cannot be examined.
+        FileError: The path cannot be examined, or is an address on another machine.
     """
     mode = _mode(path)
     if mode is not None and not stat.S_ISREG(mode):
@@ -37,7 +37,7 @@ def check_folder_target(path: str | os.PathLike[str]) -> None:
 
     Raises:
         OutputExists: The path names something else.
-        FileError: The path cannot be examined.
+        FileError: The path cannot be examined, or is an address on another machine.
     """
     mode = _mode(path)
     if mode is not None and not stat.S_ISDIR(mode):
@@ -45,6 +45,8 @@ def check_folder_target(path: str | os.PathLike[str]) -> None:
 
 
 def _mode(path: str | os.PathLike[str]) -> int | None:
+    if "://" in os.fspath(path):
+        raise FileError(f"{os.fspath(path)} is an address, and only local files are written; name another path")
     try:
         return os.stat(path).st_mode
     except FileNotFoundError:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from bpe_lm import _core
 from bpe_lm._core import StreamDecoder
-from bpe_lm.errors import OptionError, SpecialTokenError
+from bpe_lm.errors import FileError, OptionError, SpecialTokenError
 from bpe_lm.progress import shown
 from bpe_lm.token_file import Manifest
 from bpe_lm.training import Training
@@ -130,6 +130,12 @@ class Tokenizer:
             FileError: It could not be read.
         """
         path = Path(path)
+        if not path.exists():
+            raise FileError(
+                f"{path} names no file or folder; a tokenizer is a folder that train-tokenizer wrote, a tokenizer.json "
+                "or a .tiktoken file. That of a model on Hugging Face: "
+                "hf download MODEL tokenizer.json --local-dir FOLDER"
+            )
         return cls.from_tiktoken(path) if path.suffix == ".tiktoken" else cls.from_huggingface(path)
 
     def save(self, folder: StrPath, *, training: Training | None = None, force: bool = False) -> None:
@@ -267,8 +273,8 @@ class Tokenizer:
             What `OUT.json` says.
 
         Raises:
-            CorpusError: A file is missing, empty, damaged, or was changed meanwhile; a bad line.
-            OutputExists: `out` is there, or what another run has left.
+            CorpusError: A file is missing, empty, no text, damaged, or was changed meanwhile; a bad line.
+            OutputExists: `out` is there, or what another run has left; or it is no regular file, or a text.
             OutputBusy: Another process is writing it.
             ResumeMismatch: What another run has left is of other files, options or another tokenizer, or damaged.
             FileError: It could not be written, for instance because the disk is full. `resume` goes on from there.

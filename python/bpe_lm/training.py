@@ -101,9 +101,12 @@ def train_bpe(
         min_frequency: Learning stops at the first pair that occurs less often.
         max_token_length: In bytes; a pair that would make a longer token is never merged. Two merges never make the
             same bytes, with or without it.
-        input_format: `"text"`, `"jsonl"`, or `"auto"`: files named .jsonl or .ndjson, perhaps with .gz or .zst behind
-            it, are JSON lines, all others text.
-        json_field: The field of a JSON line's object that has the text.
+        input_format: `"text"`, `"jsonl"`, or `"auto"`: files named .jsonl, .ndjson or .json, perhaps with .gz, .zst or
+            .zstd behind it, are JSON lines, all others text. With `"auto"` first bytes that do not fit are an error:
+            JSON under another name than .txt, one JSON array, Parquet, xz, UTF-16, ...; many NUL bytes are a warning.
+            A byte order mark in text is text; before a line of JSON it is nothing.
+        json_field: The field of a JSON line's object that has the text. `"meta.text"` is the field of that name, or
+            else the field `text` of the object in `meta`.
         bad_lines: What becomes of a line that is not such an object: an `"error"` with the file and the line, or
             `"skip"`; skipped lines are counted (see `train_and_record`). Empty lines are no lines.
 
@@ -111,7 +114,7 @@ def train_bpe(
         The vocabulary, id to bytes, and the merges in order.
 
     Raises:
-        CorpusError: A file is missing, empty, damaged or not a file; a bad line; no text; a str with a lone surrogate.
+        CorpusError: A file is missing, empty, damaged, no text or not a file; a bad line; a str with a lone surrogate.
         OptionError: VocabTooSmall, SpecialTokenError, PatternError, ... tell which.
         LimitExceeded: Beyond 2**63 bytes or 2**32 places to merge at.
     """

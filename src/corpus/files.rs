@@ -8,12 +8,14 @@ cut, gives the file back, and reads the bytes while others do the same. From a s
 back ([`super::stream`]).
 */
 
+use super::content::{self, Name, has_many_nuls};
 use super::cut::Cuts;
 use super::jsonl::for_each_line;
-use super::stream::{Compression, Failure, Stream};
+use super::stream::{Compression, Failure, Stream, ZSTD_WINDOW_LOG};
 use super::{BadLines, Chunk, Cutter, Format, InputOptions, Place, SourceInfo, Text, reserve};
 use crate::error::Error;
 use crate::job::{Job, lock};
+use crate::output::kind_of;
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::ops::Range;
@@ -55,7 +57,10 @@ struct Queue {
 struct Source {
     path: PathBuf,
     kind: Kind,
+    format: Format,
     is_jsonl: bool,
+    /// Whether its first bytes are hardly text, as far as they were seen.
+    has_many_nuls: bool,
 }
 
 enum Kind {
@@ -302,41 +307,61 @@ impl FirstLine {
 
 impl Source {
     fn new(path: &Path, format: Format) -> Result<Self, Error> {
-        let is_jsonl = match format {
-            Format::ByName => is_named_jsonl(path),
-            Format::Text => false,
-            Format::Jsonl => true,
+        let is_jsonl = Name::of(path).is_jsonl(format);
+        let mut source = Source {
+            path: path.to_owned(),
+            kind: Kind::StandardInput,
+            format,
+            is_jsonl,
+            has_many_nuls: false,
         };
-        let source = |kind| Ok(Source { path: path.to_owned(), kind, is_jsonl });
         if path == Path::new("-") {
-            return source(Kind::StandardInput);
+            return Ok(source);
         }
         let metadata = std::fs::metadata(path).map_err(|error| Error::corpus_file(path, error))?;
-        if metadata.file_type().is_fifo() {
-            return source(Kind::Pipe);
-        }
-        if !metadata.is_file() {
-            let kind = if metadata.is_dir() { "a directory" } else { "a device" };
-            return Err(Error::NotAFile { path: path.to_owned(), kind });
-        }
-        let compression = compression_of(path).map_err(|error| Error::corpus_file(path, error))?;
-        if metadata.len() == 0 {
-            return Err(Error::EmptyCorpus {
-                what: path.display().to_string(),
-                hint: "; was it written to its end?",
-            });
-        }
-        let named = match path.extension().and_then(|extension| extension.to_str()) {
-            Some("gz") => Compression::Gzip,
-            Some("zst") => Compression::Zstd,
-            _ => compression,
+        source.kind = match metadata.file_type() {
+            kind if kind.is_file() => Kind::File { len: metadata.len(), compression: Compression::None },
+            kind if kind.is_fifo() => Kind::Pipe,
+            kind => return Err(Error::NotAFile { path: path.to_owned(), kind: kind_of(kind) }),
         };
+        if let Kind::File { len, .. } = source.kind {
+            if len == 0 {
+                let (what, hint) = (source.name(), "; was it written to its end?");
+                return Err(Error::EmptyCorpus { what, hint });
+            }
+            let compression;
+            (compression, source.has_many_nuls) = source.look()?;
+            source.kind = Kind::File { len, compression };
+        }
+        Ok(source)
+    }
+
+    /// Looks at the first bytes of a file.
+    fn look(&self) -> Result<(Compression, bool), Error> {
+        let job = Job::unwatched();
+        let failed = |failure| self.failed(failure);
+        let file = File::open(&self.path).map_err(|error| Error::corpus_file(&self.path, error))?;
+        let mut stream = Stream::new(file, job).map_err(failed)?;
+        let compression = stream.compression();
+        let named = Name::of(&self.path).compression.unwrap_or(compression);
         if named != compression {
             let reason =
                 format!("is named as {0} but is not {0} data; rename it or make it anew", named.name());
-            return Err(Error::format(path, reason));
+            return Err(Error::format(&self.path, reason));
         }
-        source(Kind::File { len: metadata.len(), compression })
+        let has_many_nuls = self.check(stream.peek(job).map_err(failed)?)?;
+        Ok((compression, has_many_nuls))
+    }
+
+    /// Refuses first bytes that are not of what it is read as; whether they are hardly text.
+    fn check(&self, (head, is_all): (&[u8], bool)) -> Result<bool, Error> {
+        let refused = content::check(head, is_all, Name::of(&self.path), self.format);
+        refused.map_err(|content::Refusal { what, remedy }| Error::NotText {
+            path: self.name(),
+            what,
+            remedy,
+        })?;
+        Ok(self.format != Format::Text && has_many_nuls(head))
     }
 
     fn name(&self) -> String {
@@ -368,26 +393,36 @@ impl Source {
 
     /// Opens it at a place in its text.
     fn open(&self, start: u64, job: &Job) -> Result<Reader, Error> {
-        let open = || match self.kind {
-            // Not to wait here for somebody at its other end: the stream does so, and can be stopped.
-            Kind::Pipe => File::options().read(true).custom_flags(NONBLOCK).open(&self.path),
-            _ => File::open(&self.path),
+        let file = || {
+            let mut options = File::options();
+            if matches!(self.kind, Kind::Pipe) {
+                // Not to wait here for somebody at its other end: the stream does so, and can be stopped.
+                options.custom_flags(NONBLOCK);
+            }
+            options.read(true).open(&self.path).map_err(Failure::plain)
         };
         let opened = match self.kind {
-            Kind::File { len, compression: Compression::None } => open().map(|file| {
+            Kind::File { len, compression: Compression::None } => file().map(|file| {
                 Reader::Plain(Plain { file: Arc::new(file), len, offset: start.min(len), window: Vec::new() })
             }),
             Kind::File { .. } | Kind::Pipe => {
-                open().and_then(|file| Stream::new(file, job)).map(Reader::Stream)
+                file().and_then(|file| Stream::new(file, job)).map(Reader::Stream)
             }
             Kind::StandardInput => Stream::new(io::stdin(), job).map(Reader::Stream),
         };
-        let mut opened = opened
-            .map_err(|error| job.check().err().unwrap_or_else(|| Error::corpus_file(self.name(), error)))?;
-        let is_there = match &mut opened {
-            Reader::Plain(plain) => start <= plain.len,
-            Reader::Stream(stream) => stream.skip(start, job).map_err(|failure| self.failed(failure))?,
-        };
+        let failed = |failure| job.check().err().unwrap_or_else(|| self.failed(failure));
+        let mut opened = opened.map_err(failed)?;
+        let (mut is_there, mut has_many_nuls) = (true, self.has_many_nuls);
+        match (&mut opened, &self.kind) {
+            (Reader::Plain(plain), _) => is_there = start <= plain.len,
+            (Reader::Stream(stream), Kind::File { .. }) => {
+                is_there = stream.skip(start, job).map_err(failed)?
+            }
+            (Reader::Stream(stream), _) => has_many_nuls = self.check(stream.peek(job).map_err(failed)?)?,
+        }
+        if has_many_nuls {
+            job.note(format!("{} begins with many NUL bytes: is it text?", self.name()));
+        }
         if is_there { Ok(opened) } else { Err(Error::SourceChanged { path: self.path.clone() }) }
     }
 
@@ -412,6 +447,9 @@ impl Source {
     fn failed(&self, failure: Failure) -> Error {
         match failure {
             Failure::Other(error) => error,
+            Failure::Window(window) => {
+                Error::Window { path: self.name(), window, limit: 1 << ZSTD_WINDOW_LOG }
+            }
             Failure::Read { compression: Compression::None, source, .. } => {
                 Error::corpus_file(self.name(), source)
             }
@@ -447,18 +485,6 @@ impl Plain {
         }
         Ok(self.len)
     }
-}
-
-fn is_named_jsonl(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let name = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(name);
-    name.ends_with(".jsonl") || name.ends_with(".ndjson")
-}
-
-fn compression_of(path: &Path) -> io::Result<Compression> {
-    let mut first_bytes = [0; 4];
-    let found = File::open(path)?.read_at(&mut first_bytes, 0)?;
-    Ok(Compression::of(&first_bytes[..found]))
 }
 
 fn to_usize(bytes: u64) -> Result<usize, Error> {

@@ -10,8 +10,10 @@ Why not map the file? Mapped pages count as the process's memory, and a file tha
 buffers that they reuse ([`files`]).
 */
 
+mod content;
 mod cut;
 mod files;
+mod gzip;
 mod jsonl;
 mod stream;
 mod texts;
@@ -37,7 +39,8 @@ const PADDING: usize = READ_AHEAD;
 pub struct InputOptions {
     /// What the files hold.
     pub format: Format,
-    /// The field of a JSON object that has the text.
+    /// The field of a JSON object that has the text. `meta.text` is the field of that name, or else the field `text` of
+    /// the object in the field `meta`.
     pub json_field: String,
     /// What becomes of a line of JSON without such a text.
     pub bad_lines: BadLines,
@@ -52,9 +55,10 @@ impl Default for InputOptions {
 /// What a file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// JSON lines if its name ends in `.jsonl` or `.ndjson` (and perhaps `.gz` or `.zst`), else text.
+    /// JSON lines if its name ends in `.jsonl`, `.ndjson` or `.json` (and perhaps `.gz`, `.zst` or `.zstd`), else text.
+    /// First bytes that are not of such a file are an error.
     ByName,
-    /// One text.
+    /// One text, whatever its first bytes are.
     Text,
     /// A JSON object a line, each with a text.
     Jsonl,
@@ -203,7 +207,7 @@ impl Corpus {
     /// Looks at every file, so that a missing or empty one is an error before any work is done. `-` is standard input.
     ///
     /// # Errors
-    /// [`Error::CorpusFile`], [`Error::NotAFile`], [`Error::EmptyCorpus`].
+    /// [`Error::CorpusFile`], [`Error::NotAFile`], [`Error::NotText`], [`Error::EmptyCorpus`].
     pub fn open_with<P: AsRef<Path>>(
         paths: impl IntoIterator<Item = P>,
         options: InputOptions,

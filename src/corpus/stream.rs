@@ -9,20 +9,26 @@ Compression is told by the first bytes, not by the name, so it works for pipes, 
 gibberish.
 */
 
+use super::content::HEAD_BYTES;
 use super::cut::Cuts;
+use super::gzip::Gunzip;
 use super::reserve;
 use crate::error::Error;
 use crate::job::{CancelFlag, Job};
-use flate2::read::MultiGzDecoder;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use zstd::zstd_safe::{get_error_name, zstd_sys::ZSTD_ErrorCode};
 
 /// Bytes between two looks at the cancel flag.
 const STEP: usize = 1 << 20;
+/// The most memory that the window of a zstd file may take, in bits; `zstd -d` has the same limit.
+pub(super) const ZSTD_WINDOW_LOG: u32 = 27;
+/// The longest header of a zstd frame.
+const FIRST_BYTES: u64 = 18;
 
 /// How a file is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,9 +74,23 @@ pub(super) struct Stream {
 }
 
 /// What went wrong, before it is known where.
+#[derive(Debug)]
 pub(super) enum Failure {
     Other(Error),
-    Read { compression: Compression, offset: u64, source: io::Error },
+    /// zstd data whose window is too large; its bytes, where they are known.
+    Window(Option<u64>),
+    Read {
+        compression: Compression,
+        offset: u64,
+        source: io::Error,
+    },
+}
+
+impl Failure {
+    /// Before a byte was decompressed.
+    pub fn plain(source: io::Error) -> Self {
+        Failure::Read { compression: Compression::None, offset: 0, source }
+    }
 }
 
 impl From<Error> for Failure {
@@ -81,17 +101,25 @@ impl From<Error> for Failure {
 
 impl Stream {
     /// A stream of what is in a file or comes from a pipe.
-    pub fn new(input: impl Input, job: &Job) -> io::Result<Self> {
+    pub fn new(input: impl Input, job: &Job) -> Result<Self, Failure> {
+        let failed = Failure::plain;
         let input_bytes = Arc::new(AtomicU64::new(0));
         let mut input = Counted { input, cancelled: job.cancel_flag(), num_bytes: Arc::clone(&input_bytes) };
         let mut first_bytes = Vec::new();
-        (&mut input).take(4).read_to_end(&mut first_bytes)?;
+        (&mut input).take(FIRST_BYTES).read_to_end(&mut first_bytes).map_err(failed)?;
         let compression = Compression::of(&first_bytes);
+        if let Some(window) = zstd_window(&first_bytes).filter(|&window| window > 1 << ZSTD_WINDOW_LOG) {
+            return Err(Failure::Window(Some(window)));
+        }
         let input = io::Cursor::new(first_bytes).chain(input);
         let reader: Box<dyn Read + Send> = match compression {
             Compression::None => Box::new(input),
-            Compression::Gzip => Box::new(MultiGzDecoder::new(input)),
-            Compression::Zstd => Box::new(zstd::stream::read::Decoder::new(input)?),
+            Compression::Gzip => Box::new(Gunzip::new(input)),
+            Compression::Zstd => {
+                let mut decoder = zstd::stream::read::Decoder::new(input).map_err(failed)?;
+                decoder.window_log_max(ZSTD_WINDOW_LOG).map_err(failed)?;
+                Box::new(decoder)
+            }
         };
         Ok(Stream {
             reader,
@@ -103,6 +131,20 @@ impl Stream {
             lines: 0,
             is_at_end: false,
         })
+    }
+
+    /// How its data is compressed.
+    pub fn compression(&self) -> Compression {
+        self.compression
+    }
+
+    /// The first bytes of its text, and whether they are all of it. They are given out later like any others.
+    pub fn peek(&mut self, job: &Job) -> Result<(&[u8], bool), Failure> {
+        let mut head = Vec::new();
+        let len = self.read(0, HEAD_BYTES, job, &mut head)?;
+        head.truncate(len);
+        self.rest = head;
+        Ok((&self.rest, self.is_at_end))
     }
 
     /// Passes over so many bytes of text, if there are so many.
@@ -176,6 +218,9 @@ impl Stream {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(source) => {
                     job.check()?;
+                    if is_window_error(&source) {
+                        return Err(Failure::Window(None));
+                    }
                     let offset = self.offset + len as u64;
                     return Err(Failure::Read { compression: self.compression, offset, source });
                 }
@@ -183,6 +228,23 @@ impl Stream {
         }
         Ok(len)
     }
+}
+
+/// The window in bytes that the header of a zstd frame asks for. (RFC 8878, 3.1.1.1)
+fn zstd_window(header: &[u8]) -> Option<u64> {
+    let [0x28, 0xB5, 0x2F, 0xFD, descriptor, window, ..] = *header else { return None };
+    let is_single_segment = descriptor & 0x20 != 0;
+    if is_single_segment {
+        return None; // Its window is its content, which no writer makes longer than the window that it was told.
+    }
+    let base = 1_u64 << (10 + (window >> 3));
+    Some(base + base / 8 * u64::from(window & 7))
+}
+
+/// Whether the decoder refuses a later frame because of its window.
+fn is_window_error(error: &io::Error) -> bool {
+    let code = ZSTD_ErrorCode::ZSTD_error_frameParameter_windowTooLarge as usize;
+    error.to_string() == get_error_name(0_usize.wrapping_sub(code))
 }
 
 /// Where bytes come from. Of a pipe they may be long in coming.

@@ -131,7 +131,7 @@ pub fn count_tokens(
             Ok(())
         })
     })?;
-    Ok(counted)
+    if counted.tokens == 0 { Err(corpus.is_empty_error()) } else { Ok(counted) }
 }
 
 pub(crate) fn separator_id(

@@ -7,6 +7,7 @@ There, optional files of an earlier tokenizer are removed first: they would seem
 */
 
 use crate::error::Error;
+use crate::output::{check_file, check_folder, is_taken};
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
@@ -18,9 +19,12 @@ pub(super) fn publish(
     names: &[&str],
     replace: bool,
 ) -> Result<(), Error> {
-    let existing = names.iter().map(|name| folder.join(name)).find(|path| path.exists());
-    if let Some(path) = existing.filter(|_| !replace) {
-        return Err(Error::Exists { path });
+    check_folder(folder)?;
+    for path in names.iter().map(|name| folder.join(name)) {
+        check_file(&path)?;
+        if !replace && is_taken(&path) {
+            return Err(Error::Exists { path });
+        }
     }
     let parent = match folder.parent() {
         Some(parent) if parent.as_os_str().is_empty() => Path::new("."),

@@ -72,7 +72,7 @@ pub struct Learned {
     pub token_uses: Vec<u64>,
 }
 
-/// What to learn, and three knobs that change the time it takes but never the result.
+/// What to learn, and four knobs that change the time it takes but never the result.
 #[derive(Clone, Copy, Debug)]
 pub struct MergeOptions {
     /// The most merges to learn; there are fewer when pairs run out.
@@ -87,6 +87,8 @@ pub struct MergeOptions {
     pub threshold_divisor: u64,
     /// Words of more symbols become nodes.
     pub long_word: usize,
+    /// The index is compacted when most of its sites, and more than this number, are of no use any more.
+    pub max_dead_sites: usize,
     /// Threads that look for pairs; the merges themselves are one thread's work.
     pub threads: usize,
 }
@@ -101,6 +103,7 @@ impl MergeOptions {
             max_token_length: usize::MAX,
             threshold_divisor: 16,
             long_word: 128,
+            max_dead_sites: 1 << 16,
             threads: 1,
         }
     }
@@ -157,8 +160,9 @@ impl<S: Symbol> Learner<S> {
 
     fn index(&mut self, pool: &ThreadPool, job: &Job) -> Result<Option<PairIndex<S>>, Error> {
         self.words.compact(&|| job.check())?;
-        let divisor = self.options.threshold_divisor;
-        PairIndex::new(&self.words, &self.order, self.limits(), divisor, pool, &|| job.check())
+        let MergeOptions { threshold_divisor, max_dead_sites, .. } = self.options;
+        let thresholds = (threshold_divisor, max_dead_sites);
+        PairIndex::new(&self.words, &self.order, self.limits(), thresholds, pool, &|| job.check())
     }
 
     fn limits(&self) -> Limits {

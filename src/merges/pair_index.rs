@@ -67,8 +67,9 @@ pub(super) struct PairIndex<S: Symbol> {
     limits: Limits,
     entries: PairTable<S::Key, Entry>,
     sites: Vec<Site>,
-    /// The sites of pairs that were merged or fell below the threshold.
+    /// The sites of pairs that were merged or fell below the threshold, and how many there may be in any case.
     dead_sites: usize,
+    max_dead_sites: usize,
     heap: Heap<S>,
 }
 
@@ -79,7 +80,7 @@ impl<S: Symbol> PairIndex<S> {
         words: &Words<S>,
         order: &TokenOrder,
         limits: Limits,
-        divisor: u64,
+        (divisor, max_dead_sites): (u64, usize),
         pool: &ThreadPool,
         check: Check<'_>,
     ) -> Result<Option<Self>, Error> {
@@ -97,6 +98,7 @@ impl<S: Symbol> PairIndex<S> {
             entries: PairTable::new(),
             sites: Vec::new(),
             dead_sites: 0,
+            max_dead_sites,
             heap: Heap::new(),
         };
         let mut shares: Vec<_> =
@@ -207,7 +209,7 @@ impl<S: Symbol> PairIndex<S> {
             side.tallies[neighbour.id() as usize] = Tally::default();
         }
         side.log.clear();
-        if self.dead_sites > 1 << 16 && self.dead_sites > self.sites.len() / 2 {
+        if self.dead_sites > self.max_dead_sites && self.dead_sites > self.sites.len() / 2 {
             self.collect_garbage();
         }
     }

@@ -20,13 +20,15 @@ pub(super) fn to_py(error: Error) -> PyErr {
     let class = match &error {
         Error::CorpusFile { .. }
         | Error::NotAFile { .. }
+        | Error::NotText { .. }
+        | Error::Window { .. }
         | Error::EmptyCorpus { .. }
         | Error::FileChanged { .. }
         | Error::Decompress { .. }
         | Error::SourceChanged { .. }
         | Error::BadLine { .. } => "CorpusError",
         Error::Io { .. } => "FileError",
-        Error::Exists { .. } | Error::Unfinished { .. } => "OutputExists",
+        Error::Exists { .. } | Error::Unfinished { .. } | Error::NotAnOutput { .. } => "OutputExists",
         Error::Busy { .. } => "OutputBusy",
         Error::Resume { .. } => "ResumeMismatch",
         Error::TokenFile { .. } => "TokenFileError",
@@ -36,7 +38,7 @@ pub(super) fn to_py(error: Error) -> PyErr {
         Error::VocabTooLarge { .. } => "VocabTooLarge",
         Error::SpecialToken { .. } => "SpecialTokenError",
         Error::Pattern { .. } | Error::PatternLimit { .. } => "PatternError",
-        Error::NotAnOutput { .. } | Error::Option { .. } | Error::Threads { .. } => "OptionError",
+        Error::Option { .. } | Error::Threads { .. } => "OptionError",
         Error::Tokenizer { .. } | Error::Format { .. } => "FormatError",
         Error::Limit { .. } => "LimitExceeded",
         Error::Cancelled | Error::Internal(_) => "InternalError",

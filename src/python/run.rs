@@ -10,8 +10,10 @@ for its end, and is then raised.
 use super::error::{new, to_py};
 use crate::error::Error;
 use crate::job::{Job, Progress, caught, lock, message};
+use pyo3::exceptions::PyUserWarning;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyIterator, PyString};
+use std::ffi::CString;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -49,7 +51,9 @@ pub(super) fn run<'py, T: Send + 'static>(
         };
         let wait = || lock(&done).recv_timeout(patience) != Err(RecvTimeoutError::Timeout);
         let finished = py.detach(wait);
-        if let Err(error) = py.check_signals().and_then(|()| display.update(&job, finished)) {
+        let looked =
+            py.check_signals().and_then(|()| warn(py, &job)).and_then(|()| display.update(&job, finished));
+        if let Err(error) = looked {
             break Err(error);
         }
         if finished {
@@ -63,6 +67,14 @@ pub(super) fn run<'py, T: Send + 'static>(
     let result = py.detach(|| thread.join());
     waited?;
     result.unwrap_or_else(|panic| Err(Error::Internal(message(&*panic)))).map_err(to_py)
+}
+
+/// Passes on what the work notes, as warnings at the caller of the package's function.
+fn warn(py: Python<'_>, job: &Job) -> PyResult<()> {
+    job.take_notes().into_iter().try_for_each(|note| {
+        let note = CString::new(note.replace('\0', " "))?;
+        PyErr::warn(py, &py.get_type::<PyUserWarning>(), &note, 2)
+    })
 }
 
 /// Sends the next texts; returns how long to wait before the next look.

@@ -11,10 +11,11 @@ use super::publish::Paths;
 use crate::corpus::Place;
 use crate::encode::Start;
 use crate::error::Error;
+use crate::output::NO_LINK;
 use serde_json::{Value, json};
 use std::fs::{File, TryLockError};
 use std::io::{Read, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 
 /// How far a file is.
@@ -81,7 +82,9 @@ impl Journal {
     pub fn lock(paths: &Paths) -> Result<Self, Error> {
         let path = &paths.journal;
         let failed = |error| Error::io("open", path, error);
-        let file = File::options().read(true).append(true).create(true).open(path).map_err(failed)?;
+        let mut options = File::options();
+        let file = options.read(true).append(true).create(true).custom_flags(NO_LINK).open(path);
+        let file = file.map_err(failed)?;
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => return Err(Error::Busy { path: path.clone() }),
             Err(TryLockError::Error(error)) if error.kind() != std::io::ErrorKind::Unsupported => {

@@ -24,7 +24,7 @@ mod verify;
 pub use manifest::{Dtype, Manifest};
 pub use verify::{open, verify};
 
-use crate::corpus::{Corpus, Place, SourceInfo};
+use crate::corpus::{Corpus, Place};
 use crate::encode::{EncodeOptions, Encoded, Id, encode_corpus, separator_id};
 use crate::error::Error;
 use crate::job::{Job, Stage, on_two_threads};
@@ -32,10 +32,11 @@ use crate::tokenizer::Tokenizer;
 use journal::Journal;
 use partial::{Opened, Partial};
 use publish::Paths;
+use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// Between two lines of the journal.
@@ -69,9 +70,10 @@ impl TokenFileOptions {
 /// Encodes a corpus into the file `out`. Returns what `OUT.json` says.
 ///
 /// # Errors
-/// [`Error::Exists`], [`Error::Unfinished`], [`Error::Busy`], [`Error::Resume`] before any work; what reading and encoding
-/// can give; [`Error::Io`] with the file and the system's reason, [`Error::SourceChanged`] for a file that was changed
-/// meanwhile, [`Error::Cancelled`]. After any of these a run that resumes goes on where this one was.
+/// [`Error::NotAnOutput`], [`Error::Exists`], [`Error::Unfinished`], [`Error::Busy`], [`Error::Resume`] before any work;
+/// what reading and encoding can give; [`Error::Io`] with the file and the system's reason, [`Error::SourceChanged`] for a
+/// file that was changed meanwhile, [`Error::Cancelled`]. After any of these a run that resumes goes on where this one was;
+/// where no id was written, nothing is left.
 pub fn encode_file(
     tokenizer: &Tokenizer,
     corpus: Corpus,
@@ -95,28 +97,32 @@ fn encode_and_sync(
         let rule = "left out with standard input and pipes, which can be read only once";
         return Err(Error::Option { name: "resume", value: "true".to_owned(), rule });
     }
-    separator_id(tokenizer, &corpus, &options.encode)?;
     let paths = Paths::new(out);
+    paths.check()?;
+    separator_id(tokenizer, &corpus, &options.encode)?;
     let plan = plan(tokenizer, &corpus, &paths, options)?;
-    refuse_to_overwrite(&plan, out)?;
+    refuse_to_overwrite(&plan, &paths)?;
     std::fs::create_dir_all(paths.folder()).map_err(|error| Error::io("create", paths.folder(), error))?;
-    let (mut partial, journal) = match Partial::open(paths, plan.clone(), options)? {
+    let (mut partial, mut journal) = match Partial::open(paths, plan.clone(), options)? {
         Opened::Whole(manifest) => return Ok(manifest),
         Opened::Partial(partial, journal) => (partial, journal),
     };
-    let mut journal = journal;
     if let Some(start) = partial.start() {
         let corpus = corpus.in_order(start.place);
-        (partial, journal) = job.stage(Stage::Encode, corpus.num_bytes(), || {
+        let written = job.stage(Stage::Encode, corpus.num_bytes(), || {
             job.advance(bytes_before(&plan, start.place));
             let work = Work { tokenizer, corpus: &corpus, options: &options.encode, job, sync };
-            let written = match plan.dtype {
-                Dtype::Uint16 => work.write::<u16>(partial, journal),
-                Dtype::Uint32 => work.write::<u32>(partial, journal),
+            match plan.dtype {
+                Dtype::Uint16 => work.write::<u16>(&mut partial, &mut journal),
+                Dtype::Uint32 => work.write::<u32>(&mut partial, &mut journal),
             }?;
-            check_unchanged(&corpus, &plan)?;
-            Ok(written)
-        })?;
+            check_unchanged(&corpus, &plan)
+        });
+        if partial.is_empty() {
+            partial.discard(journal);
+            return Err(written.err().unwrap_or_else(|| corpus.is_empty_error()));
+        }
+        written?;
     }
     partial.finish(journal)
 }
@@ -144,11 +150,12 @@ fn plan(
 }
 
 /// A corpus is never replaced by its ids.
-fn refuse_to_overwrite(plan: &Manifest, out: &Path) -> Result<(), Error> {
+fn refuse_to_overwrite(plan: &Manifest, paths: &Paths) -> Result<(), Error> {
     let name = |path: &Path| std::fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
-    let is_out = |source: &&SourceInfo| source.file.is_some() && name(source.name.as_ref()) == name(out);
-    match out.exists().then(|| plan.sources.iter().find(is_out)).flatten() {
-        Some(_) => Err(Error::NotAnOutput { path: out.to_owned(), kind: "one of the texts" }),
+    let texts = plan.sources.iter().filter(|source| source.file.is_some());
+    let texts: HashSet<_> = texts.filter_map(|source| name(source.name.as_ref())).collect();
+    match paths.all().into_iter().find(|path| name(path).is_some_and(|name| texts.contains(&name))) {
+        Some(path) => Err(Error::NotAnOutput { path: path.to_owned(), kind: "one of the texts" }),
         None => Ok(()),
     }
 }
@@ -176,15 +183,11 @@ struct Work<'a> {
 }
 
 /// Syncs until the other end of the channel is gone.
-type Syncer = fn(&Mutex<Box<Partial>>, &mut Journal, &Receiver<()>) -> Result<(), Error>;
+type Syncer = fn(&Mutex<&mut Partial>, &mut Journal, &Receiver<()>) -> Result<(), Error>;
 
 impl Work<'_> {
     /// Writes all ids that are missing, while a thread of its own keeps the journal.
-    fn write<T: Id>(
-        &self,
-        partial: Box<Partial>,
-        mut journal: Journal,
-    ) -> Result<(Box<Partial>, Journal), Error> {
+    fn write<T: Id>(&self, partial: &mut Partial, journal: &mut Journal) -> Result<(), Error> {
         let start = partial.start().unwrap_or_default();
         let shared = Mutex::new(partial);
         let partial = &shared;
@@ -201,16 +204,14 @@ impl Work<'_> {
             };
             encode_corpus::<T>(self.tokenizer, self.corpus, self.options, start, job, receive)
         };
-        let to_journal = &mut journal;
-        on_two_threads(self.job, encode, move |_| (self.sync)(partial, to_journal, &syncs))?;
-        Ok((shared.into_inner().unwrap_or_else(PoisonError::into_inner), journal))
+        on_two_threads(self.job, encode, move |_| (self.sync)(partial, journal, &syncs))
     }
 }
 
 /// Syncs what was written when much of it is new, and each second says so in the journal, until the other end of the channel
 /// is gone.
 fn sync_now_and_then(
-    partial: &Mutex<Box<Partial>>,
+    partial: &Mutex<&mut Partial>,
     journal: &mut Journal,
     many_are_new: &Receiver<()>,
 ) -> Result<(), Error> {
@@ -230,7 +231,7 @@ fn sync_now_and_then(
 }
 
 /// The file, unless another thread panicked while it changed it: then nobody may add to it, or say how far it is.
-fn whole(partial: &Mutex<Box<Partial>>) -> Result<MutexGuard<'_, Box<Partial>>, Error> {
+fn whole<'a, 'b>(partial: &'a Mutex<&'b mut Partial>) -> Result<MutexGuard<'a, &'b mut Partial>, Error> {
     partial.lock().map_err(|_| Error::Cancelled)
 }
 
@@ -305,10 +306,10 @@ mod tests {
         let (tokenizer, text, options) = small(folder.path());
         let (corpus, paths) = (Corpus::open([&text]).unwrap(), Paths::new(&folder.path().join("ids.bin")));
         let plan = plan(&tokenizer, &corpus, &paths, &options).unwrap();
-        let Opened::Partial(partial, mut journal) = Partial::open(paths, plan, &options).unwrap() else {
+        let Opened::Partial(mut partial, mut journal) = Partial::open(paths, plan, &options).unwrap() else {
             panic!("there is no such file yet")
         };
-        let partial = Mutex::new(partial);
+        let partial = Mutex::new(&mut *partial);
         let panicking = |_: &Job| {
             let _partial = partial.lock().unwrap();
             panic!("{}", Job::ON_PURPOSE)

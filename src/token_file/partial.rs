@@ -8,10 +8,11 @@ use super::publish::{Paths, publish, remove};
 use super::{BLOCK_BYTES, TokenFileOptions, npy};
 use crate::encode::{Encoded, Id, Start};
 use crate::error::Error;
+use crate::output::{NO_LINK, is_taken};
 use crc32fast::Hasher as Crc;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -48,10 +49,6 @@ pub(super) struct Partial {
 impl Partial {
     /// Opens or makes the file for what `manifest` says is to be written.
     pub fn open(paths: Paths, manifest: Manifest, options: &TokenFileOptions) -> Result<Opened, Error> {
-        if paths.out.is_dir() {
-            let (path, kind) = (paths.out.clone(), "a directory");
-            return Err(Error::NotAnOutput { path, kind });
-        }
         let journal = Journal::lock(&paths)?;
         match Partial::open_locked(&paths, &journal, manifest, options) {
             Ok(Found::Begun(partial)) => Ok(Opened::Partial(Box::new(partial), journal)),
@@ -98,7 +95,7 @@ impl Partial {
         }
         if !options.force && !options.resume {
             for path in [&paths.out, &paths.manifest] {
-                if path.exists() {
+                if is_taken(path) {
                     return Err(Error::Exists { path: path.clone() });
                 }
             }
@@ -205,6 +202,17 @@ impl Partial {
         }
     }
 
+    /// Whether it has no id.
+    pub fn is_empty(&self) -> bool {
+        self.manifest.count == 0
+    }
+
+    /// Leaves nothing behind, where nothing was written.
+    pub fn discard(self: Box<Self>, journal: Journal) {
+        // Why nothing was written is said already; what cannot be removed is as a killed run leaves it.
+        let _ = remove(&self.paths.partial).and_then(|()| journal.remove());
+    }
+
     /// How far it is, for the journal: true once what is [`Partial::unsynced`] now is synced.
     pub fn entry(&mut self) -> Entry {
         let blocks = self.manifest.checksums[self.num_entered..].to_vec();
@@ -263,6 +271,7 @@ impl Unsynced {
 
 fn open(paths: &Paths) -> Result<File, Error> {
     let path = &paths.partial;
-    let opened = File::options().read(true).write(true).create(true).truncate(false).open(path);
-    opened.map_err(|error| Error::io("open", path, error))
+    let mut options = File::options();
+    let options = options.read(true).write(true).create(true).truncate(false).custom_flags(NO_LINK);
+    options.open(path).map_err(|error| Error::io("open", path, error))
 }

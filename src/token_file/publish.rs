@@ -9,9 +9,11 @@ as it was. Where the power goes, the journal is still there, and a run that resu
 use super::manifest::Manifest;
 use super::npy;
 use crate::error::Error;
+use crate::output::{NO_LINK, check_file, check_own_file};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// The names around a token file.
@@ -44,6 +46,20 @@ impl Paths {
         }
     }
 
+    /// All of them.
+    pub fn all(&self) -> [&Path; 7] {
+        let Paths { out, manifest, partial, journal, new_manifest, old_out, old_manifest } = self;
+        [out, manifest, partial, journal, new_manifest, old_out, old_manifest]
+    }
+
+    /// Refuses to write over what is no regular file, and where a link of this program's own names would lead.
+    pub fn check(&self) -> Result<(), Error> {
+        let [out, manifest, own @ ..] = self.all();
+        check_file(out)?;
+        check_file(manifest)?;
+        own.into_iter().try_for_each(check_own_file)
+    }
+
     /// The length of what stands before the ids: numpy's header if the name wants one.
     pub fn data_offset(&self) -> u64 {
         let is_npy = self.out.extension().is_some_and(|extension| extension == "npy");
@@ -69,7 +85,9 @@ impl Paths {
 pub(super) fn publish(paths: &Paths, manifest: &Manifest) -> Result<(), Error> {
     let text = manifest.to_json() + "\n";
     let write = || {
-        let mut file = File::create(&paths.new_manifest)?;
+        let mut options = File::options();
+        let options = options.write(true).create(true).truncate(true).custom_flags(NO_LINK);
+        let mut file = options.open(&paths.new_manifest)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()
     };

@@ -7,6 +7,7 @@ use super::publish::Paths;
 use super::{BLOCK_BYTES, npy};
 use crate::error::Error;
 use crate::job::{Job, Stage};
+use crate::output::kind_of;
 use crc32fast::Hasher as Crc;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -22,8 +23,16 @@ const STEP: usize = 1 << 20;
 /// [`Error::TokenFile`] when the file is not whole or not what is wanted, [`Error::Format`], [`Error::Io`].
 pub fn open(path: &Path, dtype: Option<Dtype>, tokenizer: Option<&str>) -> Result<Manifest, Error> {
     let paths = Paths::new(path);
-    let len = std::fs::metadata(path).map_err(|error| Error::io("open", path, error))?.len();
     let refused = |reason: String| Err(Error::token_file(path, reason));
+    for path in [path, &paths.manifest] {
+        // To open a pipe would be to wait for its other end.
+        if let Ok(kind) = std::fs::metadata(path).map(|found| found.file_type())
+            && !kind.is_file()
+        {
+            return Err(Error::token_file(path, format!("is {}, not a file", kind_of(kind))));
+        }
+    }
+    let len = std::fs::metadata(path).map_err(|error| Error::io("open", path, error))?.len();
     let manifest = match Manifest::read(&paths.manifest) {
         Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
             let beside = paths.manifest.display();
