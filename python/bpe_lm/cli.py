@@ -17,6 +17,7 @@ from bpe_lm.cli_lm import Stopped, add_commands
 from bpe_lm.comparison import compare, print_compressions
 from bpe_lm.doctor import examine
 from bpe_lm.errors import BpeLmError, FileError, OutputExists
+from bpe_lm.files import check_file_target, check_folder_target
 from bpe_lm.inspection import inspect
 from bpe_lm.progress import megabytes
 from bpe_lm.report import TrainingReport, longest_tokens, peak_memory, print_rows, training_bytes_per_token
@@ -100,12 +101,13 @@ def train_and_report(
     """Train on files, save the tokenizer in a folder, and measure.
 
     Raises:
-        OutputExists: Before any work, when the folder has one of a tokenizer's files and `force` is False.
+        OutputExists: Before any work, when the folder has one of a tokenizer's files and `force` is False, or when
+            something else has the name of the folder or of such a file.
     """
     folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise OutputExists(f"{folder} is a file; name a folder")
+    check_folder_target(folder)
     for path in (folder / name for name in _core.FILE_NAMES):
+        check_file_target(path)
         if not force and path.exists():
             raise OutputExists(f"{path} exists already; name another folder, or give --force")
     start = time.perf_counter()
@@ -144,9 +146,16 @@ def train_and_report(
 
 
 def write_samples(folder: str | Path, megabytes_wanted: float, seed: int = SAMPLE_SEED) -> tuple[Path, Path]:
-    """Write training stories, and a tenth as many validation stories that share no sentence with them."""
+    """Write training stories, and a tenth as many validation stories that share no sentence with them.
+
+    Raises:
+        OutputExists: Before any work, when something else has the name of the folder or of a file.
+    """
     folder = Path(folder)
     train, valid = folder / "sample-train.txt", folder / "sample-valid.txt"
+    check_folder_target(folder)
+    for path in (train, valid):
+        check_file_target(path)
     _core.write_sample(train, int(1e6 * megabytes_wanted), seed, False)
     _core.write_sample(valid, int(1e5 * megabytes_wanted), seed, True)
     return train, valid
@@ -257,10 +266,13 @@ def _data_sample(options: argparse.Namespace) -> None:
 
 
 def _data_download(options: argparse.Namespace) -> None:
-    from bpe_lm.download import corpus_files, download
+    from bpe_lm.download import check_targets, corpus_files, download
 
+    files = corpus_files(options.corpus)
+    for file in files:
+        check_targets(file, options.out)
     try:
-        for file in corpus_files(options.corpus):
+        for file in files:
             is_new = download(file, options.out, progress=not options.quiet, force=options.force)
             path = Path(options.out, file.name)
             kept = "" if is_new else ", kept as it was: --force replaces it"
@@ -271,10 +283,12 @@ def _data_download(options: argparse.Namespace) -> None:
 
 
 def _inspect(options: argparse.Namespace) -> None:
+    from bpe_lm.plots import check_picture, draw_lengths
+
+    if options.png:
+        check_picture(options.png)
     inspection = inspect(options.tokenizer, options.longest)
     if options.png:
-        from bpe_lm.plots import draw_lengths
-
         draw_lengths(inspection, options.png)
     if options.json:
         print(json.dumps(inspection.as_dict(), indent=2))
