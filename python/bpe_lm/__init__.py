@@ -52,7 +52,7 @@ def __getattr__(name: str) -> Any:
         return getattr(import_module(f"bpe_lm.{_HOMES[name]}"), name)
     except ModuleNotFoundError as error:
         raise errors.MissingExtra(
-            f"{name} needs the language model's packages ({error}): pip install 'bpe_lm[lm]'"
+            f"{name} needs the language model's packages ({error}): pip install '.[lm]' in a clone of bpe_lm"
         ) from error
 
 

@@ -445,7 +445,9 @@ def _parser() -> argparse.ArgumentParser:
     inspection.add_argument(
         "--longest", type=_count, default=10, metavar="N", help="tokens and pretokens (default: 10)"
     )
-    inspection.add_argument("--png", metavar="FILE", help="draw the lengths of the tokens (needs bpe_lm[plots])")
+    inspection.add_argument(
+        "--png", metavar="FILE", help="draw the lengths of the tokens (.png or .svg; needs matplotlib)"
+    )
     inspection.add_argument("--json", action="store_true", help="print the result as JSON")
     inspection.set_defaults(run=_inspect)
 
