@@ -133,7 +133,7 @@ def test_the_predicted_peak_is_the_measured_one(tmp_path, data, dtype, is_checkp
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0.25, "0.2 seconds"),
+        (0.0034, "0.0034 seconds"),
         (119, "119.0 seconds"),
         (7000, "116.7 minutes"),
         (16_000, "4.4 hours"),

@@ -312,7 +312,7 @@ def duration(seconds: float) -> str:
     """In the greatest unit of which there are two."""
     units = (("days", 86_400), ("hours", 3600), ("minutes", 60))
     name, length = next(((name, length) for name, length in units if seconds >= 2 * length), ("seconds", 1))
-    return f"{seconds / length:,.1f} {name}"
+    return f"{seconds / length:,.1f} {name}" if seconds >= 2 else f"{seconds:.2g} seconds"
 
 
 def gigabytes(number: float) -> str:

@@ -94,13 +94,13 @@ def draw_lengths(inspection: Inspection, path: StrPath) -> None:
 
 @dataclass(frozen=True)
 class Losses:
-    """A run's records. `limit` is the loss above which it knows less than nothing."""
+    """A run's records. `limit` is the loss above which it knows less than nothing; `diverged_at` is a step."""
 
     name: str
     train: list[dict[str, Any]]
     valid: list[dict[str, Any]]
     limit: float
-    has_diverged: bool
+    diverged_at: int | None
 
     @property
     def final(self) -> float | None:
@@ -118,15 +118,9 @@ class Losses:
         """The least loss."""
         return min((r["loss"] for r in self.train + self.valid if _is_loss(r["loss"])), default=self.limit)
 
-    @property
-    def place_of_divergence(self) -> dict[str, Any]:
-        """The first record from which on no loss is below the limit; the last one if there is none."""
-        beyond = self.train[-1]
-        for record in reversed(self.train):
-            if _is_loss(record["loss"]) and record["loss"] <= self.limit:
-                break
-            beyond = record
-        return beyond
+    def record_at(self, step: int) -> dict[str, Any]:
+        """The first training record of a step or one behind it, or the last of all."""
+        return next((record for record in self.train if record["step"] >= step), self.train[-1])
 
 
 def read_losses(folder: StrPath, name: str | None = None) -> Losses | None:
@@ -149,19 +143,29 @@ def read_losses(folder: StrPath, name: str | None = None) -> Losses | None:
     vocab_size = _read(folder / "config.json", "model", "vocab_size")
     guessing = log(vocab_size) if isinstance(vocab_size, int) and vocab_size > 2 else first
     limit = WORSE_THAN_GUESSING * guessing
-    last = train[-1]["loss"]
-    has_diverged = (
-        not (_is_loss(last) and last <= limit)
-        or _read(folder / "result.json", "reason") == "diverged"
-        or _num_skipped(everything) > (_read(folder / "config.json", "max_skipped_steps") or 0)
-    )
-    return Losses(name or folder.resolve().name, train, valid, limit, has_diverged)
+    diverged_at = [record["step"] for record in _behind(train, limit)[:1]]
+    skipped = _skipped_last([r["step"] for r in everything if r.get("kind") == "skip"], train[-1]["step"])
+    if len(skipped) > (_read(folder / "config.json", "max_skipped_steps") or 0):
+        diverged_at.append(skipped[0])
+    if _read(folder / "result.json", "reason") == "diverged":
+        diverged_at.append(train[-1]["step"])
+    return Losses(name or folder.resolve().name, train, valid, limit, min(diverged_at, default=None))
 
 
-def _num_skipped(records: Sequence[dict[str, Any]]) -> int:
-    """How many steps were skipped since the last that was not, because something was not finite."""
-    kinds = [record.get("kind") for record in records]
-    return next((number for number, kind in enumerate(reversed(kinds)) if kind != "skip"), len(kinds))
+def _behind(train: Sequence[dict[str, Any]], limit: float) -> Sequence[dict[str, Any]]:
+    """The records behind the last whose loss is within the limit."""
+    is_within = [_is_loss(record["loss"]) and record["loss"] <= limit for record in train]
+    return train[next((end for end in range(len(train), 0, -1) if is_within[end - 1]), 0) :]
+
+
+def _skipped_last(steps: Sequence[int], last: int) -> list[int]:
+    """The steps, one after the other up to the last or beyond, that were skipped: something was not finite."""
+    found: list[int] = []
+    for step in sorted(set(steps), reverse=True):
+        if step < (found[0] - 1 if found else last):
+            break
+        found.insert(0, step)
+    return found
 
 
 def draw_losses(folders: Sequence[StrPath], path: StrPath) -> None:
@@ -180,16 +184,14 @@ def draw_losses(folders: Sequence[StrPath], path: StrPath) -> None:
     names = [Path(folder).resolve().name for folder in folders]
     if len(set(names)) < len(names):
         names = [f"{Path(folder).resolve().parent.name}/{name}" for folder, name in zip(folders, names, strict=True)]
-    runs = []
-    for folder, name in zip(folders, names, strict=True):
-        run = read_losses(folder, name)
-        if run is None:
-            warnings.warn(f"{folder} is no run, or has no records yet; it is left out", stacklevel=2)
-        else:
-            runs.append(run)
+    found = [read_losses(folder, name) for folder, name in zip(folders, names, strict=True)]
+    runs = [run for run in found if run is not None]
     if not runs:
         looked = ", ".join(map(str, folders))
         raise FileError(f"no run with records is among {looked}; name folders that bpe-lm pretrain wrote")
+    for folder, run in zip(folders, found, strict=True):
+        if run is None:
+            warnings.warn(f"{folder} is no run, or has no records yet; it is left out", stacklevel=2)
     _write(losses_figure(runs), path)
 
 
@@ -203,7 +205,7 @@ def losses_figure(runs: Sequence[Losses]) -> Any:
     unit, scale = next((time for time in reversed(TIMES) if longest >= LEAST_TIME * time[1]), TIMES[0])
     axes_of = zip(panels, (("step", 1.0, "step"), ("tokens", 1.0, "tokens"), ("seconds", scale, unit)), strict=True)
     top, bottom = max(run.greatest for run in runs), min(run.least for run in runs)
-    order = sorted(runs, key=lambda run: (run.has_diverged, run.final if run.final is not None else top))
+    order = sorted(runs, key=lambda run: (run.diverged_at is not None, run.final if run.final is not None else top))
     styles = {id(run): _style(number) for number, run in enumerate(runs)}
     handles: dict[int, Any] = {}
     for axes, (key, scale, label) in axes_of:
@@ -254,8 +256,8 @@ def _draw_run(axes: Any, run: Losses, key: str, scale: float, top: float, style:
         axes.plot(steps, _smoothed(losses), linewidth=0.8, alpha=0.5, color=style["color"])
         places, valid = _points(run.valid, key, scale)
         handle = axes.plot(places, valid, linewidth=1.8, markersize=4, markevery=_some(valid), **style)[0]
-    if run.has_diverged:
-        place = run.place_of_divergence[key] / scale
+    if run.diverged_at is not None:
+        place = run.record_at(run.diverged_at)[key] / scale
         axes.plot([place], [top], "X", color=style["color"], markersize=10, clip_on=False, zorder=5)
     return handle
 
@@ -277,8 +279,8 @@ def _some(losses: Sequence[float]) -> int:
 
 
 def _described(run: Losses) -> str:
-    if run.has_diverged:
-        return f"diverged at step {run.place_of_divergence['step']:,} (X)  {run.name}"
+    if run.diverged_at is not None:
+        return f"diverged at step {run.diverged_at:,} (X)  {run.name}"
     loss = "not finite" if run.final is None else f"{run.final:.4f}"
     return f"{loss}{'' if run.valid else ' (training)'}  {run.name}"
 
