@@ -6,8 +6,11 @@ import sys
 
 import pytest
 from bpe_lm.account import (
+    Account,
+    StepMemory,
     count_parameters,
     course_memory,
+    duration,
     forward_flops,
     largest_batch,
     parameter_tree,
@@ -125,6 +128,69 @@ def test_the_predicted_peak_is_the_measured_one(tmp_path, data, dtype, is_checkp
     changes = {"batch_size": 16, "dtype": dtype, "activation_checkpointing": is_checkpointed}
     config = over(resolve("tinystories"), changes)
     assert step_memory(config).peak == pytest.approx(int(done.stdout), rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.0034, "0.0034 seconds"),
+        (119, "119.0 seconds"),
+        (7000, "116.7 minutes"),
+        (16_000, "4.4 hours"),
+        (1e9, "11,574.1 days"),
+    ],
+)
+def test_durations_have_a_unit_that_fits(seconds, text):
+    assert duration(seconds) == text
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """No step is simulated."""
+    monkeypatch.setattr("bpe_lm.account.step_memory", lambda config: StepMemory(1, 2, 3, 4, 5, 6))
+    monkeypatch.setattr("bpe_lm.account.largest_batch", lambda config, memory: 7)
+
+
+def test_the_time_of_a_run_is_its_flops_by_the_rate_of_this_machine(capsys, monkeypatch, quick):
+    rates = {"float32": 5e11, "bfloat16": 8e11, "cuda": None}
+    asked = []
+
+    def rate(device, dtype):
+        asked.append((device.type, dtype))
+        return rates[dtype] if device.type == "cpu" else rates["cuda"]
+
+    monkeypatch.setattr("bpe_lm.account.peak_flops", rate)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    flags = ["debug", "--model.num-layers", "3", "--steps", "200000", "--device", "cuda", "--memory", "24GB"]
+    assert main(["account", *flags]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    config = over(resolve("debug"), {"model": {"num_layers": 3}})
+    flops = config.model.flops_per_token * config.tokens_per_step * 200_000
+    assert f"{flops:.3e} FLOPs At least {duration(flops / 5e11)} on this machine" in text
+    assert "its matrix products reach 500 GFLOP/s in float32 now" in text
+    assert "by these figures of a CPU (a GPU's kernels keep other tensors, which were not measured)" in text
+    assert main(["account", *flags, "--dtype", "bfloat16", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["least_seconds"] == pytest.approx(flops / 8e11)
+    assert (found["flops_of_run"], found["memory_is_of"]) == (pytest.approx(flops), "cpu")
+    assert asked == [("cpu", "float32"), ("cpu", "bfloat16")]
+
+
+def test_a_gpus_rate_is_its_data_sheets_or_unknown(capsys, monkeypatch, quick):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    config = resolve("debug")
+    for rate, line in ((989e12, "its data sheet says 989,000 GFLOP/s in float32"), (None, "")):
+        monkeypatch.setattr("bpe_lm.account.peak_flops", lambda device, dtype, rate=rate: rate)
+        account = Account.of(config)
+        account.print()
+        text = capsys.readouterr().out
+        assert line in text
+        assert ("At least" in text) == (rate is not None)
+
+
+def test_the_rate_is_measured_where_nothing_replaces_it(capsys, quick):
+    assert main(["account", "debug", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["flops_per_second"] > 1e8
 
 
 def test_the_command_prints_and_gives_json(capsys):

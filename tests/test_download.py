@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from bpe_lm.download import RemoteFile, corpus_files, download
-from bpe_lm.errors import DownloadError, OptionError
+from bpe_lm.errors import DownloadError, OptionError, OutputExists
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -595,10 +595,16 @@ def test_a_part_that_another_process_completes_just_before_the_lock(server, tmp_
 
 
 @pytest.mark.parametrize("name", ["text.txt", "text.txt.part", "text.txt.part.json"])
-def test_a_folder_in_the_way_is_named(server, tmp_path, name):
-    (tmp_path / name).mkdir()
-    with pytest.raises(DownloadError, match=rf"{name}: Is a directory; move it away"):
-        fetch(server, tmp_path)
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("kind", ["folder", "pipe"])
+def test_what_is_no_file_is_refused_before_anything_is_fetched(server, tmp_path, name, kind, force):
+    path = tmp_path / name
+    path.mkdir() if kind == "folder" else os.mkfifo(path)
+    with pytest.raises(OutputExists, match=rf"{name} is a (folder|named pipe), and is never replaced by a file"):
+        fetch(server, tmp_path, force=force)
+    assert [found.name for found in tmp_path.iterdir()] == [name]
+    assert not path.is_file()
+    assert not server.seen
 
 
 @pytest.mark.parametrize("folder", ["file", "file/folder", "/proc/nope"])

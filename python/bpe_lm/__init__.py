@@ -69,7 +69,9 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as error:
         from bpe_lm.errors import MissingExtra
 
-        raise MissingExtra(f"{name} needs the language model's packages ({error}): pip install 'bpe_lm[lm]'") from error
+        raise MissingExtra(
+            f"{name} needs the language model's packages ({error}): pip install '.[lm]' in a clone of bpe_lm"
+        ) from error
     globals()[name] = found
     return found
 

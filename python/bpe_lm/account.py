@@ -25,7 +25,7 @@ from bpe_lm.loss import LanguageModelLoss, loss_workspace
 from bpe_lm.model import TransformerLM
 from bpe_lm.optimizer import clip_gradients
 from bpe_lm.report import print_table
-from bpe_lm.train import optimizer_of
+from bpe_lm.train import optimizer_of, peak_flops
 
 _LIBRARIES = 180 << 20
 """Code and tables of torch that a first step touches: 172 MiB in float32, 188 in bfloat16 (torch 2.15, Linux)."""
@@ -221,6 +221,18 @@ class Account:
     memory: StepMemory
     device_memory: int
     largest_batch: int
+    flops_per_second: float | None
+    """What this machine's matrix products reach; of a GPU, what its data sheet says, where that is known."""
+
+    @property
+    def run_flops(self) -> float:
+        """Of all steps; a backward pass is two forward passes."""
+        return 3 * forward_flops(self.config.model).total * self.config.batch_size * self.config.steps
+
+    @property
+    def least_seconds(self) -> float | None:
+        """Of all steps, were they nothing but matrix products at this machine's full rate."""
+        return self.run_flops / self.flops_per_second if self.flops_per_second else None
 
     @classmethod
     def of(cls, config: TrainConfig, device_memory: int | None = None) -> Account:
@@ -228,7 +240,8 @@ class Account:
         device_memory = device_memory or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         with torch.device("meta"):
             tree = list(parameter_tree(TransformerLM.from_config(config.model)))
-        return cls(config, tree, step_memory(config), device_memory, largest_batch(config, device_memory))
+        memory, batch = step_memory(config), largest_batch(config, device_memory)
+        return cls(config, tree, memory, device_memory, batch, peak_flops(_device(config), config.dtype))
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -237,6 +250,10 @@ class Account:
             "parameters": count_parameters(model),
             "forward_flops_per_text": {m: asdict(forward_flops(model, m)) for m in (3, 2)},
             "flops_per_step": 3 * forward_flops(model).total * self.config.batch_size,
+            "flops_of_run": self.run_flops,
+            "flops_per_second": self.flops_per_second,
+            "least_seconds": self.least_seconds,
+            "memory_is_of": "cpu",
             "memory": asdict(self.memory) | {"peak": self.memory.peak},
             "course_memory": {m: asdict(course_memory(model, m)) for m in (3, 2)},
             "device_memory": self.device_memory,
@@ -258,19 +275,44 @@ class Account:
         rows += [("all", *(f"{flops.total:.3e}" for flops in columns))]
         step = [f"{3 * flops.total * self.config.batch_size:.3e}" for flops in columns]
         print_table(names, [*rows, (f"step of {self.config.batch_size} texts", *step)])
-        run = 3 * columns[0].total * self.config.batch_size * self.config.steps
-        print(f"\nThe run: {self.config.steps:,} steps, {run:.3e} FLOPs\n")
+        print(f"\nThe run: {self.config.steps:,} steps, {self.run_flops:.3e} FLOPs{self._time()}\n")
         rows_at_once = self.config.micro_batch_size or self.config.batch_size
         print(f"Memory of a step on a CPU, {rows_at_once} texts at a time, {self.config.dtype}, not compiled:")
         parts = asdict(self.memory) | {"libraries": _LIBRARIES, "peak": self.memory.peak}
         print_table(("part", "GB"), [(name, gigabytes(value)) for name, value in parts.items()])
-        print(f"\nTexts at a time that fit into {gigabytes(self.device_memory)} GB: {self.largest_batch:,}")
+        print(
+            f"\nTexts at a time that fit into {gigabytes(self.device_memory)} GB: {self.largest_batch:,}, by these "
+            "figures of a CPU (a GPU's kernels keep other tensors, which were not measured)"
+        )
         for matrices in (own, 5 - own):
             course = course_memory(model, matrices)
             print(
                 f"By the course's formula, {matrices} matrices: {gigabytes(course.per_text)} GB x batch + "
                 f"{gigabytes(course.fixed)} GB, so {course.largest_batch(self.device_memory):,}"
             )
+
+    def _time(self) -> str:
+        if self.least_seconds is None or self.flops_per_second is None:
+            return ""
+        rate = f"{self.flops_per_second / 1e9:,.0f} GFLOP/s in {self.config.dtype}"
+        if _device(self.config).type == "cpu":
+            source = f"its matrix products reach {rate} now, with the number of threads that torch has"
+        else:
+            source = f"its data sheet says {rate}"
+        return f"\nAt least {duration(self.least_seconds)} on this machine: {source}; a step reaches a part of that"
+
+
+def _device(config: TrainConfig) -> torch.device:
+    """Where the run would be on this machine; a CPU where it has no such GPU."""
+    is_wanted = config.device == "auto" or config.device.startswith("cuda")
+    return torch.device("cuda" if is_wanted and torch.cuda.is_available() else "cpu")
+
+
+def duration(seconds: float) -> str:
+    """In the greatest unit of which there are two."""
+    units = (("days", 86_400), ("hours", 3600), ("minutes", 60))
+    name, length = next(((name, length) for name, length in units if seconds >= 2 * length), ("seconds", 1))
+    return f"{seconds / length:,.1f} {name}" if seconds >= 2 else f"{seconds:.2g} seconds"
 
 
 def gigabytes(number: float) -> str:

@@ -17,7 +17,7 @@ from bpe_lm.layers import Device, Linear, RotaryPositionalEmbedding
 from bpe_lm.product import product
 
 
-def softmax(x: Float[Tensor, ...], dim: int) -> Float[Tensor, ...]:
+def softmax(x: Float[Tensor, "*shape"], dim: int) -> Float[Tensor, "*shape"]:
     """exp(x_i - max x) / sum_j exp(x_j - max x) along `dim`."""
     exponentials = torch.exp(x - x.amax(dim, keepdim=True))
     return exponentials / exponentials.sum(dim, keepdim=True)

@@ -99,8 +99,8 @@ def train_and_report(
     """Train on files, save the tokenizer in a folder, and measure.
 
     Raises:
-        OutputExists: Before any work, when the folder has one of a tokenizer's files and `force` is False, or what is
-            no file has the name of one.
+        OutputExists: Before any work, when the folder has one of a tokenizer's files and `force` is False, or when
+            something else has the name of the folder or of such a file.
     """
     check_folder_target(folder)
     folder = Path(folder)
@@ -144,7 +144,11 @@ def train_and_report(
 
 
 def write_samples(folder: str | Path, megabytes_wanted: float, seed: int = SAMPLE_SEED) -> tuple[Path, Path]:
-    """Write training stories, and a tenth as many validation stories that share no sentence with them."""
+    """Write training stories, and a tenth as many validation stories that share no sentence with them.
+
+    Raises:
+        OutputExists: Before any work, when something else has the name of the folder or of a file.
+    """
     check_folder_target(folder)
     folder = Path(folder)
     train, valid = folder / "sample-train.txt", folder / "sample-valid.txt"
@@ -274,10 +278,13 @@ def _data_sample(options: argparse.Namespace) -> None:
 
 
 def _data_download(options: argparse.Namespace) -> None:
-    from bpe_lm.download import corpus_files, download
+    from bpe_lm.download import check_targets, corpus_files, download
 
+    files = corpus_files(options.corpus)
+    for file in files:
+        check_targets(file, options.out)
     try:
-        for file in corpus_files(options.corpus):
+        for file in files:
             is_new = download(file, options.out, progress=not options.quiet, force=options.force)
             path = Path(options.out, file.name)
             kept = "" if is_new else ", kept as it was: --force replaces it"
@@ -288,10 +295,12 @@ def _data_download(options: argparse.Namespace) -> None:
 
 
 def _inspect(options: argparse.Namespace) -> None:
+    from bpe_lm.plots import check_picture, draw_lengths
+
+    if options.png:
+        check_picture(options.png)
     inspection = inspect(options.tokenizer, options.longest)
     if options.png:
-        from bpe_lm.plots import draw_lengths
-
         draw_lengths(inspection, options.png)
     if options.json:
         print(json.dumps(inspection.as_dict(), indent=2))
@@ -433,7 +442,9 @@ def _parser() -> argparse.ArgumentParser:
     inspection.add_argument(
         "--longest", type=whole(0, 10**6 - 1), default=10, metavar="N", help="tokens and pretokens (default: 10)"
     )
-    inspection.add_argument("--png", metavar="FILE", help="draw the lengths of the tokens (needs bpe_lm[plots])")
+    inspection.add_argument(
+        "--png", metavar="FILE", help="draw the lengths of the tokens (.png or .svg; needs matplotlib)"
+    )
     inspection.add_argument("--json", action="store_true", help="print the result as JSON")
     inspection.set_defaults(run=_inspect)
 

@@ -177,7 +177,9 @@ def _language_model() -> Iterator[None]:
             warnings.showwarning = lambda message, *_: print(f"note: {message}", file=sys.stderr)
             yield
     except ModuleNotFoundError as error:
-        raise MissingExtra(f"the language model's packages are missing ({error}): pip install 'bpe_lm[lm]'") from error
+        raise MissingExtra(
+            f"the language model's packages are missing ({error}): pip install '.[lm]' in a clone of bpe_lm"
+        ) from error
 
 
 def _pretrain(options: argparse.Namespace) -> None:

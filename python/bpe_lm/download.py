@@ -28,6 +28,7 @@ from urllib.parse import urlsplit
 
 from bpe_lm._core import __version__
 from bpe_lm.errors import BpeLmError, DownloadError, OptionError
+from bpe_lm.files import check_file_target, sync_folder
 from bpe_lm.progress import Callback, shown
 
 _CHUNK = 1 << 20
@@ -36,7 +37,7 @@ _REPORT_SECONDS = 0.1
 _REMEDIES = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room there, or name another folder"),
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "name a folder that you may write to"),
-    **dict.fromkeys((errno.EEXIST, errno.ENOTDIR, errno.EISDIR), "move it away, or name another folder"),
+    **dict.fromkeys((errno.EEXIST, errno.ENOTDIR), "move it away, or name another folder"),
 }
 
 Report: TypeAlias = Callable[[str, int, int | None], None]
@@ -102,13 +103,14 @@ def download(
         pause: Seconds between two tries; each that brought nothing new doubles them.
 
     Raises:
+        OutputExists: A folder, a device, a pipe or a socket has the name of a file that is written here.
         DownloadError: The server refuses, lies or stays silent; another process fetches the same file; it cannot be
             written here; its checksum is wrong, or it does not unpack.
     """
-    path = Path(folder, file.name)
-    part_path = path.with_name(path.name + (".gz.part" if file.compressed else ".part"))
+    path, part_path = _paths(file, folder)
     with _local(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+    check_targets(file, folder)
     if _is_kept(path, force):
         return False
     with _locked(part_path) as part, shown(progress) as callback:
@@ -127,10 +129,32 @@ def download(
     return True
 
 
+def check_targets(file: RemoteFile, folder: str | os.PathLike[str]) -> None:
+    """Refuse a folder where something else than a regular file is in the way.
+
+    Raises:
+        OutputExists: The file's name, or that of a part of it, is a folder's, a device's, a pipe's or a socket's.
+        DownloadError: The folder cannot be read.
+    """
+    path, part_path = _paths(file, folder)
+    with _local(path):
+        if not path.parent.is_dir():
+            return
+        for target in (path, part_path, _sidecar(part_path), _unpacked_path(path)):
+            check_file_target(target)
+
+
+def _paths(file: RemoteFile, folder: str | os.PathLike[str]) -> tuple[Path, Path]:
+    path = Path(folder, file.name)
+    return path, path.with_name(path.name + (".gz.part" if file.compressed else ".part"))
+
+
+def _unpacked_path(path: Path) -> Path:
+    return path.with_name(path.name + ".part")
+
+
 def _is_kept(path: Path, force: bool) -> bool:
     with _local(path):
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         return path.exists() and not force
 
 
@@ -471,7 +495,7 @@ def _check(file: RemoteFile, part: FileIO, part_path: Path, sha256: str, report:
 
 def _unpack(file: RemoteFile, part: FileIO, path: Path, report: Report) -> None:
     """Unpack a part to a path, by way of a temporary file."""
-    temporary = path.with_name(path.name + ".part")
+    temporary = _unpacked_path(path)
     try:
         with _local(temporary), open(temporary, "wb", buffering=0) as unpacked:
             for chunk in _unpacked(file, part, path, report):
@@ -505,11 +529,7 @@ def _publish(file: FileIO, temporary: Path, path: Path) -> None:
     with _local(temporary):
         os.fsync(file.fileno())
         os.replace(temporary, path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(path.parent)
 
 
 def _throttled(callback: Callback | None) -> Report:

@@ -89,5 +89,9 @@ class ExportError(BpeLmError, ValueError):
     """A model is not what another program, or this one, could be: its architecture is another."""
 
 
+class OutOfMemory(BpeLmError, MemoryError):
+    """A device, or the machine, has too little memory."""
+
+
 class TrainingDiverged(BpeLmError, ArithmeticError):
     """Loss or gradients are not finite any more."""

@@ -117,7 +117,7 @@ def export_gguf(
     try:
         import gguf
     except ModuleNotFoundError as error:
-        raise MissingExtra("GGUF is written with the package gguf: pip install 'bpe_lm[gguf]'") from error
+        raise MissingExtra("GGUF is written with the package gguf: pip install gguf") from error
     target, config = Path(os.path.realpath(path)), model.config
     _check(config, tokenizer)
     if tokenizer.pattern != "gpt2":

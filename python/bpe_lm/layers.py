@@ -18,7 +18,7 @@ EPS = 1e-5
 """Of a norm."""
 
 
-def silu(x: Float[Tensor, ...]) -> Float[Tensor, ...]:
+def silu(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """x * sigmoid(x). Elfwing et al. 2017, arXiv:1702.03118."""
     return x * torch.sigmoid(x)
 
@@ -59,7 +59,7 @@ class Embedding(nn.Module):
         self.weight = nn.Parameter(torch.empty(num_embeddings, embedding_dim, device=device, dtype=dtype))
         nn.init.trunc_normal_(self.weight, a=-3, b=3)
 
-    def forward(self, token_ids: Int[Tensor, ...]) -> Float[Tensor, "... d_model"]:
+    def forward(self, token_ids: Int[Tensor, "*shape"]) -> Float[Tensor, "... d_model"]:
         """Shapes: (...) -> (..., d_model)."""
         if self.weight.device.type == "cpu" and needs_operator():
             rows: Tensor = _rows(self.weight, token_ids)

@@ -27,7 +27,7 @@ _CACHED = 1 << 20
 """Numbers that on a CPU are in the cache when torch's operations go over them several times."""
 
 
-def cross_entropy(logits: Float[Tensor, "... vocab_size"], targets: Int[Tensor, ...]) -> Float[Tensor, ""]:
+def cross_entropy(logits: Float[Tensor, "... vocab_size"], targets: Int[Tensor, "*shape"]) -> Float[Tensor, ""]:
     """mean of log sum_j exp(logits_j) - logits_target, in nats; finite for logits of any size."""
     shifted = logits - logits.amax(-1, keepdim=True)
     at_targets = shifted.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
@@ -37,7 +37,7 @@ def cross_entropy(logits: Float[Tensor, "... vocab_size"], targets: Int[Tensor, 
 def linear_cross_entropy(
     hidden: Float[Tensor, "... d_model"],
     weight: Float[Tensor, "vocab_size d_model"],
-    targets: Int[Tensor, ...],
+    targets: Int[Tensor, "*shape"],
     *,
     implementation: Implementation = "fast",
 ) -> Float[Tensor, ""]:

@@ -203,7 +203,7 @@ class TransformerBlock(nn.Module):
 class Identity(nn.Module):
     """y = x, where a norm was left out."""
 
-    def forward(self, x: Float[Tensor, ...]) -> Float[Tensor, ...]:
+    def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Returns `x`."""
         return x
 

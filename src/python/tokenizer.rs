@@ -26,6 +26,9 @@ use std::sync::Arc;
 const LOCKED_BYTES: usize = 1 << 13;
 /// Longer ones can be interrupted.
 const RUN_BYTES: usize = 1 << 20;
+/// What must be free beside the text's length: a thread's stack and table (README.md). glibc maps so large a block, so the
+/// answer is the system's, not what lies unused in the heap.
+const WORK_BYTES: usize = 64 << 20;
 
 #[pyclass(name = "Tokenizer", module = "bpe_lm._core", frozen)]
 pub(super) struct PyTokenizer(Arc<Tokenizer>);
@@ -97,7 +100,7 @@ impl PyTokenizer {
         special_tokens: Vec<String>,
         pattern: &str,
     ) -> PyResult<Self> {
-        guarded(|| Ok(PyTokenizer(Arc::new(convert::tokenizer(vocab, &merges, special_tokens, pattern)?))))
+        guarded(|| made(convert::tokenizer(vocab, &merges, special_tokens, pattern)?))
     }
 
     #[staticmethod]
@@ -285,6 +288,7 @@ impl PyTokenizer {
         if text.bytes().len() <= RUN_BYTES {
             return py.detach(|| tokenizer.encode(text.bytes(), special, Job::unwatched())).map_err(to_py);
         }
+        check_memory(text.bytes().len())?;
         run(py, None, None, move |job| tokenizer.encode(text.bytes(), special, job))
     }
 
@@ -306,6 +310,7 @@ impl PyTokenizer {
         } else if num_bytes <= RUN_BYTES {
             py.detach(|| work(threads, &Job::default())).map_err(to_py)?
         } else {
+            check_memory(num_bytes)?;
             run(py, None, None, move |job| work(threads, job))?
         };
         Ok((PyArray1::from_vec(py, ids).into_any(), PyArray1::from_vec(py, offsets)))
@@ -333,7 +338,30 @@ impl PyTokenizer {
 }
 
 fn loaded(tokenizer: Result<Tokenizer, Error>) -> PyResult<PyTokenizer> {
-    Ok(PyTokenizer(Arc::new(tokenizer.map_err(to_py)?)))
+    made(tokenizer.map_err(to_py)?)
+}
+
+/// A tokenizer that has encoded something, so that it has a worker's table (1 MiB) and the classes of characters: what a
+/// stream takes later is its pieces alone.
+fn made(tokenizer: Tokenizer) -> PyResult<PyTokenizer> {
+    tokenizer.with_ids("é".as_bytes(), Special::Allow, Job::unwatched(), |_| ()).map_err(to_py)?;
+    Ok(PyTokenizer(Arc::new(tokenizer)))
+}
+
+/// Asks for the memory that a text will take, and gives it back: a block that is refused amid the work ends the process.
+fn check_memory(num_bytes: usize) -> PyResult<()> {
+    let mut block = Vec::<u8>::new();
+    let wanted = num_bytes.saturating_add(WORK_BYTES);
+    match std::hint::black_box(&mut block).try_reserve_exact(wanted) {
+        Ok(()) => Ok(()),
+        Err(_) => Err(new(
+            "OutOfMemory",
+            &format!(
+                "a text of {num_bytes} bytes needs {wanted} bytes of memory or more, which the system does not give; \
+                 give the text in pieces to encode_iterable, or files to encode_file"
+            ),
+        )),
+    }
 }
 
 /// An array of numbers whose addresses are multiples of their size: numpy knows others, as fields of packed records, for
