@@ -149,7 +149,7 @@ impl<S: Symbol> PairIndex<S> {
     /// [`PairIndex::update`].
     pub fn pop(&mut self, order: &TokenOrder) -> Option<(Pair, u64, Range<usize>)> {
         while let Some((promised, key)) = self.heap.first() {
-            let entry = self.entries.get_mut(key)?;
+            let entry = self.entries.get_mut(key).expect("each pair of the heap has an entry");
             let count = entry.count;
             if self.threshold <= count && count < promised {
                 self.heap.lower_first(count, order);
@@ -184,6 +184,8 @@ impl<S: Symbol> PairIndex<S> {
         for &neighbour in &side.touched {
             let tally = &mut side.tallies[neighbour.id() as usize];
             if let Some(entry) = self.entries.get_mut(old(neighbour)) {
+                // Of the merged pair itself nothing is left; of others no more goes than there is.
+                debug_assert!(entry.count >= tally.count || entry.count == 0);
                 entry.count = entry.count.saturating_sub(tally.count);
             }
             let pair = new(neighbour);
