@@ -1,7 +1,6 @@
 """The command `bpe-lm`. stdout is the result; stderr is progress and errors; exit 0, 1 error, 2 usage, 130 Ctrl-C."""
 
 import argparse
-import json
 import os
 import signal
 import sys
@@ -24,7 +23,14 @@ from bpe_lm.errors import BpeLmError, FileError, OptionError, OutputExists
 from bpe_lm.files import check_file_target, check_folder_target
 from bpe_lm.inspection import inspect
 from bpe_lm.progress import megabytes
-from bpe_lm.report import TrainingReport, longest_tokens, peak_memory, print_rows, training_bytes_per_token
+from bpe_lm.report import (
+    TrainingReport,
+    longest_tokens,
+    peak_memory,
+    print_json,
+    print_rows,
+    training_bytes_per_token,
+)
 from bpe_lm.token_file import open_tokens, verify
 from bpe_lm.tokenizer import Tokenizer
 from bpe_lm.training import train_and_record
@@ -190,7 +196,7 @@ def _train_tokenizer(options: argparse.Namespace) -> None:
             bad_lines=options.bad_lines,
         )
     if options.json:
-        print(json.dumps(report.as_dict(), indent=2))
+        print_json(report.as_dict())
     else:
         report.print()
 
@@ -220,7 +226,7 @@ def _encode(options: argparse.Namespace) -> None:
         raise
     seconds = time.perf_counter() - start
     if options.json:
-        print(json.dumps(asdict(manifest) | {"seconds": seconds}, indent=2))
+        print_json(asdict(manifest) | {"seconds": seconds})
         return
     print_rows(
         [
@@ -252,7 +258,7 @@ def _compare(options: argparse.Namespace) -> None:
     tokenizers = {path: Tokenizer.load(path) for path in options.tokenizer}
     found = compare(tokenizers, options.corpus, threads=options.threads, progress=not options.quiet)
     if options.json:
-        print(json.dumps([compression.as_dict() for compression in found], indent=2))
+        print_json([compression.as_dict() for compression in found])
     else:
         print_compressions(found)
 
@@ -267,7 +273,7 @@ def _verify(options: argparse.Namespace) -> None:
 def _doctor(options: argparse.Namespace) -> None:
     found = examine()
     if options.json:
-        print(json.dumps(found, indent=2))
+        print_json(found)
     else:
         print_rows(list(found.items()))
 
@@ -303,7 +309,7 @@ def _inspect(options: argparse.Namespace) -> None:
     if options.png:
         draw_lengths(inspection, options.png)
     if options.json:
-        print(json.dumps(inspection.as_dict(), indent=2))
+        print_json(inspection.as_dict())
     else:
         inspection.print()
         if options.png:

@@ -1,10 +1,13 @@
 """What a training run looks like to the person who started it."""
 
+import json
 import resource
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import isfinite
 from pathlib import Path
+from typing import Any
 
 from bpe_lm.progress import megabytes
 from bpe_lm.tokenizer import Tokenizer
@@ -50,6 +53,20 @@ class TrainingReport:
             ("written to", self.folder),
         ]
         print_rows(rows)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON on stdout."""
+    print(json.dumps(finite(value), indent=2, allow_nan=False))
+
+
+def finite(value: Any) -> Any:
+    """Replace each infinity and NaN, which JSON has not, by null."""
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: finite(item) for name, item in value.items()}
+    return [finite(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def print_rows(rows: Sequence[tuple[str, str]]) -> None:
