@@ -231,9 +231,9 @@ def _open_newest(folder: Path, has_optimizer: bool) -> _Opened | None:
             reason = error.__cause__
             if isinstance(reason, OSError) and reason.errno not in (errno.ENOENT, errno.EIO):
                 raise  # Not the file's fault: too many are open, or it may not be read.
+            if path == found[-1]:
+                raise CheckpointError(f"no checkpoint in {folder} is undamaged: {error}") from error
             warnings.warn(f"{error}; taking the one before", stacklevel=2)
-    if found:
-        raise CheckpointError(f"no checkpoint in {folder} is undamaged")
     return None
 
 

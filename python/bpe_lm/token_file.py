@@ -2,6 +2,8 @@
 
 import json
 import os
+import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -86,6 +88,43 @@ def verify(path: StrPath, *, tokenizer: "Tokenizer | None" = None, progress: boo
     """
     with shown(progress) as callback:
         return Manifest.from_json(_core.verify_token_file(path, _sha256(tokenizer), callback))
+
+
+class Verification:
+    """Compare the checksums of token files in a thread, beside other work; `finish` waits for it."""
+
+    def __init__(self, paths: Iterable[StrPath]):
+        self._paths, self._is_cancelled = list(paths), threading.Event()
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._run, name="verify token files")
+        self._thread.start()
+
+    def finish(self) -> None:
+        """Wait for the end.
+
+        Raises:
+            TokenFileError: A file is damaged, and the message says where.
+            FileError: One could not be read.
+        """
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def cancel(self) -> None:
+        """End it within a tenth of a second, whatever was found."""
+        self._is_cancelled.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            for path in self._paths:
+                verify(path, progress=self._look)
+        except Exception as error:
+            self._error = error
+
+    def _look(self, stage: str, done: int, total: int | None) -> None:
+        if self._is_cancelled.is_set():
+            raise InterruptedError
 
 
 def _sha256(tokenizer: "Tokenizer | None") -> str | None:
