@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import bpe_lm
+import numpy as np
 import pytest
 import torch
 from bpe_lm import train as training
@@ -20,6 +21,7 @@ from bpe_lm.config import TrainConfig, over, resolve
 from bpe_lm.errors import (
     ConfigError,
     FileError,
+    OutOfMemory,
     OutputBusy,
     OutputExists,
     ResumeMismatch,
@@ -31,6 +33,7 @@ from bpe_lm.run_log import read_records
 from bpe_lm.token_file import Manifest, open_tokens
 from bpe_lm.train import Trainer
 from safetensors.torch import load_file
+from torch._inductor.exc import InvalidCxxCompiler
 
 END_OF_TEXT = "<|endoftext|>"
 
@@ -68,7 +71,7 @@ def test_a_run_learns_and_leaves_what_it_says(config, tmp_path):
     assert result.reason == "finished"
     assert result.best_loss == min(records(tmp_path / "run", "valid").values())
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == sorted(
-        ["best", "checkpoints", "config.json", "data.json", "lock", "metrics.jsonl"]
+        ["best", "checkpoints", "config.json", "data.json", "lock", "metrics.jsonl", "result.json"]
     )
     assert [p.name for p in find_checkpoints(tmp_path / "run" / "checkpoints")] == ["step-00000200", "step-00000196"]
     last = list(read_records(tmp_path / "run" / "metrics.jsonl"))[-2]
@@ -213,19 +216,54 @@ def test_bfloat16_learns_nearly_the_same(config, tmp_path):
     assert all(tensor.dtype == torch.float32 for tensor in weights(tmp_path / "bfloat16").values())
 
 
+def compile_failing_at(call: int, error: Exception):
+    """What stands in for torch.compile: no compiler, and an error at one of the calls."""
+
+    def compiled(function):
+        calls = iter(range(1, 1000))
+
+        def loss(*arguments):
+            if next(calls) == call:
+                raise error
+            return function(*arguments)
+
+        return loss
+
+    return compiled
+
+
 def test_a_compiler_that_fails_is_one_warning(config, tmp_path, monkeypatch):
-    def broken(function):
-        def fail(*arguments):
-            raise RuntimeError("no compiler here")
-
-        return fail
-
-    monkeypatch.setattr(torch, "compile", broken)
+    monkeypatch.setattr(torch, "compile", compile_failing_at(1, InvalidCxxCompiler("no compiler here")))
     run(config, tmp_path / "eager")
     with pytest.warns(UserWarning, match="no compiler here") as caught:
         run(over(config, {"compile": True}), tmp_path / "compiled")
     assert len(caught) == 1
     assert records(tmp_path / "compiled") == records(tmp_path / "eager")
+
+
+@pytest.mark.parametrize(("call", "error"), [(1, RuntimeError("a defect")), (2, InvalidCxxCompiler("a defect"))])
+def test_what_is_no_failure_of_the_compiler_at_the_first_step_is_raised(config, tmp_path, monkeypatch, call, error):
+    monkeypatch.setattr(torch, "compile", compile_failing_at(call, error))
+    with pytest.raises(type(error), match="a defect"):
+        run(over(config, {"compile": True}), tmp_path / "run")
+
+
+@pytest.mark.parametrize("compiles", [False, True])
+@pytest.mark.parametrize("kind", ["cuda", "cpu", "numpy"])
+def test_memory_that_runs_out_is_one_error_that_says_what_to_do(config, tmp_path, monkeypatch, kind, compiles):
+    def take_too_much() -> None:
+        if kind == "cuda":
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        torch.empty(1 << 50) if kind == "cpu" else np.empty(1 << 50)
+
+    monkeypatch.setattr(torch, "compile", lambda function: lambda *arguments: take_too_much())
+    with Trainer(over(config, {"micro_batch_size": 4, "compile": compiles}), tmp_path / "run") as trainer:
+        if not compiles:
+            trainer._loss = lambda x, y: take_too_much()
+        with pytest.raises(OutOfMemory, match="batch_size is 8 and micro_batch_size 4.*bpe-lm account") as caught:
+            trainer.run()
+    assert isinstance(caught.value, MemoryError)
+    assert "\n" not in str(caught.value)
 
 
 def poison(trainer: Trainer, steps: set[int], where: str) -> None:
@@ -361,13 +399,17 @@ class Tracker:
     """What wandb is to us."""
 
     def __init__(self, failing_from: int | None):
-        self.failing_from, self.logged, self.project = failing_from, [], None
+        self.failing_from, self.logged, self.project, self.runs = failing_from, [], None, []
 
-    def init(self, project, config):
+    def init(self, project, config, **options):
         if self.failing_from is None:
             raise ConnectionError("no network")
         self.project = project
+        self.runs.append(options)
         return self
+
+    def finish(self):
+        pass
 
     def log(self, values, step):
         if step >= self.failing_from:
@@ -537,12 +579,16 @@ def test_the_best_outlives_a_resume_from_before_it(config, tmp_path):
     assert len(find_checkpoints(tmp_path / "run" / "best")) == 1
 
 
-def test_a_run_that_was_killed_before_its_first_step_begins_again(config, tmp_path):
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_run_that_was_killed_before_its_first_step_begins_again(config, tmp_path, resume):
     run(config, tmp_path / "run")
+    # In the midst of a replacement.
+    (tmp_path / "run" / ".beginning").touch()
     (tmp_path / "run" / "config.json").unlink()
-    with Trainer(config, tmp_path / "run", resume=True) as trainer:
+    with Trainer(config, tmp_path / "run", resume=resume) as trainer:
         assert trainer.step == 0
     assert not find_checkpoints(tmp_path / "run" / "checkpoints")
+    assert not (tmp_path / "run" / ".beginning").exists()
 
 
 def test_weights_that_are_not_finite_are_not_saved(config, tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import warnings
 from collections.abc import Iterator
@@ -14,27 +13,30 @@ from typing import TYPE_CHECKING, Any, get_args
 from bpe_lm.arguments import Key, Parser, number, size, whole
 from bpe_lm.config import (
     CONFIG,
-    DATA,
     PRESETS,
     PROFILE,
+    Dtype,
     TrainConfig,
     flag_of,
     keys,
     kinds,
     meanings,
-    read_json,
     resolve,
     unknown_flag,
 )
-from bpe_lm.errors import ConfigError, FileError, MissingExtra, OptionError, TokenFileError
-from bpe_lm.report import print_rows
+from bpe_lm.errors import ConfigError, FileError, MissingExtra, OptionError, TokenFileError, TrainingDiverged
+from bpe_lm.report import print_json, print_rows
 
 if TYPE_CHECKING:
-    from bpe_lm.model import TransformerLM
+    from bpe_lm.pretrained import Pretrained
+    from bpe_lm.run_folder import TrainResult
     from bpe_lm.tokenizer import Tokenizer
 
 
 CONFIG_HELP = f"a preset ({', '.join(PRESETS)}), a TOML or JSON file, or a run's folder"
+
+
+_OTHER_DEVICE = "the model does not fit; name another device with --device"
 
 
 class Stopped(Exception):
@@ -77,7 +79,10 @@ def add_commands(commands: Any) -> None:
         "evaluate", help="loss, perplexity and bits per byte of a run on a whole token file"
     )
     _add_run(evaluation)
-    evaluation.add_argument("--tokens", metavar="FILE", help="default: the run's data.valid")
+    evaluation.add_argument(
+        "--tokens", "--data.valid", metavar="FILE", help="default: the run's data.valid; an exported model has none"
+    )
+    evaluation.add_argument("--dtype", choices=get_args(Dtype), help="default: the run's")
     evaluation.add_argument("--json", action="store_true", help="print the result as JSON")
     evaluation.add_argument("--quiet", action="store_true", help="show no progress")
     evaluation.set_defaults(run=_evaluate)
@@ -92,7 +97,9 @@ def add_commands(commands: Any) -> None:
     generation.add_argument("--top-k", type=whole(), metavar="K", help="default: all tokens")
     generation.add_argument("--top-p", type=number, default=0.95, metavar="P", help="default: 0.95")
     generation.add_argument("--seed", type=whole(), metavar="N", help="default: another one each time")
-    generation.add_argument("--tokenizer", metavar="PATH", help="default: the run's data.tokenizer")
+    generation.add_argument(
+        "--tokenizer", "--data.tokenizer", metavar="PATH", help="default: the run's, or the exported model's own"
+    )
     generation.set_defaults(run=_generate)
 
     export = commands.add_parser("export", help="write a run's model for transformers or llama.cpp")
@@ -104,7 +111,9 @@ def add_commands(commands: Any) -> None:
         metavar=("FORMAT", "OUT"),
         help="huggingface FOLDER (AutoModelForCausalLM and AutoTokenizer open it), or gguf FILE (llama.cpp runs it)",
     )
-    export.add_argument("--tokenizer", metavar="PATH", help="default: the run's data.tokenizer")
+    export.add_argument(
+        "--tokenizer", "--data.tokenizer", metavar="PATH", help="default: the run's, or the exported model's own"
+    )
     export.add_argument("--force", action="store_true", help="replace what is there")
     export.set_defaults(run=_export)
 
@@ -164,7 +173,7 @@ def _with_config(parser: Parser, options: argparse.Namespace) -> argparse.Namesp
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run_folder", metavar="RUN", help="a folder of pretrain")
+    parser.add_argument("run_folder", metavar="RUN", help="a folder of pretrain, or an exported one")
     parser.add_argument("--last", action="store_true", help="the newest checkpoint, not the best")
     parser.add_argument("--device", default="auto", metavar="NAME", help="cpu, cuda, mps (default: what is there)")
 
@@ -190,30 +199,52 @@ def _pretrain(options: argparse.Namespace) -> None:
         with Trainer(
             config, options.out, resume=options.resume, force=options.force, progress=not options.quiet
         ) as trainer:
-            if trainer.step and not options.quiet:
+            is_first = trainer.world.is_first
+            was_over = trainer.result is not None
+            if trainer.step and not was_over and is_first and not options.quiet:
                 print(f"going on from step {trainer.step:,}", file=sys.stderr)
-            result = trainer.run(profile=options.profile)
-            parameters, profile = trainer.model.num_parameters(), trainer.profile
-    if not trainer.world.is_first:
+            try:
+                result = trainer.run(profile=options.profile)
+            except TrainingDiverged:
+                if options.json and is_first and trainer.result is not None:
+                    print_json(trainer.result.as_dict())
+                raise
+    if not is_first:
         return
+    if was_over:
+        print(f"the run in {result.folder} is over, and was left as it is{_more(result)}", file=sys.stderr)
     if options.json:
-        print(json.dumps(vars(result) | {"folder": str(result.folder)}, indent=2))
+        print_json(result.as_dict())
     else:
-        tokens = result.step * config.tokens_per_step
-        rows = [
-            ("parameters", f"{parameters:,}"),
-            ("steps", f"{result.step:,} of {config.steps:,}" + ended(result.reason)),
-            ("tokens", f"{tokens:,}"),
-            ("validation loss", _losses(result.loss, result.best_loss)),
-            ("time", f"{result.seconds:.1f} s"),
-            ("written to", str(result.folder)),
-        ]
-        print_rows(rows)
-    if profile is not None:
-        print(f"{profile.verdict()} See {result.folder / PROFILE}", file=sys.stderr)
-    if result.reason.startswith("SIG"):
-        print(f"{result.reason}: saved; the same command with --resume goes on from there", file=sys.stderr)
-        raise Stopped(130 if result.reason == "SIGINT" else 143)
+        _print_result(result, trainer.config, trainer.model.num_parameters())
+    if trainer.profile is not None:
+        print(f"{trainer.profile.verdict()} See {result.folder / PROFILE}", file=sys.stderr)
+    if result.signal is not None:
+        print(f"{result.signal}: saved; the same command with --resume goes on from there", file=sys.stderr)
+        raise Stopped(130 if result.signal == "SIGINT" else 143)
+
+
+def _print_result(result: TrainResult, config: TrainConfig, parameters: int) -> None:
+    rows = [
+        ("parameters", f"{parameters:,}"),
+        ("steps", f"{result.step:,} of {config.steps:,}{_ended(result)}"),
+        ("tokens", f"{result.tokens:,}"),
+        ("validation loss", _losses(result.loss, result.best_loss)),
+        ("time", f"{result.seconds:.1f} s"),
+        ("written to", str(result.folder)),
+    ]
+    print_rows(rows)
+
+
+def _more(result: TrainResult) -> str:
+    """What would make a run that is over go on."""
+    more = {
+        "finished": "a larger --steps",
+        "time": "a larger --max-time",
+        "worse": "a larger --stop-when-worse",
+        "diverged": "a larger --max-skipped-steps",
+    }
+    return f"; {more[result.reason]} makes it go on" if result.reason in more else ""
 
 
 def _losses(last: float | None, best: float | None) -> str:
@@ -222,43 +253,48 @@ def _losses(last: float | None, best: float | None) -> str:
     return f"{last:.4f}" + ("" if best is None else f" (best {best:.4f})")
 
 
-def ended(reason: str) -> str:
+def _ended(result: TrainResult) -> str:
     """Why a run ended before its last step."""
-    reasons = {"time": ", max_time is over", "worse": ", validation became no better"}
-    return reasons.get(reason, "" if reason == "finished" else f", stopped by {reason}")
-
-
-def load_run(options: argparse.Namespace) -> tuple[TransformerLM, TrainConfig]:
-    """The model of a run, with its best weights if there are any, else its newest."""
-    from bpe_lm.pretrained import load_pretrained
-    from bpe_lm.train import device_of
-
-    model = load_pretrained(options.run_folder, last=options.last, device=device_of(options.device))
-    return model, TrainConfig.load(Path(options.run_folder) / CONFIG)
+    reasons = {
+        "time": ", max_time is over",
+        "worse": ", validation became no better",
+        "diverged": ", diverged",
+        "signal": f", stopped by {result.signal}",
+    }
+    return reasons.get(result.reason, "")
 
 
 def _evaluate(options: argparse.Namespace) -> None:
     with _language_model():
         from bpe_lm.evaluate import evaluate
-        from bpe_lm.token_file import Manifest, open_tokens
+        from bpe_lm.memory import enough_memory
+        from bpe_lm.pretrained import Pretrained
+        from bpe_lm.token_file import Manifest, open_tokens, verify
+        from bpe_lm.train import device_of
 
-        model, config = load_run(options)
-        path = options.tokens or config.data.valid
-        if not path:
-            raise ConfigError("the run has no data.valid; name a file with --tokens")
+        trained = Pretrained.open(options.run_folder)
+        path = _named(trained.folder, "data.valid", trained.data.valid, options.tokens, "--tokens")
         tokens = open_tokens(path)
         manifest = Manifest.from_json(Path(f"{path}.json").read_text(encoding="utf-8"))
-        if manifest.tokenizer != read_json(Path(options.run_folder) / DATA).get("tokenizer"):
+        sha256 = trained.tokenizer_sha256()
+        if sha256 is None:
+            print(f"note: {trained.folder} does not say which tokenizer it was trained with", file=sys.stderr)
+        elif manifest.tokenizer != sha256:
             raise TokenFileError(
-                f"{path} is of another tokenizer than {options.run_folder} was trained with; encode it with that one"
+                f"{path} is of another tokenizer than {trained.folder} was trained with; encode it with that one"
             )
-        found = evaluate(model, tokens, text_bytes=manifest.text_bytes, progress=not options.quiet)
+        verify(path)
+        device, dtype = device_of(options.device), options.dtype or trained.dtype
+        with enough_memory(_OTHER_DEVICE):
+            model = trained.model(last=options.last, device=device)
+            found = evaluate(model, tokens, text_bytes=manifest.text_bytes, dtype=dtype, progress=not options.quiet)
     if options.json:
-        print(json.dumps(found.as_dict(), indent=2))
+        print_json(found.as_dict() | {"dtype": dtype})
         return
     bits = "unknown" if found.bits_per_byte is None else f"{found.bits_per_byte:.4f}"
     rows = [
         ("tokens", f"{found.tokens:,} of {path}"),
+        ("computed in", dtype),
         ("loss", f"{found.loss:.4f} nats per token"),
         ("perplexity", f"{found.perplexity:.3f}"),
         ("bits per byte", bits),
@@ -269,37 +305,81 @@ def _evaluate(options: argparse.Namespace) -> None:
 def _generate(options: argparse.Namespace) -> None:
     with _language_model():
         from bpe_lm.generate import generate
+        from bpe_lm.memory import enough_memory
+        from bpe_lm.pretrained import Pretrained
+        from bpe_lm.train import device_of
 
-        model, config = load_run(options)
-        tokenizer = _run_tokenizer(options, config)
-        pieces = generate(
-            model,
-            tokenizer,
-            options.prompt,
-            options.max_tokens,
-            temperature=options.temperature,
-            top_k=options.top_k,
-            top_p=options.top_p,
-            seed=options.seed,
-        )
-        first = next(pieces, "")
-        print(options.prompt + first, end="", flush=True)
-        for piece in pieces:
-            print(piece, end="", flush=True)
-        print()
+        trained = Pretrained.open(options.run_folder)
+        tokenizer = _tokenizer_of(trained, options.tokenizer)
+        with enough_memory(_OTHER_DEVICE):
+            pieces = generate(
+                trained.model(last=options.last, device=device_of(options.device)),
+                tokenizer,
+                options.prompt,
+                options.max_tokens,
+                temperature=options.temperature,
+                top_k=options.top_k,
+                top_p=options.top_p,
+                seed=options.seed,
+            )
+            first = next(pieces, "")
+            print(options.prompt + first, end="", flush=True)
+            for piece in pieces:
+                print(piece, end="", flush=True)
+            print()
 
 
 def _export(options: argparse.Namespace) -> None:
     kind, out = options.to
     with _language_model():
         from bpe_lm.export import export_gguf, export_huggingface
+        from bpe_lm.memory import enough_memory
+        from bpe_lm.pretrained import Pretrained
+        from bpe_lm.train import device_of
 
         exports = {"huggingface": export_huggingface, "gguf": export_gguf}
         if kind not in exports:
             raise OptionError(f"--to {kind} is not known; there are {', '.join(exports)}")
-        model, config = load_run(options)
-        exports[kind](model, _run_tokenizer(options, config), out, force=options.force)
+        trained = Pretrained.open(options.run_folder)
+        tokenizer = _tokenizer_of(trained, options.tokenizer)
+        with enough_memory(_OTHER_DEVICE):
+            model = trained.model(last=options.last, device=device_of(options.device))
+            exports[kind](model, tokenizer, out, force=options.force)
     print(f"written to {out}")
+
+
+def _named(folder: Path, key: str, known: str, given: str | None, flag: str) -> str:
+    """The path that a flag gives, or the one that a run has.
+
+    Raises:
+        ConfigError: There is neither.
+        FileError: The one that the run has is not there any more.
+    """
+    if given:
+        return given
+    if not known:
+        raise ConfigError(f"{folder} has no {key}; name one with {flag}")
+    if not Path(known).exists():
+        raise FileError(f"{key} of {folder}, {known}, is not there; name it with {flag}, wherever it is now")
+    return known
+
+
+def _tokenizer_of(trained: Pretrained, given: str | None) -> Tokenizer:
+    """The tokenizer that a model was trained with.
+
+    Raises:
+        ConfigError: It is another one, or there is none.
+        FileError: It is not there.
+    """
+    from bpe_lm.tokenizer import Tokenizer
+
+    path = _named(trained.folder, "data.tokenizer", trained.data.tokenizer, given, "--tokenizer")
+    tokenizer = Tokenizer.load(path)
+    if trained.tokenizer_sha256() not in (tokenizer.sha256, None):
+        raise ConfigError(
+            f"the model in {trained.folder} was trained with another tokenizer; name that one with --tokenizer"
+        )
+    return tokenizer
 
 
 def _account(options: argparse.Namespace) -> None:
@@ -309,29 +389,9 @@ def _account(options: argparse.Namespace) -> None:
 
         found = Account.of(config, options.memory)
     if options.json:
-        print(json.dumps(found.as_dict(), indent=2))
+        print_json(found.as_dict())
     else:
         found.print()
-
-
-def _run_tokenizer(options: argparse.Namespace, config: TrainConfig) -> Tokenizer:
-    tokenizer = _tokenizer(options.tokenizer or config.data.tokenizer)
-    if tokenizer is None:
-        raise ConfigError("the run has no data.tokenizer; name one with --tokenizer")
-    check_tokenizer(Path(options.run_folder), tokenizer)
-    return tokenizer
-
-
-def check_tokenizer(folder: Path, tokenizer: Tokenizer) -> None:
-    """Raises ConfigError if the run was trained with another."""
-    if read_json(folder / DATA).get("tokenizer") != tokenizer.sha256:
-        raise ConfigError(f"the run in {folder} was trained with another tokenizer; name that one with --tokenizer")
-
-
-def _tokenizer(path: str) -> Tokenizer | None:
-    from bpe_lm.tokenizer import Tokenizer
-
-    return Tokenizer.load(path) if path else None
 
 
 def _plot(options: argparse.Namespace) -> None:

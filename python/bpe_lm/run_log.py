@@ -10,7 +10,6 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from math import isfinite
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -21,6 +20,7 @@ import bpe_lm
 from bpe_lm.config import TrainConfig
 from bpe_lm.errors import FileError
 from bpe_lm.files import write_whole
+from bpe_lm.report import finite
 
 METRICS = "metrics.jsonl"
 _PIPE_SECONDS = 10.0
@@ -30,17 +30,20 @@ Record = Mapping[str, Any]
 class RunLog:
     """`metrics.jsonl`, from a step on. The first line says what the run is; others are of kind "train" or "valid"."""
 
-    def __init__(self, folder: Path, config: TrainConfig, step: int):
+    def __init__(self, folder: Path, config: TrainConfig, step: int, wandb_id: str | None = None):
         self._path = folder / METRICS
-        kept = [record for record in read_records(self._path) if record.get("step", 0) <= step] if step else []
-        kept = kept or [{"kind": "run", **_identity(config)}]
+        old = [record for record in read_records(self._path) if record.get("step", 0) <= step] if step else []
+        # A resumed run may have another config, such as more steps.
+        begun = old[0].get("time") if old and old[0].get("kind") == "run" else None
+        first = {"kind": "run", **_identity(config), "time": begun or time.time()}
+        kept = [first, *(record for record in old if record.get("kind") != "run")]
         # Not in place: a kill would lose the records of the steps before.
         write_whole(self._path, "".join(json.dumps(record) + "\n" for record in kept).encode())
         try:
             self._file = self._path.open("a", encoding="utf-8")
         except OSError as error:
             raise self._failed(error) from error
-        self._wandb = _start_wandb(config) if config.wandb_project else None
+        self._wandb = _start_wandb(config, folder, wandb_id) if config.wandb_project else None
 
     def write(self, record: Record) -> None:
         """Add a line.
@@ -49,9 +52,7 @@ class RunLog:
             FileError: The disk is full.
         """
         try:
-            self._file.write(
-                json.dumps({name: _finite(value) for name, value in record.items()}, allow_nan=False) + "\n"
-            )
+            self._file.write(json.dumps(finite(record), allow_nan=False) + "\n")
             self._file.flush()
         except OSError as error:
             raise self._failed(error) from error
@@ -93,22 +94,22 @@ def read_records(path: Path) -> Iterator[dict[str, Any]]:
             yield record
 
 
-def _finite(value: Any) -> Any:
-    """JSON has no infinity and no NaN: null."""
-    return None if isinstance(value, float) and not isfinite(value) else value
+def config_sha256(config: TrainConfig) -> str:
+    """The identity of a config."""
+    return hashlib.sha256(json.dumps(config.as_dict(), sort_keys=True).encode()).hexdigest()
 
 
 def _identity(config: TrainConfig) -> dict[str, Any]:
-    text = json.dumps(config.as_dict(), sort_keys=True)
     versions = {"bpe_lm": bpe_lm.__version__, "torch": torch.__version__, "python": platform.python_version()}
-    return {"config_sha256": hashlib.sha256(text.encode()).hexdigest(), "versions": versions, "time": time.time()}
+    return {"config_sha256": config_sha256(config), "versions": versions}
 
 
-def _start_wandb(config: TrainConfig) -> Callable[[Record], None] | None:
+def _start_wandb(config: TrainConfig, folder: Path, run_id: str | None) -> Callable[[Record], None] | None:
     try:
         import wandb
 
-        run = wandb.init(project=config.wandb_project, config=config.as_dict())
+        name = folder.resolve().name
+        run = wandb.init(project=config.wandb_project, name=name, id=run_id, resume="allow", config=config.as_dict())
     except Exception as error:
         warnings.warn(f"Weights & Biases did not start ({error}); training goes on without it", stacklevel=3)
         return None

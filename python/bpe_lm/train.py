@@ -2,13 +2,12 @@
 
 What a step does depends on the config, the weights and the optimizer's state alone: its batch is a function of (seed,
 step), and nothing else is random. So a run that was killed goes on from its last checkpoint, does again what came
-after, and ends with the weights of a run that was not, to the bit (one process, float32, eager, the same threads).
+after, and ends with the weights of a run that was not, to the bit (on a CPU: one process, float32, eager, the same
+number of threads).
 """
 
 from __future__ import annotations
 
-import fcntl
-import json
 import os
 import re
 import signal
@@ -16,76 +15,98 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from bpe_lm.batches import Batches, Tokens
-from bpe_lm.checkpoint import forget_after, keep_newest, keep_only, load_newest, save_run_checkpoint
-from bpe_lm.config import BEST, CHECKPOINTS, CONFIG, DATA, PROFILE, TrainConfig, keys, read_json
-from bpe_lm.errors import (
-    ConfigError,
-    FileError,
-    OutputBusy,
-    OutputExists,
-    ResumeMismatch,
-    TokenFileError,
-    TrainingDiverged,
-)
+from bpe_lm.checkpoint import keep_newest, keep_only, load_newest, save_run_checkpoint
+from bpe_lm.config import BEST, CHECKPOINTS, CONFIG, DATA, PROFILE, Dtype, TrainConfig, keys, read_json
+from bpe_lm.errors import ConfigError, FileError, ResumeMismatch, TokenFileError, TrainingDiverged
 from bpe_lm.evaluate import evaluate
-from bpe_lm.files import write_whole
 from bpe_lm.loss import LanguageModelLoss
-from bpe_lm.memory import keep_freed_memory
+from bpe_lm.memory import enough_memory, is_out_of_memory, keep_freed_memory
 from bpe_lm.model import TransformerLM
 from bpe_lm.optimizer import SGD, AdamW, clip_gradients
 from bpe_lm.parallel import World, join_world, local, local_device, replicate, shard, synchronized
 from bpe_lm.product import product
 from bpe_lm.profiling import NoProfiler, Profiler, StepProfile, part
-from bpe_lm.run_log import ProgressLine, RunLog
+from bpe_lm.progress import megabytes
+from bpe_lm.report import peak_memory
+from bpe_lm.run_folder import RunFolder, TrainResult
+from bpe_lm.run_log import ProgressLine, RunLog, config_sha256
 from bpe_lm.schedule import learning_rate
-from bpe_lm.token_file import Manifest, open_tokens
+from bpe_lm.token_file import Manifest, Verification, open_tokens
 from bpe_lm.tokenizer import Tokenizer
 
 FREE_TO_CHANGE = {
     *("device", "compile", "max_time", "log_every", "validate_every", "validation_tokens", "checkpoint_every"),
     *("checkpoints_kept", "max_skipped_steps", "stop_when_worse", "wandb_project", "micro_batch_size"),
-    *("parallel", "activation_checkpointing", "data.train", "data.valid", "data.tokenizer"),
+    *("parallel", "activation_checkpointing", "data.train", "data.valid", "data.tokenizer", "steps"),
 }
 """What a resumed run may have otherwise."""
 
-PEAK_FLOPS = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L4": 121e12, "T4": 65e12, "4090": 165e12, "3090": 71e12}
-"""Of dense bfloat16 (T4: float16), by what a GPU's name contains; from the makers' data sheets."""
+PEAK_FLOPS = {
+    "B200": (2250e12, 75e12),
+    "H200 NVL": (835e12, 60e12),
+    "H200": (989e12, 67e12),
+    "H100 NVL": (835e12, 60e12),
+    "H100 PCIe": (756e12, 51e12),
+    "H100": (989e12, 67e12),
+    "A100": (312e12, 19.5e12),
+    "L40S": (362e12, 91.6e12),
+    "L4": (121e12, 30.3e12),
+    "T4": (65e12, 8.1e12),
+    "4090": (165e12, 82.6e12),
+    "3090": (71e12, 35.6e12),
+}
+"""Of dense bfloat16 (T4: float16) and of float32 without TF32, which is off here, by what a GPU's name contains.
 
-
-@dataclass(frozen=True)
-class TrainResult:
-    """How a run ended: `reason` is "finished", "time", "worse" or the name of a signal."""
-
-    reason: str
-    step: int
-    loss: float | None
-    best_loss: float | None
-    seconds: float
-    folder: Path
+From NVIDIA's data sheets, whose figures for tensor cores are twice as high where they are "with sparsity": B200 of HGX
+B200 (an eighth of it), H200 (SXM, NVL), H100 (SXM, NVL; PCIe in the edition of 2022), A100, L40S, L4 and T4, and the
+white papers of Ada and GA102.
+"""
 
 
 @dataclass
 class Progress:
-    """What a checkpoint has beside weights and optimizer. Losses are of validation; seconds are of training."""
+    """What a checkpoint has beside weights and optimizer. `seconds` are of the run, with validation and saving.
+
+    `loss`, of the step `loss_step`, and `best_loss` are of validation; `train_loss` is the last that was finite.
+    """
 
     seconds: float = 0.0
     skipped: int = 0
     best_loss: float | None = None
     worse: int = 0
     loss: float | None = None
+    loss_step: int | None = None
+    train_loss: float | None = None
+
+    @classmethod
+    def of(cls, saved: dict[str, Any]) -> Progress:
+        """What a checkpoint has of it: of another version, more or less."""
+        return cls(**{f.name: saved[f.name] for f in fields(cls) if f.name in saved})
+
+
+@dataclass
+class _Window:
+    """The steps since the last record, and the seconds of them alone: `waited` for data, `spent` in all."""
+
+    steps: int = 0
+    waited: float = 0.0
+    spent: float = 0.0
 
 
 class Trainer:
-    """A run in a folder: config.json, data.json, metrics.jsonl, checkpoints/, best/, and a lock while it goes on."""
+    """A run in a folder: config.json, data.json, metrics.jsonl, checkpoints/, best/, a lock, and at last result.json.
+
+    `result` is how the run ended, if it did: after `run`, or if it was over already.
+    """
 
     def __init__(
         self,
@@ -99,22 +120,24 @@ class Trainer:
         """Check everything that can be checked before the first step.
 
         Args:
-            config: What to train, and how.
+            config: What to train, and how. Paths of data become absolute.
             folder: Where to keep it.
-            resume: Go on with what is in the folder, if there is anything.
-            force: Replace what is in the folder.
+            resume: Go on with what is in the folder, if there is anything; also with more steps than it had.
+            force: Replace the run that is in the folder.
             progress: Show it on stderr.
 
         Raises:
-            OutputExists: The folder has a run, and neither `resume` nor `force` is given.
+            OutputExists: The folder has a run, and neither `resume` nor `force` is given; or it has something else.
             OutputBusy: Another process trains there.
-            ResumeMismatch: The run there has another config.
-            ConfigError: There is no such device.
+            ResumeMismatch: The run there has another config, or other data.
+            ConfigError: There is no such device, the run there is of an older version, or has done more steps.
             TokenFileError: A token file is of another tokenizer, too short, or damaged.
             CheckpointError: No checkpoint there is undamaged.
+            OutOfMemory: The model does not fit.
             FileError: Something could not be read or written.
         """
-        self.config, self.folder = config, Path(folder)
+        self.folder = Path(folder)
+        self.config = config = _with_absolute_paths(config)
         self.device = device_of(config.device)
         self.world = join_world(self.device)
         _check_rows(config, self.world)
@@ -123,23 +146,24 @@ class Trainer:
             self.train_tokens, config.batch_size, config.model.context_length, config.seed, config.model.vocab_size
         )
         self.profile: StepProfile | None = None
+        self.result: TrainResult | None = None
         self._show_progress = progress and self.world.is_first
-        self._lock = _lock(self.folder) if self.world.is_first else None
+        self._run_folder = RunFolder(self.folder)
+        self._verification: Verification | None = None
         try:
-            self._begin(resume, force)
+            with self._enough_memory():
+                self._begin(resume, force)
         except BaseException:
             self.close(is_failing=True)
             raise
 
     def _begin(self, resume: bool, force: bool) -> None:
-        config, path = self.config, self.folder / CONFIG
-        if path.exists() and not resume and not force:
-            raise OutputExists(f"{self.folder} has a run already; name another folder, or give --resume or --force")
-        is_resumed = path.exists() and resume
-        self.world.wait()
-        if is_resumed:
-            _check_resumable(TrainConfig.load(path), config, self.folder)
-            _check_same_data(self.folder / DATA, self.data_identity)
+        is_resumed = self.world.from_first(lambda: self._run_folder.enter(resume=resume, force=force))
+        was = self.world.in_each(self._take_up) if is_resumed else None
+        config = self.config
+        if self.world.local_rank == 0:
+            files = dict.fromkeys(path for path in (config.data.train, config.data.valid) if path)
+            self._verification = Verification(files)
         torch.manual_seed(config.seed)
         self.model = TransformerLM.from_config(config.model, implementation=config.implementation).to(self.device)
         self.model.checkpoints_activations = config.activation_checkpointing
@@ -152,26 +176,70 @@ class Trainer:
         checkpoints = self.folder / CHECKPOINTS
         saved = load_newest(checkpoints, self.model, self.optimizer, self.world) if is_resumed else None
         if saved is not None:
-            self.step, self.progress = saved.step, Progress(**saved.progress)
-        # Nothing was changed until here, and nothing can be wrong any more.
-        self.world.wait()
-        if self.world.is_first:
-            self._make_folder()
-            self.log = RunLog(self.folder, config, self.step)
-        self.world.wait()
-        self._is_compiled = config.compile
+            self.step, self.progress = saved.step, Progress.of(saved.progress)
+        if was is not None:
+            self._check_steps(was)
+            self.result = self._result_if_over(was)
+        self._is_compiled, self._has_stepped = config.compile, False
         self._loss = self._loss_of_step()
         self._peak = peak_flops(self.device, config.dtype)
+        if self.result is None:
+            self.world.in_each(self._finish_verification)
+            # Nothing was changed until here, and nothing can be wrong any more.
+            self.world.from_first(lambda: self._begin_folder(is_resumed))
 
-    def _make_folder(self) -> None:
-        """A folder with config.json is a run, so that comes last, and is the first to go."""
-        forget_after(self.folder / CHECKPOINTS, self.step)
-        if self.step == 0:
-            (self.folder / CONFIG).unlink(missing_ok=True)
-            # A resumed run keeps the best, though it may be of a later step than it goes on from.
-            forget_after(self.folder / BEST, 0)
-        for name, content in ((DATA, self.data_identity), (CONFIG, self.config.as_dict())):
-            write_whole(self.folder / name, (json.dumps(content, indent=2) + "\n").encode())
+    def _take_up(self) -> TrainConfig:
+        """The config that the run in the folder had; ours becomes what it goes on with."""
+        was = TrainConfig.load(self.folder / CONFIG)
+        self.config = _resumed(was, self.config, self.folder)
+        _check_same_data(self.folder / DATA, self.data_identity)
+        return was
+
+    def _finish_verification(self) -> None:
+        if self._verification is not None:
+            self._verification.finish()
+
+    def _begin_folder(self, is_resumed: bool) -> None:
+        if is_resumed:
+            self._run_folder.go_on(self.config, self.step)
+        else:
+            self._run_folder.begin(self.config, self.data_identity)
+        wandb_id = self._run_folder.wandb_id() if self.config.wandb_project else None
+        self.log = RunLog(self.folder, self.config, self.step, wandb_id)
+
+    def _check_steps(self, was: TrainConfig) -> None:
+        """Refuse fewer steps than were done, and say what another number of them means."""
+        config, step = self.config, self.step
+        if config.steps < step:
+            raise ConfigError(f"steps is {config.steps:,}, and the run in {self.folder} has done {step:,} already")
+        if step == 0 or not self.world.is_first:
+            return
+        had, has = (learning_rate(of.schedule, of.steps, step - 1) for of in (was, config))
+        if had != has:
+            warnings.warn(
+                f"steps was {was.steps:,} and is {config.steps:,}, on which a schedule of shape "
+                f"{config.schedule.shape} depends: step {step:,} had the learning rate {had:.3g}, and the next has "
+                f"{learning_rate(config.schedule, config.steps, step):.3g}; a run that had {config.steps:,} steps from "
+                "its beginning is another one",
+                stacklevel=4,
+            )
+
+    def _result_if_over(self, was: TrainConfig) -> TrainResult | None:
+        """How the run ended, unless it was by a signal, or the config lets it go on."""
+        result = self.world.from_first(self._run_folder.result)
+        if result is None or result.reason == "signal":
+            return None
+        if result.reason == "diverged":
+            return result if self.config.max_skipped_steps <= was.max_skipped_steps else None
+        is_over = self._why_stop([]) is not None
+        return result if is_over and result.step == self.step else None
+
+    def _enough_memory(self) -> AbstractContextManager[None]:
+        config = self.config
+        return enough_memory(
+            f"batch_size is {config.batch_size} and micro_batch_size {config.micro_batch_size or 'all of it'}: make "
+            f"micro_batch_size or the model smaller; `bpe-lm account` says what fits on {self.device}"
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -182,16 +250,20 @@ class Trainer:
     def close(self, *, is_failing: bool = False) -> None:
         """Let go of the folder; and of other processes, unless this one fails, for which they would be waited for."""
         try:
+            if self._verification is not None:
+                self._verification.cancel()
             if hasattr(self, "log"):
                 self.log.close()
         finally:
             if not is_failing:
                 self.world.leave()
-            if self._lock is not None:
-                self._lock.close()
+            self._run_folder.close()
 
     def run(self, *, profile: bool = False) -> TrainResult:
         """Train to the end, to the end of `max_time`, or to a signal; a checkpoint is saved in each case.
+
+        A run that is over already is left as it is. On a CPU with glibc the whole process keeps the memory that it
+        frees from now on (`bpe_lm.memory`).
 
         With `profile`, three steps are looked at, after three others: `profile/` gets a trace and a table, and
         `self.profile` what they say.
@@ -199,55 +271,86 @@ class Trainer:
         Raises:
             TrainingDiverged: `max_skipped_steps` were not enough; the message names the first bad tensor.
             TokenFileError: An id is beyond the vocabulary.
+            OutOfMemory: A step does not fit.
             FileError: The disk is full; the checkpoints before are kept.
             KeyboardInterrupt: A second signal came.
         """
-        config, reason = self.config, "finished"
+        if self.result is not None:
+            return self.result
         if self.device.type == "cpu":
             keep_freed_memory()
-        start = time.perf_counter() - self.progress.seconds
-        last_log, tokens_at_log, waited = time.perf_counter(), self.step * config.tokens_per_step, 0.0
-        line = ProgressLine(config.steps, self._show_progress)
-        with _signals() as received, line, self._profiler(profile) as profiler:
-            while self.step < config.steps:
-                waiting = time.perf_counter()
-                with part("data"):
-                    x, y = self.batches(self.step, self.device, self.world.rows(config.batch_size))
-                waited += time.perf_counter() - waiting
-                loss, norm, rate = self._train_step(x, y)
-                profiler.step()
-                self.step += 1
-                now = time.perf_counter()
-                self.progress.seconds = now - start
-                is_last = self.step == config.steps
-                if self.step % config.log_every == 0 or is_last or self.step == 1:
-                    tokens = self.step * config.tokens_per_step
-                    speed = (tokens - tokens_at_log) / (now - last_log)
-                    record = {
-                        **{"kind": "train", "step": self.step, "tokens": tokens, "seconds": self.progress.seconds},
-                        **{"flops": tokens * config.model.flops_per_token, "loss": loss, "learning_rate": rate},
-                        **{"gradient_norm": norm, "tokens_per_second": speed},
-                        "mfu": speed * config.model.flops_per_token / self._peak if self._peak else None,
-                        "data_wait": waited / (now - last_log),
-                    }
-                    self._record(record)
-                    last_log, tokens_at_log, waited = now, tokens, 0.0
-                    shown = f"step {self.step:,} of {config.steps:,}, loss {loss:.3f}"
-                    best = f", validation {self.progress.loss:.3f}" if self.progress.loss is not None else ""
-                    line.update(self.step, f"{shown}{best}, {speed:,.0f} tokens/s", is_last=is_last)
-                if self.valid_tokens is not None and (self.step % config.validate_every == 0 or is_last):
-                    self._validate()
-                    last_log, tokens_at_log = time.perf_counter(), self.step * config.tokens_per_step
-                    self.progress.seconds = last_log - start
-                reason = self._why_stop(received) or "finished"
-                if self.step % config.checkpoint_every == 0 or is_last or reason != "finished":
-                    self._save(CHECKPOINTS)
-                if reason != "finished":
-                    break
+        self._start = time.perf_counter() - self.progress.seconds
+        window = _Window()
+        line = ProgressLine(self.config.steps, self._show_progress)
+        with _signals() as received, self._enough_memory(), line, self._profiler(profile) as profiler:
+            try:
+                reason = self._why_stop(received)
+                while reason is None:
+                    loss, norm, rate = self._timed_step(window)
+                    profiler.step()
+                    self._log_if_due(window, line, loss, norm, rate)
+                    self._validate_if_due()
+                    reason = self._why_stop(received)
+                    self._save_if_due(reason)
+            except TrainingDiverged:
+                self._end("diverged")
+                raise
+            name = signal.Signals(received[0] if received else signal.SIGTERM).name if reason == "signal" else None
+            result = self._end(reason, name)
         if isinstance(profiler, Profiler):
             self.profile = profiler.found
+        return result
+
+    def _timed_step(self, window: _Window) -> tuple[float, float, float]:
+        config, start = self.config, time.perf_counter()
+        with part("data"):
+            x, y = self.batches(self.step, self.device, self.world.rows(config.batch_size))
+        waited = time.perf_counter() - start
+        found = self._train_step(x, y)
+        self.step += 1
+        now = time.perf_counter()
+        window.steps, window.waited, window.spent = window.steps + 1, window.waited + waited, window.spent + now - start
+        self.progress.seconds = now - self._start
+        if _is_finite(found[0]):
+            self.progress.train_loss = found[0]
+        return found
+
+    def _log_if_due(self, window: _Window, line: ProgressLine, loss: float, norm: float, rate: float) -> None:
+        config, progress = self.config, self.progress
+        is_last = self.step == config.steps
+        if not (self.step % config.log_every == 0 or is_last or self.step == 1):
+            return
+        tokens = self.step * config.tokens_per_step
+        speed = window.steps * config.tokens_per_step / window.spent
+        record = {
+            **{"kind": "train", "step": self.step, "tokens": tokens, "seconds": progress.seconds},
+            **{"flops": tokens * config.model.flops_per_token, "loss": loss, "learning_rate": rate},
+            **{"gradient_norm": norm, "tokens_per_second": speed},
+            "mfu": speed * config.model.flops_per_token / self._peak if self._peak else None,
+            "data_wait": window.waited / window.spent,
+        }
+        self._record(record)
+        window.steps, window.waited, window.spent = 0, 0.0, 0.0
+        shown = f"step {self.step:,} of {config.steps:,}, loss {loss:.3f}"
+        if progress.loss is not None:
+            shown += f", validation {progress.loss:.3f} at step {progress.loss_step:,}"
+        line.update(self.step, f"{shown}, {speed:,.0f} tokens/s, {megabytes(self._memory())}", is_last=is_last)
+
+    def _memory(self) -> int:
+        """The peak of the device, or of this process."""
+        is_cuda = self.device.type == "cuda"
+        return torch.cuda.max_memory_allocated(self.device) if is_cuda else peak_memory()
+
+    def _end(self, reason: str, name: str | None = None) -> TrainResult:
         progress = self.progress
-        return TrainResult(reason, self.step, progress.loss, progress.best_loss, progress.seconds, self.folder)
+        tokens = self.step * self.config.tokens_per_step
+        losses = (progress.train_loss, progress.loss, progress.best_loss)
+        self.result = TrainResult(
+            reason, self.step, tokens, progress.seconds, *losses, config_sha256(self.config), self.folder, name
+        )
+        if self.world.is_first:
+            self._run_folder.write_result(self.result)
+        return self.result
 
     def _profiler(self, is_wanted: bool) -> Profiler | NoProfiler:
         if not is_wanted or not self.world.is_first:
@@ -258,12 +361,14 @@ class Trainer:
     def _why_stop(self, received: list[int]) -> str | None:
         """The reason to end now; the same in all processes, whichever has it."""
         config, progress = self.config, self.progress
+        if self.step >= config.steps:
+            return "finished"
         is_over = config.max_time > 0 and progress.seconds >= config.max_time
         signals, over = self.world.sum(received[0] if received else 0, is_over)
         if config.stop_when_worse and progress.worse >= config.stop_when_worse:
             return "worse"
         if signals:
-            return signal.Signals(received[0] if received else signal.SIGTERM).name
+            return "signal"
         return "time" if over else None
 
     def _record(self, record: dict[str, Any]) -> None:
@@ -301,9 +406,11 @@ class Trainer:
                     with part("backward"):
                         loss.backward()
                 total += loss.detach()
+            self._has_stepped = True
             return total
         except Exception as error:
-            if not self._is_compiled or self.world.size > 1:  # Others may have compiled it, and wait for this one.
+            # Other processes may have compiled it, and wait for this one.
+            if self._has_stepped or self.world.size > 1 or not (self._is_compiled and _is_compilers(error)):
                 raise
             _warn_not_compiled(error)
             self._is_compiled = False
@@ -336,11 +443,20 @@ class Trainer:
         starts = ", ".join(map(str, self.batches.starts(self.step)[:4]))
         raise TrainingDiverged(
             f"step {self.step + 1}: loss {loss}, gradient norm {norm}, after {self.progress.skipped - 1} skipped "
-            f"steps; the first tensor that is not finite is {self._first_bad(x, y)}; the batch's texts begin at the "
+            f"steps; {self._first_bad(x, y, loss)}; the batch's texts begin at the "
             f"tokens {starts}, ...; begin anew with a lower schedule.max_learning_rate or another seed"
         )
 
-    def _first_bad(self, x: Tensor, y: Tensor) -> str:
+    def _first_bad(self, x: Tensor, y: Tensor, loss: float) -> str:
+        """Say what is not finite: a tensor, or only the step's loss, or only the norm of its gradients."""
+        name = self._first_bad_tensor(x, y)
+        if name is not None:
+            return f"the first tensor that is not finite is {name}"
+        if not _is_finite(loss):
+            return "the loss was not finite, and each weight, output and gradient is, when the step is done again"
+        return "each gradient is finite, and the norm of all together is not: their squares are beyond float32"
+
+    def _first_bad_tensor(self, x: Tensor, y: Tensor) -> str | None:
         """The first weight, output of a module, or gradient that is not finite, in the order in which they are made.
 
         With several processes outputs are not looked at, for which all of them would have to come here.
@@ -369,14 +485,16 @@ class Trainer:
         # Gradients are made from the loss backwards.
         gradients = reversed([(name, p.grad) for name, p in self.model.named_parameters() if p.grad is not None])
         found = [name for name, gradient in gradients if not local(gradient).isfinite().all()]
-        return f"the gradient of {found[0]}" if found else "none any more"
+        return f"the gradient of {found[0]}" if found else None
 
-    def _validate(self) -> None:
-        assert self.valid_tokens is not None
+    def _validate_if_due(self) -> None:
+        config = self.config
+        if self.valid_tokens is None or (self.step % config.validate_every and self.step < config.steps):
+            return
         limit = self.config.validation_tokens or None
         found = evaluate(self.model, self.valid_tokens, limit=limit, loss=self.loss, world=self.world)
         progress = self.progress
-        progress.loss = found.loss
+        progress.loss, progress.loss_step = found.loss, self.step
         record = {"kind": "valid", "step": self.step, "tokens": self.step * self.config.tokens_per_step}
         self._record(record | {"seconds": progress.seconds, "loss": found.loss, "perplexity": found.perplexity})
         if _is_finite(found.loss) and (progress.best_loss is None or found.loss < progress.best_loss):
@@ -384,6 +502,11 @@ class Trainer:
             self._save(BEST)
         else:
             progress.worse += 1
+        progress.seconds = time.perf_counter() - self._start
+
+    def _save_if_due(self, reason: str | None) -> None:
+        if reason is not None or self.step % self.config.checkpoint_every == 0:
+            self._save(CHECKPOINTS)
 
     def _save(self, name: str) -> None:
         if not self._weights_are_finite():
@@ -444,6 +567,9 @@ def _open_data(config: TrainConfig) -> tuple[Tokens, Tokens | None, dict[str, An
     data = config.data
     if not data.train:
         raise ConfigError("data.train is not set; name a token file that bpe-lm encode wrote")
+    for name, path in vars(data).items():
+        if path and not os.path.exists(path):
+            raise FileError(f"data.{name} is {path}, which is not there; name it with --data.{name}")
     tokenizer = Tokenizer.load(data.tokenizer) if data.tokenizer else None
     train, train_manifest = _open(data.train, tokenizer, config)
     valid, valid_manifest = _open(data.valid, tokenizer, config) if data.valid else (None, None)
@@ -476,21 +602,26 @@ def _open(path: str, tokenizer: Tokenizer | None, config: TrainConfig) -> tuple[
     return tokens, manifest
 
 
-def _lock(folder: Path) -> IO[bytes]:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / "lock").open("wb")
-    except OSError as error:
-        raise FileError(f"could not write into {folder}: {error.strerror}") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        lock.close()
-        raise OutputBusy(f"another process trains in {folder}; wait for it, or name another folder") from error
-    return lock
+def _with_absolute_paths(config: TrainConfig) -> TrainConfig:
+    """So that a run can be used from any folder."""
+    data = config.data
+    paths = {f.name: os.path.abspath(path) if (path := getattr(data, f.name)) else "" for f in fields(data)}
+    return replace(config, data=replace(data, **paths))
 
 
-def _check_resumable(was: TrainConfig, now: TrainConfig, folder: Path) -> None:
+def _resumed(was: TrainConfig, now: TrainConfig, folder: Path) -> TrainConfig:
+    """The config that a run goes on with. A warm-up that is a fraction of the run stays as long as it was.
+
+    Raises:
+        ResumeMismatch: It has what may not change.
+    """
+    schedule = now.schedule
+    if 0 < schedule.warmup < 1 and (was.steps != now.steps or was.schedule.warmup >= 1):
+        begun = was.schedule.lengths(was.steps)[0]
+        if was.schedule.warmup >= 1 and schedule.lengths(now.steps)[0] != begun:
+            warnings.warn(f"schedule.warmup stays {begun:,} steps, with which the run in {folder} began", stacklevel=5)
+        now = replace(now, schedule=replace(schedule, warmup=begun))
+        was = replace(was, schedule=replace(was.schedule, warmup=begun))
     values = dict(keys(was))
     changed = [
         f"{name} was {values[name]!r} and is {value!r}"
@@ -499,6 +630,16 @@ def _check_resumable(was: TrainConfig, now: TrainConfig, folder: Path) -> None:
     ]
     if changed:
         raise ResumeMismatch(f"the run in {folder} has another config: {'; '.join(changed)}")
+    return now
+
+
+def _is_compilers(error: Exception) -> bool:
+    """Whether the compiler failed, and not what it compiled."""
+    from torch._dynamo import exc as dynamo
+    from torch._inductor import exc as inductor
+
+    kinds = (dynamo.TorchDynamoException, inductor.OperatorIssue, inductor.CppCompileError, inductor.InvalidCxxCompiler)
+    return isinstance(error, kinds) and not is_out_of_memory(error)
 
 
 def _warn_not_compiled(error: Exception) -> None:
@@ -506,11 +647,17 @@ def _warn_not_compiled(error: Exception) -> None:
     warnings.warn(f"torch.compile failed ({reason}); training goes on without it", stacklevel=2)
 
 
-def peak_flops(device: torch.device, dtype: str) -> float | None:
+def peak_of(gpu: str, dtype: Dtype) -> float | None:
+    """The peak of a GPU by its name, in FLOP/s; None where it is not known, or a part of a GPU."""
+    found = (peaks for part, peaks in PEAK_FLOPS.items() if re.search(rf"\b{part}\b", gpu) and "MIG" not in gpu)
+    bfloat16, float32 = next(found, (None, None))
+    return bfloat16 if dtype == "bfloat16" else float32
+
+
+def peak_flops(device: torch.device, dtype: Dtype) -> float | None:
     """What MFU is a share of: the data sheet's figure for a known GPU, on a CPU what a matrix product reaches now."""
     if device.type == "cuda":
-        name = torch.cuda.get_device_name(device)
-        return next((peak for part, peak in PEAK_FLOPS.items() if re.search(rf"\b{part}\b", name)), None)
+        return peak_of(torch.cuda.get_device_name(device), dtype)
     if device.type != "cpu":
         return None
     a = torch.ones(1024, 1024, dtype=torch.bfloat16 if dtype == "bfloat16" else torch.float32)
