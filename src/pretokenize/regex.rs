@@ -5,12 +5,21 @@ The pattern's classes are Unicode's, its text is bytes: it matches characters wh
 they do not. A byte that does not decode is the end of the text to it, which also keeps such bytes from the engine's
 backtracking half (fancy-regex 0.20 panics on them). What it leaves unmatched between two matches is one pretoken, so no
 byte is ever lost; empty matches are passed over. There is no proof of where a text may be cut for an unknown pattern, so it sees whole documents.
+
+The engine gives up a match that takes it a million steps back, as `\s+(?!\S)` does on as many spaces. There the text is cut: the next
+match sees it as if it ended after 64 KiB, and if that is too much as well, after half of it, and so on. The cut depends on the
+document and the pattern alone. A pattern that gives up on 512 bytes takes exponential time, which is an error.
 */
 
 use crate::error::Error;
 use crate::job::Job;
-use fancy_regex::{BytesMode, Regex, RegexBuilder};
+use fancy_regex::{BytesMode, Regex, RegexBuilder, RegexInput};
 use std::ops::Range;
+
+/// So many bytes are seen of a text on which the engine gave up.
+const WINDOW: usize = 1 << 16;
+/// A pattern that gives up on so few bytes is refused.
+const LEAST_WINDOW: usize = 1 << 9;
 
 /// A compiled pattern.
 #[derive(Clone, Debug)]
@@ -39,27 +48,72 @@ impl RegexPretokenizer {
     ) -> Result<(), Error> {
         let mut end = range.start;
         let mut start = range.start;
-        for decoded in text[range.clone()].utf8_chunks() {
-            job.check()?;
-            for found in self.0.find_iter(decoded.valid().as_bytes()) {
-                job.check()?;
-                let found = found.map_err(|error| self.gave_up(end, &error))?;
-                let found = start + found.start()..start + found.end();
-                if found.is_empty() {
-                    continue;
-                }
+        let mut push = |found: Range<usize>| {
+            if !found.is_empty() {
                 if end < found.start {
                     visit(end..found.start);
                 }
                 end = found.end;
                 visit(found);
             }
+        };
+        for decoded in text[range.clone()].utf8_chunks() {
+            job.check()?;
+            let push = |found: Range<usize>| push(start + found.start..start + found.end);
+            self.for_each_match(decoded.valid(), job, push).map_err(|error| error.moved_by(start))?;
             start += decoded.valid().len() + decoded.invalid().len();
         }
         if end < range.end {
             visit(end..range.end);
         }
         Ok(())
+    }
+
+    fn for_each_match(
+        &self,
+        text: &str,
+        job: &Job,
+        mut visit: impl FnMut(Range<usize>),
+    ) -> Result<(), Error> {
+        let mut at = 0;
+        while at < text.len() {
+            let input = RegexInput::new(text.as_bytes()).from_pos(at);
+            let mut gave_up = false;
+            for found in self.0.find_iter_input(input) {
+                job.check()?;
+                let Ok(found) = found else {
+                    gave_up = true;
+                    break;
+                };
+                at = found.end();
+                visit(found.start()..found.end());
+            }
+            if !gave_up {
+                return Ok(());
+            }
+            job.check()?;
+            let (found, end) = self.find_in_window(text, at)?;
+            at = match &found {
+                Some(found) if found.is_empty() => border_behind(text, found.end + 1),
+                Some(found) => found.end,
+                None => end,
+            };
+            found.into_iter().for_each(&mut visit);
+        }
+        Ok(())
+    }
+
+    /// The first match behind `at` in as much of the text as the engine can take, and where that ends.
+    fn find_in_window(&self, text: &str, at: usize) -> Result<(Option<Range<usize>>, usize), Error> {
+        let mut len = WINDOW.min(text.len() - at);
+        loop {
+            let end = border_before(text, at + len);
+            match self.0.find_from_pos(&text.as_bytes()[..end], at) {
+                Ok(found) => return Ok((found.map(|found| found.start()..found.end()), end)),
+                Err(error) if len <= LEAST_WINDOW => return Err(self.gave_up(at, &error)),
+                Err(_) => len /= 2,
+            }
+        }
     }
 
     fn gave_up(&self, offset: usize, error: &fancy_regex::Error) -> Error {
@@ -70,4 +124,14 @@ impl RegexPretokenizer {
             reason: error.to_string(),
         }
     }
+}
+
+/// The last border of characters up to `at`.
+fn border_before(text: &str, at: usize) -> usize {
+    (0..=at).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)
+}
+
+/// The first border of characters from `at` on, or the end.
+fn border_behind(text: &str, at: usize) -> usize {
+    (at..text.len()).find(|&at| text.is_char_boundary(at)).unwrap_or(text.len())
 }
