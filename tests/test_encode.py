@@ -723,6 +723,47 @@ def test_a_pattern_that_gives_up_names_the_place():
             way()
 
 
+LLAMA_3 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+
+
+@pytest.mark.parametrize("character", [" ", "\u3000"])
+def test_a_stretch_on_which_a_pattern_gives_up_is_cut(character):
+    def pretokens(text: str) -> list[str]:
+        return [pretoken.decode() for pretoken in naive_bpe.pretokens(text.encode(), LLAMA_3)]
+
+    assert pretokens(f"ab{character * 50_000}cd\n") == ["ab", character * 49_999, f"{character}cd", "\n"]
+    text = f"ab{character * 1_100_000}cd\nef"
+    cut = pretokens(text)
+    assert "".join(cut) == text
+    window = 2**16 // len(character.encode())
+    whole = 1_100_000 // window
+    assert [len(pretoken) for pretoken in cut[: whole + 1]] == [2, *[window] * whole]
+    rest = character * (1_100_000 % window)
+    assert cut[whole + 1 :] == pretokens(f"{rest}cd\nef") == [rest[1:], f"{character}cd", "\n", "ef"]
+
+
+def test_a_stretch_on_which_a_pattern_gives_up_is_cut_in_the_same_places_everywhere(tmp_path):
+    text = f"a{' ' * 1_100_000}cd\nef<s>{' ' * 100}b"
+    (tmp_path / "text").write_text(text)
+    expected = None
+    for threads, source in [(1, [tmp_path / "text"]), (3, iter([text])), (2, iter(text.split("<s>")))]:
+        parts = bpe_lm.train_bpe(source, 275, ["<s>"], pattern=LLAMA_3, threads=threads)
+        assert parts == (expected := expected or parts)
+    tokenizer = Tokenizer(*expected, ["<s>"], pattern=LLAMA_3)
+    ids = tokenizer.encode(text)
+    assert tokenizer.decode(ids) == text
+    assert list(tokenizer.encode_iterable(text[i : i + 77_777] for i in range(0, len(text), 77_777))) == ids
+    for threads in (1, 3):
+        assert tokenizer.encode_to_numpy(text, threads=threads).tolist() == ids
+        tokenizer.encode_file(tmp_path / "text", tmp_path / "ids", threads=threads, force=True)
+        assert np.fromfile(tmp_path / "ids", dtype="<u2").tolist() == ids
+
+
+def test_what_a_pattern_that_gives_up_leaves_unmatched_is_one_pretoken():
+    text = b"ab7" + b"a" * 5_000 + b"." + b"cd8"
+    assert naive_bpe.pretokens(text, r"[a-z]+(?=[0-9])") == [b"ab", b"7" + b"a" * 5_000 + b".", b"cd", b"8"]
+
+
 def test_errors_of_whoever_gives_the_texts_are_theirs(trained):
     def broken():
         yield "one"

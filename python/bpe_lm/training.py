@@ -96,7 +96,8 @@ def train_bpe(
             known, at most ten times a second and once at the end of each stage.
         pattern: `"gpt2"`, `"cl100k"` (GPT-4's), `"o200k"` (GPT-4o's), or a regular expression for `fancy-regex`,
             matched on bytes. A stretch that it leaves unmatched is one pretoken. A regular expression other than those
-            three sees each text whole, so memory grows with the longest.
+            three sees each text whole, so memory grows with the longest. Where its engine gives up (a million steps
+            back, as Llama 3's takes on as many spaces), the text is cut after 64 KiB or less, always in the same place.
         min_frequency: Learning stops at the first pair that occurs less often.
         max_token_length: In bytes; a pair that would make a longer token is never merged. Two merges never make the
             same bytes, with or without it.

@@ -6,9 +6,10 @@ they do not. A byte that does not decode is the end of the text to it, which als
 backtracking half (fancy-regex 0.20 panics on them). What it leaves unmatched between two matches is one pretoken, so no
 byte is ever lost; empty matches are passed over. There is no proof of where a text may be cut for an unknown pattern, so it sees whole documents.
 
-The engine gives up a match that takes it a million steps back, as `\s+(?!\S)` does on as many spaces. There the text is cut: the next
-match sees it as if it ended after 64 KiB, and if that is too much as well, after half of it, and so on. The cut depends on the
-document and the pattern alone. A pattern that gives up on 512 bytes takes exponential time, which is an error.
+The engine gives up a match that takes it a million steps back, as `\s+(?!\S)` does on as many spaces. There the text is cut: a
+match sees it as if it ended after 64 KiB, and if that is too much as well, after half of it, and so on; likewise the next
+one, until one ends before the cut. The cuts depend on the document and the pattern alone. A pattern that gives up on 512
+bytes takes exponential time, which is an error.
 */
 
 use crate::error::Error;
@@ -91,29 +92,38 @@ impl RegexPretokenizer {
             if !gave_up {
                 return Ok(());
             }
-            job.check()?;
-            let (found, end) = self.find_in_window(text, at)?;
-            at = match &found {
-                Some(found) if found.is_empty() => border_behind(text, found.end + 1),
-                Some(found) => found.end,
-                None => end,
-            };
-            found.into_iter().for_each(&mut visit);
+            at = self.cut_stretch(text, at, job, &mut visit)?;
         }
         Ok(())
     }
 
-    /// The first match behind `at` in as much of the text as the engine can take, and where that ends.
-    fn find_in_window(&self, text: &str, at: usize) -> Result<(Option<Range<usize>>, usize), Error> {
-        let mut len = WINDOW.min(text.len() - at);
-        loop {
-            let end = border_before(text, at + len);
+    /// Matches one window of the text after another, until a match ends before its window; returns where the next begins.
+    fn cut_stretch(
+        &self,
+        text: &str,
+        mut at: usize,
+        job: &Job,
+        visit: &mut dyn FnMut(Range<usize>),
+    ) -> Result<usize, Error> {
+        let mut len = WINDOW;
+        while at < text.len() {
+            job.check()?;
+            let end = border_before(text, text.len().min(at + len));
             match self.0.find_from_pos(&text.as_bytes()[..end], at) {
-                Ok(found) => return Ok((found.map(|found| found.start()..found.end()), end)),
-                Err(error) if len <= LEAST_WINDOW => return Err(self.gave_up(at, &error)),
-                Err(_) => len /= 2,
+                Ok(None) => at = end,
+                Ok(Some(found)) => {
+                    let is_empty = found.start() == found.end();
+                    at = if is_empty { border_behind(text, found.end() + 1) } else { found.end() };
+                    visit(found.start()..found.end());
+                    if at < end {
+                        break;
+                    }
+                }
+                Err(error) if end - at <= LEAST_WINDOW => return Err(self.gave_up(at, &error)),
+                Err(_) => len = (end - at) / 2,
             }
         }
+        Ok(at)
     }
 
     fn gave_up(&self, offset: usize, error: &fancy_regex::Error) -> Error {
