@@ -110,7 +110,10 @@ impl RegexPretokenizer {
             job.check()?;
             let end = border_before(text, text.len().min(at + len));
             match self.0.find_from_pos(&text.as_bytes()[..end], at) {
+                // A match that the cut hides may begin in the second half.
+                Ok(None) if end < text.len() => at = border_before(text, at + (end - at) / 2),
                 Ok(None) => at = end,
+                Ok(Some(found)) if at < found.start() && found.end() == end => at = found.start(),
                 Ok(Some(found)) => {
                     let is_empty = found.start() == found.end();
                     at = if is_empty { border_behind(text, found.end() + 1) } else { found.end() };
