@@ -774,6 +774,83 @@ def test_what_a_pattern_that_gives_up_leaves_unmatched_is_one_pretoken():
     assert naive_bpe.pretokens(text, r"([a-z])[a-z]*\1[0-9]") == [b"aba7", b"a" * 3_000 + b".", b"cdc8"]
 
 
+class Ids:
+    """An array as other libraries have it."""
+
+    ndim = 2
+
+    def __iter__(self):
+        return iter([[1, 2]])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda t: t.decode(b"abc"), "ids is of type bytes; give a list or an array of token ids"),
+        (lambda t: t.decode("abc"), "ids is of type str"),
+        (lambda t: t.decode(5), "ids is of type int"),
+        (lambda t: t.decode(None), "ids is of type NoneType"),
+        (lambda t: t.decode(np.zeros((2, 2), dtype=np.uint16)), "ids has 2 dimensions"),
+        (lambda t: t.decode(np.zeros((2, 2), dtype=np.int64)), "ids has 2 dimensions"),
+        (lambda t: t.decode(np.array(5)), "ids has 0 dimensions"),
+        (lambda t: t.decode_bytes(Ids()), "ids has 2 dimensions"),
+        (lambda t: t.decode([[1, 2]]), "number 0 of the ids, from 0, is of type list; give an int"),
+        (lambda t: t.decode([1, 1.5]), "number 1 of the ids, from 0, is of type float; give an int"),
+        (lambda t: t.decode(["a"]), "number 0 of the ids, from 0, is of type str"),
+        (lambda t: t.stream_decoder().push("a"), "is of type str; give an int"),
+        (lambda t: t.encode(7), "a text is of type int; give str or bytes"),
+        (lambda t: t.encode("a", special=None), "special is of type NoneType; give a str"),
+        (lambda t: t.encode_iterable(7), "iterable is of type int"),
+        (lambda t: t.encode_iterable(["a"], special=7), "special is of type int; give a str"),
+        (lambda t: list(t.encode_iterable([7])), "a text is of type int; give str or bytes"),
+        (lambda t: t.encode_batch(7), "texts is of type int"),
+        (lambda t: t.encode_batch("a"), "texts is one text"),
+        (lambda t: t.encode_batch(["a"], dtype=np.uint16), "dtype is of type type; give a str"),
+        (lambda t: t.encode_batch(["a"], threads="2"), "threads is of type str; give an int"),
+        (lambda t: t.encode_to_numpy(["a"]), "a text is of type list; give str or bytes"),
+        (lambda t: t.encode_file(None, "out"), "paths is of type NoneType; give a path or a list of paths"),
+        (lambda t: t.encode_file([b"in"], "out"), r"paths\[0\] is of type bytes; give a path"),
+        (lambda t: t.encode_file("in", None), "out is of type NoneType; give a path"),
+        (lambda t: t.encode_file("in", "out", separator=7), "separator is of type int; give a str"),
+        (lambda t: t.encode_file("in", "out", dtype=16), "dtype is of type int; give a str"),
+        (lambda t: t.encode_file("in", "out", json_field=None), "json_field is of type NoneType; give a str"),
+        (lambda t: t.encode_file("in", "out", progress="yes"), "progress is of type str"),
+        (lambda t: t.count_tokens(7), "paths is of type int"),
+        (lambda t: t.count_tokens("in", special=7), "special is of type int; give a str"),
+        (lambda t: t.save(None), "folder is of type NoneType; give a path"),
+        (lambda t: t.save("out", training="yes"), "training is of type str"),
+        (lambda t: Tokenizer.load(None), "path is of type NoneType; give a path"),
+        (lambda t: Tokenizer.from_huggingface(7), "path is of type int; give a path"),
+        (lambda t: Tokenizer.from_tiktoken(7), "path is of type int; give a path"),
+        (lambda t: Tokenizer.from_tiktoken("a", 7), "pattern is of type int; give a str"),
+        (lambda t: Tokenizer.from_tiktoken("a", "gpt2", ["<s>"]), "special_tokens is of type list; give a dict"),
+        (lambda t: Tokenizer.from_tiktoken("a", "gpt2", {"<s>": "5"}), r"special_tokens\['<s>'\] is of type str"),
+        (lambda t: Tokenizer.from_files(None, "b"), "vocab_filepath is of type NoneType"),
+        (lambda t: Tokenizer.from_files("a", 7), "merges_filepath is of type int"),
+        (lambda t: Tokenizer.from_files("a", "b", "<s>"), "special_tokens is of type str; give a list of str"),
+        (lambda t: Tokenizer([], []), "vocab is of type list; give a dict of ids and bytes"),
+        (lambda t: Tokenizer({"a": b"a"}, []), "an id of the vocabulary is of type str; give an int"),
+        (lambda t: Tokenizer({1: "a"}, []), "token 1 of the vocabulary is of type str; give bytes"),
+        (lambda t: Tokenizer(t.vocab, None), "merges is of type NoneType; give pairs of bytes"),
+        (lambda t: Tokenizer(t.vocab, [("a", b"b")]), "a part of merge 0 is of type str; give bytes"),
+        (lambda t: Tokenizer(t.vocab, [(b"a", b"b", b"c")]), "merge 0 is of type tuple; give a tuple of two bytes"),
+        (lambda t: Tokenizer(t.vocab, [], [7]), r"special_tokens\[0\] is of type int; give a str"),
+        (lambda t: Tokenizer(t.vocab, [], {"a": None}), r"special_tokens\['a'\] is of type NoneType; give an int"),
+        (lambda t: Tokenizer(t.vocab, [], pattern=None), "pattern is of type NoneType; give a str"),
+        (lambda t: bpe_lm.open_tokens(None), "path is of type NoneType; give a path"),
+        (lambda t: bpe_lm.open_tokens("a", dtype=16), "dtype is of type int; give a str"),
+        (lambda t: bpe_lm.open_tokens("a", tokenizer="gpt2"), "tokenizer is of type str; give a Tokenizer"),
+        (lambda t: bpe_lm.verify(None), "path is of type NoneType; give a path"),
+        (lambda t: bpe_lm.verify("a", tokenizer=7), "tokenizer is of type int; give a Tokenizer"),
+        (lambda t: bpe_lm.load_training(None), "path is of type NoneType; give a path"),
+    ],
+)
+def test_arguments_of_another_type_are_refused_by_name(call, message):
+    tokenizer = Tokenizer({b: bytes([b]) for b in range(256)}, [])
+    with pytest.raises(errors.ArgumentTypeError, match=message):
+        call(tokenizer)
+
+
 def test_errors_of_whoever_gives_the_texts_are_theirs(trained):
     def broken():
         yield "one"

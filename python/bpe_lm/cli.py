@@ -21,7 +21,14 @@ from bpe_lm.doctor import examine
 from bpe_lm.errors import BpeLmError, FileError, OutputExists
 from bpe_lm.inspection import inspect
 from bpe_lm.progress import megabytes
-from bpe_lm.report import TrainingReport, longest_tokens, peak_memory, print_rows, training_bytes_per_token
+from bpe_lm.report import (
+    TrainingReport,
+    longest_tokens,
+    peak_memory,
+    print_rows,
+    training_bytes_per_token,
+    why_smaller,
+)
 from bpe_lm.token_file import open_tokens, verify
 from bpe_lm.tokenizer import Tokenizer
 from bpe_lm.training import train_and_record
@@ -97,6 +104,7 @@ def train_and_report(
 
     Raises:
         OutputExists: Before any work, when the folder has one of a tokenizer's files and `force` is False.
+        SpecialTokenError: Before any work, when the tokenizer could not be saved with a special token.
     """
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
@@ -128,6 +136,8 @@ def train_and_report(
         skipped_lines=training["skipped_lines"],
         distinct_pretokens=training["num_distinct_pretokens"],
         vocab_size=len(vocab),
+        asked_vocab_size=vocab_size,
+        why_smaller=why_smaller(vocab_size, len(vocab), min_frequency, max_token_length),
         merges=len(merges),
         count_seconds=training["seconds"]["count"],
         merge_seconds=training["seconds"]["merge"],
