@@ -158,7 +158,7 @@ pub enum Error {
     },
     /// A pretokenization pattern gave up on a text.
     #[error(
-        "the pattern {pattern:?} gave up at byte {offset} of {text}: {reason}; rewrite it without nested repetition, or split the text into shorter documents"
+        "the pattern {pattern:?} gave up at byte {offset} of {text}: {reason}; rewrite it without nested repetition"
     )]
     PatternLimit {
         /// The pattern.

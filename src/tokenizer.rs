@@ -51,6 +51,11 @@ impl Special {
     }
 }
 
+fn is_learned(vocab: &Vocab, merges: &Merges) -> bool {
+    let bytes = |id| vocab.get(id).unwrap_or_default();
+    vocab.is_learned(merges.as_slice().iter().map(|&(left, right)| (bytes(left), bytes(right))))
+}
+
 /// Everything that text needs to become token ids, and token ids to become text.
 pub struct Tokenizer {
     vocab: Vocab,
@@ -80,17 +85,45 @@ impl std::fmt::Debug for Tokenizer {
 
 impl Tokenizer {
     /// Checks that the parts fit: every byte has a token, and every merge is of tokens that are there before it and makes
-    /// one. Special tokens that the vocabulary lacks are added to it.
+    /// one. Special tokens are found by their bytes, and those that the vocabulary lacks are added to it.
     ///
     /// # Errors
-    /// [`Error::Tokenizer`] naming the token or merge that does not fit; [`Error::VocabTooLarge`].
+    /// [`Error::Tokenizer`] naming the token or merge that does not fit, or two tokens with the same bytes of which either
+    /// may be the special one; [`Error::VocabTooLarge`].
     pub fn new(
-        vocab: Vocab,
+        mut vocab: Vocab,
         merges: Merges,
         special_tokens: SpecialTokens,
         pattern: Pattern,
     ) -> Result<Self, Error> {
-        let (vocab, special_ids) = vocab.with_special_tokens(&special_tokens)?;
+        let special_ids = vocab.find_special_tokens(&special_tokens, |vocab| is_learned(vocab, &merges))?;
+        Self::with_special_ids(vocab, merges, special_tokens, special_ids, pattern)
+    }
+
+    /// As [`Tokenizer::new`], where the id of each special token is known.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::new`]; [`Error::Tokenizer`] naming the special token whose id is another's.
+    pub fn with_special_ids(
+        mut vocab: Vocab,
+        merges: Merges,
+        special_tokens: SpecialTokens,
+        special_ids: Vec<TokenId>,
+        pattern: Pattern,
+    ) -> Result<Self, Error> {
+        vocab.place_special_tokens(&special_tokens, &special_ids)?;
+        vocab.set_apart(&special_tokens, &special_ids, |vocab| is_learned(vocab, &merges))?;
+        Self::from_parts(vocab, merges, special_tokens, special_ids, pattern)
+    }
+
+    /// As [`Tokenizer::with_special_ids`], where the vocabulary has the special tokens and says what is apart.
+    pub(crate) fn from_parts(
+        vocab: Vocab,
+        merges: Merges,
+        special_tokens: SpecialTokens,
+        special_ids: Vec<TokenId>,
+        pattern: Pattern,
+    ) -> Result<Self, Error> {
         let merger = Merger::new(&vocab, &merges).map_err(|reason| Error::Tokenizer { reason })?;
         Ok(Tokenizer {
             vocab,
@@ -149,7 +182,7 @@ impl Tokenizer {
     }
 
     /// A name for all that ids depend on: SHA-256, in hexadecimal, of the pattern, the tokens, the merges and the special
-    /// tokens, each list and each string after its length.
+    /// tokens in the order of their ids, each list and each string after its length.
     pub fn hash(&self) -> String {
         let mut hash = Sha256::new();
         let mut add = |parts: &[&[u8]]| parts.iter().for_each(|part| hash.update(part));
@@ -164,7 +197,21 @@ impl Tokenizer {
             add(&[&left.to_le_bytes(), &right.to_le_bytes()]);
         }
         add(&[&len(self.special_ids.len())]);
-        for id in &self.special_ids {
+        let mut special: Vec<(TokenId, &[u8])> = self
+            .special_ids
+            .iter()
+            .copied()
+            .zip(self.special_tokens.as_slice().iter().map(String::as_bytes))
+            .collect();
+        special.sort_unstable();
+        for (id, _) in &special {
+            add(&[&id.to_le_bytes()]);
+        }
+        // What follows is nothing but for tokens with the same bytes or the same id, so that old names stay.
+        for (id, token) in special.iter().filter(|&&(id, token)| self.vocab.get(id) != Some(token)) {
+            add(&[&id.to_le_bytes(), &len(token.len()), token]);
+        }
+        for id in self.vocab.apart().iter().filter(|id| !self.special_ids.contains(id)) {
             add(&[&id.to_le_bytes()]);
         }
         hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
@@ -205,6 +252,11 @@ impl Tokenizer {
             bytes.extend(token.ok_or(Error::TokenId { id: id.into(), place: place as u64, greatest })?);
         }
         Ok(bytes)
+    }
+
+    /// Whether the bytes of a pretoken become this token.
+    pub(crate) fn reaches(&self, pretoken: &[u8], id: TokenId) -> bool {
+        self.merger.reaches(pretoken, id)
     }
 
     /// Whether a text may be encoded under a choice.

@@ -3,9 +3,10 @@ Token ids and the bytes they stand for.
 */
 
 use crate::error::Error;
+use crate::formats::byte_alphabet;
 use crate::merges::Merges;
 use crate::special_tokens::SpecialTokens;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// The number of a token. u32 everywhere; made from `usize` by checked conversion only.
 pub type TokenId = u32;
@@ -23,10 +24,15 @@ pub(crate) fn max_ids(num_tokens: usize) -> usize {
 
 /// The tokens by id: a learned vocabulary has the 256 bytes first, then the merges in order, then the special tokens. In
 /// others there may be ids without a token.
+///
+/// Several tokens may have the same bytes: a special `\n` and the byte 10. Then text gets the id of one of them; the others
+/// are *apart*.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Vocab {
     /// Empty where there is none.
     tokens: Vec<Vec<u8>>,
+    /// The ids that text never gets for their bytes, because another token has the same ones.
+    apart: BTreeSet<TokenId>,
 }
 
 impl Vocab {
@@ -49,7 +55,7 @@ impl Vocab {
             tokens.push([&tokens[left as usize][..], &tokens[right as usize]].concat());
         }
         tokens.extend(special_tokens.as_slice().iter().map(|token| token.as_bytes().to_vec()));
-        Vocab { tokens }
+        Vocab { tokens, apart: BTreeSet::new() }
     }
 
     /// The vocabulary of these tokens, in the order of their ids. An empty one is none.
@@ -57,31 +63,146 @@ impl Vocab {
         if tokens.len() > MAX_VOCAB_SIZE {
             return Err(Error::VocabTooLarge { given: tokens.len(), maximum: MAX_VOCAB_SIZE });
         }
-        Ok(Vocab { tokens })
+        Ok(Vocab { tokens, apart: BTreeSet::new() })
     }
 
-    /// With those special tokens that are not there, and the id of each.
+    /// With these tokens apart.
+    #[must_use]
+    pub(crate) fn with_apart(self, apart: impl IntoIterator<Item = TokenId>) -> Self {
+        Vocab { apart: apart.into_iter().collect(), ..self }
+    }
+
+    /// The ids of tokens whose bytes belong to another token in text.
+    pub fn apart(&self) -> &BTreeSet<TokenId> {
+        &self.apart
+    }
+
+    /// Finds the id of each special token by its bytes, and adds those that are not there.
+    ///
+    /// Of two tokens with a special token's bytes the last is it where the vocabulary is as learned (`is_learned`).
     ///
     /// # Errors
-    /// [`Error::VocabTooLarge`].
-    pub fn with_special_tokens(self, special_tokens: &SpecialTokens) -> Result<(Self, Vec<TokenId>), Error> {
-        let last_ids: HashMap<&[u8], TokenId> = self.iter().map(|(id, token)| (token, id)).collect();
-        let known = special_tokens.as_slice().iter().map(|token| last_ids.get(token.as_bytes()).copied());
-        let known: Vec<Option<TokenId>> = known.collect();
-        let mut tokens = self.tokens;
-        let ids = special_tokens.as_slice().iter().zip(known).map(|(token, known)| {
-            known.map_or_else(
-                || {
-                    tokens.push(token.as_bytes().to_vec());
-                    TokenId::try_from(tokens.len() - 1)
-                },
-                Ok,
-            )
-        });
-        let ids = ids.collect::<Result<_, _>>();
-        let given = tokens.len();
-        let vocab = Vocab::from_tokens(tokens)?;
-        Ok((vocab, ids.map_err(|_| Error::VocabTooLarge { given, maximum: MAX_VOCAB_SIZE })?))
+    /// [`Error::Tokenizer`] where it is not, and the id cannot be known; [`Error::VocabTooLarge`].
+    pub(crate) fn find_special_tokens(
+        &mut self,
+        special_tokens: &SpecialTokens,
+        is_learned: impl Fn(&Vocab) -> bool,
+    ) -> Result<Vec<TokenId>, Error> {
+        let mut found: HashMap<&[u8], Vec<TokenId>> =
+            special_tokens.as_slice().iter().map(|token| (token.as_bytes(), Vec::new())).collect();
+        for (id, token) in self.iter() {
+            if let Some(ids) = found.get_mut(token) {
+                ids.push(id);
+            }
+        }
+        if found.values().any(|ids| ids.len() > 1) && !is_learned(self) {
+            let of_many = |token: &&String| found[token.as_bytes()].len() > 1;
+            let token = special_tokens.as_slice().iter().find(of_many).map_or("", String::as_str);
+            let ids = &found[token.as_bytes()];
+            let reason = format!(
+                "tokens {} and {} are both {token:?}; say which is the special one: special_tokens={{{token:?}: {}}}",
+                ids[0], ids[1], ids[0]
+            );
+            return Err(Error::Tokenizer { reason });
+        }
+        let mut ids = Vec::with_capacity(special_tokens.len());
+        for token in special_tokens.as_slice() {
+            let known = found[token.as_bytes()].last().copied();
+            let new = self.tokens.len();
+            let too_large = Error::VocabTooLarge { given: new + 1, maximum: MAX_VOCAB_SIZE };
+            let id = known.map_or_else(|| TokenId::try_from(new), Ok).map_err(|_| too_large)?;
+            if known.is_none() {
+                self.tokens.push(token.as_bytes().to_vec());
+            }
+            ids.push(id);
+        }
+        Ok(ids)
+    }
+
+    /// Checks the ids of special tokens, and adds those that are not there. An id may be that of another token where a file
+    /// would give both the same name, as Hugging Face's does: a special `é` and the byte 0xE9.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] naming the special token whose id is another's, or far beyond all others.
+    pub(crate) fn place_special_tokens(
+        &mut self,
+        special_tokens: &SpecialTokens,
+        ids: &[TokenId],
+    ) -> Result<(), Error> {
+        let max_ids = max_ids(self.iter().count() + ids.len());
+        let mut owners = HashMap::new();
+        for (token, &id) in special_tokens.as_slice().iter().zip(ids) {
+            let refused = |reason: String| Err(Error::Tokenizer { reason });
+            if let Some(other) = owners.insert(id, token) {
+                return refused(format!("special tokens {other:?} and {token:?} have the same id {id}"));
+            }
+            if id as usize >= max_ids {
+                return refused(format!("special token {token:?} has id {id}; ids must be below {max_ids}"));
+            }
+            match self.get(id) {
+                Some(known) if is_named(known, token) => {}
+                Some(known) => {
+                    let known = String::from_utf8_lossy(known);
+                    return refused(format!(
+                        "special token {token:?} has id {id}, which is the token {known:?}"
+                    ));
+                }
+                None => {
+                    self.tokens.resize(self.len().max(id as usize + 1), Vec::new());
+                    self.tokens[id as usize] = token.as_bytes().to_vec();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets special tokens apart from tokens with the same bytes that are not special. Where the vocabulary is as learned
+    /// (`is_learned`), the first of several others is text's.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] where it is not, and what text's is cannot be known.
+    pub(crate) fn set_apart(
+        &mut self,
+        special_tokens: &SpecialTokens,
+        special_ids: &[TokenId],
+        is_learned: impl Fn(&Vocab) -> bool,
+    ) -> Result<(), Error> {
+        let special: HashSet<TokenId> = special_tokens
+            .as_slice()
+            .iter()
+            .zip(special_ids)
+            .filter(|(token, id)| self.get(**id) == Some(token.as_bytes()))
+            .map(|(_, &id)| id)
+            .collect();
+        let mut first: HashMap<&[u8], TokenId> = HashMap::with_capacity(self.len());
+        let mut apart = self.apart.clone();
+        for (id, token) in self.iter().filter(|(id, _)| !self.apart.contains(id)) {
+            let Some(other) = first.insert(token, id) else { continue };
+            let (kept, left) = match (special.contains(&other), special.contains(&id)) {
+                (true, false) => (id, other),
+                (false, true) => (other, id),
+                _ if is_learned(self) => (other, id),
+                _ => {
+                    let text = String::from_utf8_lossy(token);
+                    let reason = format!(
+                        "tokens {other} and {id} are both {text:?}; say which is a special one: special_tokens={{{text:?}: {id}}}"
+                    );
+                    return Err(Error::Tokenizer { reason });
+                }
+            };
+            first.insert(token, kept);
+            apart.insert(left);
+        }
+        self.apart = apart;
+        Ok(())
+    }
+
+    /// Whether it begins with the bytes, and goes on with what merges make, in order.
+    pub(crate) fn is_learned<'m>(&self, merges: impl IntoIterator<Item = (&'m [u8], &'m [u8])>) -> bool {
+        (0..=255).zip(&self.tokens).filter(|(byte, token)| token[..] == [*byte]).count() == 256
+            && merges.into_iter().zip(256..).all(|((left, right), id)| {
+                self.tokens.get(id).and_then(|token| token.strip_prefix(left)) == Some(right)
+            })
     }
 
     /// The greatest id and one.
@@ -104,12 +225,13 @@ impl Vocab {
         (0..).zip(self.tokens.iter().map(Vec::as_slice)).filter(|(_, token)| !token.is_empty())
     }
 
-    /// The id of each token; of equal tokens the first one's.
+    /// The id that text gets for the bytes of each token.
     pub fn ids(&self) -> HashMap<&[u8], TokenId> {
-        let mut ids = HashMap::with_capacity(self.len());
-        for (id, token) in self.iter() {
-            ids.entry(token).or_insert(id);
-        }
-        ids
+        self.iter().filter(|(id, _)| !self.apart.contains(id)).map(|(id, token)| (token, id)).collect()
     }
+}
+
+/// Whether a special token's text is a token's bytes, or what a file calls them.
+pub(crate) fn is_named(token: &[u8], text: &str) -> bool {
+    token == text.as_bytes() || byte_alphabet::from_text(text).is_some_and(|bytes| bytes == token)
 }

@@ -723,6 +723,134 @@ def test_a_pattern_that_gives_up_names_the_place():
             way()
 
 
+LLAMA_3 = "|".join(
+    [
+        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)",
+        r"[^\r\n\p{L}\p{N}]?\p{L}+",
+        r"\p{N}{1,3}",
+        r" ?[^\s\p{L}\p{N}]+[\r\n]*",
+        r"\s*[\r\n]+",
+        r"\s+(?!\S)|\s+",
+    ]
+)
+
+
+@pytest.mark.parametrize("character", [" ", "\u3000"])
+def test_a_stretch_on_which_a_pattern_gives_up_is_cut(character):
+    def pretokens(text: str) -> list[str]:
+        return [pretoken.decode() for pretoken in naive_bpe.pretokens(text.encode(), LLAMA_3)]
+
+    assert pretokens(f"ab{character * 50_000}cd\n") == ["ab", character * 49_999, f"{character}cd", "\n"]
+    text = f"ab{character * 1_100_000}cd\nef"
+    cut = pretokens(text)
+    assert "".join(cut) == text
+    window = 2**16 // len(character.encode())
+    whole = 1_100_000 // window
+    assert [len(pretoken) for pretoken in cut[: whole + 1]] == [2, *[window] * whole]
+    rest = character * (1_100_000 % window)
+    assert cut[whole + 1 :] == pretokens(f"{rest}cd\nef") == [rest[1:], f"{character}cd", "\n", "ef"]
+
+
+def test_a_stretch_on_which_a_pattern_gives_up_is_cut_in_the_same_places_everywhere(tmp_path):
+    text = f"a{' ' * 1_100_000}cd\nef<s>{' ' * 100}b"
+    (tmp_path / "text").write_text(text)
+    sources = [(1, [tmp_path / "text"]), (3, iter([text])), (2, iter(text.split("<s>")))]
+    first, *others = (
+        bpe_lm.train_bpe(source, 275, ["<s>"], pattern=LLAMA_3, threads=threads) for threads, source in sources
+    )
+    assert others == [first, first]
+    tokenizer = Tokenizer(*first, ["<s>"], pattern=LLAMA_3)
+    ids = tokenizer.encode(text)
+    assert tokenizer.decode(ids) == text
+    assert list(tokenizer.encode_iterable(text[i : i + 77_777] for i in range(0, len(text), 77_777))) == ids
+    for threads in (1, 3):
+        assert tokenizer.encode_to_numpy(text, threads=threads).tolist() == ids
+        tokenizer.encode_file(tmp_path / "text", tmp_path / "ids", threads=threads, force=True)
+        assert np.fromfile(tmp_path / "ids", dtype="<u2").tolist() == ids
+
+
+def test_what_a_pattern_that_gives_up_leaves_unmatched_is_one_pretoken():
+    text = b"aba7" + b"a" * 3_000 + b"." + b"cdc8"
+    assert naive_bpe.pretokens(text, r"([a-z])[a-z]*\1[0-9]") == [b"aba7", b"a" * 3_000 + b".", b"cdc8"]
+
+
+class Ids:
+    """An array as other libraries have it."""
+
+    ndim = 2
+
+    def __iter__(self):
+        return iter([[1, 2]])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda t: t.decode(b"abc"), "ids is of type bytes; give a list or an array of token ids"),
+        (lambda t: t.decode("abc"), "ids is of type str"),
+        (lambda t: t.decode(5), "ids is of type int"),
+        (lambda t: t.decode(None), "ids is of type NoneType"),
+        (lambda t: t.decode(np.zeros((2, 2), dtype=np.uint16)), "ids has 2 dimensions"),
+        (lambda t: t.decode(np.zeros((2, 2), dtype=np.int64)), "ids has 2 dimensions"),
+        (lambda t: t.decode(np.array(5)), "ids has 0 dimensions"),
+        (lambda t: t.decode_bytes(Ids()), "ids has 2 dimensions"),
+        (lambda t: t.decode([[1, 2]]), "number 0 of the ids, from 0, is of type list; give an int"),
+        (lambda t: t.decode([1, 1.5]), "number 1 of the ids, from 0, is of type float; give an int"),
+        (lambda t: t.decode(["a"]), "number 0 of the ids, from 0, is of type str"),
+        (lambda t: t.stream_decoder().push("a"), "is of type str; give an int"),
+        (lambda t: t.encode(7), "a text is of type int; give str or bytes"),
+        (lambda t: t.encode("a", special=None), "special is of type NoneType; give a str"),
+        (lambda t: t.encode_iterable(7), "iterable is of type int"),
+        (lambda t: t.encode_iterable(["a"], special=7), "special is of type int; give a str"),
+        (lambda t: list(t.encode_iterable([7])), "a text is of type int; give str or bytes"),
+        (lambda t: t.encode_batch(7), "texts is of type int"),
+        (lambda t: t.encode_batch("a"), "texts is one text"),
+        (lambda t: t.encode_batch(["a"], dtype=np.uint16), "dtype is of type type; give a str"),
+        (lambda t: t.encode_batch(["a"], threads="2"), "threads is of type str; give an int"),
+        (lambda t: t.encode_to_numpy(["a"]), "a text is of type list; give str or bytes"),
+        (lambda t: t.encode_file(None, "out"), "paths is of type NoneType; give a path or a list of paths"),
+        (lambda t: t.encode_file([b"in"], "out"), r"paths\[0\] is of type bytes; give a path"),
+        (lambda t: t.encode_file("in", None), "out is of type NoneType; give a path"),
+        (lambda t: t.encode_file("in", "out", separator=7), "separator is of type int; give a str"),
+        (lambda t: t.encode_file("in", "out", dtype=16), "dtype is of type int; give a str"),
+        (lambda t: t.encode_file("in", "out", json_field=None), "json_field is of type NoneType; give a str"),
+        (lambda t: t.encode_file("in", "out", progress="yes"), "progress is of type str"),
+        (lambda t: t.count_tokens(7), "paths is of type int"),
+        (lambda t: t.count_tokens("in", special=7), "special is of type int; give a str"),
+        (lambda t: t.save(None), "folder is of type NoneType; give a path"),
+        (lambda t: t.save("out", training="yes"), "training is of type str"),
+        (lambda t: Tokenizer.load(None), "path is of type NoneType; give a path"),
+        (lambda t: Tokenizer.from_huggingface(7), "path is of type int; give a path"),
+        (lambda t: Tokenizer.from_tiktoken(7), "path is of type int; give a path"),
+        (lambda t: Tokenizer.from_tiktoken("a", 7), "pattern is of type int; give a str"),
+        (lambda t: Tokenizer.from_tiktoken("a", "gpt2", ["<s>"]), "special_tokens is of type list; give a dict"),
+        (lambda t: Tokenizer.from_tiktoken("a", "gpt2", {"<s>": "5"}), r"special_tokens\['<s>'\] is of type str"),
+        (lambda t: Tokenizer.from_files(None, "b"), "vocab_filepath is of type NoneType"),
+        (lambda t: Tokenizer.from_files("a", 7), "merges_filepath is of type int"),
+        (lambda t: Tokenizer.from_files("a", "b", "<s>"), "special_tokens is of type str; give a list of str"),
+        (lambda t: Tokenizer([], []), "vocab is of type list; give a dict of ids and bytes"),
+        (lambda t: Tokenizer({"a": b"a"}, []), "an id of the vocabulary is of type str; give an int"),
+        (lambda t: Tokenizer({1: "a"}, []), "token 1 of the vocabulary is of type str; give bytes"),
+        (lambda t: Tokenizer(t.vocab, None), "merges is of type NoneType; give pairs of bytes"),
+        (lambda t: Tokenizer(t.vocab, [("a", b"b")]), "a part of merge 0 is of type str; give bytes"),
+        (lambda t: Tokenizer(t.vocab, [(b"a", b"b", b"c")]), "merge 0 is of type tuple; give a tuple of two bytes"),
+        (lambda t: Tokenizer(t.vocab, [], [7]), r"special_tokens\[0\] is of type int; give a str"),
+        (lambda t: Tokenizer(t.vocab, [], {"a": None}), r"special_tokens\['a'\] is of type NoneType; give an int"),
+        (lambda t: Tokenizer(t.vocab, [], pattern=None), "pattern is of type NoneType; give a str"),
+        (lambda t: bpe_lm.open_tokens(None), "path is of type NoneType; give a path"),
+        (lambda t: bpe_lm.open_tokens("a", dtype=16), "dtype is of type int; give a str"),
+        (lambda t: bpe_lm.open_tokens("a", tokenizer="gpt2"), "tokenizer is of type str; give a Tokenizer"),
+        (lambda t: bpe_lm.verify(None), "path is of type NoneType; give a path"),
+        (lambda t: bpe_lm.verify("a", tokenizer=7), "tokenizer is of type int; give a Tokenizer"),
+        (lambda t: bpe_lm.load_training(None), "path is of type NoneType; give a path"),
+    ],
+)
+def test_arguments_of_another_type_are_refused_by_name(call, message):
+    tokenizer = Tokenizer({b: bytes([b]) for b in range(256)}, [])
+    with pytest.raises(errors.ArgumentTypeError, match=message):
+        call(tokenizer)
+
+
 def test_errors_of_whoever_gives_the_texts_are_theirs(trained):
     def broken():
         yield "one"

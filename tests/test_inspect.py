@@ -1,5 +1,6 @@
 """`bpe-lm inspect`: what it counts, what it prints, and what it draws."""
 
+import io
 import json
 import sys
 from collections import Counter
@@ -56,10 +57,10 @@ def test_what_is_printed_is_whole_and_harmless(folder, capsys):
     for heading in ("Longest tokens", "Token lengths", "Never used", "Most and least frequent merges", "pretokens"):
         assert heading in printed
     for line in (
-        "b'=============",
+        "'=============",
         "256 bytes",
-        "b' wizards'",
-        "b' \\x1b['",
+        "' wizards'",
+        "' \\x1b['",
         "'<|endoftext|>'",
         "gpt2",
         "129 to 256",
@@ -69,6 +70,29 @@ def test_what_is_printed_is_whole_and_harmless(folder, capsys):
     assert all(character.isprintable() or character == "\n" for character in printed)
     assert max(map(len, printed.splitlines())) <= 80
     assert "Longest" not in run(capsys, folder, "--longest", 0)
+
+
+def test_tokens_of_other_scripts_are_printed_as_text(tmp_path, capsys):
+    vocab, merges, training = bpe_lm.train_and_record(iter(["のはの [/bold]は привет привет " * 9]), 300, [])
+    bpe_lm.Tokenizer(vocab, merges).save(tmp_path / "t", training=training)
+    printed = run(capsys, tmp_path / "t")
+    assert "' привет'" in printed
+    assert "'の'" in printed
+    assert "b'\\xe3' + b'\\x81'" in printed  # Half a character is no text.
+
+
+def test_a_special_token_with_the_bytes_of_a_byte_hides_no_byte(tmp_path):
+    vocab = {b: bytes([b]) for b in range(256)} | {256: b"\n"}
+    inspected = inspection.Inspection("", bpe_lm.Tokenizer(vocab, [], ["\n"]), None, 0)
+    assert inspected.lengths == {1: 256}
+
+
+def test_what_a_terminal_cannot_show_is_written_as_escapes(folder, monkeypatch):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", stream)
+    assert main(["inspect", str(folder), "--longest", "100"]) == 0
+    stream.flush()
+    assert r"'\xe9'" in stream.buffer.getvalue().decode("ascii")
 
 
 def test_bars_count_every_token_once(folder):
@@ -113,14 +137,17 @@ def test_errors(folder, tmp_path, capsys):
     assert "could not write" in capsys.readouterr().err
 
 
-def test_long_bytes_are_shortened():
-    assert inspection.shortened(b"abc") == "b'abc'"
-    assert inspection.shortened(b"abc", length=4) == "b'abc'..."
-    for token in (b"\x1b" * 100, b"a" * 58, "é".encode() * 40):
+def test_long_tokens_are_shortened():
+    assert inspection.shortened(b"abc") == "'abc'"
+    assert inspection.shortened(b"abc", length=4) == "'abc'..."
+    assert inspection.shortened("の中".encode()[:-1], length=7) == "'の'..."
+    assert inspection.shortened(b"\xe3\x81") == "b'\\xe3\\x81'"
+    for token in (b"\x1b" * 100, b"a" * 59, "é".encode() * 59, "中".encode() * 40, b"\xff" * 15):
         shown = inspection.shortened(token)
-        assert len(shown) <= inspection.SHOWN_CHARACTERS + 3
+        assert inspection._width(shown) <= inspection.SHOWN_CHARACTERS + 3
         assert shown.endswith("...")
-    assert inspection.shortened(b"a" * 57) == repr(b"a" * 57)
+    assert inspection.shortened(b"a" * 58) == repr("a" * 58)
+    assert inspection.shortened("中".encode() * 29) == repr("中" * 29)
     every = bytes(range(256))
     assert inspection.from_alphabet(inspection.to_alphabet(every)) == every
 

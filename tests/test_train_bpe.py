@@ -12,6 +12,7 @@ import time
 
 import bpe_lm
 import naive_bpe
+import numpy as np
 import pytest
 from bpe_lm import errors
 from hypothesis import given, settings
@@ -123,6 +124,22 @@ def test_each_known_pattern_merges_what_the_others_keep_apart():
         ({"input_path": iter([1])}, TypeError, "int"),
         ({"input_path": iter(["ok", "\ud800"])}, errors.CorpusError, "text number 1"),
         ({"input_path": 7}, TypeError, "int"),
+        ({"input_path": None}, errors.ArgumentTypeError, "the corpus is of type NoneType; give a path"),
+        ({"input_path": iter([None])}, errors.ArgumentTypeError, "text number 0 (from 0) is of type NoneType"),
+        ({"vocab_size": "300"}, errors.ArgumentTypeError, "vocab_size is of type str; give an int"),
+        ({"vocab_size": 300.0}, errors.ArgumentTypeError, "vocab_size is of type float; give an int"),
+        ({"vocab_size": None}, errors.ArgumentTypeError, "vocab_size is of type NoneType; give an int"),
+        ({"vocab_size": True}, errors.ArgumentTypeError, "vocab_size is of type bool"),
+        ({"special_tokens": None}, errors.ArgumentTypeError, "special_tokens is of type NoneType; give a list of str"),
+        ({"special_tokens": [b"a"]}, errors.ArgumentTypeError, "special_tokens[0] is of type bytes; give a str"),
+        ({"special_tokens": ["\ud800"]}, errors.ArgumentTypeError, "surrogate"),
+        ({"threads": "2"}, errors.ArgumentTypeError, "threads is of type str; give an int"),
+        ({"min_frequency": None}, errors.ArgumentTypeError, "min_frequency is of type NoneType; give an int"),
+        ({"max_token_length": 2.5}, errors.ArgumentTypeError, "max_token_length is of type float; give an int"),
+        ({"pattern": None}, errors.ArgumentTypeError, "pattern is of type NoneType; give a str"),
+        ({"tie_break": 1}, errors.ArgumentTypeError, "tie_break is of type int; give a str"),
+        ({"input_format": 1}, errors.ArgumentTypeError, "input_format is of type int; give a str"),
+        ({"progress": "yes"}, errors.ArgumentTypeError, "progress is of type str; give True, False or a function"),
     ],
 )
 def test_bad_arguments_are_typed_errors(arguments, error, message):
@@ -132,9 +149,42 @@ def test_bad_arguments_are_typed_errors(arguments, error, message):
     assert not isinstance(caught.value, errors.InternalError)
 
 
+def test_integers_of_numpy_are_integers():
+    expected = bpe_lm.train_bpe(iter(["ab ab"]), 258, [])
+    assert bpe_lm.train_bpe(iter(["ab ab"]), np.int64(258), [], min_frequency=np.uint8(1)) == expected
+
+
+@pytest.mark.parametrize("token", ["(", "é", "Ġthe", "Ġ", "\u00e4\u00b8"])
+def test_special_tokens_that_could_not_be_saved_are_refused_before_the_work(token, tmp_path):
+    def never():
+        pytest.fail("a text was asked for")
+        yield ""
+
+    special = [END_OF_TEXT, token]
+    with pytest.raises(errors.SpecialTokenError, match=re.escape(f'special token "{token}" (number 1)')):
+        bpe_lm.train_and_record(never(), 300, special)
+    vocab, merges = bpe_lm.train_bpe(iter(["(the) the 中文中 é"] * 9), 290, special)
+    if token != "\u00e4\u00b8":  # One merge of two bytes is learned in other texts.
+        with pytest.raises(errors.FormatError, match="would both be written"):
+            bpe_lm.Tokenizer(vocab, merges, special).save(tmp_path / "t")
+
+
+def test_special_tokens_that_can_be_saved_are(tmp_path):
+    special = ["the", "<é>", "éé", "naïve", "()", " (", "中", "\n", " ", "Ġ\n"]
+    texts = ["(the) the 中文中 é\n\n \n éé naïve () ( (Ġ\nthen"] * 9
+    vocab, merges, training = bpe_lm.train_and_record(iter(texts), 400, special)
+    tokenizer = bpe_lm.Tokenizer(vocab, merges, special)
+    tokenizer.save(tmp_path, training=training)
+    loaded = bpe_lm.Tokenizer.load(tmp_path)
+    assert loaded.sha256 == tokenizer.sha256
+    assert loaded.encode(texts[0]) == naive_bpe.encode(texts[0].encode(), vocab, merges, special)
+
+
 def test_errors_are_also_the_builtins_that_callers_catch():
     assert issubclass(errors.CorpusError, OSError)
     assert issubclass(errors.OptionError, ValueError)
+    assert issubclass(errors.ArgumentTypeError, TypeError)
+    assert issubclass(errors.TextError, UnicodeError)
     assert issubclass(errors.FormatError, ValueError)
     assert issubclass(errors.OutputExists, FileExistsError)
 

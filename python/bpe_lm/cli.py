@@ -30,6 +30,7 @@ from bpe_lm.report import (
     print_json,
     print_rows,
     training_bytes_per_token,
+    why_smaller,
 )
 from bpe_lm.token_file import open_tokens, verify
 from bpe_lm.tokenizer import Tokenizer
@@ -107,6 +108,7 @@ def train_and_report(
     Raises:
         OutputExists: Before any work, when the folder has one of a tokenizer's files and `force` is False, or when
             something else has the name of the folder or of such a file.
+        SpecialTokenError: Before any work, when the tokenizer could not be saved with a special token.
     """
     check_folder_target(folder)
     folder = Path(folder)
@@ -138,6 +140,8 @@ def train_and_report(
         skipped_lines=training["skipped_lines"],
         distinct_pretokens=training["num_distinct_pretokens"],
         vocab_size=len(vocab),
+        asked_vocab_size=vocab_size,
+        why_smaller=why_smaller(vocab_size, len(vocab), min_frequency, max_token_length),
         merges=len(merges),
         count_seconds=training["seconds"]["count"],
         merge_seconds=training["seconds"]["merge"],

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from bpe_lm import checks
+from bpe_lm.report import console
 from bpe_lm.tokenizer import Progress, StrPath, Tokenizer
 
 PILE_BYTES = 825e9
@@ -52,8 +54,9 @@ def compare(
     Raises:
         CorpusError: A file is missing, empty or damaged.
     """
+    checks.instance("tokenizers", tokenizers, Mapping, "a dict of names and tokenizers")
     made = []
-    for corpus in corpora:
+    for corpus in checks.paths("corpora", corpora):
         for name, tokenizer in tokenizers.items():
             start = time.perf_counter()
             tokens, text_bytes = tokenizer.count_tokens(corpus, threads=threads, progress=progress)
@@ -63,7 +66,6 @@ def compare(
 
 def print_compressions(compressions: Sequence[Compression]) -> None:
     """Print a table of bytes per token, tokenizers by corpora, and of speeds."""
-    from rich.console import Console
     from rich.table import Table
 
     corpora = list(dict.fromkeys(found.corpus for found in compressions))
@@ -74,7 +76,7 @@ def print_compressions(compressions: Sequence[Compression]) -> None:
         by_corpus = {row.corpus: f"{row.bytes_per_token:.2f}" for row in rows}
         cells = [by_corpus[corpus] for corpus in corpora]
         table.add_row(name, *cells, f"{speed / 1e6:,.0f}", duration(PILE_BYTES / speed))
-    Console().print(table)
+    console().print(table)
 
 
 def duration(seconds: float) -> str:

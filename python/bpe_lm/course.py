@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bpe_lm.cli import guarded, train_and_report, write_samples
 from bpe_lm.errors import CorpusError
-from bpe_lm.report import longest_learned
+from bpe_lm.report import console, longest_learned, quoted
 from bpe_lm.tokenizer import Tokenizer
 
 SPECIAL_TOKENS = ["<|endoftext|>"]
@@ -72,7 +72,6 @@ def _find_corpus(experiment: Experiment, options: argparse.Namespace) -> Path:
 
 def _compare(trained: dict[str, tuple[Path, Path]]) -> None:
     """Print what two vocabularies share, and how well each compresses either corpus."""
-    from rich.console import Console
     from rich.table import Table
 
     tokenizers = {name: Tokenizer.load(folder) for name, (folder, _) in trained.items()}
@@ -83,9 +82,9 @@ def _compare(trained: dict[str, tuple[Path, Path]]) -> None:
         table.add_column(f"bytes per token on {name}")
     for name, tokenizer in tokenizers.items():
         measured = [f"{_bytes_per_token(tokenizer, corpus):.2f}" for corpus in corpora.values()]
-        longest = repr(longest_learned(tokenizer, 1)[0])
+        longest = quoted(longest_learned(tokenizer, 1)[0])
         table.add_row(name, f"{len(tokenizer.vocab):,}", f"{len(shared):,}", longest, *measured)
-    Console().print(table)
+    console().print(table)
 
 
 def _bytes_per_token(tokenizer: Tokenizer, corpus: Path) -> float:

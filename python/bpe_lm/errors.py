@@ -45,6 +45,14 @@ class FormatError(BpeLmError, ValueError):
     """A tokenizer contradicts itself, or a file is not what its format says."""
 
 
+class ArgumentTypeError(BpeLmError, TypeError):
+    """An argument is of a type that makes no sense there."""
+
+
+class TextError(BpeLmError, UnicodeError):
+    """A str has half of a surrogate pair, which UTF-8 cannot have."""
+
+
 class OptionError(BpeLmError, ValueError):
     """An option's value makes no sense."""
 

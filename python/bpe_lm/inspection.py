@@ -1,12 +1,14 @@
 """What is in a tokenizer: its longest tokens, their lengths and, where its training is known, how much each is used."""
 
+import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bpe_lm import checks, report
 from bpe_lm.errors import FileError, FormatError
-from bpe_lm.report import longest_learned
+from bpe_lm.report import as_text, learned_tokens, longest_learned
 from bpe_lm.tokenizer import StrPath, Tokenizer
 from bpe_lm.training import Training, load_training
 
@@ -43,8 +45,7 @@ class Inspection:
     @property
     def lengths(self) -> dict[int, int]:
         """How many tokens have each length."""
-        special = {token.encode() for token in self.tokenizer.special_tokens}
-        return _count_lengths([token for token in self.tokenizer.vocab.values() if token not in special])
+        return _count_lengths(learned_tokens(self.tokenizer))
 
     @property
     def unused(self) -> list[bytes]:
@@ -87,10 +88,8 @@ class Inspection:
         }
 
     def print(self) -> None:
-        """Print it on stdout. Bytes appear as Python writes them, so none reaches the terminal raw."""
-        from rich.console import Console
-
-        console = Console(highlight=False, markup=False, emoji=False)
+        """Print it on stdout. Tokens appear as Python writes str and bytes, so no control character gets out."""
+        console = report.console()
         sections = {"": self._summary()}
         if self.num_longest:
             sections["Longest tokens"] = self._longest_tokens()
@@ -170,7 +169,8 @@ def inspect(path: StrPath, num_longest: int = 10) -> Inspection:
         FormatError: A file is not what its format says, or training.json is another tokenizer's.
         FileError: A file could not be read.
     """
-    path = Path(path)
+    path = checks.path("path", path)
+    num_longest = checks.integer("num_longest", num_longest)
     if not path.exists():
         raise FileError(f"{path} does not exist; name a folder, a tokenizer.json or a .tiktoken file")
     tokenizer = _load(path)
@@ -202,11 +202,21 @@ def from_alphabet(text: str) -> bytes:
 
 
 def shortened(token: bytes, characters: int = SHOWN_CHARACTERS, length: int | None = None) -> str:
-    """Bytes as Python writes them, with dots after so many characters. `length` is that of all, if there are more."""
-    start = token[:characters]
-    while len(repr(start)) > characters:
+    """A token as Python writes it, text if it is text, with dots after so many characters of a terminal.
+
+    `length` is that of all bytes, if there are more.
+    """
+    is_cut = len(token) < (length or 0)
+    text = start = as_text(token, is_cut=is_cut)[:characters]
+    while _width(repr(start)) > characters:
         start = start[:-1]
-    return repr(start) + ("..." if len(start) < (length or len(token)) else "")
+    is_whole = len(start) == len(text) == len(as_text(token, is_cut=is_cut))
+    return repr(start) + ("" if is_whole and not is_cut else "...")
+
+
+def _width(text: str) -> int:
+    """The columns of a terminal that a text takes."""
+    return len(text) + sum(unicodedata.east_asian_width(character) in "WF" for character in text)
 
 
 def _count_lengths(tokens: list[bytes]) -> dict[int, int]:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
+from bpe_lm.checks import wrong_type
+
 Callback: TypeAlias = Callable[[str, int, int | None], object]
 
 _PIPE_SECONDS = 10.0
@@ -16,6 +18,8 @@ _UNITS = {"merge": "merges", "evaluate": "tokens"}
 @contextmanager
 def shown(progress: bool | Callback) -> Iterator[Callback | None]:
     """Yield what to call with (stage, done, total): None, the caller's own function, or a display on stderr."""
+    if not callable(progress) and not isinstance(progress, bool | None):
+        raise wrong_type("progress", progress, "True, False or a function of stage, done and total")
     if callable(progress):
         yield progress
     elif not progress:

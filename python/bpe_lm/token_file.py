@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from bpe_lm import _core
+from bpe_lm import _core, checks
 from bpe_lm.progress import Callback, shown
 
 if TYPE_CHECKING:
@@ -72,6 +72,8 @@ def open_tokens(
     """
     import numpy as np
 
+    path = checks.path("path", path)
+    dtype = None if dtype is None else checks.string("dtype", dtype)
     manifest = Manifest.from_json(_core.open_token_file(path, dtype, _sha256(tokenizer)))
     if manifest.count == 0:
         return np.empty(0, dtype=manifest.dtype)
@@ -86,6 +88,7 @@ def verify(path: StrPath, *, tokenizer: "Tokenizer | None" = None, progress: boo
         TokenFileError: It is damaged (the message says where), not whole, or of another tokenizer.
         FileError: It could not be read.
     """
+    path = checks.path("path", path)
     with shown(progress) as callback:
         return Manifest.from_json(_core.verify_token_file(path, _sha256(tokenizer), callback))
 
@@ -128,4 +131,9 @@ class Verification:
 
 
 def _sha256(tokenizer: "Tokenizer | None") -> str | None:
-    return None if tokenizer is None else tokenizer.sha256
+    if tokenizer is None:
+        return None
+    sha256 = getattr(tokenizer, "sha256", None)
+    if not isinstance(sha256, str):
+        raise checks.wrong_type("tokenizer", tokenizer, "a Tokenizer, such as Tokenizer.load(path)")
+    return sha256

@@ -8,9 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from bpe_lm import _core
+from bpe_lm import _core, checks
 from bpe_lm._core import StreamDecoder
-from bpe_lm.errors import FileError, OptionError, SpecialTokenError
+from bpe_lm.errors import ArgumentTypeError, FileError, FormatError, OptionError, SpecialTokenError
 from bpe_lm.progress import shown
 from bpe_lm.token_file import Manifest
 from bpe_lm.training import Training
@@ -41,25 +41,29 @@ class Tokenizer:
         self,
         vocab: Mapping[int, bytes],
         merges: Sequence[tuple[bytes, bytes]],
-        special_tokens: Sequence[str] | None = None,
+        special_tokens: Sequence[str] | Mapping[str, int] | None = None,
         *,
         pattern: str = "gpt2",
     ) -> None:
         """Put a tokenizer together. Special tokens that the vocabulary lacks are added to it, in order.
 
         Args:
-            vocab: Ids and tokens. Every byte must be one; ids may have gaps.
+            vocab: Ids and tokens. Every byte must be one; ids may have gaps. Several tokens may have the same bytes.
             merges: In order, each after those that make its parts.
-            special_tokens: None for none.
+            special_tokens: None for none. A list is looked up in the vocabulary by bytes; of several tokens with the
+                same bytes the last is the special one if `train_bpe` numbered them, else give a mapping with ids, such
+                as `special_ids`.
             pattern: `"gpt2"`, `"cl100k"`, `"o200k"`, or a regular expression (see `train_bpe`).
 
         Raises:
-            FormatError: The parts do not fit: a byte has no token, a merge is of no tokens or makes none.
+            FormatError: The parts do not fit: a byte has no token, a merge is of no tokens or makes none, two tokens
+                have the same bytes and either may be special, an id of a special token is another token's.
             OptionError: SpecialTokenError, PatternError, ... tell which.
+            ArgumentTypeError: An argument is of another type.
         """
-        if isinstance(special_tokens, str):
-            raise TypeError("special_tokens is a str; give a list of them")
-        self._core = _core.Tokenizer(dict(vocab), merges, list(special_tokens or ()), pattern)
+        checks.instance("vocab", vocab, Mapping, "a dict of ids and bytes")
+        tokens, ids = _special_tokens(special_tokens)
+        self._core = _core.Tokenizer(dict(vocab), merges, tokens, ids, [], checks.string("pattern", pattern))
 
     @classmethod
     def _of(cls, core: _core.Tokenizer) -> "Tokenizer":
@@ -78,24 +82,34 @@ class Tokenizer:
     ) -> "Tokenizer":
         """Read GPT-2's vocab.json and merges.txt, which say neither the special tokens (None for none) nor the pattern.
 
+        A special token has the id of its name in vocab.json, or else a new one.
+
         Raises:
             FormatError: Not such files; the message says where.
             FileError: They could not be read.
         """
-        special = list(special_tokens or ())
-        return cls._of(_core.Tokenizer.load_gpt2(vocab_filepath, merges_filepath, special, pattern))
+        special = checks.strings("special_tokens", special_tokens or ())
+        files = checks.path("vocab_filepath", vocab_filepath), checks.path("merges_filepath", merges_filepath)
+        return cls._of(_core.Tokenizer.load_gpt2(*files, special, checks.string("pattern", pattern)))
 
     @classmethod
     def from_huggingface(cls, path: StrPath) -> "Tokenizer":
         """Read a tokenizer.json, or the one in a folder. What cannot be reproduced exactly is refused by name.
 
+        An added token is its id and its text, whatever other tokens have the same bytes. Where Hugging Face gives it
+        the id of a token that the file spells alike (`"é"` is the byte 0xE9 there), it has this id, and the id is
+        decoded as that token. Truncation and padding, which transformers saves after a call that used them, are left
+        out with a warning: `encode` gives all ids of a text and no others.
+
         Raises:
-            FormatError: Not such a file, or it has a normalizer, byte_fallback, ...; the message says where.
+            FormatError: Not such a file, or it has a normalizer, adds tokens, ...; the message says where.
             FileError: It could not be read.
         """
-        path = Path(path)
-        path = path / "tokenizer.json" if path.is_dir() else path
-        return cls._of(_core.Tokenizer.load_tokenizer_json(path))
+        path = _file_of(path, "tokenizer.json")
+        core, left_out = _core.Tokenizer.load_tokenizer_json(path)
+        for sentence in left_out:
+            warnings.warn(sentence, stacklevel=2)
+        return cls._of(core)
 
     @classmethod
     def from_tiktoken(
@@ -113,13 +127,14 @@ class Tokenizer:
                 known from nowhere.
             FileError: It could not be read.
         """
-        path = Path(path)
-        path = path / "tokenizer.tiktoken" if path.is_dir() else path
-        negative = [token for token, id in (special_tokens or {}).items() if id < 0]
-        if negative:
-            raise SpecialTokenError(f"special token {negative[0]!r} has a negative id")
-        ids = None if special_tokens is None else list(special_tokens.items())
-        return cls._of(_core.Tokenizer.load_tiktoken(path, pattern, ids))
+        path = _file_of(path, "tokenizer.tiktoken")
+        pattern = None if pattern is None else checks.string("pattern", pattern)
+        known = None
+        if special_tokens is not None:
+            checks.instance("special_tokens", special_tokens, Mapping, "a dict of texts and ids")
+            tokens, ids = _special_tokens(special_tokens)
+            known = list(zip(tokens, ids or (), strict=True))
+        return cls._of(_core.Tokenizer.load_tiktoken(path, pattern, known))
 
     @classmethod
     def load(cls, path: StrPath) -> "Tokenizer":
@@ -129,7 +144,7 @@ class Tokenizer:
             FormatError: Not such a file; the message says where.
             FileError: It could not be read.
         """
-        path = Path(path)
+        path = checks.path("path", path)
         if not path.exists():
             raise FileError(
                 f"{path} names no file or folder; a tokenizer is a folder that train-tokenizer wrote, a tokenizer.json "
@@ -147,12 +162,22 @@ class Tokenizer:
         here. training.json is written when `training` is given (see `train_and_record`). With `force`, old files with
         these names that are not replaced are removed.
 
+        What is written loads as the same tokenizer. vocab.json and tokenizer.json give each token a name, so a special
+        token must not be spelled as they spell another one (`"("`, `"é"`, `"Ġthe"`).
+
         Raises:
             FormatError: The training is another tokenizer's, or a special token would be written like another token.
             OutputExists: A file is there already, and `force` is False.
             FileError: A file could not be written.
         """
-        self._core.save(folder, None if training is None else json.dumps(training), force)
+        folder = checks.path("folder", folder)
+        if training is not None:
+            checks.instance("training", training, dict, "what train_and_record returned")
+        try:
+            record = None if training is None else json.dumps(training)
+        except TypeError as error:
+            raise FormatError(f"training is not what train_and_record returned: {error}") from error
+        self._core.save(folder, record, force)
 
     @cached_property
     def vocab(self) -> dict[int, bytes]:
@@ -223,7 +248,7 @@ class Tokenizer:
             OptionError: `dtype` is "uint16" and the greatest id does not fit.
         """
         if isinstance(texts, str | bytes):
-            raise TypeError("texts is one text; give a list of them, or use encode_to_numpy")
+            raise ArgumentTypeError("texts is one text; give a list of them, or use encode_to_numpy")
         return self._core.encode_batch(texts, special, _checked(threads), dtype)
 
     def encode_to_numpy(
@@ -280,14 +305,17 @@ class Tokenizer:
             FileError: It could not be written, for instance because the disk is full. `resume` goes on from there.
             OptionError: An option makes no sense.
         """
-        sources = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-        arguments = _arguments(special, separator, threads, input_format, json_field, bad_lines)
+        sources = checks.paths("paths", paths)
+        target = checks.path("out", out)
+        options = _options(special, separator, threads, input_format, json_field, bad_lines)
+        if dtype is not None:
+            checks.string("dtype", dtype)
         if dtype is None and self.vocab_size > 2**16:
             warnings.warn(
                 f"ids up to {self.vocab_size - 1} need uint32; nanoGPT and its like read only uint16", stacklevel=2
             )
         with shown(progress) as callback:
-            made = self._core.encode_file(sources, out, arguments, dtype, resume, force, callback)
+            made = self._core.encode_file(sources, target, options, dtype, bool(resume), bool(force), callback)
         return Manifest.from_json(made)
 
     def count_tokens(
@@ -303,10 +331,10 @@ class Tokenizer:
         bad_lines: str = "error",
     ) -> tuple[int, int]:
         """The number of ids that `encode_file` would write, and the bytes of text that they stand for."""
-        sources = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-        arguments = _arguments(special, separator, threads, input_format, json_field, bad_lines)
+        sources = checks.paths("paths", paths)
+        options = _options(special, separator, threads, input_format, json_field, bad_lines)
         with shown(progress) as callback:
-            return self._core.count_tokens(sources, arguments, callback)
+            return self._core.count_tokens(sources, options, callback)
 
     def decode(self, ids: "Iterable[int] | npt.NDArray[Any]") -> str:
         """The text that ids stand for. Bytes that are no UTF-8 become U+FFFD.
@@ -340,16 +368,39 @@ class Tokenizer:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """For worker processes that are spawned: they put it together again."""
-        return _put_together, (self.vocab, self.merges, self.special_tokens, self.pattern)
+        return _put_together, (self.vocab, self.merges, self.special_ids, self._core.apart, self.pattern)
 
 
 def _put_together(
-    vocab: dict[int, bytes], merges: list[tuple[bytes, bytes]], special_tokens: list[str], pattern: str
+    vocab: dict[int, bytes],
+    merges: list[tuple[bytes, bytes]],
+    special_ids: dict[str, int],
+    apart: list[int],
+    pattern: str,
 ) -> Tokenizer:
-    return Tokenizer(vocab, merges, special_tokens, pattern=pattern)
+    tokens, ids = list(special_ids), list(special_ids.values())
+    return Tokenizer._of(_core.Tokenizer(vocab, merges, tokens, ids, apart, pattern))
 
 
-def _arguments(
+def _special_tokens(given: Sequence[str] | Mapping[str, int] | None) -> tuple[list[str], list[int] | None]:
+    """The texts, and their ids where they are given."""
+    tokens = checks.strings("special_tokens", given or ())
+    if not isinstance(given, Mapping):
+        return tokens, None
+    ids = [checks.integer(f"special_tokens[{token!r}]", id) for token, id in given.items()]
+    for token, id in zip(tokens, ids, strict=True):
+        if not 0 <= id < 2**32:
+            raise SpecialTokenError(f"special token {token!r} has the id {id}, which is negative or beyond 32 bits")
+    return tokens, ids
+
+
+def _file_of(path: StrPath, name: str) -> Path:
+    """The file, or the one of this name in the folder."""
+    path = checks.path("path", path)
+    return path / name if path.is_dir() else path
+
+
+def _options(
     special: Special | None,
     separator: str | None,
     threads: int | None,
@@ -357,17 +408,17 @@ def _arguments(
     json_field: str,
     bad_lines: str,
 ) -> dict[str, Any]:
+    optional = {"special": special, "separator": separator}
     return {
-        "special": special,
-        "separator": separator,
+        **{name: None if value is None else checks.string(name, value) for name, value in optional.items()},
         "threads": _checked(threads),
-        "input_format": input_format,
-        "json_field": json_field,
-        "bad_lines": bad_lines,
+        "input_format": checks.string("input_format", input_format),
+        "json_field": checks.string("json_field", json_field),
+        "bad_lines": checks.string("bad_lines", bad_lines),
     }
 
 
 def _checked(threads: int | None) -> int | None:
-    if threads is not None and not 1 <= threads <= 1024:
+    if threads is not None and not 1 <= checks.integer("threads", threads) <= 1024:
         raise OptionError(f"threads = {threads} is not possible: it must be a number from 1 to 1024")
     return threads

@@ -3,11 +3,10 @@
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import Any, TypeAlias, TypedDict, cast
 
-from bpe_lm import _core
-from bpe_lm.errors import CorpusError, OptionError, VocabTooLarge, VocabTooSmall
+from bpe_lm import _core, checks
+from bpe_lm.errors import ArgumentTypeError, CorpusError, OptionError, VocabTooLarge, VocabTooSmall
 from bpe_lm.progress import shown
 
 StrPath: TypeAlias = str | os.PathLike[str]
@@ -97,7 +96,8 @@ def train_bpe(
             known, at most ten times a second and once at the end of each stage.
         pattern: `"gpt2"`, `"cl100k"` (GPT-4's), `"o200k"` (GPT-4o's), or a regular expression for `fancy-regex`,
             matched on bytes. A stretch that it leaves unmatched is one pretoken. A regular expression other than those
-            three sees each text whole, so memory grows with the longest.
+            three sees each text whole, so memory grows with the longest. Where its engine gives up (a million steps
+            back, as Llama 3's takes on as many spaces), the text is cut after 64 KiB or less, always in the same place.
         min_frequency: Learning stops at the first pair that occurs less often.
         max_token_length: In bytes; a pair that would make a longer token is never merged. Two merges never make the
             same bytes, with or without it.
@@ -116,9 +116,10 @@ def train_bpe(
     Raises:
         CorpusError: A file is missing, empty, damaged, no text or not a file; a bad line; a str with a lone surrogate.
         OptionError: VocabTooSmall, SpecialTokenError, PatternError, ... tell which.
+        ArgumentTypeError: An argument is of another type.
         LimitExceeded: Beyond 2**63 bytes or 2**32 places to merge at.
     """
-    vocab, merges, _ = train_and_record(
+    vocab, merges, _ = _train(
         input_path,
         vocab_size,
         special_tokens,
@@ -150,17 +151,62 @@ def train_and_record(
     json_field: str = "text",
     bad_lines: str = "error",
 ) -> tuple[Vocab, Merges, Training]:
-    """As `train_bpe`, and what training saw on its way, for `Tokenizer.save`."""
-    if isinstance(special_tokens, str):
-        raise TypeError("special_tokens is a str; give a list of them")
+    """As `train_bpe`, and what training saw on its way, for `Tokenizer.save`.
+
+    Raises:
+        SpecialTokenError: Before any work: a special token is spelled as the files of `Tokenizer.save` spell another
+            token of UTF-8 text, so that it could not be saved.
+    """
+    _core.check_special_tokens(checks.strings("special_tokens", special_tokens))
+    return _train(
+        input_path,
+        vocab_size,
+        special_tokens,
+        tie_break=tie_break,
+        threads=threads,
+        progress=progress,
+        pattern=pattern,
+        min_frequency=min_frequency,
+        max_token_length=max_token_length,
+        input_format=input_format,
+        json_field=json_field,
+        bad_lines=bad_lines,
+    )
+
+
+def _train(
+    input_path: Corpus,
+    vocab_size: int,
+    special_tokens: Sequence[str],
+    *,
+    tie_break: str,
+    threads: int | None,
+    progress: Progress,
+    pattern: str,
+    min_frequency: int,
+    max_token_length: int | None,
+    input_format: str,
+    json_field: str,
+    bad_lines: str,
+) -> tuple[Vocab, Merges, Training]:
+    special_tokens = checks.strings("special_tokens", special_tokens)
+    vocab_size = checks.integer("vocab_size", vocab_size)
     if vocab_size < 0:
         raise VocabTooSmall(f"vocab size {vocab_size} is negative; it counts 256 bytes, merges and special tokens")
     if vocab_size > _GREATEST:
         raise VocabTooLarge(f"vocab size {vocab_size} is greater than any vocabulary can be")
-    limits = {"threads": threads, "min_frequency": min_frequency, "max_token_length": max_token_length}
-    for name, value in limits.items():
-        if value is not None and not 1 <= value <= _GREATEST:
-            raise OptionError(f"{name} = {value} is not possible: it must be at least 1, and at most {_GREATEST}")
+    _check_limit("min_frequency", min_frequency)
+    for name, limit in (("threads", threads), ("max_token_length", max_token_length)):
+        if limit is not None:
+            _check_limit(name, limit)
+    for name, text in (
+        ("tie_break", tie_break),
+        ("pattern", pattern),
+        ("input_format", input_format),
+        ("json_field", json_field),
+        ("bad_lines", bad_lines),
+    ):
+        checks.string(name, text)
     source = _source(input_path)
     if not isinstance(source, list) and (input_format, json_field, bad_lines) != ("auto", "text", "error"):
         raise OptionError("input_format, json_field and bad_lines are for files; an iterable's items are texts already")
@@ -168,7 +214,7 @@ def train_and_record(
         vocab, merges, training = _core.train(
             source,
             vocab_size,
-            list(special_tokens),
+            special_tokens,
             tie_break=tie_break,
             threads=threads,
             progress=callback,
@@ -182,16 +228,23 @@ def train_and_record(
     return vocab, merges, cast(Training, json.loads(training))
 
 
+def _check_limit(name: str, limit: int) -> None:
+    if not 1 <= checks.integer(name, limit) <= _GREATEST:
+        raise OptionError(f"{name} = {limit} is not possible: it must be at least 1, and at most {_GREATEST}")
+
+
 def _source(corpus: Any) -> Any:
     if isinstance(corpus, bytes | bytearray):
-        raise TypeError("the corpus is bytes; give a path, or iter([text]) for a text")
+        raise ArgumentTypeError("the corpus is bytes; give a path, or iter([text]) for a text")
     if isinstance(corpus, str | os.PathLike):
-        return [corpus]
+        return [checks.path("the corpus", corpus)]
     if not isinstance(corpus, list | tuple):
+        if not isinstance(corpus, Iterable):
+            raise checks.wrong_type("the corpus", corpus, "a path, a list of paths, or an iterable of texts")
         return iter(corpus)
     for path in corpus:
         if not isinstance(path, str | os.PathLike):
-            raise TypeError(f"a list is of paths, but has a {type(path).__name__}; give iter(texts) for texts")
+            raise ArgumentTypeError(f"a list is of paths, but has a {type(path).__name__}; give iter(texts) for texts")
         if " " in str(path) and not os.path.lexists(path):
             raise CorpusError(f"{str(path)[:200]!r} does not exist; a list is of paths, give iter(texts) for texts")
     return list(corpus)
@@ -204,5 +257,5 @@ def load_training(path: StrPath) -> Training:
         FormatError: Not such a file; the message says where.
         FileError: It could not be read.
     """
-    path = Path(path)
+    path = checks.path("path", path)
     return cast(Training, json.loads(_core.load_training(path / "training.json" if path.is_dir() else path)))

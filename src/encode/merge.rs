@@ -70,8 +70,11 @@ impl Merger {
             symbols[id as usize] = byte.into();
             merger.ids.push(id);
         }
-        let mut wanted = HashMap::new();
+        let (mut wanted, mut ranks) = (HashMap::new(), HashMap::with_capacity(merges.len()));
         for (rank, &(left, right)) in merges.as_slice().iter().enumerate() {
+            if let Some(earlier) = ranks.insert((left, right), rank) {
+                return Err(format!("merge {rank} is merge {earlier} a second time"));
+            }
             let id =
                 made_by(vocab, &ids, (left, right)).map_err(|reason| format!("merge {rank} {reason}"))?;
             let pair = (symbols[left as usize], symbols[right as usize]);
@@ -143,6 +146,13 @@ impl Merger {
 
     fn len(&self, symbol: Symbol) -> usize {
         self.prefixes[symbol as usize].len as usize
+    }
+
+    /// Whether the bytes of a pretoken become this token.
+    pub fn reaches(&self, pretoken: &[u8], id: TokenId) -> bool {
+        let mut ids = Vec::new();
+        self.encode(pretoken, &mut Scratch::default(), &mut ids);
+        ids == [id]
     }
 
     /// Adds the ids of a pretoken's tokens to `ids`.

@@ -6,6 +6,7 @@ is `Ġ` and a newline `Ċ`.
 */
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 /// Whether a byte is its own character.
 pub fn is_printable(byte: u8) -> bool {
@@ -32,8 +33,9 @@ pub fn to_text(bytes: &[u8]) -> String {
 
 /// Text as bytes; `None` when a character stands for none.
 pub fn from_text(text: &str) -> Option<Vec<u8>> {
-    let bytes: HashMap<char, u8> = (0..=255).map(|byte| (to_char(byte), byte)).collect();
-    text.chars().map(|character| bytes.get(&character).copied()).collect()
+    static BYTES: LazyLock<HashMap<char, u8>> =
+        LazyLock::new(|| (0..=255).map(|byte| (to_char(byte), byte)).collect());
+    text.chars().map(|character| BYTES.get(&character).copied()).collect()
 }
 
 #[cfg(test)]

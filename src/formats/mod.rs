@@ -15,10 +15,13 @@ pub mod tokenizer_json;
 pub mod training_json;
 
 use crate::error::Error;
+use crate::merges::Merges;
+use crate::pretokenize::Pattern;
+use crate::special_tokens::SpecialTokens;
 use crate::tokenizer::Tokenizer;
 use crate::training::Training;
-use crate::vocab::{TokenId, max_ids};
-use std::collections::HashMap;
+use crate::vocab::{TokenId, Vocab, max_ids};
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 /// The names of the files in a saved tokenizer's folder.
@@ -71,24 +74,106 @@ pub fn save(
     publish::publish(folder, &files, &FILE_NAMES, replace)
 }
 
-/// What each token is called in a file, by id; nothing where there is none.
-fn token_names(tokenizer: &Tokenizer) -> Result<Vec<String>, Error> {
-    let mut names = vec![String::new(); tokenizer.vocab().len()];
-    for (id, token) in tokenizer.vocab().iter() {
-        names[id as usize] = byte_alphabet::to_text(token);
-    }
-    for (token, &id) in tokenizer.special_tokens().as_slice().iter().zip(tokenizer.special_ids()) {
-        names[id as usize].clone_from(token);
-    }
-    let mut ids = HashMap::new();
-    for (name, id) in ids_of(&names) {
-        if let Some(other) = ids.insert(name, id) {
-            let reason =
-                format!("tokens {other} and {id} would both be written as {name:?}; rename the special one");
-            return Err(Error::Tokenizer { reason });
+/// Refuses special tokens that could not be saved after training: those that are spelled as another token will be.
+///
+/// Such a token is a byte, or could be learned from UTF-8 text. (A special token's own bytes never are: text is split there.)
+///
+/// # Errors
+/// [`Error::SpecialToken`].
+pub fn check_special_tokens(special_tokens: &SpecialTokens) -> Result<(), Error> {
+    for (index, token) in special_tokens.as_slice().iter().enumerate() {
+        let Some(other) = byte_alphabet::from_text(token) else { continue };
+        if other.len() == 1 || other != token.as_bytes() && may_be_in_text(&other) {
+            let reason = "is how vocab.json and tokenizer.json spell another token, so it could not be saved; choose another text, such as <|name|>";
+            return Err(Error::SpecialToken { token: token.clone(), index, reason });
         }
     }
-    Ok(names)
+    Ok(())
+}
+
+/// Whether bytes are a stretch of UTF-8, which may begin and end inside a character.
+fn may_be_in_text(bytes: &[u8]) -> bool {
+    let is_continuation = |byte: &&u8| **byte & 0xC0 == 0x80;
+    let begun = bytes.iter().take(3).take_while(is_continuation).count();
+    match str::from_utf8(&bytes[begun..]) {
+        Ok(_) => true,
+        Err(error) => error.error_len().is_none(),
+    }
+}
+
+/// What each token is called in a file, by id; nothing where there is none.
+///
+/// Bytes and what merges make are called by GPT-2's alphabet, special tokens by their text. What is neither is called by
+/// the alphabet, or by its text where that name is taken; [`from_names`] reads each as it is written here.
+fn token_names(tokenizer: &Tokenizer) -> Result<Vec<String>, Error> {
+    let vocab = tokenizer.vocab();
+    let made = made_ids(tokenizer);
+    let mut names = Names::new(vocab.len());
+    for (id, token) in vocab.iter().filter(|(id, _)| made.contains(id)) {
+        names.give(id, byte_alphabet::to_text(token))?;
+    }
+    for (token, &id) in tokenizer.special_tokens().as_slice().iter().zip(tokenizer.special_ids()) {
+        names.give(id, token.clone())?;
+    }
+    for (id, token) in vocab.iter() {
+        if names.of(id).is_empty() {
+            let name = byte_alphabet::to_text(token);
+            let text = || str::from_utf8(token).ok().filter(|text| byte_alphabet::from_text(text).is_none());
+            let free = if names.is_free(&name) { None } else { text() };
+            names.give(id, free.map_or(name, str::to_owned))?;
+        }
+    }
+    Ok(names.names)
+}
+
+/// Names that are given to ids, each once.
+struct Names {
+    names: Vec<String>,
+    ids: HashMap<String, TokenId>,
+}
+
+impl Names {
+    fn new(num_ids: usize) -> Self {
+        Names { names: vec![String::new(); num_ids], ids: HashMap::with_capacity(num_ids) }
+    }
+
+    fn of(&self, id: TokenId) -> &str {
+        &self.names[id as usize]
+    }
+
+    fn is_free(&self, name: &str) -> bool {
+        !self.ids.contains_key(name)
+    }
+
+    fn give(&mut self, id: TokenId, name: String) -> Result<(), Error> {
+        let refused = |reason| Err(Error::Tokenizer { reason });
+        if let Some(&other) = self.ids.get(&name).filter(|&&other| other != id) {
+            return refused(format!(
+                "tokens {other} and {id} would both be written as {name:?}; rename the special one"
+            ));
+        }
+        if !self.of(id).is_empty() && *self.of(id) != name {
+            return refused(format!(
+                "special token {name:?} has the id {id} of a token that is written as {:?}; give it an id of its own",
+                self.of(id)
+            ));
+        }
+        self.names[id as usize].clone_from(&name);
+        self.ids.insert(name, id);
+        Ok(())
+    }
+}
+
+/// The ids of bytes and of what merges make.
+pub(super) fn made_ids(tokenizer: &Tokenizer) -> HashSet<TokenId> {
+    let (vocab, ids) = (tokenizer.vocab(), tokenizer.vocab().ids());
+    let bytes = (0..=255_u8).map(|byte| vec![byte]);
+    let merged = tokenizer
+        .merges()
+        .as_slice()
+        .iter()
+        .map(|&(left, right)| [left, right].map(|id| vocab.get(id).unwrap_or_default()).concat());
+    bytes.chain(merged).filter_map(|token| ids.get(&token[..]).copied()).collect()
 }
 
 /// Names with their ids.
@@ -134,47 +219,77 @@ impl NamedTokens {
 }
 
 /// Builds a tokenizer from names. Without a list of special tokens, what no merge makes is one.
+///
+/// A special token has the id of its name; if there is none, a new one. What is neither special, a byte nor made is
+/// text that no text becomes.
 fn from_names<'a>(
     tokens: &NamedTokens,
     special: Option<Vec<String>>,
     merges: impl Iterator<Item = (String, &'a str, &'a str)>,
-    pattern: crate::pretokenize::Pattern,
+    pattern: Pattern,
 ) -> Result<Tokenizer, String> {
-    let mut bytes: Vec<Option<Vec<u8>>> = vec![None; tokens.names.len()];
+    let (made, merges) = make(tokens, merges)?;
+    let is_unmade = |id: TokenId| made[id as usize].is_none();
+    let unmade = || ids_of(&tokens.names).filter(|&(_, id)| is_unmade(id));
+    let special = special.unwrap_or_else(|| unmade().map(|(name, _)| name.clone()).collect());
+    let special_tokens = SpecialTokens::new(special).map_err(|error| error.to_string())?;
+    let mut new_ids = tokens.names.len()..;
+    let special_ids = special_tokens.as_slice().iter().map(|token| match tokens.ids.get(token) {
+        Some(&id) => Ok(id),
+        None => TokenId::try_from(new_ids.next().unwrap_or(usize::MAX)).map_err(|error| error.to_string()),
+    });
+    let special_ids = special_ids.collect::<Result<Vec<_>, _>>()?;
+    let of_special: HashSet<TokenId> = special_ids.iter().copied().collect();
+    let bytes = tokens.names.iter().zip(0..).map(|(name, id)| match &made[id as usize] {
+        Some(token) => token.clone(),
+        None if of_special.contains(&id) => name.as_bytes().to_vec(),
+        None => byte_alphabet::from_text(name).unwrap_or_else(|| name.as_bytes().to_vec()),
+    });
+    let bytes: Vec<Vec<u8>> = bytes.collect();
+    let mut known: HashSet<&[u8]> = made.iter().flatten().map(Vec::as_slice).collect();
+    let apart: Vec<TokenId> =
+        unmade().map(|(_, id)| id).filter(|&id| !known.insert(&bytes[id as usize])).collect();
+    let vocab = Vocab::from_tokens(bytes).map_err(|error| error.to_string())?.with_apart(apart);
+    Tokenizer::with_special_ids(vocab, merges, special_tokens, special_ids, pattern)
+        .map_err(|error| error.to_string())
+}
+
+/// By id the bytes of the tokens that are bytes or made by merges.
+type Made = Vec<Option<Vec<u8>>>;
+
+/// What merges make, and the merges.
+fn make<'a>(
+    tokens: &NamedTokens,
+    merges: impl Iterator<Item = (String, &'a str, &'a str)>,
+) -> Result<(Made, Merges), String> {
+    let mut made: Made = vec![None; tokens.names.len()];
     for byte in 0..=255 {
         let id =
             tokens.id(&byte_alphabet::to_text(&[byte])).map_err(|reason| format!("byte {byte}: {reason}"))?;
-        bytes[id as usize] = Some(vec![byte]);
+        made[id as usize] = Some(vec![byte]);
     }
-    let mut pairs = Vec::new();
+    let (mut pairs, mut known) = (Vec::new(), HashSet::new());
     for (place, left, right) in merges {
-        let ids = |name| {
+        let part = |name| {
             let id = tokens.id(name)?;
-            let made = bytes[id as usize].clone();
-            Ok((id, made.ok_or_else(|| format!("{name:?} is used before a merge makes it"))?))
+            let bytes = made[id as usize].as_deref();
+            Ok((id, bytes.ok_or_else(|| format!("{name:?} is used before a merge makes it"))?))
         };
         let located = |reason: String| format!("{place}: {reason}");
-        let ((left_id, mut token), (right_id, tail)) =
-            (ids(left).map_err(located)?, ids(right).map_err(located)?);
-        token.extend(tail);
+        let ((left_id, head), (right_id, tail)) =
+            (part(left).map_err(located)?, part(right).map_err(located)?);
+        let token = [head, tail].concat();
         let id = tokens.id(&format!("{left}{right}")).map_err(located)?;
-        if bytes[id as usize].replace(token).is_some() {
-            return Err(located(format!("{:?} is made a second time", tokens.names[id as usize])));
+        if !known.insert((left_id, right_id)) {
+            return Err(located(format!(
+                "{:?} is made of the same two a second time",
+                tokens.names[id as usize]
+            )));
         }
+        made[id as usize] = Some(token);
         pairs.push((left_id, right_id));
     }
-    let unmade =
-        || bytes.iter().zip(&tokens.names).filter(|(token, name)| token.is_none() && !name.is_empty());
-    let special = special.unwrap_or_else(|| unmade().map(|(_, name)| name.clone()).collect());
-    let special_tokens =
-        crate::special_tokens::SpecialTokens::new(special).map_err(|error| error.to_string())?;
-    let spelled = bytes
-        .into_iter()
-        .zip(&tokens.names)
-        .map(|(token, name)| token.unwrap_or_else(|| name.as_bytes().to_vec()));
-    let vocab = crate::vocab::Vocab::from_tokens(spelled.collect()).map_err(|error| error.to_string())?;
-    Tokenizer::new(vocab, crate::merges::Merges::from_pairs(pairs), special_tokens, pattern)
-        .map_err(|error| error.to_string())
+    Ok((made, Merges::from_pairs(pairs)))
 }
 
 fn read(path: &Path) -> Result<String, Error> {

@@ -11,13 +11,13 @@ merges before it make of its bytes alone is the same two: no merge crosses the b
 ranks are of no BPE tokenizer. Bytes may have any rank; no merge makes them.
 */
 
-use super::{parse_json, read};
+use super::{made_ids, parse_json, read};
 use crate::error::Error;
 use crate::merges::Merges;
 use crate::pretokenize::Pattern;
 use crate::special_tokens::SpecialTokens;
 use crate::tokenizer::Tokenizer;
-use crate::vocab::{TokenId, Vocab, max_ids};
+use crate::vocab::{TokenId, Vocab, is_named, max_ids};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -34,12 +34,16 @@ const SHOWN: usize = 60;
 /// Special tokens and their ids.
 pub type SpecialIds = Vec<(String, u64)>;
 
-/// The two files, or `None` when the order of ids is not that of the merges, which the format cannot say.
+/// The two files, or `None` when the order of ids is not that of the merges, or two tokens of text have the same bytes: the
+/// format cannot say either.
 pub(super) fn to_text(tokenizer: &Tokenizer) -> Option<(String, String)> {
     let special: HashSet<TokenId> = tokenizer.special_ids().iter().copied().collect();
+    let made = made_ids(tokenizer);
+    let vocab = tokenizer.vocab();
     let ranked: Vec<(TokenId, &[u8])> =
-        tokenizer.vocab().iter().filter(|(id, _)| !special.contains(id)).collect();
-    if recover_merges(&ranked).ok()? != *tokenizer.merges() {
+        vocab.iter().filter(|(id, _)| made.contains(id) || !special.contains(id)).collect();
+    let is_twice = ranked.iter().any(|(id, _)| vocab.apart().contains(id));
+    if is_twice || recover_merges(&ranked).ok()? != *tokenizer.merges() {
         return None;
     }
     let mut text = String::new();
@@ -116,33 +120,35 @@ fn side_special_tokens(side: &Value) -> Result<SpecialIds, String> {
     tokens.iter().map(entry).collect()
 }
 
-fn parse(text: &str, special_tokens: &SpecialIds, pattern: Pattern) -> Result<Tokenizer, String> {
-    let ranked = parse_lines(text)?;
-    let places = place(&ranked, special_tokens)?;
-    let placed =
-        || (0..).zip(&places).filter_map(|(id, place)| place.map(|(token, origin)| (id, token, origin)));
-    let ranked = placed().filter(|(_, _, origin)| matches!(origin, Origin::Line(_)));
-    let ranked: Vec<(TokenId, &[u8])> = ranked.map(|(id, token, _)| (id, token)).collect();
+fn parse(text: &str, special: &SpecialIds, pattern: Pattern) -> Result<Tokenizer, String> {
+    let lines = parse_lines(text)?;
+    let places = place(&lines, special)?;
+    let ranked = (0..).zip(&places).filter_map(|(id, place)| match place {
+        Some((token, Origin::Line(_))) => Some((id, *token)),
+        _ => None,
+    });
+    let ranked: Vec<(TokenId, &[u8])> = ranked.collect();
     let merges = recover_merges(&ranked).map_err(|odd| {
-        let origin =
-            placed().find(|&(id, ..)| id == odd.id).map_or(String::new(), |found| found.2.to_string());
+        let origin = places[odd.id as usize].map_or(String::new(), |(_, origin)| origin.to_string());
         format!(
             "{origin}: the ranks below {} make {} parts of the token; in a BPE tokenizer they make two",
             odd.id, odd.num_parts
         )
     })?;
-    let special = placed().filter_map(|(.., origin)| match origin {
-        Origin::Special(token) => Some(token),
-        Origin::Line(_) => None,
-    });
-    let special_tokens = SpecialTokens::new(special).map_err(|error| error.to_string())?;
+    let mut special: Vec<(u64, &str)> = special.iter().map(|(token, id)| (*id, &token[..])).collect();
+    special.sort_unstable();
+    let special_tokens = SpecialTokens::new(special.iter().map(|&(_, token)| token));
+    let special_tokens = special_tokens.map_err(|error| error.to_string())?;
+    let special_ids = special.iter().map(|&(id, _)| TokenId::try_from(id)).collect::<Result<Vec<_>, _>>();
+    let special_ids = special_ids.map_err(|error| error.to_string())?;
     let bytes = places.iter().map(|place| place.map_or(Vec::new(), |(token, _)| token.to_vec()));
-    let vocab = Vocab::from_tokens(bytes.collect());
-    let vocab = vocab.map_err(|error| error.to_string())?;
-    Tokenizer::new(vocab, merges, special_tokens, pattern).map_err(|error| error.to_string())
+    let vocab = Vocab::from_tokens(bytes.collect()).map_err(|error| error.to_string())?;
+    Tokenizer::with_special_ids(vocab, merges, special_tokens, special_ids, pattern)
+        .map_err(|error| error.to_string())
 }
 
-/// Puts tokens in the order of their ids.
+/// Puts tokens in the order of their ids. A special token may have the id of a line with its bytes, or with the bytes that
+/// its text spells in GPT-2's alphabet.
 fn place<'t>(ranked: &'t [Ranked], special: &'t SpecialIds) -> Result<Vec<Option<Place<'t>>>, String> {
     let mut places = Places::new(ranked.len(), special.len());
     let mut lines = HashMap::with_capacity(ranked.len());
@@ -153,10 +159,10 @@ fn place<'t>(ranked: &'t [Ranked], special: &'t SpecialIds) -> Result<Vec<Option
         }
     }
     for (token, id) in special {
-        if let Some(line) = lines.get(token.as_bytes()) {
-            return Err(format!("special token {token:?} is also the token on line {line}"));
+        let line = usize::try_from(*id).ok().and_then(|id| *places.tokens.get(id)?);
+        if !line.is_some_and(|(known, _)| is_named(known, token)) {
+            places.put(token.as_bytes(), *id, Origin::Special(token))?;
         }
-        places.put(token.as_bytes(), *id, Origin::Special(token))?;
     }
     if let Some(byte) = (0..=255_u8).find(|&byte| !lines.contains_key(&[byte][..])) {
         let encoded = STANDARD.encode([byte]);

@@ -1,15 +1,19 @@
 /*!
 Hugging Face's `tokenizer.json`.
 
-The format can say far more than a byte-level BPE tokenizer does. What would change ids (a normalizer, dropout, byte
-fallback, another pre-tokenizer, ...) is refused by name rather than ignored.
+The format can say far more than a byte-level BPE tokenizer does. What would change ids (a normalizer, dropout, tokens
+added at the ends, another pre-tokenizer, ...) is refused by name rather than ignored. What changes none is read: an empty
+list of normalizers, a template that adds nothing, and what a file says of characters that have no token (`unk_token`,
+`byte_fallback`), since every byte must have one. Truncation and padding are what some call was told, and no part of the
+tokenizer: they are left out, and [`load`] says so.
 */
 
-use super::{NamedTokens, from_names, ids_of, parse_json};
+use super::{NamedTokens, byte_alphabet, from_names, ids_of, parse_json};
 use crate::error::Error;
 use crate::pretokenize::{Pattern, cl100k};
 use crate::tokenizer::Tokenizer;
 use serde_json::{Map, Value, json};
+use std::collections::HashSet;
 use std::path::Path;
 
 pub(super) fn to_json(tokenizer: &Tokenizer, names: &[String]) -> String {
@@ -72,33 +76,36 @@ pub(super) fn config(tokenizer: &Tokenizer) -> String {
     format!("{config:#}\n")
 }
 
-/// Reads a byte-level BPE tokenizer.
+/// Reads a byte-level BPE tokenizer. Also returns a sentence for each thing in the file that is left out.
 ///
 /// # Errors
 /// [`Error::Io`]; [`Error::Format`] naming what is wrong or cannot be reproduced.
-pub fn load(path: &Path) -> Result<Tokenizer, Error> {
-    parse(&parse_json(path)?).map_err(|reason| Error::format(path, reason))
+pub fn load(path: &Path) -> Result<(Tokenizer, Vec<String>), Error> {
+    let file = parse_json(path)?;
+    let tokenizer = parse(&file).map_err(|reason| Error::format(path, reason))?;
+    Ok((tokenizer, left_out(&file, path)))
+}
+
+fn left_out(file: &Value, path: &Path) -> Vec<String> {
+    let is_there = |key: &&str| !file[*key].is_null();
+    let sentence =
+        |key| format!("{}: its {key} is left out; a text gets all of its ids, and no others", path.display());
+    ["truncation", "padding"].into_iter().filter(is_there).map(sentence).collect()
 }
 
 fn parse(file: &Value) -> Result<Tokenizer, String> {
     let model = &file["model"];
     refuse_unless(model, "type", &["BPE"], "model")?;
-    for key in ["truncation", "padding", "normalizer"] {
-        refuse_unless_empty(file, key, "the tokenizer")?;
+    if !changes_nothing(&file["normalizer"], "normalizers") {
+        return Err(would_change("the tokenizer", "normalizer", &file["normalizer"]));
     }
-    for key in [
-        "dropout",
-        "unk_token",
-        "continuing_subword_prefix",
-        "end_of_word_suffix",
-        "byte_fallback",
-        "ignore_merges",
-    ] {
+    if model["dropout"].as_f64() != Some(0.0) {
+        refuse_unless_empty(model, "dropout", "the model")?;
+    }
+    for key in ["continuing_subword_prefix", "end_of_word_suffix"] {
         refuse_unless_empty(model, key, "the model")?;
     }
-    if !file["post_processor"].is_null() {
-        refuse_unless(&file["post_processor"], "type", &["ByteLevel"], "post_processor")?;
-    }
+    check_post_processor(&file["post_processor"])?;
     let pattern = parse_pattern(&file["pre_tokenizer"])?;
 
     let vocab = model["vocab"].as_object().ok_or("model.vocab is not an object")?;
@@ -109,43 +116,106 @@ fn parse(file: &Value) -> Result<Tokenizer, String> {
             id.as_u64().ok_or_else(|| format!("model.vocab: the id of {name:?} is not a number"))?,
         ));
     }
+    let special = parse_added(file, vocab)?;
+    entries.extend(
+        special.iter().filter(|(_, name)| !vocab.contains_key(name)).map(|(id, name)| (name.clone(), *id)),
+    );
+    let tokens = NamedTokens::new(entries)?;
+    let special = special.into_iter().map(|(_, token)| token).collect();
+    let tokenizer = from_names(&tokens, Some(special), parse_merges(model)?.into_iter(), pattern)?;
+    if model["ignore_merges"] == true {
+        check_merges_reach_all(&tokenizer, &tokens)?;
+    } else {
+        refuse_unless_empty(model, "ignore_merges", "the model")?;
+    }
+    Ok(tokenizer)
+}
+
+/// The added tokens with their ids, in the order of these.
+fn parse_added(file: &Value, vocab: &Map<String, Value>) -> Result<Vec<(u64, String)>, String> {
     let mut special: Vec<(u64, String)> = Vec::new();
+    let mut by_pass = [Vec::new(), Vec::new()];
     for (i, added) in file["added_tokens"].as_array().into_iter().flatten().enumerate() {
         for key in ["single_word", "lstrip", "rstrip"] {
             refuse_unless_empty(added, key, &format!("added_tokens[{i}]"))?;
         }
         let content = added["content"].as_str().ok_or_else(|| format!("added_tokens[{i}] has no content"))?;
         let id = added["id"].as_u64().ok_or_else(|| format!("added_tokens[{i}] has no id"))?;
+        if let Some(known) = vocab.get(content).and_then(Value::as_u64).filter(|&known| known != id) {
+            return Err(format!("added_tokens[{i}]: {content:?} has id {id} here, {known} in model.vocab"));
+        }
+        by_pass[usize::from(added["normalized"] == true)].push(content);
         special.push((id, content.to_owned()));
-        match vocab.get(content).and_then(Value::as_u64) {
-            None => entries.push((content.to_owned(), id)),
-            Some(known) if known == id => {}
-            Some(known) => {
-                return Err(format!(
-                    "added_tokens[{i}]: {content:?} has id {id} here, {known} in model.vocab"
-                ));
-            }
+    }
+    let [first, second] = by_pass;
+    let mut pairs = first.iter().flat_map(|a| second.iter().map(move |b| (a, b)));
+    if let Some((a, b)) = pairs.find(|(a, b)| overlap(a, b)) {
+        return Err(format!(
+            "added tokens {a:?} and {b:?} can overlap in a text, and one of them is normalized: Hugging Face looks for the other one first, which cannot be reproduced"
+        ));
+    }
+    special.sort_unstable();
+    Ok(special)
+}
+
+/// Whether both can match in the same place of some text.
+fn overlap(a: &str, b: &str) -> bool {
+    let meet =
+        |a: &str, b: &str| (1..=a.len().min(b.len())).any(|len| a.as_bytes().ends_with(&b.as_bytes()[..len]));
+    a.contains(b) || b.contains(a) || meet(a, b) || meet(b, a)
+}
+
+fn parse_merges(model: &Value) -> Result<Vec<(String, &str, &str)>, String> {
+    let merges = model["merges"].as_array().ok_or("model.merges is not a list")?;
+    let mut pairs = Vec::with_capacity(merges.len());
+    for (i, merge) in merges.iter().enumerate() {
+        let place = format!("model.merges[{i}]");
+        let pair = match merge {
+            Value::String(pair) => pair.split_once(' '),
+            Value::Array(pair) if pair.len() == 2 => pair[0].as_str().zip(pair[1].as_str()),
+            _ => None,
+        };
+        let (left, right) = pair.ok_or_else(|| format!("{place} is not a pair of tokens"))?;
+        pairs.push((place, left, right));
+    }
+    Ok(pairs)
+}
+
+/// With `ignore_merges` a pretoken that is a token becomes it at once. That changes no ids if merging makes the same.
+fn check_merges_reach_all(tokenizer: &Tokenizer, tokens: &NamedTokens) -> Result<(), String> {
+    let special: HashSet<&String> = tokenizer.special_tokens().as_slice().iter().collect();
+    for (name, id) in ids_of(&tokens.names).filter(|(name, _)| !special.contains(name)) {
+        if let Some(token) = byte_alphabet::from_text(name)
+            && !tokenizer.reaches(&token, id)
+        {
+            return Err(format!(
+                "the model has ignore_merges = true, and its merges do not make token {id}, {name:?}: ids would change, which cannot be reproduced"
+            ));
         }
     }
-    let tokens = NamedTokens::new(entries)?;
-    let merges = model["merges"].as_array().ok_or("model.merges is not a list")?;
-    let merges: Vec<(String, &str, &str)> = merges
-        .iter()
-        .enumerate()
-        .map(|(i, merge)| {
-            let place = format!("model.merges[{i}]");
-            let pair = match merge {
-                Value::String(pair) => pair.split_once(' '),
-                Value::Array(pair) if pair.len() == 2 => pair[0].as_str().zip(pair[1].as_str()),
-                _ => None,
-            };
-            let (left, right) = pair.ok_or_else(|| format!("{place} is not a pair of tokens"))?;
-            Ok((place, left, right))
-        })
-        .collect::<Result<_, String>>()?;
-    special.sort_unstable();
-    let special = special.into_iter().map(|(_, token)| token).collect();
-    from_names(&tokens, Some(special), merges.into_iter(), pattern)
+    Ok(())
+}
+
+/// Whether a step does nothing to a text: there is none, or a list of such steps.
+fn changes_nothing(step: &Value, list: &str) -> bool {
+    let steps = (step["type"] == "Sequence").then(|| step[list].as_array()).flatten();
+    step.is_null() || steps.is_some_and(|steps| steps.iter().all(|step| changes_nothing(step, list)))
+}
+
+/// Refuses what adds tokens at the ends of a text.
+fn check_post_processor(step: &Value) -> Result<(), String> {
+    let adds_nothing = match step["type"].as_str() {
+        None => step.is_null(),
+        Some("ByteLevel") => true,
+        Some("TemplateProcessing") => {
+            matches!(step["single"].as_array().map(Vec::as_slice), Some([only]) if only["Sequence"]["id"] == "A")
+        }
+        Some("Sequence") => {
+            return step["processors"].as_array().into_iter().flatten().try_for_each(check_post_processor);
+        }
+        Some(_) => false,
+    };
+    if adds_nothing { Ok(()) } else { Err(would_change("the tokenizer", "post_processor", step)) }
 }
 
 fn parse_pattern(pre_tokenizer: &Value) -> Result<Pattern, String> {
@@ -154,22 +224,33 @@ fn parse_pattern(pre_tokenizer: &Value) -> Result<Pattern, String> {
             && value["add_prefix_space"] == false
             && value["use_regex"].as_bool().unwrap_or(true) == use_regex
     };
-    if is_byte_level(pre_tokenizer, true) {
-        return Ok(Pattern::Gpt2);
-    }
-    if pre_tokenizer["type"] == "Sequence"
-        && let Some([split, byte_level]) = pre_tokenizer["pretokenizers"].as_array().map(Vec::as_slice)
-        && split["type"] == "Split"
-        && split["behavior"] == "Isolated"
-        && split["invert"] == false
-        && let Some(regex) = split["pattern"]["Regex"].as_str()
-        && is_byte_level(byte_level, false)
-    {
-        return Pattern::new(regex).map_err(|error| error.to_string());
+    let mut steps = Vec::new();
+    flatten(pre_tokenizer, &mut steps);
+    match steps[..] {
+        [step] if is_byte_level(step, true) => return Ok(Pattern::Gpt2),
+        [split, step]
+            if split["type"] == "Split"
+                && split["behavior"] == "Isolated"
+                && split["invert"] == false
+                && is_byte_level(step, false) =>
+        {
+            if let Some(regex) = split["pattern"]["Regex"].as_str() {
+                return Pattern::new(regex).map_err(|error| error.to_string());
+            }
+        }
+        _ => {}
     }
     Err(format!(
         "the pre-tokenizer {pre_tokenizer} cannot be reproduced; only ByteLevel, or a Split by a regex and ByteLevel"
     ))
+}
+
+/// The steps of a pre-tokenizer, those of lists one after another.
+fn flatten<'v>(step: &'v Value, steps: &mut Vec<&'v Value>) {
+    match step["pretokenizers"].as_array().filter(|_| step["type"] == "Sequence") {
+        Some(list) => list.iter().for_each(|step| flatten(step, steps)),
+        None => steps.push(step),
+    }
 }
 
 fn refuse_unless(value: &Value, key: &str, allowed: &[&str], place: &str) -> Result<(), String> {
@@ -183,6 +264,10 @@ fn refuse_unless_empty(value: &Value, key: &str, place: &str) -> Result<(), Stri
     match &value[key] {
         Value::Null | Value::Bool(false) => Ok(()),
         Value::String(text) if text.is_empty() => Ok(()),
-        other => Err(format!("{place} has {key} = {other}, which would change ids and cannot be reproduced")),
+        other => Err(would_change(place, key, other)),
     }
+}
+
+fn would_change(place: &str, key: &str, value: &Value) -> String {
+    format!("{place} has {key} = {value}, which would change ids and cannot be reproduced")
 }

@@ -148,7 +148,7 @@ impl<S: Symbol> Learner<S> {
         while self.merges.len() < self.options.num_merges {
             let Some(mut index) = self.index(pool, job)? else { break };
             while self.merges.len() < self.options.num_merges {
-                let Some((pair, count, sites)) = index.pop(&self.order) else { break };
+                let Some((pair, count, sites)) = index.pop(&self.order)? else { break };
                 self.merge_counts.push(count);
                 self.merge(pair, sites, &mut index, job)?;
                 job.advance(1);

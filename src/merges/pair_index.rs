@@ -147,9 +147,14 @@ impl<S: Symbol> PairIndex<S> {
     /// Takes out the pair with the greatest count, the first of them by the tie rule, with that count; `None` when all
     /// are below the threshold. The range is where [`PairIndex::sites`] finds its sites, until the next
     /// [`PairIndex::update`].
-    pub fn pop(&mut self, order: &TokenOrder) -> Option<(Pair, u64, Range<usize>)> {
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for a pair of the heap that has no entry.
+    pub fn pop(&mut self, order: &TokenOrder) -> Result<Option<(Pair, u64, Range<usize>)>, Error> {
         while let Some((promised, key)) = self.heap.first() {
-            let entry = self.entries.get_mut(key).expect("each pair of the heap has an entry");
+            let Some(entry) = self.entries.get_mut(key) else {
+                return Err(Error::Internal(format!("the pair {:?} is not indexed", S::pair(key))));
+            };
             let count = entry.count;
             if self.threshold <= count && count < promised {
                 self.heap.lower_first(count, order);
@@ -159,10 +164,10 @@ impl<S: Symbol> PairIndex<S> {
             self.dead_sites += sites.len();
             self.heap.remove_first(order);
             if count == promised {
-                return Some((S::pair(key), count, sites));
+                return Ok(Some((S::pair(key), count, sites)));
             }
         }
-        None
+        Ok(None)
     }
 
     /// The sites in the range that [`PairIndex::pop`] gave, in ascending order.
@@ -184,8 +189,8 @@ impl<S: Symbol> PairIndex<S> {
         for &neighbour in &side.touched {
             let tally = &mut side.tallies[neighbour.id() as usize];
             if let Some(entry) = self.entries.get_mut(old(neighbour)) {
-                // Of the merged pair itself nothing is left; of others no more goes than there is.
-                debug_assert!(entry.count >= tally.count || entry.count == 0);
+                // Only the merged pair itself has no count any more.
+                debug_assert!(entry.count >= tally.count || entry.count == 0, "a count rose");
                 entry.count = entry.count.saturating_sub(tally.count);
             }
             let pair = new(neighbour);

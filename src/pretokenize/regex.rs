@@ -5,12 +5,22 @@ The pattern's classes are Unicode's, its text is bytes: it matches characters wh
 they do not. A byte that does not decode is the end of the text to it, which also keeps such bytes from the engine's
 backtracking half (fancy-regex 0.20 panics on them). What it leaves unmatched between two matches is one pretoken, so no
 byte is ever lost; empty matches are passed over. There is no proof of where a text may be cut for an unknown pattern, so it sees whole documents.
+
+The engine gives up a match that takes it a million steps back, as `\s+(?!\S)` does on as many spaces. There the text is cut: a
+match sees it as if it ended after 64 KiB, and if that is too much as well, after half of it, and so on; likewise the next
+one, until one ends before the cut. The cuts depend on the document and the pattern alone. A pattern that gives up on 512
+bytes takes exponential time, which is an error.
 */
 
 use crate::error::Error;
 use crate::job::Job;
-use fancy_regex::{BytesMode, Regex, RegexBuilder};
+use fancy_regex::{BytesMode, Regex, RegexBuilder, RegexInput};
 use std::ops::Range;
+
+/// So many bytes are seen of a text on which the engine gave up.
+const WINDOW: usize = 1 << 16;
+/// A pattern that gives up on so few bytes is refused.
+const LEAST_WINDOW: usize = 1 << 9;
 
 /// A compiled pattern.
 #[derive(Clone, Debug)]
@@ -39,27 +49,84 @@ impl RegexPretokenizer {
     ) -> Result<(), Error> {
         let mut end = range.start;
         let mut start = range.start;
-        for decoded in text[range.clone()].utf8_chunks() {
-            job.check()?;
-            for found in self.0.find_iter(decoded.valid().as_bytes()) {
-                job.check()?;
-                let found = found.map_err(|error| self.gave_up(end, &error))?;
-                let found = start + found.start()..start + found.end();
-                if found.is_empty() {
-                    continue;
-                }
+        let mut push = |found: Range<usize>| {
+            if !found.is_empty() {
                 if end < found.start {
                     visit(end..found.start);
                 }
                 end = found.end;
                 visit(found);
             }
+        };
+        for decoded in text[range.clone()].utf8_chunks() {
+            job.check()?;
+            let push = |found: Range<usize>| push(start + found.start..start + found.end);
+            self.for_each_match(decoded.valid(), job, push).map_err(|error| error.moved_by(start))?;
             start += decoded.valid().len() + decoded.invalid().len();
         }
         if end < range.end {
             visit(end..range.end);
         }
         Ok(())
+    }
+
+    fn for_each_match(
+        &self,
+        text: &str,
+        job: &Job,
+        mut visit: impl FnMut(Range<usize>),
+    ) -> Result<(), Error> {
+        let mut at = 0;
+        while at < text.len() {
+            let input = RegexInput::new(text.as_bytes()).from_pos(at);
+            let mut gave_up = false;
+            for found in self.0.find_iter_input(input) {
+                job.check()?;
+                let Ok(found) = found else {
+                    gave_up = true;
+                    break;
+                };
+                at = found.end();
+                visit(found.start()..found.end());
+            }
+            if !gave_up {
+                return Ok(());
+            }
+            at = self.cut_stretch(text, at, job, &mut visit)?;
+        }
+        Ok(())
+    }
+
+    /// Matches one window of the text after another, until a match ends before its window; returns where the next begins.
+    fn cut_stretch(
+        &self,
+        text: &str,
+        mut at: usize,
+        job: &Job,
+        visit: &mut dyn FnMut(Range<usize>),
+    ) -> Result<usize, Error> {
+        let mut len = WINDOW;
+        while at < text.len() {
+            job.check()?;
+            let end = border_before(text, text.len().min(at + len));
+            match self.0.find_from_pos(&text.as_bytes()[..end], at) {
+                // A match that the cut hides may begin in the second half.
+                Ok(None) if end < text.len() => at = border_before(text, at + (end - at) / 2),
+                Ok(None) => at = end,
+                Ok(Some(found)) if at < found.start() && found.end() == end => at = found.start(),
+                Ok(Some(found)) => {
+                    let is_empty = found.start() == found.end();
+                    at = if is_empty { border_behind(text, found.end() + 1) } else { found.end() };
+                    visit(found.start()..found.end());
+                    if at < end {
+                        break;
+                    }
+                }
+                Err(error) if end - at <= LEAST_WINDOW => return Err(self.gave_up(at, &error)),
+                Err(_) => len = (end - at) / 2,
+            }
+        }
+        Ok(at)
     }
 
     fn gave_up(&self, offset: usize, error: &fancy_regex::Error) -> Error {
@@ -70,4 +137,14 @@ impl RegexPretokenizer {
             reason: error.to_string(),
         }
     }
+}
+
+/// The last border of characters up to `at`.
+fn border_before(text: &str, at: usize) -> usize {
+    (0..=at).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)
+}
+
+/// The first border of characters from `at` on, or the end.
+fn border_behind(text: &str, at: usize) -> usize {
+    (at..text.len()).find(|&at| text.is_char_boundary(at)).unwrap_or(text.len())
 }

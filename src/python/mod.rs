@@ -81,6 +81,15 @@ fn train<'py>(
     })
 }
 
+/// Refuses special tokens that could not be saved after training.
+#[pyfunction]
+fn check_special_tokens(special_tokens: Vec<String>) -> PyResult<()> {
+    guarded(|| {
+        let tokens = SpecialTokens::new(special_tokens).map_err(to_py)?;
+        formats::check_special_tokens(&tokens).map_err(to_py)
+    })
+}
+
 #[pyfunction]
 fn load_training(py: Python<'_>, path: PathBuf) -> PyResult<String> {
     guarded(|| {
@@ -181,6 +190,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PyTokenizer>()?;
     module.add_class::<EncodeIterator>()?;
     module.add_class::<PyStreamDecoder>()?;
+    module.add_function(wrap_pyfunction!(check_special_tokens, module)?)?;
     module.add_function(wrap_pyfunction!(load_training, module)?)?;
     module.add_function(wrap_pyfunction!(open_token_file, module)?)?;
     module.add_function(wrap_pyfunction!(verify_token_file, module)?)?;

@@ -7,6 +7,7 @@ the texts come from a Python iterator, takes them from it in between. Whatever g
 for its end, and is then raised.
 */
 
+use super::convert::wrong_type;
 use super::error::{new, to_py};
 use crate::error::Error;
 use crate::job::{Job, Progress, caught, lock, message};
@@ -180,7 +181,5 @@ fn to_bytes(text: &Bound<'_, PyAny>, number: usize) -> PyResult<Vec<u8>> {
     if let Ok(bytes) = text.cast::<PyByteArray>() {
         return Ok(bytes.to_vec());
     }
-    let kind = text.get_type().name()?;
-    let message = format!("text number {number} (from 0) is of type {kind}, not str or bytes");
-    Err(pyo3::exceptions::PyTypeError::new_err(message))
+    Err(wrong_type(&format!("text number {number} (from 0)"), text, "str or bytes"))
 }

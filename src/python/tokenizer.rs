@@ -2,7 +2,7 @@
 `Tokenizer` and its streams.
 */
 
-use super::convert;
+use super::convert::{self, Parts, wrong_type};
 use super::error::{guarded, new, to_py};
 use super::run::run;
 use crate::corpus::{BadLines, Corpus, Format, InputOptions};
@@ -18,7 +18,7 @@ use crate::vocab::TokenId;
 use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
-use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PyString};
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyIterator, PyList, PyString};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -42,13 +42,13 @@ enum Text {
 impl Text {
     fn new(text: Bound<'_, PyAny>) -> PyResult<Self> {
         match text.cast_into::<PyString>() {
-            Ok(text) => PyBackedStr::try_from(text).map(Text::Str),
+            Ok(text) => PyBackedStr::try_from(text).map(Text::Str).map_err(|error| {
+                let remedy = "encode it to bytes yourself, with errors=\"replace\" or \"surrogatepass\"";
+                new("TextError", &format!("a text is not valid Unicode: {error}; {remedy}"))
+            }),
             Err(error) => {
                 let other = error.into_inner();
-                other.extract().map(Text::Bytes).map_err(|_| {
-                    let kind = other.get_type().to_string();
-                    pyo3::exceptions::PyTypeError::new_err(format!("a text is str or bytes, not {kind}"))
-                })
+                other.extract().map(Text::Bytes).map_err(|_| wrong_type("a text", &other, "str or bytes"))
             }
         }
     }
@@ -96,11 +96,16 @@ impl PyTokenizer {
     #[new]
     fn new(
         vocab: &Bound<'_, PyDict>,
-        merges: Vec<(Vec<u8>, Vec<u8>)>,
+        merges: &Bound<'_, PyAny>,
         special_tokens: Vec<String>,
+        special_ids: Option<Vec<TokenId>>,
+        apart: Vec<TokenId>,
         pattern: &str,
     ) -> PyResult<Self> {
-        guarded(|| made(convert::tokenizer(vocab, &merges, special_tokens, pattern)?))
+        guarded(|| {
+            let parts = Parts { vocab, merges, special_tokens, special_ids, apart, pattern };
+            made(convert::tokenizer(parts)?)
+        })
     }
 
     #[staticmethod]
@@ -118,8 +123,11 @@ impl PyTokenizer {
     }
 
     #[staticmethod]
-    fn load_tokenizer_json(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
-        guarded(|| loaded(py.detach(|| formats::tokenizer_json::load(&path))))
+    fn load_tokenizer_json(py: Python<'_>, path: PathBuf) -> PyResult<(Self, Vec<String>)> {
+        guarded(|| {
+            let (tokenizer, left_out) = py.detach(|| formats::tokenizer_json::load(&path)).map_err(to_py)?;
+            Ok((PyTokenizer(Arc::new(tokenizer)), left_out))
+        })
     }
 
     #[staticmethod]
@@ -164,6 +172,12 @@ impl PyTokenizer {
         })
     }
 
+    /// The ids whose bytes are another token's in text.
+    #[getter]
+    fn apart(&self) -> PyResult<Vec<TokenId>> {
+        guarded(|| Ok(self.0.vocab().apart().iter().copied().collect()))
+    }
+
     #[getter]
     fn pattern(&self) -> PyResult<&str> {
         guarded(|| Ok(self.0.pattern().name()))
@@ -179,10 +193,14 @@ impl PyTokenizer {
         guarded(|| Ok(self.0.hash()))
     }
 
-    fn encode<'py>(&self, text: Bound<'py, PyAny>, special: &str) -> PyResult<Bound<'py, PyList>> {
+    fn encode<'py>(
+        &self,
+        text: Bound<'py, PyAny>,
+        special: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyList>> {
         guarded(|| {
             let py = text.py();
-            let special = Special::new(special).map_err(to_py)?;
+            let special = to_special(special)?;
             let text = Text::new(text)?;
             if text.bytes().len() <= LOCKED_BYTES {
                 let list = |ids: &[TokenId]| PyList::new(py, ids);
@@ -192,12 +210,16 @@ impl PyTokenizer {
         })
     }
 
-    fn encode_iterable(&self, iterable: &Bound<'_, PyAny>, special: &str) -> PyResult<EncodeIterator> {
+    fn encode_iterable(
+        &self,
+        iterable: &Bound<'_, PyAny>,
+        special: &Bound<'_, PyAny>,
+    ) -> PyResult<EncodeIterator> {
         guarded(|| {
             Ok(EncodeIterator {
                 tokenizer: Arc::clone(&self.0),
-                pieces: iterable.try_iter()?.unbind(),
-                encoder: StreamEncoder::new(Special::new(special).map_err(to_py)?),
+                pieces: texts("iterable", iterable)?.unbind(),
+                encoder: StreamEncoder::new(to_special(special)?),
                 ids: Vec::new(),
                 next: 0,
                 is_at_end: false,
@@ -208,17 +230,18 @@ impl PyTokenizer {
     /// The ids as an array, and where each text begins in it.
     fn encode_batch<'py>(
         &self,
-        texts: &Bound<'py, PyAny>,
-        special: &str,
+        iterable: &Bound<'py, PyAny>,
+        special: &Bound<'py, PyAny>,
         threads: Option<usize>,
-        dtype: &str,
+        dtype: &Bound<'py, PyAny>,
     ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyArray1<i64>>)> {
         guarded(|| {
-            let py = texts.py();
-            let special = Special::new(special).map_err(to_py)?;
+            let py = iterable.py();
+            let special = to_special(special)?;
             let threads = resolve_threads(threads).map_err(to_py)?;
-            let texts = texts.try_iter()?.map(|text| Text::new(text?)).collect::<PyResult<Vec<_>>>()?;
-            match Dtype::new(dtype).map_err(to_py)? {
+            let texts =
+                texts("texts", iterable)?.map(|text| Text::new(text?)).collect::<PyResult<Vec<_>>>()?;
+            match Dtype::new(convert::option("dtype", dtype)?).map_err(to_py)? {
                 Dtype::Uint16 => self.batch::<u16>(py, texts, special, threads),
                 Dtype::Uint32 => self.batch::<u32>(py, texts, special, threads),
             }
@@ -327,7 +350,7 @@ impl PyTokenizer {
             return py.detach(|| self.0.decode(ids.iter().copied())).map_err(to_py);
         }
         let mut known = Vec::new();
-        for (place, id) in ids.try_iter()?.enumerate() {
+        for (place, id) in each_id(ids)?.enumerate() {
             match token_id(&id?, place, &self.0) {
                 Ok(id) => known.push(id),
                 Err(error) => return Err(self.0.decode(known).map_or_else(to_py, |_| error)),
@@ -335,6 +358,31 @@ impl PyTokenizer {
         }
         self.0.decode(known).map_err(to_py)
     }
+}
+
+fn to_special(name: &Bound<'_, PyAny>) -> PyResult<Special> {
+    Special::new(convert::option("special", name)?).map_err(to_py)
+}
+
+fn texts<'py>(name: &str, texts: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyIterator>> {
+    texts.try_iter().map_err(|_| wrong_type(name, texts, "a list or another iterable of str or bytes"))
+}
+
+/// The ids of a list, of an array with one dimension, or of any other iterable that is no text.
+fn each_id<'py>(ids: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyIterator>> {
+    if !ids.is_instance_of::<PyList>()
+        && let Ok(number) = ids.getattr("ndim").and_then(|number| number.extract::<usize>())
+        && number != 1
+    {
+        let message =
+            format!("ids has {number} dimensions; give one text's ids: a row of it, or a flat list");
+        return Err(new("ArgumentTypeError", &message));
+    }
+    let is_text = ids.is_instance_of::<PyBytes>()
+        || ids.is_instance_of::<PyByteArray>()
+        || ids.is_instance_of::<PyString>();
+    let ids_of = if is_text { None } else { ids.try_iter().ok() };
+    ids_of.ok_or_else(|| wrong_type("ids", ids, "a list or an array of token ids"))
 }
 
 fn loaded(tokenizer: Result<Tokenizer, Error>) -> PyResult<PyTokenizer> {
@@ -377,7 +425,7 @@ fn array<'py, T: numpy::Element>(ids: &Bound<'py, PyAny>) -> Option<PyReadonlyAr
 fn token_id(id: &Bound<'_, PyAny>, place: usize, tokenizer: &Tokenizer) -> PyResult<TokenId> {
     id.extract().map_err(|error: PyErr| {
         if !error.is_instance_of::<pyo3::exceptions::PyOverflowError>(id.py()) {
-            return error;
+            return wrong_type(&format!("number {place} of the ids, from 0,"), id, "an int");
         }
         let greatest = tokenizer.greatest_id();
         let message =
