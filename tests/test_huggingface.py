@@ -1,5 +1,6 @@
 """Hugging Face's tokenizers: its trainer equals ours under tie_break="hf", and it reads what we write."""
 
+import base64
 import copy
 import json
 import pickle
@@ -8,9 +9,11 @@ import random
 import bpe_lm
 import naive_bpe
 import pytest
+import tiktoken
 from bpe_lm import errors
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiktoken_ext import openai_public
 from tokenizers import ByteLevelBPETokenizer, Regex, Tokenizer, models, pre_tokenizers, trainers
 
 END_OF_TEXT = "<|endoftext|>"
@@ -209,14 +212,29 @@ def assert_copies_are_the_same(ours: bpe_lm.Tokenizer, folder, texts: list[str])
         assert [other.encode(text) for text in texts] == [ours.encode(text) for text in texts]
 
 
-def test_special_tokens_with_the_bytes_of_other_tokens_keep_their_ids(tmp_path):
-    special = [END_OF_TEXT, "\n", " ", "中", "the"]
+@pytest.mark.parametrize("more", [[], ["the"]])
+def test_special_tokens_with_the_bytes_of_other_tokens_keep_their_ids(tmp_path, more):
+    special = [END_OF_TEXT, "\n", " ", "中", *more]
     ours, theirs = load_both(trained_by_hf(special), tmp_path)
     assert ours.special_ids == {token: id for id, token in enumerate(special)}
     assert ours.encode("a\nb") == [theirs.token_to_id("a"), 1, theirs.token_to_id("b")]
     assert ours.encode("a\nb", special="text") == [theirs.token_to_id(name) for name in "aĊb"]
     assert_the_same_ids(ours, theirs, PROBES)
     assert_copies_are_the_same(ours, tmp_path, PROBES)
+    # "the" is also what a merge makes, before its parts in the order of ids.
+    assert (tmp_path / "saved" / "tokenizer.tiktoken").exists() == (not more)
+
+
+def test_tiktoken_gives_special_tokens_with_the_bytes_of_other_tokens_the_same_ids(tmp_path):
+    ours, _ = load_both(trained_by_hf([END_OF_TEXT, "\n", " ", "中"]), tmp_path)
+    ours.save(tmp_path / "saved")
+    lines = (line.split() for line in (tmp_path / "saved" / "tokenizer.tiktoken").read_bytes().splitlines())
+    ranks = {base64.b64decode(token): int(rank) for token, rank in lines}
+    pattern = openai_public.r50k_pat_str
+    theirs = tiktoken.Encoding("ours", pat_str=pattern, mergeable_ranks=ranks, special_tokens=ours.special_ids)
+    for text in PROBES:
+        assert theirs.encode(text, allowed_special="all") == ours.encode(text), text
+        assert theirs.encode(text, disallowed_special=()) == ours.encode(text, special="text"), text
 
 
 def test_a_special_token_whose_bytes_two_tokens_have_is_named_by_its_id(tmp_path):
