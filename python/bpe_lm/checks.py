@@ -3,7 +3,6 @@
 import operator
 import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from bpe_lm.errors import ArgumentTypeError
@@ -47,8 +46,8 @@ def strings(name: str, value: Any) -> list[str]:
     return [string(f"{name}[{i}]", item) for i, item in enumerate(value)]
 
 
-def path(name: str, value: Any) -> Path:
-    """Return a path.
+def path(name: str, value: Any) -> str:
+    """Return a path as it was written: a Path would drop what tells `shards/` and `s3://` from files.
 
     Raises:
         ArgumentTypeError: It is neither a str nor an os.PathLike.
@@ -56,7 +55,7 @@ def path(name: str, value: Any) -> Path:
     if isinstance(value, str | os.PathLike):
         text = os.fspath(value)
         if isinstance(text, str):
-            return Path(text)
+            return text
     raise wrong_type(name, value, "a path: a str or a pathlib.Path")
 
 

@@ -169,7 +169,7 @@ def inspect(path: StrPath, num_longest: int = 10) -> Inspection:
         FormatError: A file is not what its format says, or training.json is another tokenizer's.
         FileError: A file could not be read.
     """
-    path = checks.path("path", path)
+    path = Path(checks.path("path", path))
     num_longest = checks.integer("num_longest", num_longest)
     if not path.exists():
         raise FileError(f"{path} does not exist; name a folder, a tokenizer.json or a .tiktoken file")

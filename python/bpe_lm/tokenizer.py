@@ -144,7 +144,7 @@ class Tokenizer:
             FormatError: Not such a file; the message says where.
             FileError: It could not be read.
         """
-        path = checks.path("path", path)
+        path = Path(checks.path("path", path))
         if not path.exists():
             raise FileError(
                 f"{path} names no file or folder; a tokenizer is a folder that train-tokenizer wrote, a tokenizer.json "
@@ -396,7 +396,7 @@ def _special_tokens(given: Sequence[str] | Mapping[str, int] | None) -> tuple[li
 
 def _file_of(path: StrPath, name: str) -> Path:
     """The file, or the one of this name in the folder."""
-    path = checks.path("path", path)
+    path = Path(checks.path("path", path))
     return path / name if path.is_dir() else path
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, TypeAlias, TypedDict, cast
 
 from bpe_lm import _core, checks
@@ -257,5 +258,5 @@ def load_training(path: StrPath) -> Training:
         FormatError: Not such a file; the message says where.
         FileError: It could not be read.
     """
-    path = checks.path("path", path)
+    path = Path(checks.path("path", path))
     return cast(Training, json.loads(_core.load_training(path / "training.json" if path.is_dir() else path)))

@@ -126,7 +126,7 @@ impl PyTokenizer {
     fn load_tokenizer_json(py: Python<'_>, path: PathBuf) -> PyResult<(Self, Vec<String>)> {
         guarded(|| {
             let (tokenizer, left_out) = py.detach(|| formats::tokenizer_json::load(&path)).map_err(to_py)?;
-            Ok((PyTokenizer(Arc::new(tokenizer)), left_out))
+            Ok((made(tokenizer)?, left_out))
         })
     }
 
