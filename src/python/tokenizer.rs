@@ -16,6 +16,7 @@ use crate::token_file::{Dtype, TokenFileOptions, encode_file};
 use crate::tokenizer::{Special, Tokenizer};
 use crate::vocab::TokenId;
 use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1, PyUntypedArrayMethods};
+use pyo3::exceptions::PyUnicodeEncodeError;
 use pyo3::prelude::*;
 use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyIterator, PyList, PyString};
@@ -41,8 +42,12 @@ enum Text {
 
 impl Text {
     fn new(text: Bound<'_, PyAny>) -> PyResult<Self> {
+        let py = text.py();
         match text.cast_into::<PyString>() {
             Ok(text) => PyBackedStr::try_from(text).map(Text::Str).map_err(|error| {
+                if !error.is_instance_of::<PyUnicodeEncodeError>(py) {
+                    return error; // No memory for a copy as UTF-8.
+                }
                 let remedy = "encode it to bytes yourself, with errors=\"replace\" or \"surrogatepass\"";
                 new("TextError", &format!("a text is not valid Unicode: {error}; {remedy}"))
             }),
