@@ -57,6 +57,9 @@ from bpe_lm.parsing import nearest, parse_whole
         ("pretrain --out o", "CONFIG is missing: a preset (tinystories, tinystories_low_resource,", "pretrain"),
         ("pretrain debug demo --out o", "unexpected: demo", "pretrain"),
         ("pretrain debug", "arguments are required: --out", "pretrain"),
+        ("pretrain debug --out=", "--out is empty; name a path", "pretrain"),
+        ("export r --to=", "--to: expected 2 arguments", "export"),
+        ("encode x --tokenizer= --out o", "--tokenizer is empty; name a path", "encode"),
     ],
 )
 def test_what_is_typed_wrongly_gets_a_suggestion_and_the_right_help(line, message, helper, capsys):
@@ -76,6 +79,17 @@ def tokenizer(tmp_path, monkeypatch):
     (tmp_path / "plain_file.txt").write_text("one two two")
     tokens = [bytes([byte]) for byte in range(256)]
     bpe_lm.Tokenizer(dict(enumerate(tokens)), [], []).save("T")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["pretrain", "", "--out", "o"], ["evaluate", ""], ["plot", "r", ""], ["export", "r", "--to", "gguf", ""]],
+)
+def test_an_empty_path_is_not_this_folder(arguments, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    assert "is empty; name a path" in capsys.readouterr().err
 
 
 def test_what_follows_two_hyphens_is_a_file_and_is_not_spelled_anew(tokenizer, tmp_path, capsys):
@@ -199,3 +213,26 @@ sys.exit(main())
     assert process.returncode == status
     assert "Traceback" not in error
     assert ("interrupted" in error) == (number == signal.SIGINT)
+
+
+def test_ctrl_c_once_more_gives_no_traceback_either(tmp_path):
+    """The second one comes while Python ends."""
+    code = """
+import atexit, signal, sys, time
+import bpe_lm.cli
+def interrupted():
+    raise KeyboardInterrupt
+def slow():
+    print("ending", flush=True)
+    time.sleep(60)
+atexit.register(slow)
+bpe_lm.cli.main = interrupted
+from bpe_lm.__main__ import main
+sys.exit(main())
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ending\n"
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGINT
+    assert error == "interrupted\n"

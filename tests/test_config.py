@@ -203,6 +203,26 @@ def test_files_that_are_not_there_or_not_what_they_are_named(tmp_path):
             resolve(str(tmp_path / name))
 
 
+def test_a_file_is_read_as_editors_write_it_and_says_nothing_twice(tmp_path):
+    path = tmp_path / "own.json"
+    path.write_text('{"steps": 7}', encoding="utf-8-sig")
+    assert resolve(str(path)).steps == 7
+    (tmp_path / "own.toml").write_text("steps = 7", encoding="utf-8-sig")
+    assert resolve(str(tmp_path / "own.toml")).steps == 7
+    path.write_text('{"steps": 7, "model": {"d_ff": 1, "d_ff": 2}}')
+    with pytest.raises(ConfigError, match=r"own\.json.*the key d_ff is there twice"):
+        resolve(str(path))
+    for name, text in (("own.json", '{"a":' * 100_000), ("own.toml", "a = " + "[" * 100_000)):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(ConfigError, match=f"{name} is not"):
+            resolve(str(tmp_path / name))
+
+
+def test_data_of_another_machine_is_refused_by_its_address():
+    with pytest.raises(ConfigError, match=r"data\.valid is s3://bucket/x, and only local files are read"):
+        resolve("debug", ["--data.valid", "s3://bucket/x"])
+
+
 def test_an_ablation_is_a_one_field_difference():
     base = ModelConfig()
     ablated = over(base, {"norm": "none"})

@@ -217,6 +217,15 @@ def test_what_an_export_did_not_write_is_kept(tokenizer, tmp_path):
         export_huggingface(model(), tokenizer, tmp_path / "mine.txt", force=True)
 
 
+def test_nothing_is_exported_to_an_address(tokenizer, tmp_path, monkeypatch):
+    pytest.importorskip("gguf")
+    monkeypatch.chdir(tmp_path)
+    for export in (export_huggingface, export_gguf):
+        with pytest.raises(FileError, match="s3://bucket/x is an address"):
+            export(model(), tokenizer, "s3://bucket/x")
+    assert not list(tmp_path.iterdir())
+
+
 def test_force_replaces_exports_only(tokenizer, tmp_path):
     pytest.importorskip("gguf")
     tokenizer.save(tmp_path / "saved")

@@ -17,7 +17,7 @@ from bpe_lm import train as training
 from bpe_lm.checkpoint import find_checkpoints
 from bpe_lm.cli import main
 from bpe_lm.config import TrainConfig, over, resolve
-from bpe_lm.errors import CheckpointError, ConfigError, OutputExists, TokenFileError, TrainingDiverged
+from bpe_lm.errors import CheckpointError, ConfigError, FileError, OutputExists, TokenFileError, TrainingDiverged
 from bpe_lm.evaluate import Evaluation
 from bpe_lm.model import TransformerLM
 from bpe_lm.report import print_json
@@ -121,6 +121,42 @@ def test_a_folder_that_is_no_run_is_never_replaced(config, data, tmp_path, kind,
     assert content(target) == before
     if kind != "fifo":
         assert "lock" not in os.listdir(target)
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_config_of_others_makes_no_run(config, tmp_path, force):
+    (tmp_path / "config.json").write_text('{"model": {"layers": 3}, "train": {}}')
+    (tmp_path / "data.json").write_text("mine")
+    before = content(tmp_path)
+    with pytest.raises(OutputExists, match="is no run"):
+        Trainer(config, tmp_path, force=force)
+    assert content(tmp_path) == before
+
+
+def test_no_run_begins_at_an_address(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileError, match="s3://bucket/x is an address"):
+        Trainer(config, "s3://bucket/x")
+    assert not list(tmp_path.iterdir())
+
+
+def test_resume_alone_says_that_the_config_is_gone(config, tmp_path, capsys):
+    run(config, tmp_path / "run")
+    (tmp_path / "run" / "config.json").unlink()
+    assert main(["pretrain", "--resume", "--out", str(tmp_path / "run")]) == 1
+    assert "has checkpoints and no config.json; put that back" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("gone", [["checkpoints"], ["checkpoints", "result.json"]])
+def test_a_run_whose_checkpoints_are_gone_is_not_begun_anew(config, tmp_path, gone):
+    run(config, tmp_path / "run")
+    for name in gone:
+        path = tmp_path / "run" / name
+        path.unlink() if path.is_file() else shutil.rmtree(path)
+    before = content(tmp_path / "run")
+    with pytest.raises(OutputExists, match="has done 4 steps, and its checkpoints are gone"):
+        Trainer(config, tmp_path / "run", resume=True)
+    assert content(tmp_path / "run") == before
 
 
 def test_an_empty_folder_is_where_a_run_begins(config, tmp_path):
@@ -329,6 +365,23 @@ def test_a_longer_run_keeps_its_warm_up_and_a_cosine_says_what_it_means(config, 
             assert trainer.config.schedule.warmup == 2
             trainer.run()
     assert TrainConfig.load(tmp_path / "run" / "config.json").schedule.warmup == 2
+
+
+def test_losses_on_other_validation_tokens_do_not_compare(config, data, tmp_path):
+    run(config, tmp_path / "run")
+    longer = replace(config, steps=6)
+    for changes, message in (
+        ({"validation_tokens": 96}, "validation is on 96 tokens .* from step 4 on, and was on 160 tokens"),
+        ({"data": {"valid": str(data / "train.bin")}}, "losses do not compare, and the best is chosen anew"),
+    ):
+        shutil.copytree(tmp_path / "run", tmp_path / "copy")
+        with pytest.warns(UserWarning, match=message):
+            result = run(over(longer, changes), tmp_path / "copy", resume=True)
+        assert result.best_loss == result.loss
+        assert find_checkpoints(tmp_path / "copy" / "best")[0].name == "step-00000006"
+        shutil.rmtree(tmp_path / "copy")
+    with warnings.catch_warnings(action="error"):
+        run(over(longer, {"data": {"valid": ""}}), tmp_path / "run", resume=True)
 
 
 def test_a_run_whose_time_is_over_takes_no_further_step(config, tmp_path):

@@ -15,6 +15,10 @@ def main() -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    finally:
+        # Nothing is left to be cleaned up: another Ctrl-C while Python goes kills it, without a traceback.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _terminate(number: int, frame: object) -> NoReturn:

@@ -10,6 +10,9 @@ from typing import Any, NoReturn
 
 from bpe_lm.parsing import TRUTH, did_you_mean, parse_whole
 
+_PATHS = {"CONFIG", "FILE", "FOLDER", "OUT", "PATH", "RUN"}
+"""What is shown in place of a path. An empty one, such as "$OUT" without a value, would be this folder."""
+
 _NUMBER = re.compile(r"-\d+\Z|-\d*\.\d+\Z")
 
 
@@ -34,6 +37,11 @@ class Parser(argparse.ArgumentParser):
         found, more = super().parse_known_args(self._in_order(sys.argv[1:] if args is None else args), namespace)
         if more:
             self.error(f"unexpected: {' '.join(more)}")
+        for action in self._actions:
+            given, names = getattr(found, action.dest, None), action.metavar
+            has_path = not _PATHS.isdisjoint(names if isinstance(names, tuple) else [names])
+            if has_path and "" in (given if isinstance(given, list) else [given]):
+                self.error(f"{'/'.join(action.option_strings) or names} is empty; name a path")
         return found, []
 
     def _in_order(self, arguments: Sequence[str]) -> list[str]:

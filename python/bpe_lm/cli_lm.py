@@ -162,11 +162,20 @@ _METAVARS = {int: "N", float: "X", int | float: "N|X", bool: "true|false", str: 
 
 
 def _with_config(parser: Parser, options: argparse.Namespace) -> argparse.Namespace:
-    """The config of the run in FOLDER, where none is named and the run is to go on."""
+    """The config of the run in FOLDER, where none is named and the run is to go on.
+
+    Raises:
+        OutputExists: There are checkpoints without one, or something else.
+        FileError: There is no run.
+    """
     if options.config is None and not options.resume:
         parser.error(f"CONFIG is missing: {CONFIG_HELP}; or --resume, to go on with the run in FOLDER")
     if options.config is None:
         if not (Path(options.out) / CONFIG).is_file():
+            with _language_model():
+                from bpe_lm.run_folder import RunFolder
+
+                RunFolder(Path(options.out)).check(resume=True, force=False)
             raise FileError(f"{options.out} has no run to go on with; name a config, to begin one: {CONFIG_HELP}")
         options.config = options.out
     return options

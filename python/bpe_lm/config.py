@@ -113,6 +113,9 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         _check_types(self, "data")
+        for name, path in vars(self).items():
+            if "://" in path:
+                raise ConfigError(f"data.{name} is {path}, and only local files are read: download it first")
 
 
 @dataclass(frozen=True)
@@ -511,25 +514,34 @@ def read_json(path: Path) -> dict[str, Any]:
 
     Raises:
         FileError: It could not be read.
-        ConfigError: It is no object.
+        ConfigError: It is no object, or has a key twice.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        # Editors of Windows begin a file with a mark, which utf-8-sig skips.
+        found = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_once_each)
     except OSError as error:
         raise FileError(f"could not read {path}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not JSON: {error}") from error
     if not isinstance(found, dict):
         raise ConfigError(f"{path} is not an object of JSON")
     return found
 
 
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)} is there twice")
+    return found
+
+
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise FileError(f"could not read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{path} is not TOML: {error}") from error
 
 

@@ -81,6 +81,7 @@ def export_huggingface(
         OutputExists: The folder is not empty and `force` is not given, or something other than an export is there.
         FileError: It could not be written; what was there before is still there.
     """
+    check_folder_target(folder)
     target = Path(os.path.realpath(folder))
     _check(model.config, tokenizer)
     try:
@@ -118,6 +119,7 @@ def export_gguf(
         import gguf
     except ModuleNotFoundError as error:
         raise MissingExtra("GGUF is written with the package gguf: pip install gguf") from error
+    check_file_target(path)
     target, config = Path(os.path.realpath(path)), model.config
     _check(config, tokenizer)
     if tokenizer.pattern != "gpt2":

@@ -21,7 +21,7 @@ from bpe_lm.config import BEST, CHECKPOINTS, CONFIG, CONFIG_FORMAT, DATA, TrainC
 from bpe_lm.errors import ConfigError, FileError, OutputBusy, OutputExists
 from bpe_lm.files import check_file_target, check_folder_target, write_whole
 from bpe_lm.report import finite
-from bpe_lm.run_log import METRICS
+from bpe_lm.run_log import METRICS, read_records
 
 RESULT, LOCK, BEGINNING, WANDB = "result.json", "lock", ".beginning", "wandb.json"
 
@@ -35,7 +35,7 @@ def is_our_config(path: Path) -> bool:
     if not path.exists():
         return False
     try:
-        return isinstance(read_json(path).get("model"), dict)
+        return {"model", "data", "optimizer", "schedule"} <= read_json(path).keys()
     except ConfigError:
         return False
 
@@ -109,6 +109,27 @@ class RunFolder:
         if not resume:
             raise OutputExists(f"{self.path} has a run already; name another folder, or give --resume or --force")
         return True
+
+    def check_lost_none(self, checkpoint_every: int) -> None:
+        """See that a run without a checkpoint never had one, so that to begin anew loses nothing.
+
+        Raises:
+            OutputExists: It did steps after which there was one.
+            FileError: Something could not be read.
+        """
+        result = self.result()
+        if result is not None and result.reason != "diverged":
+            step = result.step
+        else:
+            # A step's record comes before its checkpoint. Weights that are not finite are not saved.
+            steps = (r.get("step") for r in read_records(self.path / METRICS) if r.get("loss") is not None)
+            step = max((step for step in steps if isinstance(step, int)), default=0)
+            step = step if step > checkpoint_every else 0
+        if step:
+            raise OutputExists(
+                f"the run in {self.path} has done {step:,} steps, and its {CHECKPOINTS} are gone; put them back to go "
+                "on, or begin anew with --force or in another folder"
+            )
 
     def _is_run(self) -> bool:
         return bool(self._checkpoints()) or is_our_config(self.path / CONFIG)
@@ -225,6 +246,6 @@ class RunFolder:
     def wandb_id(self) -> str:
         """The run's id at Weights & Biases, the same after a resume."""
         path = self.path / WANDB
-        if not path.exists():
+        if not path.exists() or "id" not in read_json(path):
             self._write(WANDB, {"id": secrets.token_hex(8)})
         return str(read_json(path)["id"])

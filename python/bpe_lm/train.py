@@ -8,6 +8,7 @@ number of threads).
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import signal
@@ -28,6 +29,7 @@ from bpe_lm.checkpoint import keep_newest, keep_only, load_newest, save_run_chec
 from bpe_lm.config import BEST, CHECKPOINTS, CONFIG, DATA, PROFILE, Dtype, TrainConfig, keys, read_json
 from bpe_lm.errors import ConfigError, FileError, ResumeMismatch, TokenFileError, TrainingDiverged
 from bpe_lm.evaluate import evaluate
+from bpe_lm.files import check_folder_target
 from bpe_lm.loss import LanguageModelLoss
 from bpe_lm.memory import enough_memory, is_out_of_memory, keep_freed_memory
 from bpe_lm.model import TransformerLM
@@ -76,7 +78,8 @@ white papers of Ada and GA102.
 class Progress:
     """What a checkpoint has beside weights and optimizer. `seconds` are of the run, with validation and saving.
 
-    `loss`, of the step `loss_step`, and `best_loss` are of validation; `train_loss` is the last that was finite.
+    `loss`, of the step `loss_step`, and `best_loss` are of validation, on the tokens `validated_on`; `train_loss` is
+    the last that was finite.
     """
 
     seconds: float = 0.0
@@ -86,6 +89,7 @@ class Progress:
     loss: float | None = None
     loss_step: int | None = None
     train_loss: float | None = None
+    validated_on: str | None = None
 
     @classmethod
     def of(cls, saved: dict[str, Any]) -> Progress:
@@ -127,7 +131,8 @@ class Trainer:
             progress: Show it on stderr.
 
         Raises:
-            OutputExists: The folder has a run, and neither `resume` nor `force` is given; or it has something else.
+            OutputExists: The folder has a run, and neither `resume` nor `force` is given, or its checkpoints are gone; or
+                it has something else.
             OutputBusy: Another process trains there.
             ResumeMismatch: The run there has another config, or other data.
             ConfigError: There is no such device, the run there is of an older version, or has done more steps.
@@ -136,12 +141,13 @@ class Trainer:
             OutOfMemory: The model does not fit.
             FileError: Something could not be read or written.
         """
+        check_folder_target(folder)
         self.folder = Path(folder)
         self.config = config = _with_absolute_paths(config)
         self.device = device_of(config.device)
         self.world = join_world(self.device)
         _check_rows(config, self.world)
-        self.train_tokens, self.valid_tokens, self.data_identity = _open_data(config)
+        self.train_tokens, self.valid_tokens, self.data_identity, self._validated_on = _open_data(config)
         self.batches = Batches(
             self.train_tokens, config.batch_size, config.model.context_length, config.seed, config.model.vocab_size
         )
@@ -178,12 +184,15 @@ class Trainer:
         if saved is not None:
             self.step, self.progress = saved.step, Progress.of(saved.progress)
         if was is not None:
+            if saved is None:
+                self.world.from_first(lambda: self._run_folder.check_lost_none(was.checkpoint_every))
             self._check_steps(was)
             self.result = self._result_if_over(was)
         self._is_compiled, self._has_stepped = config.compile, False
         self._loss = self._loss_of_step()
         self._peak = peak_flops(self.device, config.dtype)
         if self.result is None:
+            self._compare_validation()
             self.world.in_each(self._finish_verification)
             # Nothing was changed until here, and nothing can be wrong any more.
             self.world.from_first(lambda: self._begin_folder(is_resumed))
@@ -223,6 +232,21 @@ class Trainer:
                 "its beginning is another one",
                 stacklevel=4,
             )
+
+    def _compare_validation(self) -> None:
+        """Forget the best loss where validation is on other tokens now: no loss on these compares with it."""
+        progress, now = self.progress, self._validated_on
+        if now is None:
+            return
+        if progress.best_loss is not None and progress.validated_on not in (None, now):
+            if self.world.is_first:
+                warnings.warn(
+                    f"validation is on {now} from step {self.step:,} on, and was on {progress.validated_on}: losses do "
+                    f"not compare, and the best is chosen anew",
+                    stacklevel=4,
+                )
+            progress.best_loss, progress.worse = None, 0
+        progress.validated_on = now
 
     def _result_if_over(self, was: TrainConfig) -> TrainResult | None:
         """How the run ended, unless it was by a signal, or the config lets it go on."""
@@ -562,8 +586,8 @@ def device_of(name: str) -> torch.device:
         raise ConfigError(f"device is {name!r}, which is not here ({str(error).splitlines()[0]}); try cpu") from error
 
 
-def _open_data(config: TrainConfig) -> tuple[Tokens, Tokens | None, dict[str, Any]]:
-    """Training and validation tokens, and what they are."""
+def _open_data(config: TrainConfig) -> tuple[Tokens, Tokens | None, dict[str, Any], str | None]:
+    """Training and validation tokens, what the former are, and what of the latter validation is on."""
     data = config.data
     if not data.train:
         raise ConfigError("data.train is not set; name a token file that bpe-lm encode wrote")
@@ -581,7 +605,13 @@ def _open_data(config: TrainConfig) -> tuple[Tokens, Tokens | None, dict[str, An
             "one that follows; encode more text, or make model.context_length smaller"
         )
     identity = {"tokenizer": train_manifest.tokenizer, "count": train_manifest.count, "crc32": train_manifest.crc32}
-    return train, valid, identity
+    return train, valid, identity, None if valid_manifest is None else _validated_on(valid_manifest, config)
+
+
+def _validated_on(manifest: Manifest, config: TrainConfig) -> str:
+    count = min(config.validation_tokens or manifest.count, manifest.count)
+    checksum = hashlib.sha256("".join(manifest.crc32).encode()).hexdigest()[:8]
+    return f"{count:,} tokens of a file of checksum {checksum}"
 
 
 def _check_same_data(path: Path, now: dict[str, Any]) -> None:
