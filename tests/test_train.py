@@ -31,7 +31,7 @@ from bpe_lm.errors import (
 from bpe_lm.evaluate import evaluate
 from bpe_lm.run_log import read_records
 from bpe_lm.token_file import Manifest, open_tokens
-from bpe_lm.train import Trainer
+from bpe_lm.train import Trainer, device_of
 from safetensors.torch import load_file
 from torch._inductor.exc import InvalidCxxCompiler
 
@@ -371,6 +371,14 @@ def test_bad_input_is_named(config, data, tmp_path):
     (tmp_path / "short.txt").write_text("a")
     bpe_lm.Tokenizer.load(data / "tokenizer").encode_file(tmp_path / "short.txt", tmp_path / "short.bin")
     refused(TokenFileError, "has 1 tokens, fewer than a context of 16", data={"valid": str(tmp_path / "short.bin")})
+
+
+@pytest.mark.parametrize("name", ["mps", "vulkan", "nope", "cuda:99", "meta"])
+def test_a_device_that_is_not_here_is_one_short_line(name):
+    with pytest.raises(ConfigError, match="which is not here") as found:
+        device_of(name)
+    assert "\n" not in str(found.value)
+    assert len(str(found.value)) < 200
 
 
 def test_a_folder_in_use_or_with_another_run_is_refused(config, tmp_path):

@@ -12,6 +12,7 @@ import hashlib
 import os
 import re
 import signal
+import textwrap
 import threading
 import time
 import warnings
@@ -131,8 +132,8 @@ class Trainer:
             progress: Show it on stderr.
 
         Raises:
-            OutputExists: The folder has a run, and neither `resume` nor `force` is given, or its checkpoints are gone; or
-                it has something else.
+            OutputExists: The folder has a run, and neither `resume` nor `force` is given; the checkpoints of the
+                run are gone; or the folder has something else.
             OutputBusy: Another process trains there.
             ResumeMismatch: The run there has another config, or other data.
             ConfigError: There is no such device, the run there is of an older version, or has done more steps.
@@ -583,7 +584,8 @@ def device_of(name: str) -> torch.device:
             raise RuntimeError("one of cpu, cuda, mps")
         return device
     except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"device is {name!r}, which is not here ({str(error).splitlines()[0]}); try cpu") from error
+        reason = textwrap.shorten(str(error).partition(". ")[0], 120, placeholder=" ...")
+        raise ConfigError(f"device is {name!r}, which is not here ({reason}); try cpu") from error
 
 
 def _open_data(config: TrainConfig) -> tuple[Tokens, Tokens | None, dict[str, Any], str | None]:
