@@ -119,6 +119,13 @@ def test_the_picture_has_a_title_and_the_final_losses_best_first(tmp_path):
     assert drawn(runs[0])[0].get_suptitle().startswith("Loss of $run_0$ (")
 
 
+@pytest.mark.parametrize(("name", "shown"), [("b\udcff", "b?"), ("_a", "_a"), ("a$\\frac$", "a$\\frac$")])
+def test_a_run_is_drawn_whatever_its_name_is(tmp_path, name, shown):
+    _, texts = drawn(a_run(tmp_path / name, falling(3)))
+    assert texts[0].endswith(f"  {shown}")
+    draw_losses([tmp_path / name], tmp_path / "losses.png")
+
+
 def test_no_two_of_many_runs_look_alike(tmp_path):
     figure, legend = drawn(*(a_run(tmp_path / f"run{number}", falling(5)) for number in range(60)))
     assert len(legend) == 60

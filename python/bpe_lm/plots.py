@@ -79,7 +79,7 @@ def draw_lengths(inspection: Inspection, path: StrPath) -> None:
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.set_ylim(bottom=0.7)
-    title = f"Lengths of the {sum(lengths.values()):,} tokens in {Path(inspection.path).resolve().name}"
+    title = f"Lengths of the {sum(lengths.values()):,} tokens in {_shown(Path(inspection.path).resolve().name)}"
     axes.set_title(title, loc="left", parse_math=False)
     axes.set_xlabel(f"length of the token (bytes{', log scale' if max(lengths) > MOST_BARS else ''})")
     axes.set_ylabel("number of tokens (log scale)")
@@ -149,7 +149,7 @@ def read_losses(folder: StrPath, name: str | None = None) -> Losses | None:
         diverged_at.append(skipped[0])
     if _read(folder / "result.json", "reason") == "diverged":
         diverged_at.append(train[-1]["step"])
-    return Losses(name or folder.resolve().name, train, valid, limit, min(diverged_at, default=None))
+    return Losses(_shown(name or folder.resolve().name), train, valid, limit, min(diverged_at, default=None))
 
 
 def _behind(train: Sequence[dict[str, Any]], limit: float) -> Sequence[dict[str, Any]]:
@@ -303,6 +303,11 @@ def _read(path: Path, *keys: str) -> Any:
     for key in keys:
         found = found.get(key) if isinstance(found, dict) else None
     return found
+
+
+def _shown(name: str) -> str:
+    """The name with ? for what is no UTF-8 in it, which matplotlib refuses."""
+    return name.encode(errors="replace").decode()
 
 
 def _figure(width: float, height: float) -> Any:
