@@ -151,6 +151,10 @@ def test_the_first_process_picks_and_verifies_and_the_others_follow(found):
         assert re.match("CheckpointError: no checkpoint in .* is undamaged", of["faults"]["none whole"])
 
 
+def test_a_process_joins_the_others_once_for_all_its_runs(found):
+    assert [of["joined"] for of in found] == [1, 1]
+
+
 def test_a_number_that_one_process_lacks_is_one_in_all(found):
     assert [of["sum"] for of in found] == [[True, False]] * 2
 

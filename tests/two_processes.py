@@ -154,14 +154,15 @@ def faults() -> dict[str, object]:
     return found
 
 
-world = join_world(torch.device("cpu"))
-runs()
+with patch.object(dist, "init_process_group", side_effect=dist.init_process_group) as joined:
+    world = join_world(torch.device("cpu"))
+    runs()
 result = {
     "refused": refused(),
     "optimizers": {name: goes_on(name) for name in OPTIMIZERS},
     "faults": faults(),
     "sum": [math.isnan(value) for value in world.sum(math.nan if world.rank else 1.0, 2.0)],
-    "groups": dist.get_world_size(),
+    "joined": joined.call_count,
 }
 (FOLDER / f"found-{world.rank}.json").write_text(json.dumps(result))
 world.leave()

@@ -11,7 +11,7 @@ use super::convert::wrong_type;
 use super::error::{new, to_py};
 use crate::error::Error;
 use crate::job::{Job, Progress, caught, lock, message};
-use pyo3::exceptions::PyUserWarning;
+use pyo3::exceptions::{PyUnicodeEncodeError, PyUserWarning};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyIterator, PyString};
 use std::ffi::CString;
@@ -168,6 +168,9 @@ fn to_bytes(text: &Bound<'_, PyAny>, number: usize) -> PyResult<Vec<u8>> {
     if let Ok(text) = text.cast::<PyString>() {
         let bytes = text.to_str().map(|text| text.as_bytes().to_vec());
         return bytes.map_err(|error| {
+            if !error.is_instance_of::<PyUnicodeEncodeError>(text.py()) {
+                return error; // No memory for a copy as UTF-8.
+            }
             let remedy = "encode it yourself, with errors=\"replace\" or \"surrogatepass\"";
             new(
                 "CorpusError",
