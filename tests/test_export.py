@@ -245,6 +245,16 @@ def test_force_replaces_exports_only(tokenizer, tmp_path):
     assert (tmp_path / "pipe").is_fifo()
 
 
+def test_an_address_is_no_place_of_this_machine(tokenizer, tmp_path, monkeypatch):
+    pytest.importorskip("gguf")
+    monkeypatch.chdir(tmp_path)
+    for export in (export_huggingface, export_gguf):
+        for out in ("s3://bucket/x", Path("hf://x"), "https://example.org/x"):
+            with pytest.raises(FileError, match="is an address, and only local files are written"):
+                export(model(), tokenizer, out)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_link_is_kept_and_what_it_points_to_replaced(tokenizer, tmp_path):
     pytest.importorskip("gguf")
     for export in (export_huggingface, export_gguf):

@@ -260,3 +260,19 @@ def test_a_download_looks_at_all_names_before_it_fetches(tmp_path, obstacle, cap
     monkeypatch.setattr("bpe_lm.download.download", never)
     assert main(["data", "download", "tinystories", "--out", str(tmp_path), "--force"]) == 1
     assert "TinyStoriesV2-GPT4-valid.txt is " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "plot run --out s3://bucket/x.png",
+        "inspect tokenizer --png s3://bucket/x.png",
+        "data download tinystories --out s3://bucket/x",
+    ],
+)
+def test_an_address_is_no_place_of_this_machine(tmp_path, capsys, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("bpe_lm.download._fetch", never)
+    assert main(command.split()) == 1
+    assert "is an address, and only local files are written" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

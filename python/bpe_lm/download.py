@@ -28,7 +28,7 @@ from urllib.parse import urlsplit
 
 from bpe_lm._core import __version__
 from bpe_lm.errors import BpeLmError, DownloadError, OptionError
-from bpe_lm.files import check_file_target, sync_folder
+from bpe_lm.files import check_file_target, check_is_local, sync_folder
 from bpe_lm.progress import Callback, shown
 
 _CHUNK = 1 << 20
@@ -104,13 +104,14 @@ def download(
 
     Raises:
         OutputExists: A folder, a device, a pipe or a socket has the name of a file that is written here.
+        FileError: The folder is an address on another machine.
         DownloadError: The server refuses, lies or stays silent; another process fetches the same file; it cannot be
             written here; its checksum is wrong, or it does not unpack.
     """
+    check_targets(file, folder)
     path, part_path = _paths(file, folder)
     with _local(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    check_targets(file, folder)
     if _is_kept(path, force):
         return False
     with _locked(part_path) as part, shown(progress) as callback:
@@ -134,8 +135,10 @@ def check_targets(file: RemoteFile, folder: str | os.PathLike[str]) -> None:
 
     Raises:
         OutputExists: The file's name, or that of a part of it, is a folder's, a device's, a pipe's or a socket's.
+        FileError: The folder is an address on another machine.
         DownloadError: The folder cannot be read.
     """
+    check_is_local(folder)
     path, part_path = _paths(file, folder)
     with _local(path):
         if not path.parent.is_dir():

@@ -199,7 +199,6 @@ def _check(config: ModelConfig, tokenizer: Tokenizer) -> None:
 
 
 def _check_folder(target: Path, force: bool) -> None:
-    check_folder_target(target)
     there = {path.name for path in target.iterdir()} if target.exists() else set()
     if there and not force:
         raise OutputExists(f"{target} is not empty; name another folder, or give --force")
@@ -217,7 +216,6 @@ def _is_export(folder: Path) -> bool:
 
 
 def _check_file(target: Path, force: bool) -> None:
-    check_file_target(target)
     if not target.exists():
         return
     if not force:

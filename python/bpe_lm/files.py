@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 from contextlib import suppress
@@ -17,6 +18,9 @@ _KINDS = (
     (stat.S_ISFIFO, "a named pipe"),
     (stat.S_ISSOCK, "a socket"),
 )
+
+_ADDRESS = re.compile(r"[A-Za-z][\w+.-]+:/")
+"""With one slash, as pathlib leaves it."""
 
 
 def check_file_target(path: str | os.PathLike[str]) -> None:
@@ -44,9 +48,18 @@ def check_folder_target(path: str | os.PathLike[str]) -> None:
         raise OutputExists(f"{os.fspath(path)} is not a folder, and is never replaced by one; name another path")
 
 
-def _mode(path: str | os.PathLike[str]) -> int | None:
-    if "://" in os.fspath(path):
+def check_is_local(path: str | os.PathLike[str]) -> None:
+    """Refuse an address, which would be taken for a path of folders.
+
+    Raises:
+        FileError: The path is an address on another machine.
+    """
+    if _ADDRESS.match(os.fspath(path)):
         raise FileError(f"{os.fspath(path)} is an address, and only local files are written; name another path")
+
+
+def _mode(path: str | os.PathLike[str]) -> int | None:
+    check_is_local(path)
     try:
         return os.stat(path).st_mode
     except FileNotFoundError:

@@ -144,10 +144,11 @@ class Tokenizer:
             FormatError: Not such a file; the message says where.
             FileError: It could not be read.
         """
-        path = Path(checks.path("path", path))
+        name = checks.path("path", path)
+        path = Path(name)
         if not path.exists():
             raise FileError(
-                f"{path} names no file or folder; a tokenizer is a folder that train-tokenizer wrote, a tokenizer.json "
+                f"{name} names no file or folder; a tokenizer is a folder that train-tokenizer wrote, a tokenizer.json "
                 "or a .tiktoken file. That of a model on Hugging Face: "
                 "hf download MODEL tokenizer.json --local-dir FOLDER"
             )
