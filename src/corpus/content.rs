@@ -9,6 +9,7 @@ bytes, and nobody would see it. Files named .txt may begin like JSON; who says `
 use super::Format;
 use super::stream::Compression;
 use serde::de::IgnoredAny;
+use std::ops::Range;
 use std::path::Path;
 
 /// The first bytes of a text that are looked at.
@@ -126,12 +127,16 @@ const OBJECT: Refusal = Refusal {
 struct Signature {
     offset: usize,
     bytes: &'static [u8],
+    /// What are zeros besides.
+    zeros: Range<usize>,
     refusal: Refusal,
 }
 
 impl Signature {
     fn is_in(&self, head: &[u8]) -> bool {
+        let is_zero = |zeros: &[u8]| zeros.iter().all(|&byte| byte == 0);
         head.get(self.offset..).is_some_and(|head| head.starts_with(self.bytes))
+            && head.get(self.zeros.clone()).is_some_and(is_zero)
     }
 }
 
@@ -142,7 +147,7 @@ const CONVERT: &str = "convert it first (iconv -t UTF-8)";
 const EXTRACT: &str = "extract its text first";
 
 const fn at(offset: usize, bytes: &'static [u8], what: &'static str, remedy: &'static str) -> Signature {
-    Signature { offset, bytes, refusal: Refusal { what, remedy } }
+    Signature { offset, bytes, zeros: 0..0, refusal: Refusal { what, remedy } }
 }
 
 /// What begins so is no text in UTF-8. UTF-32 comes before UTF-16, whose mark it begins with.
@@ -163,7 +168,8 @@ const SIGNATURES: [Signature; 31] = [
     at(257, b"ustar", "a tar archive", UNPACK),
     // Behind the mark comes a struct whose first field is always the first, a number.
     at(0, b"PAR1\x15", "a Parquet file", TABLE),
-    at(0, b"PARE", "an encrypted Parquet file", TABLE),
+    // Behind the mark comes a length below 65,536; PARENTS are text.
+    Signature { zeros: 6..8, ..at(0, b"PARE", "an encrypted Parquet file", TABLE) },
     at(0, b"ARROW1\0\0", "an Arrow file", TABLE),
     at(0, b"\xFF\xFF\xFF\xFF", "an Arrow stream", TABLE),
     at(0, b"FEA1", "a Feather file", TABLE),
@@ -235,9 +241,19 @@ mod tests {
 
     #[test]
     fn what_merely_resembles_a_signature_is_text() {
-        for text in ["BZh9 and more", "PAR1 of the file", "PK and so on", "7zip", "FEAST", "Object", "%PDF"] {
+        for text in [
+            "BZh9 and more",
+            "PAR1 of the file",
+            "PK and so on",
+            "7zip",
+            "FEAST",
+            "Object",
+            "%PDF",
+            "PARENTS",
+        ] {
             assert_eq!(refused(text, "a", Format::ByName), None, "{text}");
         }
+        assert!(refused("PARE\u{60}\0\0\0", "a", Format::ByName).is_some());
     }
 
     #[test]
