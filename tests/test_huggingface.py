@@ -5,12 +5,14 @@ import copy
 import json
 import pickle
 import random
+import re
+import warnings
 
 import bpe_lm
 import naive_bpe
 import pytest
 import tiktoken
-from bpe_lm import errors
+from bpe_lm import cli, errors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiktoken_ext import openai_public
@@ -118,11 +120,11 @@ def test_we_read_what_tokenizers_writes(sample, tmp_path):
         (
             pre_tokenizers.Sequence(
                 [
-                    pre_tokenizers.Split(Regex(r"\w+|\W"), "isolated"),
+                    pre_tokenizers.Split(Regex(r"\p{L}+|\P{L}"), "isolated"),
                     pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
                 ]
             ),
-            r"\w+|\W",
+            r"\p{L}+|\P{L}",
         ),
     ]:
         theirs = Tokenizer(models.BPE())
@@ -340,7 +342,7 @@ def test_whatever_loads_encodes_saves_and_copies_as_theirs(tmp_path_factory, dat
     spelled = [name for name in vocab if name not in first]
     for name in choose.sample(spelled, choose.randrange(4)):
         file["added_tokens"].append(added(name, vocab[name], special=choose.random() < 0.5))
-    model["ignore_merges"] = choose.random() < 0.3
+    model["ignore_merges"] = choose.random() < 0.3 and "Ġx" not in first
     if choose.random() < 0.5 and not model["ignore_merges"]:
         vocab |= {f"<0x{byte:02X}>": len(vocab) + byte for byte in range(3)}
     number = len(vocab)
@@ -364,7 +366,7 @@ def test_whatever_loads_encodes_saves_and_copies_as_theirs(tmp_path_factory, dat
     texts = [*PROBES, *("".join(choose.choices([*words, *spelled, "a", "b", "é", "\r"], k=9)) for _ in range(9))]
     if model["ignore_merges"] and choose.random() < 0.5:
         vocab["unreached"] = len(vocab)
-        with pytest.raises(errors.FormatError, match="unreached"):
+        with pytest.raises(errors.FormatError, match=r"unreached|is not in model\.vocab"):
             load_both(file, folder)
         del vocab["unreached"]
     ours, theirs = load_both(file, folder)
@@ -398,7 +400,6 @@ def test_whatever_loads_encodes_saves_and_copies_as_theirs(tmp_path_factory, dat
                 "special_tokens": {"b": {"id": "b", "ids": [66], "tokens": ["b"]}},
             },
         ),
-        ("file", "added_tokens", [added("ab", 900), added("bc", 901, normalized=True)]),
         ("file", "added_tokens", [added("a", 900)]),
     ],
 )
@@ -409,6 +410,68 @@ def test_what_would_change_ids_is_refused_by_name(tmp_path, place, key, value):
     name = {"pre_tokenizer": "pre-tokenizer", "added_tokens": "added"}.get(key, key)
     with pytest.raises(errors.FormatError, match=name):
         load_both(file, tmp_path)
+
+
+def test_added_tokens_that_are_looked_for_one_after_the_other_do_not_overlap(tmp_path):
+    file = trained_by_hf([END_OF_TEXT])
+    size = len(file["model"]["vocab"])
+    file["added_tokens"] += [added("<|ab", size), added("ab|>", size + 1, normalized=True)]
+    with pytest.raises(errors.FormatError, match='"<|ab" and "ab|>" can overlap'):
+        load_both(file, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("in_model", "new", "message"),
+    [
+        ({}, {"<x>": 0, "<y>": 1}, None),
+        ({}, {"<x>": 0, "<y>": 9}, 'added_tokens[3]: "<y>" is not in model.vocab, so Hugging Face gives it the id {1}'),
+        ({"unused": 9}, {"<x>": 10}, "gives it the id {1} instead of {10}"),
+        ({"unused": 9}, {"<x>": 1, "<y>": 2}, None),
+        ({"<z>": 9}, {"<x>": 1, "<z>": 9, "<y>": 2}, None),
+    ],
+)
+def test_added_tokens_have_the_ids_that_hugging_face_gives_them(tmp_path, in_model, new, message):
+    file = trained_by_hf([END_OF_TEXT])
+    vocab = file["model"]["vocab"]
+    size = len(vocab)
+    vocab |= {name: size + id for name, id in in_model.items()}
+    file["added_tokens"] += [added("é", vocab["é"])] + [added(name, size + id) for name, id in new.items()]
+    texts = ["a<x>b<y>c<z>", *PROBES]
+    if message is None:
+        assert_the_same_ids(*load_both(file, tmp_path), texts)
+        return
+    message = re.sub(r"\{(\d+)\}", lambda found: str(size + int(found[1])), message)
+    with pytest.raises(errors.FormatError, match=re.escape(message)):
+        load_both(file, tmp_path)
+    vocab |= {name: size + id for name, id in new.items()}
+    assert_the_same_ids(*load_both(file, tmp_path), texts)
+
+
+@pytest.mark.parametrize(("regex", "what"), [(r"^\w|\W", '"^"'), (r"\p{N}{1,3}+|.", '"{1,3}+"'), ("[a-c]*", "nothing")])
+def test_a_regex_that_hugging_face_reads_otherwise_is_named(tmp_path, capsys, regex, what):
+    ours = bpe_lm.Tokenizer({b: bytes([b]) for b in range(256)}, [], pattern=regex)
+    with pytest.warns(UserWarning, match=re.escape(what)):
+        ours.save(tmp_path)
+    text = "ab1234\nbc"
+    theirs = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    split = theirs.pre_tokenizer.pre_tokenize_str
+    assert [len(name) for name, _ in split(text)] != [len(p) for p in naive_bpe.pretokens(text.encode(), regex)]
+    with pytest.warns(UserWarning, match=r"tokenizer\.json: the regex of the pre-tokenizer .* reads otherwise"):
+        assert bpe_lm.Tokenizer.load(tmp_path).sha256 == ours.sha256
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        assert cli.main(["inspect", str(tmp_path)]) == 0
+    assert capsys.readouterr().err.startswith(f"note: {tmp_path}")
+
+
+def test_ignore_merges_takes_a_special_token_for_the_pretoken_that_is_spelled_alike(tmp_path):
+    file = trained_by_hf([END_OF_TEXT, "Ġq", "b"])
+    file["model"]["ignore_merges"] = True
+    with pytest.raises(errors.FormatError, match='ignore_merges = true, and its merges do not make token 1, "Ġq"'):
+        load_both(file, tmp_path)
+    file = trained_by_hf([END_OF_TEXT, "b"])
+    file["model"]["ignore_merges"] = True
+    assert_the_same_ids(*load_both(file, tmp_path), ["a q b Ġq", *PROBES])
 
 
 def test_what_transformers_saves_loads(tmp_path):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import bpe_lm
 from bpe_lm import _core
@@ -48,7 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> None:
     try:
-        options.run(options)
+        with warnings.catch_warnings():
+            warnings.showwarning = _print_note
+            options.run(options)
     except (BpeLmError, OSError, UnicodeError):
         if getattr(options, "debug", False):
             traceback.print_exc()
@@ -167,6 +169,11 @@ def write_samples(folder: str | Path, megabytes_wanted: float, seed: int = SAMPL
     _core.write_sample(train, int(1e6 * megabytes_wanted), seed, False)
     _core.write_sample(valid, int(1e5 * megabytes_wanted), seed, True)
     return train, valid
+
+
+def _print_note(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+    """Print a warning as a note of one line, whatever line of code gave it."""
+    print(f"note: {message}", file=sys.stderr)
 
 
 @contextmanager

@@ -99,7 +99,8 @@ class Tokenizer:
         An added token is its id and its text, whatever other tokens have the same bytes. Where Hugging Face gives it
         the id of a token that the file spells alike (`"é"` is the byte 0xE9 there), it has this id, and the id is
         decoded as that token. Truncation and padding, which transformers saves after a call that used them, are left
-        out with a warning: `encode` gives all ids of a text and no others.
+        out with a warning: `encode` gives all ids of a text and no others. A warning also says if the pre-tokenizer's
+        regular expression has something that Hugging Face's engine reads otherwise (`^`, `\\w`, ...).
 
         Raises:
             FormatError: Not such a file, or it has a normalizer, adds tokens, ...; the message says where.
@@ -164,7 +165,8 @@ class Tokenizer:
         these names that are not replaced are removed.
 
         What is written loads as the same tokenizer. vocab.json and tokenizer.json give each token a name, so a special
-        token must not be spelled as they spell another one (`"("`, `"é"`, `"Ġthe"`).
+        token must not be spelled as they spell another one (`"("`, `"é"`, `"Ġthe"`). A warning says if the pattern is a
+        regular expression that Hugging Face's engine reads otherwise (`^`, `\\w`, ...).
 
         Raises:
             FormatError: The training is another tokenizer's, or a special token would be written like another token.
@@ -178,7 +180,9 @@ class Tokenizer:
             record = None if training is None else json.dumps(training)
         except TypeError as error:
             raise FormatError(f"training is not what train_and_record returned: {error}") from error
-        self._core.save(folder, record, force)
+        note = self._core.save(folder, record, force)
+        if note is not None:
+            warnings.warn(note, stacklevel=2)
 
     @cached_property
     def vocab(self) -> dict[int, bytes]:

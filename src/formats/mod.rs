@@ -9,6 +9,7 @@ its special tokens in a file beside it.
 
 pub mod byte_alphabet;
 pub mod gpt2;
+mod oniguruma;
 mod publish;
 pub mod tiktoken;
 pub mod tokenizer_json;

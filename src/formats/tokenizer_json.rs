@@ -8,7 +8,7 @@ list of normalizers, a template that adds nothing, and what a file says of chara
 tokenizer: they are left out, and [`load`] says so.
 */
 
-use super::{NamedTokens, byte_alphabet, from_names, ids_of, parse_json};
+use super::{NamedTokens, byte_alphabet, from_names, ids_of, oniguruma, parse_json};
 use crate::error::Error;
 use crate::pretokenize::{Pattern, cl100k};
 use crate::tokenizer::Tokenizer;
@@ -90,7 +90,25 @@ fn left_out(file: &Value, path: &Path) -> Vec<String> {
     let is_there = |key: &&str| !file[*key].is_null();
     let sentence =
         |key| format!("{}: its {key} is left out; a text gets all of its ids, and no others", path.display());
-    ["truncation", "padding"].into_iter().filter(is_there).map(sentence).collect()
+    let regexes = [&file["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"]];
+    let read_otherwise = regexes.iter().filter_map(|regex| read_otherwise(regex.as_str()?, path));
+    ["truncation", "padding"].into_iter().filter(is_there).map(sentence).chain(read_otherwise).collect()
+}
+
+/// A sentence if Hugging Face would split texts otherwise by the pattern that is written to its file.
+pub fn differs(tokenizer: &Tokenizer, path: &Path) -> Option<String> {
+    match tokenizer.pattern() {
+        Pattern::Regex { source, .. } => read_otherwise(source, path),
+        Pattern::Gpt2 | Pattern::Cl100k | Pattern::O200k => None,
+    }
+}
+
+fn read_otherwise(regex: &str, path: &Path) -> Option<String> {
+    let what = oniguruma::differs(regex)?;
+    Some(format!(
+        "{}: the regex of the pre-tokenizer {what}, which Hugging Face's engine (Oniguruma) reads otherwise, so some texts get other ids there",
+        path.display()
+    ))
 }
 
 fn parse(file: &Value) -> Result<Tokenizer, String> {
@@ -124,7 +142,7 @@ fn parse(file: &Value) -> Result<Tokenizer, String> {
     let special = special.into_iter().map(|(_, token)| token).collect();
     let tokenizer = from_names(&tokens, Some(special), parse_merges(model)?.into_iter(), pattern)?;
     if model["ignore_merges"] == true {
-        check_merges_reach_all(&tokenizer, &tokens)?;
+        check_merges_reach_all(&tokenizer, &tokens, vocab)?;
     } else {
         refuse_unless_empty(model, "ignore_merges", "the model")?;
     }
@@ -147,6 +165,7 @@ fn parse_added(file: &Value, vocab: &Map<String, Value>) -> Result<Vec<(u64, Str
         by_pass[usize::from(added["normalized"] == true)].push(content);
         special.push((id, content.to_owned()));
     }
+    check_new_ids(&special, vocab)?;
     let [first, second] = by_pass;
     let mut pairs = first.iter().flat_map(|a| second.iter().map(move |b| (a, b)));
     if let Some((a, b)) = pairs.find(|(a, b)| overlap(a, b)) {
@@ -156,6 +175,20 @@ fn parse_added(file: &Value, vocab: &Map<String, Value>) -> Result<Vec<(u64, Str
     }
     special.sort_unstable();
     Ok(special)
+}
+
+/// Refuses ids that Hugging Face does not take from the file: it numbers the added tokens that the model lacks by itself, one
+/// after another behind as many ids as the model has tokens.
+fn check_new_ids(added: &[(u64, String)], vocab: &Map<String, Value>) -> Result<(), String> {
+    let new = added.iter().enumerate().filter(|(_, (_, content))| !vocab.contains_key(content));
+    for (expected, (i, (id, content))) in (vocab.len() as u64..).zip(new) {
+        if *id != expected {
+            return Err(format!(
+                "added_tokens[{i}]: {content:?} is not in model.vocab, so Hugging Face gives it the id {expected} instead of {id}; write that, or add it to model.vocab with the id that is meant"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Whether both can match in the same place of some text.
@@ -181,11 +214,20 @@ fn parse_merges(model: &Value) -> Result<Vec<(String, &str, &str)>, String> {
     Ok(pairs)
 }
 
-/// With `ignore_merges` a pretoken that is a token becomes it at once. That changes no ids if merging makes the same.
-fn check_merges_reach_all(tokenizer: &Tokenizer, tokens: &NamedTokens) -> Result<(), String> {
+/// With `ignore_merges` a pretoken that is a token of the model becomes it at once. That changes no ids if merging makes the
+/// same, or if the token is special and its name is no other text's: a special `Ġx` is also what the pretoken ` x` is called.
+fn check_merges_reach_all(
+    tokenizer: &Tokenizer,
+    tokens: &NamedTokens,
+    vocab: &Map<String, Value>,
+) -> Result<(), String> {
     let special: HashSet<&String> = tokenizer.special_tokens().as_slice().iter().collect();
-    for (name, id) in ids_of(&tokens.names).filter(|(name, _)| !special.contains(name)) {
+    let is_apart = |name: &String, token: &[u8]| {
+        special.contains(name) && !str::from_utf8(token).is_ok_and(|text| text != name.as_str())
+    };
+    for (name, id) in ids_of(&tokens.names).filter(|(name, _)| vocab.contains_key(*name)) {
         if let Some(token) = byte_alphabet::from_text(name)
+            && !is_apart(name, &token)
             && !tokenizer.reaches(&token, id)
         {
             return Err(format!(

@@ -145,13 +145,20 @@ impl PyTokenizer {
         guarded(|| loaded(py.detach(|| formats::tiktoken::load(&path, pattern.as_deref(), special_tokens))))
     }
 
-    fn save(&self, py: Python<'_>, folder: PathBuf, training: Option<&str>, replace: bool) -> PyResult<()> {
+    fn save(
+        &self,
+        py: Python<'_>,
+        folder: PathBuf,
+        training: Option<&str>,
+        replace: bool,
+    ) -> PyResult<Option<String>> {
         guarded(|| {
             let path = folder.join(formats::TRAINING_JSON);
             py.detach(|| {
                 let training =
                     training.map(|text| formats::training_json::from_json(text, &path)).transpose()?;
-                formats::save(&self.0, training.as_ref(), &folder, replace)
+                formats::save(&self.0, training.as_ref(), &folder, replace)?;
+                Ok(formats::tokenizer_json::differs(&self.0, &folder.join(formats::TOKENIZER_JSON)))
             })
             .map_err(to_py)
         })

@@ -1,0 +1,121 @@
+/*!
+What Oniguruma, the regex engine of Hugging Face's tokenizers, reads otherwise than `fancy-regex`.
+
+`^` and `$` are the ends of lines there. `\w` and `\b` know no joiners (U+200D) and no letters that are numbers or symbols. In
+its classes `[:alpha:]` is of Unicode, and `--` takes nothing away. `{1,3}+` repeats, where here it is possessive. After an empty
+match it splits the text.
+*/
+
+use fancy_regex::Regex;
+
+/// The first such thing in a pattern, with its verb.
+pub(super) fn differs(pattern: &str) -> Option<String> {
+    let found = find(pattern).map(|found| format!("has {found:?}"));
+    let is_empty_match = || Regex::new(pattern).is_ok_and(|regex| regex.is_match("").unwrap_or(true));
+    found.or_else(|| is_empty_match().then(|| "matches nothing at all".to_owned()))
+}
+
+fn find(pattern: &str) -> Option<&str> {
+    let (mut at, mut depth) = (0, 0_usize);
+    while let Some(first) = pattern[at..].chars().next() {
+        let rest = &pattern[at..];
+        let is_one_of = |words: &[&'static str]| words.iter().copied().find(|word| rest.starts_with(word));
+        at += match first {
+            '\\' => match is_one_of(&["\\w", "\\W", "\\b", "\\B", "\\K"]) {
+                Some(escape) => return Some(escape),
+                None => escape_len(rest),
+            },
+            '[' if depth > 0 && rest.starts_with("[:") => return rest.find(']').map(|end| &rest[..=end]),
+            '[' => {
+                depth += 1;
+                // Here a bracket is a character.
+                is_one_of(&["[^]", "[]", "[^"]).map_or(1, str::len)
+            }
+            ']' => {
+                depth = depth.saturating_sub(1);
+                1
+            }
+            _ if depth > 0 => match is_one_of(&["--", "~~"]) {
+                Some(operation) => return Some(operation),
+                None => first.len_utf8(),
+            },
+            '^' | '$' => return Some(&rest[..1]),
+            '(' => match flags(rest) {
+                Some(flags) => return Some(flags),
+                None => 1,
+            },
+            '{' => match repetition(rest) {
+                Some(repetition) => return Some(repetition),
+                None => 1,
+            },
+            _ => first.len_utf8(),
+        };
+    }
+    None
+}
+
+/// Of `\n`, `\p{L}` or `\x{1F600}`.
+fn escape_len(rest: &str) -> usize {
+    let mut characters = rest.char_indices().skip(2);
+    match characters.next() {
+        Some((_, '{')) if matches!(rest.as_bytes()[1], b'p' | b'P' | b'x' | b'u') => {
+            rest.find('}').map_or(rest.len(), |end| end + 1)
+        }
+        Some((end, _)) => end,
+        None => rest.len(),
+    }
+}
+
+/// Flags with an `m`, as in `(?m)` and `(?im:`: there the dot matches newlines.
+fn flags(rest: &str) -> Option<&str> {
+    let flags = rest.strip_prefix("(?")?;
+    let len = flags.find(|character: char| !character.is_ascii_alphabetic() && character != '-')?;
+    (flags[..len].contains('m') && matches!(flags.as_bytes()[len], b':' | b')')).then(|| &rest[..len + 2])
+}
+
+/// `{1,3}+` or `{,3}`.
+fn repetition(rest: &str) -> Option<&str> {
+    let end = rest.find('}')?;
+    let numbers = &rest[1..end];
+    if numbers.is_empty() || !numbers.bytes().all(|byte| byte.is_ascii_digit() || byte == b',') {
+        return None;
+    }
+    let is_possessive = rest[end + 1..].starts_with('+');
+    (is_possessive || numbers.starts_with(',')).then(|| &rest[..=end + usize::from(is_possessive)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_otherwise_is_found_and_nothing_else() {
+        for (pattern, found) in [
+            (r"^a|\S", "has \"^\""),
+            (r"a|\s+$|.", "has \"$\""),
+            (r"\w+|\W", r#"has "\\w""#),
+            (r"[\W]|\w", r#"has "\\W""#),
+            (r"[[:alpha:]]+|.", "has \"[:alpha:]\""),
+            (r"[^a-z--b]|.", "has \"--\""),
+            (r"(?im:a.b)|.", "has \"(?im\""),
+            (r"\p{N}{1,3}+|.", "has \"{1,3}+\""),
+            (r"a{,3}b|.", "has \"{,3}\""),
+            (r"[]^]|$", "has \"$\""),
+            ("a*", "matches nothing at all"),
+        ] {
+            assert_eq!(differs(pattern).as_deref(), Some(found), "{pattern}");
+        }
+        for pattern in [
+            r"\p{N}{1,3}|.",
+            r"[^\s$]+|\$|\^|\\|.",
+            r"[]^$]|[^]]",
+            r"\p{^L}+|\x{77}|.",
+            r"'(?i:[sdmt]|ll)|[a-c&&[^b]]|{|\{,}|.",
+            r"(?<=a)b|(?<m>x)|a++|\d+|\s+(?!\S)|\s",
+            "[é^]é+|.",
+            "\\é|.",
+        ] {
+            assert_eq!(differs(pattern), None, "{pattern}");
+        }
+    }
+}
