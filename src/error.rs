@@ -98,7 +98,7 @@ pub enum Error {
     #[error(
         "{path} was compressed with a zstd window {}, and the limit is {} MiB; it is not damaged: decompress it first (zstd -d --long={}), or compress it anew without --long",
         window.map_or_else(|| "that is larger".to_owned(), |window| format!("of {} MiB", window >> 20)), limit >> 20,
-        window.map_or(31, |window| window.next_power_of_two().ilog2())
+        window.map_or(31, |window| (u64::BITS - window.saturating_sub(1).leading_zeros()).min(31))
     )]
     Window {
         /// The file, or "standard input".

@@ -235,7 +235,14 @@ fn zstd_window(header: &[u8]) -> Option<u64> {
     let [0x28, 0xB5, 0x2F, 0xFD, descriptor, window, ..] = *header else { return None };
     let is_single_segment = descriptor & 0x20 != 0;
     if is_single_segment {
-        return None; // Its window is its content, which no writer makes longer than the window that it was told.
+        // The window is the content, whose length stands behind the number of a dictionary.
+        let start = 5 + [0, 1, 2, 4][usize::from(descriptor & 3)];
+        let length = header.get(start..)?;
+        return match descriptor >> 6 {
+            2 => length.first_chunk().map(|bytes| u32::from_le_bytes(*bytes).into()),
+            3 => length.first_chunk().map(|bytes| u64::from_le_bytes(*bytes)),
+            _ => None, // Less than 66 KiB.
+        };
     }
     let base = 1_u64 << (10 + (window >> 3));
     Some(base + base / 8 * u64::from(window & 7))
