@@ -171,3 +171,8 @@ def test_without_matplotlib_the_error_says_what_to_install(folder, tmp_path, mon
     with pytest.raises(errors.MissingExtra, match=r"pip install matplotlib$"):
         draw_lengths(inspection.inspect(folder), tmp_path / "lengths.png")
     assert not (tmp_path / "lengths.png").exists()
+
+
+def test_a_name_that_is_not_there_is_told_as_it_was_given(capsys):
+    assert main(["inspect", "https://example.org/t"]) == 1
+    assert "https://example.org/t names no file or folder" in capsys.readouterr().err

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bpe_lm import checks, report
-from bpe_lm.errors import FileError, FormatError
+from bpe_lm.errors import FormatError
 from bpe_lm.report import as_text, learned_tokens, longest_learned
 from bpe_lm.tokenizer import StrPath, Tokenizer
 from bpe_lm.training import Training, load_training
@@ -169,11 +169,10 @@ def inspect(path: StrPath, num_longest: int = 10) -> Inspection:
         FormatError: A file is not what its format says, or training.json is another tokenizer's.
         FileError: A file could not be read.
     """
-    path = Path(checks.path("path", path))
+    given = checks.path("path", path)
     num_longest = checks.integer("num_longest", num_longest)
-    if not path.exists():
-        raise FileError(f"{path} does not exist; name a folder, a tokenizer.json or a .tiktoken file")
-    tokenizer = _load(path)
+    path = Path(given)
+    tokenizer = _load(path) if path.exists() else Tokenizer.load(given)
     record = (path if path.is_dir() else path.parent) / "training.json"
     if not record.exists():
         return Inspection(str(path), tokenizer, None, num_longest)

@@ -90,8 +90,10 @@ fn left_out(file: &Value, path: &Path) -> Vec<String> {
     let is_there = |key: &&str| !file[*key].is_null();
     let sentence =
         |key| format!("{}: its {key} is left out; a text gets all of its ids, and no others", path.display());
-    let regexes = [&file["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"]];
-    let read_otherwise = regexes.iter().filter_map(|regex| read_otherwise(regex.as_str()?, path));
+    let mut steps = Vec::new();
+    flatten(&file["pre_tokenizer"], &mut steps);
+    let regexes = steps.iter().filter_map(|step| step["pattern"]["Regex"].as_str());
+    let read_otherwise = regexes.filter_map(|regex| read_otherwise(regex, path));
     ["truncation", "padding"].into_iter().filter(is_there).map(sentence).chain(read_otherwise).collect()
 }
 
