@@ -3,7 +3,7 @@ What Oniguruma, the regex engine of Hugging Face's tokenizers, reads otherwise t
 
 `^` and `$` are the ends of lines there. `\w` and `\b` know no joiners (U+200D) and no letters that are numbers or symbols. In
 its classes `[:alpha:]` is of Unicode, and `--` takes nothing away. `{1,3}+` repeats, where here it is possessive. After an empty
-match it splits the text.
+match it splits the text. Where case does not matter, ß is SS there.
 */
 
 use fancy_regex::Regex;
@@ -11,8 +11,25 @@ use fancy_regex::Regex;
 /// The first such thing in a pattern, with its verb.
 pub(super) fn differs(pattern: &str) -> Option<String> {
     let found = find(pattern).map(|found| format!("has {found:?}"));
-    let is_empty_match = || Regex::new(pattern).is_ok_and(|regex| regex.is_match("").unwrap_or(true));
-    found.or_else(|| is_empty_match().then(|| "matches nothing at all".to_owned()))
+    let folded = || folded(pattern).map(|letter| format!("has {letter:?} in any case"));
+    found.or_else(folded).or_else(|| matches_nothing(pattern).then(|| "matches nothing at all".to_owned()))
+}
+
+/// Whether it has an empty match, as far as one is found in a text with characters of many kinds.
+fn matches_nothing(pattern: &str) -> bool {
+    const PROBE: &str = "aA1 .'\n中\u{301}";
+    let Ok(regex) = Regex::new(pattern) else { return false };
+    let is_empty = |text: &str, at: usize| matches!(regex.find_from_pos(text, at), Ok(Some(found)) if found.start() == found.end());
+    is_empty("", 0) || PROBE.char_indices().any(|(at, _)| is_empty(PROBE, at))
+}
+
+/// A letter that is several in the other case, or several that are one, in a pattern for which case does not matter.
+fn folded(pattern: &str) -> Option<&str> {
+    let is_several = |letter: &str| letter.chars().any(|letter| letter.to_uppercase().count() > 1);
+    let letters = pattern.char_indices().map(|(at, letter)| &pattern[at..at + letter.len_utf8()]);
+    let pairs = ["ss", "SS", "ff", "FF", "fi", "FI", "fl", "FL", "st", "ST"];
+    let mut found = letters.filter(|letter| is_several(letter)).chain(pairs);
+    found.find(|found| pattern.contains("(?i") && pattern.contains(found))
 }
 
 fn find(pattern: &str) -> Option<&str> {
@@ -102,6 +119,9 @@ mod tests {
             (r"a{,3}b|.", "has \"{,3}\""),
             (r"[]^]|$", "has \"$\""),
             ("a*", "matches nothing at all"),
+            ("(?<=a)|.", "matches nothing at all"),
+            ("(?i:ß)|.", "has \"ß\" in any case"),
+            ("(?i:ss)|.", "has \"ss\" in any case"),
         ] {
             assert_eq!(differs(pattern).as_deref(), Some(found), "{pattern}");
         }
@@ -113,7 +133,7 @@ mod tests {
             r"'(?i:[sdmt]|ll)|[a-c&&[^b]]|{|\{,}|.",
             r"(?<=a)b|(?<m>x)|a++|\d+|\s+(?!\S)|\s",
             "[é^]é+|.",
-            "\\é|.",
+            "\\é|ß|.",
         ] {
             assert_eq!(differs(pattern), None, "{pattern}");
         }
