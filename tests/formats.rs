@@ -97,7 +97,7 @@ const SPECIAL: [&[&str]; 4] =
 fn what_is_saved_loads_the_same() {
     let folder = tempfile::tempdir().unwrap();
     for (i, special_tokens) in SPECIAL.iter().enumerate() {
-        for pattern in ["gpt2", "cl100k", "o200k", r"\w+|\W"] {
+        for pattern in ["gpt2", "cl100k", "o200k", r"\p{L}+|\P{L}"] {
             let saved = trained(special_tokens, pattern);
             let path = folder.path().join(format!("new/{i}/{}", pattern.replace('\\', "_")));
             formats::save(&saved, None, &path, false).unwrap();
