@@ -1,6 +1,5 @@
 """What this machine has, for a report of a defect and for knowing why something is slow."""
 
-import importlib.metadata
 import importlib.util
 import os
 import platform
@@ -47,9 +46,11 @@ def _memory() -> str:
 
 
 def _version(package: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version  # 15 ms, and every command imports this module.
+
     try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
+        return version(package)
+    except PackageNotFoundError:
         return "not installed"
 
 

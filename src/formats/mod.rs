@@ -231,8 +231,9 @@ fn from_names<'a>(
 ) -> Result<Tokenizer, String> {
     let (made, merges) = make(tokens, merges)?;
     let is_unmade = |id: TokenId| made[id as usize].is_none();
-    let unmade = || ids_of(&tokens.names).filter(|&(_, id)| is_unmade(id));
-    let special = special.unwrap_or_else(|| unmade().map(|(name, _)| name.clone()).collect());
+    let unmade: Vec<TokenId> = ids_of(&tokens.names).map(|(_, id)| id).filter(|&id| is_unmade(id)).collect();
+    let name = |&id: &TokenId| tokens.names[id as usize].clone();
+    let special = special.unwrap_or_else(|| unmade.iter().map(name).collect());
     let special_tokens = SpecialTokens::new(special).map_err(|error| error.to_string())?;
     let mut new_ids = tokens.names.len()..;
     let special_ids = special_tokens.as_slice().iter().map(|token| match tokens.ids.get(token) {
@@ -241,18 +242,28 @@ fn from_names<'a>(
     });
     let special_ids = special_ids.collect::<Result<Vec<_>, _>>()?;
     let of_special: HashSet<TokenId> = special_ids.iter().copied().collect();
-    let bytes = tokens.names.iter().zip(0..).map(|(name, id)| match &made[id as usize] {
-        Some(token) => token.clone(),
-        None if of_special.contains(&id) => name.as_bytes().to_vec(),
-        None => byte_alphabet::from_text(name).unwrap_or_else(|| name.as_bytes().to_vec()),
-    });
-    let bytes: Vec<Vec<u8>> = bytes.collect();
-    let mut known: HashSet<&[u8]> = made.iter().flatten().map(Vec::as_slice).collect();
-    let apart: Vec<TokenId> =
-        unmade().map(|(_, id)| id).filter(|&id| !known.insert(&bytes[id as usize])).collect();
+    let unmade_bytes = |(token, id): (Option<Vec<u8>>, TokenId)| {
+        token.unwrap_or_else(|| {
+            let name = &tokens.names[id as usize];
+            let spelled = if of_special.contains(&id) { None } else { byte_alphabet::from_text(name) };
+            spelled.unwrap_or_else(|| name.as_bytes().to_vec())
+        })
+    };
+    let bytes: Vec<Vec<u8>> = made.into_iter().zip(0..).map(unmade_bytes).collect();
+    let apart = apart(&bytes, &unmade);
     let vocab = Vocab::from_tokens(bytes).map_err(|error| error.to_string())?.with_apart(apart);
     Tokenizer::with_special_ids(vocab, merges, special_tokens, special_ids, pattern)
         .map_err(|error| error.to_string())
+}
+
+/// Those of some ids whose bytes another token has, or one before them.
+fn apart(bytes: &[Vec<u8>], unmade: &[TokenId]) -> Vec<TokenId> {
+    let of = |id: TokenId| &bytes[id as usize][..];
+    let ids: HashSet<TokenId> = unmade.iter().copied().collect();
+    let wanted: HashSet<&[u8]> = unmade.iter().map(|&id| of(id)).collect();
+    let others = bytes.iter().zip(0..).filter(|(token, id)| wanted.contains(&token[..]) && !ids.contains(id));
+    let mut known: HashSet<&[u8]> = others.map(|(token, _)| &token[..]).collect();
+    unmade.iter().copied().filter(|&id| !known.insert(of(id))).collect()
 }
 
 /// By id the bytes of the tokens that are bytes or made by merges.
@@ -269,7 +280,8 @@ fn make<'a>(
             tokens.id(&byte_alphabet::to_text(&[byte])).map_err(|reason| format!("byte {byte}: {reason}"))?;
         made[id as usize] = Some(vec![byte]);
     }
-    let (mut pairs, mut known) = (Vec::new(), HashSet::new());
+    // What is made twice is made of the same two only if the pair is known: seldom, so few files need the set.
+    let (mut pairs, mut known) = (Vec::new(), None::<HashSet<(TokenId, TokenId)>>);
     for (place, left, right) in merges {
         let part = |name| {
             let id = tokens.id(name)?;
@@ -281,7 +293,10 @@ fn make<'a>(
             (part(left).map_err(located)?, part(right).map_err(located)?);
         let token = [head, tail].concat();
         let id = tokens.id(&format!("{left}{right}")).map_err(located)?;
-        if !known.insert((left_id, right_id)) {
+        if made[id as usize].is_some() && known.is_none() {
+            known = Some(pairs.iter().copied().collect());
+        }
+        if known.as_mut().is_some_and(|known| !known.insert((left_id, right_id))) {
             return Err(located(format!(
                 "{:?} is made of the same two a second time",
                 tokens.names[id as usize]
