@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -189,11 +188,9 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 
 @contextmanager
 def _language_model() -> Iterator[None]:
-    """Warnings are notes; a package that is missing is named."""
+    """Name a package that is missing."""
     try:
-        with warnings.catch_warnings():
-            warnings.showwarning = lambda message, *_: print(f"note: {message}", file=sys.stderr)
-            yield
+        yield
     except ModuleNotFoundError as error:
         raise MissingExtra(
             f"the language model's packages are missing ({error}): pip install '.[lm]' in a clone of bpe_lm"
