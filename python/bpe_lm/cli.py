@@ -185,7 +185,7 @@ def _notes() -> Iterator[None]:
             yield
         finally:
             for warning in caught:
-                print(f"note: {warning.message}", file=sys.stderr)
+                _print_note(warning.message, warning.category)
 
 
 def _train_tokenizer(options: argparse.Namespace) -> None:

@@ -30,7 +30,6 @@ from bpe_lm.checkpoint import keep_newest, keep_only, load_newest, save_run_chec
 from bpe_lm.config import BEST, CHECKPOINTS, CONFIG, DATA, PROFILE, Dtype, TrainConfig, keys, read_json
 from bpe_lm.errors import ConfigError, FileError, ResumeMismatch, TokenFileError, TrainingDiverged
 from bpe_lm.evaluate import evaluate
-from bpe_lm.files import check_folder_target
 from bpe_lm.loss import LanguageModelLoss
 from bpe_lm.memory import enough_memory, is_out_of_memory, keep_freed_memory
 from bpe_lm.model import TransformerLM
@@ -142,7 +141,6 @@ class Trainer:
             OutOfMemory: The model does not fit.
             FileError: Something could not be read or written.
         """
-        check_folder_target(folder)
         self.folder = Path(folder)
         self.config = config = _with_absolute_paths(config)
         self.device = device_of(config.device)
