@@ -56,6 +56,7 @@ lint: .venv/built ## rustfmt, clippy, ruff, mypy, and the rules of the house
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest bpe_lm._core
+	$(BIN)/python tests/rooms.py
 	@! grep -rl pyo3 src --include='*.rs' | grep -v -e '^src/lib.rs$$' -e '^src/python/' \
 		|| { echo "pyo3 belongs in src/python/ only"; exit 1; }
 	@awk '/#\[py(methods|function)/ { inside = 1; methods = /methods/ } \

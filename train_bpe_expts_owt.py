@@ -7,7 +7,7 @@ or its Python part with `--profile`.
 
 from pathlib import Path
 
-from bpe_lm.course import Experiment, run
+from bpe_lm.cli.course import Experiment, run
 
 from train_bpe_tinystories import TINYSTORIES
 

@@ -25,11 +25,14 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from bpe_lm.config import ModelConfig, over, resolve
-from bpe_lm.loss import LanguageModelLoss, linear_cross_entropy
-from bpe_lm.model import TransformerLM
-from bpe_lm.optimizer import AdamW, clip_gradients
-from bpe_lm.train import Trainer, peak_flops
+from bpe_lm.model.config import ModelConfig
+from bpe_lm.model.loss import LanguageModelLoss, linear_cross_entropy
+from bpe_lm.model.transformer import TransformerLM
+from bpe_lm.training.config import over
+from bpe_lm.training.devices import peak_flops
+from bpe_lm.training.optimizers import AdamW, clip_gradients
+from bpe_lm.training.presets import resolve
+from bpe_lm.training.trainer import Trainer
 
 TINYSTORIES_TOKENS = 327_680_000
 MODES: dict[str, dict[str, Any] | None] = {

@@ -41,7 +41,7 @@ KEPT = "llama bfloat16 compiled, memory kept"
 
 
 def ours(shape: dict[str, int]) -> Any:
-    from bpe_lm.model import TransformerLM
+    from bpe_lm.model.transformer import TransformerLM
 
     torch.manual_seed(1)
     s = shape
@@ -51,7 +51,7 @@ def ours(shape: dict[str, int]) -> Any:
 def llama(shape: dict[str, int]) -> Any:
     """With our weights, as they are exported."""
     import transformers
-    from bpe_lm.export import llama_state
+    from bpe_lm.export.llama import llama_state
 
     s = shape
     config = transformers.LlamaConfig(
@@ -72,7 +72,7 @@ def llama(shape: dict[str, int]) -> Any:
 
 def roof(dtype: torch.dtype) -> float:
     """FLOP/s of a product of square matrices, the best of ten; in float32 by the faster of torch's two libraries."""
-    from bpe_lm.product import product
+    from bpe_lm.kernels.linear import product
 
     a, best = torch.ones(2048, 2048, dtype=dtype), float("inf")
     for _ in range(10):
@@ -83,9 +83,9 @@ def roof(dtype: torch.dtype) -> float:
 
 
 def train(variant: str, shape: dict[str, int], steps: int) -> dict[str, float]:
-    from bpe_lm.batches import Batches
-    from bpe_lm.memory import keep_freed_memory
-    from bpe_lm.optimizer import AdamW, clip_gradients
+    from bpe_lm.training.batches import Batches
+    from bpe_lm.training.memory import keep_freed_memory
+    from bpe_lm.training.optimizers import AdamW, clip_gradients
 
     tool, dtype, mode = variant.removesuffix(", memory kept").split()
     if tool == "bpe_lm" or variant == KEPT:
@@ -96,7 +96,7 @@ def train(variant: str, shape: dict[str, int], steps: int) -> dict[str, float]:
     model = ours(shape) if tool == "bpe_lm" else llama(shape)
     optimizer: torch.optim.Optimizer
     if tool == "bpe_lm":
-        from bpe_lm.loss import linear_cross_entropy
+        from bpe_lm.model.loss import linear_cross_entropy
 
         optimizer = AdamW(model.parameters(), 1e-4)
 
@@ -142,7 +142,7 @@ def train(variant: str, shape: dict[str, int], steps: int) -> dict[str, float]:
 
 
 def generate(tool: str, shape: dict[str, int], number: int) -> dict[str, Any]:
-    from bpe_lm.generate import generate_ids
+    from bpe_lm.model.generate import generate_ids
 
     model = ours(shape) if tool == "bpe_lm" else llama(shape)
     prompt = [1, 2, 3]
@@ -163,8 +163,8 @@ LOSSES = ["unfused eager", "unfused compiled", "bpe_lm eager", "bpe_lm compiled"
 
 def loss(variant: str, quick: bool) -> dict[str, float]:
     """Forward and backward of the head and the loss: 16 x 1,024 tokens of 512, a vocabulary of 32,000, bfloat16."""
-    from bpe_lm.loss import linear_cross_entropy
-    from bpe_lm.memory import keep_freed_memory
+    from bpe_lm.model.loss import linear_cross_entropy
+    from bpe_lm.training.memory import keep_freed_memory
 
     tool, mode = variant.split()
     tokens, d, vocab = (64, 32, 500) if quick else (16_384, 512, 32_000)
@@ -207,7 +207,7 @@ def resident(name: str) -> int:
 
 
 def batch_speed() -> float:
-    from bpe_lm.batches import Batches
+    from bpe_lm.training.batches import Batches
 
     data = np.random.default_rng(1).integers(0, 10_000, 10_000_000).astype(np.uint16)
     batches = Batches(data, 16, 256, 1, 10_000)

@@ -1,6 +1,6 @@
-"""Byte-level BPE tokenizers, trained and used exactly and fast; and a small Transformer to train on what they make.
+"""Byte-level BPE tokenizers, trained and used exactly and fast, and a small Transformer language model.
 
-Each name is imported when it is first used: the language model's import torch, and a command answers Ctrl-C at once.
+Each name is imported when it is first used: the names of the language model import torch, which takes a second.
 """
 
 from __future__ import annotations
@@ -8,76 +8,114 @@ from __future__ import annotations
 from bpe_lm._core import DEBUG_BUILD, StreamDecoder, __version__
 
 TYPE_CHECKING = False
-"""For a type checker it is true; `typing` takes longer to import than all that is here."""
+"""True for a type checker. `typing` takes longer to import than everything here."""
 
 if TYPE_CHECKING:
     from typing import Any
 
     from bpe_lm import errors
     from bpe_lm.errors import BpeLmError
-    from bpe_lm.token_file import Manifest, open_tokens, verify
-    from bpe_lm.tokenizer import Tokenizer
-    from bpe_lm.training import Training, load_training, train_and_record, train_bpe
+    from bpe_lm.export.load import load_model
+    from bpe_lm.model.attention import MultiheadSelfAttention, scaled_dot_product_attention, softmax
+    from bpe_lm.model.config import ModelConfig
+    from bpe_lm.model.generate import generate_ids
+    from bpe_lm.model.layers import Embedding, Linear, RMSNorm, RotaryPositionalEmbedding, SwiGLU, silu
+    from bpe_lm.model.loss import cross_entropy, perplexity
+    from bpe_lm.model.transformer import TransformerBlock, TransformerLM
+    from bpe_lm.tokenizer.token_file import Manifest, open_tokens, verify
+    from bpe_lm.tokenizer.tokenizer import Tokenizer
+    from bpe_lm.tokenizer.train import Training, load_training, train_and_record, train_bpe
+    from bpe_lm.training.batches import get_batch
+    from bpe_lm.training.checkpoint import load_checkpoint, save_checkpoint
+    from bpe_lm.training.config import TrainConfig
+    from bpe_lm.training.optimizers import SGD, AdamW, clip_gradients
+    from bpe_lm.training.schedules import cosine_schedule
+    from bpe_lm.training.trainer import Trainer
 
 __all__ = [
     "DEBUG_BUILD",
+    "SGD",
+    "AdamW",
     "BpeLmError",
+    "Embedding",
+    "Linear",
     "Manifest",
+    "ModelConfig",
+    "MultiheadSelfAttention",
+    "RMSNorm",
+    "RotaryPositionalEmbedding",
     "StreamDecoder",
+    "SwiGLU",
     "Tokenizer",
+    "TrainConfig",
+    "Trainer",
     "Training",
+    "TransformerBlock",
+    "TransformerLM",
     "__version__",
+    "clip_gradients",
+    "cosine_schedule",
+    "cross_entropy",
     "errors",
+    "generate_ids",
+    "get_batch",
+    "load_checkpoint",
+    "load_model",
     "load_training",
     "open_tokens",
+    "perplexity",
+    "save_checkpoint",
+    "scaled_dot_product_attention",
+    "silu",
+    "softmax",
     "train_and_record",
     "train_bpe",
     "verify",
 ]
 
-_TOKENIZER = {
+_NAMES = {
     "errors": ["BpeLmError"],
-    "token_file": ["Manifest", "open_tokens", "verify"],
-    "tokenizer": ["Tokenizer"],
-    "training": ["Training", "load_training", "train_and_record", "train_bpe"],
+    "tokenizer.token_file": ["Manifest", "open_tokens", "verify"],
+    "tokenizer.tokenizer": ["Tokenizer"],
+    "tokenizer.train": ["Training", "load_training", "train_and_record", "train_bpe"],
+    "model.attention": ["MultiheadSelfAttention", "scaled_dot_product_attention", "softmax"],
+    "model.config": ["ModelConfig"],
+    "model.generate": ["generate_ids"],
+    "model.layers": ["Embedding", "Linear", "RMSNorm", "RotaryPositionalEmbedding", "SwiGLU", "silu"],
+    "model.loss": ["cross_entropy", "perplexity"],
+    "model.transformer": ["TransformerBlock", "TransformerLM"],
+    "training.batches": ["get_batch"],
+    "training.checkpoint": ["load_checkpoint", "save_checkpoint"],
+    "training.config": ["TrainConfig"],
+    "training.optimizers": ["SGD", "AdamW", "clip_gradients"],
+    "training.schedules": ["cosine_schedule"],
+    "training.trainer": ["Trainer"],
+    "export.load": ["load_model"],
 }
-_LANGUAGE_MODEL = {
-    "attention": ["MultiheadSelfAttention", "scaled_dot_product_attention", "softmax"],
-    "batches": ["get_batch"],
-    "checkpoint": ["load_checkpoint", "save_checkpoint"],
-    "config": ["ModelConfig", "TrainConfig"],
-    "generate": ["generate_ids"],
-    "layers": ["Embedding", "Linear", "RMSNorm", "RotaryPositionalEmbedding", "SwiGLU", "silu"],
-    "loss": ["cross_entropy", "perplexity"],
-    "model": ["TransformerBlock", "TransformerLM"],
-    "optimizer": ["SGD", "AdamW", "clip_gradients"],
-    "schedule": ["cosine_schedule"],
-    "train": ["Trainer"],
-}
-_HOMES = {name: module for table in (_TOKENIZER, _LANGUAGE_MODEL) for module, names in table.items() for name in names}
+_MODULES = {name: module for module, names in _NAMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
     from importlib import import_module
 
-    if name in _TOKENIZER:
-        return import_module(f"bpe_lm.{name}")
-    if name not in _HOMES:
+    if name == "errors":
+        return import_module("bpe_lm.errors")
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        found = getattr(import_module(f"bpe_lm.{_HOMES[name]}"), name)
+        value = getattr(import_module(f"bpe_lm.{_MODULES[name]}"), name)
     except ModuleNotFoundError as error:
         from bpe_lm.errors import MissingExtra
 
         raise MissingExtra(
             f"{name} needs the language model's packages ({error}): pip install '.[lm]' in a clone of bpe_lm"
         ) from error
-    globals()[name] = found
-    return found
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_TOKENIZER, *_HOMES})
+    return sorted({*globals(), *__all__})
 
 
 if DEBUG_BUILD:

@@ -9,7 +9,7 @@ def main() -> int:
     """Run a command; return its exit status."""
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        from bpe_lm.cli import main as run
+        from bpe_lm.cli.main import main as run
 
         return run()
     except KeyboardInterrupt:

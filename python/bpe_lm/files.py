@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import stat
+from collections.abc import Mapping
 from contextlib import suppress
+from math import isfinite
 from pathlib import Path
+from typing import Any
 
-from bpe_lm.errors import FileError, OutputExists
+from bpe_lm.errors import ConfigError, FileError, OutputExists
 
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -137,3 +141,39 @@ def sync_folder(path: Path) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a file.
+
+    Raises:
+        FileError: It could not be read.
+        ConfigError: It is no object, or has a key twice.
+    """
+    try:
+        # Editors of Windows begin a file with a mark, which utf-8-sig skips.
+        found = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_once_each)
+    except OSError as error:
+        raise FileError(f"could not read {path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path} is not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise ConfigError(f"{path} is not an object of JSON")
+    return found
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)} is there twice")
+    return found
+
+
+def finite(value: Any) -> Any:
+    """Replace each infinity and NaN, which JSON has not, by null."""
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: finite(item) for name, item in value.items()}
+    return [finite(item) for item in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,79 @@
+"""What this machine has, for a report of a defect and for knowing why something is slow."""
+
+import importlib.util
+import os
+import platform
+import re
+import shutil
+import sys
+from pathlib import Path
+
+from bpe_lm import _core
+from bpe_lm.progress import megabytes
+
+PACKAGES = ["numpy", "rich", "matplotlib", "torch", "einops", "tokenizers", "transformers", "tiktoken"]
+
+
+def examine() -> dict[str, str]:
+    """What there is, by name."""
+    sets = _core.instruction_sets()
+    found = {
+        "bpe_lm": _core.__version__ + (" (debug build: slow)" if _core.DEBUG_BUILD else ""),
+        "python": f"{platform.python_version()} at {sys.executable}",
+        "system": platform.platform(),
+        "processors": f"{_available_processors()} of {os.cpu_count()} for this process",
+        "instruction sets": f"{', '.join(sets)} (in use: {sets[-1]})",
+        "training on the CPU": "own kernels" if _core.kernels_are_available() else "torch's kernels (no AVX512-BF16)",
+        "memory": _memory(),
+        "disk here": f"{megabytes(shutil.disk_usage(Path.cwd()).free)} free",
+    }
+    found |= {name: _version(name) for name in PACKAGES}
+    return found | {"torch device": _torch_device(), "OpenMP": _open_mp()}
+
+
+def _available_processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _memory() -> str:
+    pages, page = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    amount = megabytes(pages * page)
+    if limit.exists() and (text := limit.read_text().strip()).isdigit():
+        return f"{amount}, of which this group may use {megabytes(int(text))}"
+    return amount
+
+
+def _version(package: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version  # 15 ms, and every command imports this module.
+
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _open_mp() -> str:
+    """The library whose threads our kernels share with torch, which is imported before; and others, whose do not."""
+    library = _core.open_mp_library()
+    if library is None:
+        return "none, kernels on the CPU make threads of their own"
+    others = sorted(_loaded_open_mp() - {os.path.realpath(library)})
+    return library + "".join(f"; also loaded: {other} (slow if that is torch's)" for other in others)
+
+
+def _loaded_open_mp() -> set[str]:
+    maps = Path("/proc/self/maps")
+    lines = maps.read_text().splitlines() if maps.exists() else []
+    paths = {os.path.realpath(line[line.index("/") :]) for line in lines if "/" in line}
+    return {path for path in paths if re.match(r"lib(gomp|omp|iomp5)\b", Path(path).name)}
+
+
+def _torch_device() -> str:
+    if importlib.util.find_spec("torch") is None:
+        return "none, torch is not installed"
+    import torch
+
+    if torch.cuda.is_available():
+        return ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
+    return "mps" if torch.backends.mps.is_available() else "cpu"

@@ -1,0 +1,1 @@
+"""Corpora: downloaded, or made up. Without torch."""

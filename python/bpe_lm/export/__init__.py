@@ -1,0 +1,1 @@
+"""Trained models where other programs read them, and the way back."""

@@ -1,0 +1,1 @@
+"""The formulas' fast forms, and which one is used when."""

@@ -1,0 +1,130 @@
+"""The sum of cross-entropies of a linear head, and its gradients, without all logits at once.
+
+Logits, loss and gradients are computed chunk by chunk. Hsu et al. 2024, arXiv:2410.10989, have the idea.
+"""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bpe_lm import _core
+from bpe_lm.kernels import cpu as kernels
+from bpe_lm.kernels.cpu import as_array, as_output
+from bpe_lm.kernels.linear import product
+
+_CPU_CHUNK, _GPU_CHUNK = 1 << 25, 1 << 26
+"""Logits in memory at a time."""
+
+_CACHED = 1 << 20
+"""Numbers that on a CPU are in the cache when torch's operations go over them several times."""
+
+
+def sum_of_cross_entropies(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+    """The sum over rows of cross_entropy(hidden W^T, targets). Shapes: (rows, d), (vocab, d), (rows,) -> ()."""
+    total: Tensor = _LinearCrossEntropy.apply(hidden, weight, targets, torch.is_grad_enabled())
+    return total
+
+
+_SCHEMA = (
+    "(Tensor hidden, Tensor weight, Tensor targets, ScalarType narrow, bool needs_gradient) -> (Tensor, Tensor, Tensor)"
+)
+
+
+def _run(
+    hidden: Tensor, weight: Tensor, targets: Tensor, narrow: torch.dtype, needs_gradient: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The sum over rows, and its gradients."""
+    device, wide = hidden.device.type, torch.promote_types(hidden.dtype, torch.float32)
+    w, total = weight.to(narrow), torch.zeros((), dtype=wide, device=hidden.device)
+    hidden_gradient = torch.empty_like(hidden if needs_gradient else hidden[:0])
+    weight_gradient = torch.zeros_like(weight if needs_gradient else weight[:0])
+    chunk = _rows_of_a_chunk(len(hidden), len(weight), device)
+    with torch.autocast(device, enabled=False):
+        for start in range(0, len(hidden), chunk):
+            h = hidden[start : start + chunk].to(narrow)
+            logits = product(h, w)
+            total += _loss_and_gradient(logits, targets[start : start + chunk], needs_gradient)
+            if needs_gradient:
+                hidden_gradient[start : start + chunk] = product(logits, w.T)
+                _add(product(logits.T, h.T), weight_gradient)
+    return total, hidden_gradient, weight_gradient
+
+
+@torch.library.custom_op("bpe_lm::linear_cross_entropy", mutates_args=(), schema=_SCHEMA)
+def _sum_and_gradients(
+    hidden: Tensor, weight: Tensor, targets: Tensor, narrow: torch.dtype, needs_gradient: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """An operator, as a compiler that saw into it would keep all chunks to join them."""
+    return _run(hidden, weight, targets, narrow, needs_gradient)
+
+
+def _add(part: Tensor, to: Tensor) -> None:
+    """Some rows at a time: torch makes a wide copy of what it adds to a wider type."""
+    rows = max(_CACHED // to.shape[-1], 1) if to.device.type == "cpu" else len(to)
+    for narrow, wide in zip(torch.split(part, rows), torch.split(to, rows), strict=True):
+        wide += narrow
+
+
+def _rows_of_a_chunk(rows: int, vocab_size: int, device: str) -> int:
+    """So many that all chunks are about equal."""
+    most = max((_CPU_CHUNK if device == "cpu" else _GPU_CHUNK) // vocab_size, 1)
+    return ceil(rows / ceil(rows / most)) if rows else 1
+
+
+def _loss_and_gradient(logits: Tensor, targets: Tensor, needs_gradient: bool) -> Tensor:
+    """The sum over rows; the gradient takes the place of the logits."""
+    if kernels.take(logits):
+        losses = logits.new_empty(len(logits), dtype=torch.float32)
+        arrays = as_output(logits), as_array(targets.long())
+        _core.cross_entropy(*arrays, torch.get_num_threads(), needs_gradient, as_output(losses))
+        return losses.sum()
+    total = logits.new_zeros((), dtype=torch.promote_types(logits.dtype, torch.float32))
+    rows = max(_CACHED // logits.shape[-1], 1) if logits.device.type == "cpu" else len(logits)
+    for part, at in zip(torch.split(logits, rows), torch.split(targets.unsqueeze(-1), rows), strict=True):
+        logarithms = torch.log_softmax(part, -1, dtype=total.dtype)
+        total -= logarithms.gather(-1, at).sum()
+        if needs_gradient:
+            gradient = logarithms.exp_()
+            gradient.scatter_add_(-1, at, gradient.new_full(at.shape, -1.0))
+            part.copy_(gradient)
+    return total
+
+
+@_sum_and_gradients.register_fake
+def _(
+    hidden: Tensor, weight: Tensor, targets: Tensor, narrow: torch.dtype, needs_gradient: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    total = hidden.new_empty((), dtype=torch.promote_types(hidden.dtype, torch.float32))
+    if needs_gradient:
+        return total, torch.empty_like(hidden), torch.empty_like(weight)
+    return total, torch.empty_like(hidden[:0]), torch.empty_like(weight[:0])
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    """The sum over rows. d loss / d logits is softmax(logits) - onehot(target), whatever comes behind the sum."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, is_recorded: bool) -> Tensor:
+        device = hidden.device.type
+        narrow = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
+        needs_gradient = is_recorded and any(ctx.needs_input_grad)
+        function = _sum_and_gradients if is_recorded or kernels.needs_operator() else _run
+        total, *gradients = function(hidden, weight, targets, narrow, needs_gradient)
+        ctx.save_for_backward(*gradients)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        hidden_gradient, weight_gradient = ctx.saved_tensors
+        # In place, for the largest is as large as the head; autograd refuses a second time.
+        return hidden_gradient.mul_(outer[0]), weight_gradient.mul_(outer[0]), None, None
+
+
+def workspace(rows: int, d_model: int, vocab_size: int, itemsize: int) -> int:
+    """Bytes of the largest temporaries on a CPU: logits of a chunk, their part of the gradient, the head."""
+    chunk = _rows_of_a_chunk(rows, vocab_size, "cpu")
+    return itemsize * vocab_size * (chunk + (2 if itemsize == 2 else 1) * d_model)

@@ -1,0 +1,9 @@
+"""The two forms of each operation, and the number formats that products are computed in."""
+
+from typing import Literal
+
+Implementation = Literal["fast", "reference"]
+"""The fast form of an operation, or its formula."""
+
+Dtype = Literal["float32", "bfloat16"]
+"""The number format of matrix products; weights are float32 in both."""

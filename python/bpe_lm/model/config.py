@@ -1,0 +1,71 @@
+"""The shape of a model: a frozen dataclass, so that an ablation is a one-field difference."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from bpe_lm.errors import ConfigError
+from bpe_lm.fields import at_least, check_types, key
+
+Norm = Literal["pre", "post", "none"]
+Position = Literal["rope", "none"]
+FeedForwardKind = Literal["swiglu", "silu", "relu2"]
+
+MOST_WEIGHTS = 2**50
+"""Beyond which torch could not even count a model's bytes."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The shape of a `TransformerLM`."""
+
+    vocab_size: int = key(10_000, "tokens that the model knows")
+    context_length: int = key(256, "tokens that it sees at once")
+    d_model: int = key(512, "width of the residual stream")
+    num_layers: int = key(4, "Transformer blocks")
+    num_heads: int = key(16, "attention heads of a block")
+    d_ff: int = key(1344, "width within the feed-forward network")
+    rope_theta: float = key(10_000.0, "base of the angles of rotary embeddings")
+    norm: Norm = key("pre", "RMSNorm before each sub-layer, behind it, or none")
+    position: Position = key("rope", "rotary embeddings, or none")
+    ffn: FeedForwardKind = key("swiglu", "feed-forward network: gated (swiglu) or not (silu, relu2)")
+    tied_head: bool = key(False, "the head has the weights of the embedding")
+
+    def __post_init__(self) -> None:
+        check_types(self, "model")
+        for name in ("vocab_size", "context_length", "d_model", "num_layers", "num_heads", "d_ff"):
+            at_least(self, "model", name, 1)
+        if self.rope_theta <= 0:
+            raise ConfigError(f"model.rope_theta is {self.rope_theta}, and must be above 0")
+        if self._matrix_weights > MOST_WEIGHTS:
+            raise ConfigError(
+                f"the model would have {self._matrix_weights:.1e} weights, more than any memory holds (2^50); make "
+                "model.d_model, d_ff, num_layers or vocab_size smaller"
+            )
+        if self.d_model % self.num_heads:
+            raise ConfigError(
+                f"model.d_model is {self.d_model}, which {self.num_heads} heads cannot share; make it a multiple"
+            )
+        if self.position == "rope" and self.d_model // self.num_heads % 2:
+            raise ConfigError("rotary embeddings turn pairs: model.d_model / model.num_heads must be even")
+
+    def as_dict(self) -> dict[str, Any]:
+        """The arguments of `TransformerLM`."""
+        return dataclasses.asdict(self)
+
+    @property
+    def ffn_matrices(self) -> int:
+        """3 with a gate, else 2."""
+        return 3 if self.ffn == "swiglu" else 2
+
+    @property
+    def flops_per_token(self) -> float:
+        """Of a training step: 6 x the weights of matrix products + 12 x layers x d_model x context_length."""
+        return 6.0 * self._matrix_weights + 12.0 * self.num_layers * self.d_model * self.context_length
+
+    @property
+    def _matrix_weights(self) -> int:
+        ffn = self.ffn_matrices * self.d_model * self.d_ff
+        return self.num_layers * (4 * self.d_model**2 + ffn) + self.vocab_size * self.d_model

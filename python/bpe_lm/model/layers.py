@@ -1,0 +1,146 @@
+"""The layers of the model, each a formula. Weights begin as the course says; biases there are none."""
+
+from __future__ import annotations
+
+import torch
+from einops import einsum, rearrange
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from bpe_lm.kernels.embedding import embedded_rows
+from bpe_lm.kernels.linear import product
+
+Device = torch.device | str | None
+
+EPS = 1e-5
+"""Of a norm."""
+
+
+def silu(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """x * sigmoid(x). Elfwing et al. 2017, arXiv:1702.03118."""
+    return x * torch.sigmoid(x)
+
+
+class Linear(nn.Module):
+    """y = W x, with W ~ N(0, 2 / (d_in + d_out)), cut off at 3 standard deviations."""
+
+    def __init__(self, in_features: int, out_features: int, device: Device = None, dtype: torch.dtype | None = None):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(out_features, in_features, device=device, dtype=dtype))
+        std = (2 / (in_features + out_features)) ** 0.5
+        nn.init.trunc_normal_(self.weight, std=std, a=-3 * std, b=3 * std)
+
+    def forward(self, x: Float[Tensor, "... d_in"]) -> Float[Tensor, "... d_out"]:
+        """Shapes: (..., d_in) -> (..., d_out)."""
+        if x.device.type == "cpu" and x.numel() == x.shape[-1] and not torch.is_grad_enabled():
+            return _row(x, self.weight)
+        return product(x, self.weight)
+
+
+def _row(x: Float[Tensor, "... d_in"], weight: Float[Tensor, "d_out d_in"]) -> Float[Tensor, "... d_out"]:
+    """W x for a single x, by all threads: a product of one row uses one, at a quarter of this one's speed.
+
+    x is made a transposed row: as a column with stride 1 it sends torch 2.15 to a loop eleven times as slow.
+    """
+    threads = torch.get_num_threads()
+    parts = weight.view(threads if len(weight) % threads == 0 else 1, -1, x.shape[-1])
+    return torch.bmm(parts, x.reshape(1, 1, -1).expand(len(parts), -1, -1).mT).view(*x.shape[:-1], len(weight))
+
+
+class Embedding(nn.Module):
+    """Row `id` of a table of N(0, 1), cut off at 3."""
+
+    def __init__(
+        self, num_embeddings: int, embedding_dim: int, device: Device = None, dtype: torch.dtype | None = None
+    ):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(num_embeddings, embedding_dim, device=device, dtype=dtype))
+        nn.init.trunc_normal_(self.weight, a=-3, b=3)
+
+    def forward(self, token_ids: Int[Tensor, "*shape"]) -> Float[Tensor, "... d_model"]:
+        """Shapes: (...) -> (..., d_model)."""
+        return embedded_rows(self.weight, token_ids)
+
+
+class RMSNorm(nn.Module):
+    """y = x / sqrt(mean(x^2) + eps) * weight, computed in float32. Zhang & Sennrich 2019, arXiv:1910.07467."""
+
+    def __init__(self, d_model: int, eps: float = EPS, device: Device = None, dtype: torch.dtype | None = None):
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(d_model, device=device, dtype=dtype))
+
+    def forward(self, x: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
+        """Returns the type of `x`."""
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        scale = torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)
+        return (wide * scale * self.weight).to(x.dtype)
+
+
+class SwiGLU(nn.Module):
+    """W2 (silu(W1 x) * W3 x), with d_ff some 8/3 d_model. Shazeer 2020, arXiv:2002.05202."""
+
+    def __init__(self, d_model: int, d_ff: int, device: Device = None, dtype: torch.dtype | None = None):
+        super().__init__()
+        self.w1 = Linear(d_model, d_ff, device, dtype)
+        self.w2 = Linear(d_ff, d_model, device, dtype)
+        self.w3 = Linear(d_model, d_ff, device, dtype)
+
+    def forward(self, x: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
+        """Shapes: (..., d_model) -> (..., d_model)."""
+        return self.w2(silu(self.w1(x)) * self.w3(x))
+
+
+class FeedForward(nn.Module):
+    """W2 f(W1 x), where f is silu, or relu squared (So et al. 2021, arXiv:2109.08668)."""
+
+    def __init__(
+        self, d_model: int, d_ff: int, activation: str, device: Device = None, dtype: torch.dtype | None = None
+    ):
+        super().__init__()
+        self.activation = activation
+        self.w1 = Linear(d_model, d_ff, device, dtype)
+        self.w2 = Linear(d_ff, d_model, device, dtype)
+
+    def forward(self, x: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
+        """Shapes: (..., d_model) -> (..., d_model)."""
+        hidden = self.w1(x)
+        return self.w2(silu(hidden) if self.activation == "silu" else torch.relu(hidden).square())
+
+
+class RotaryPositionalEmbedding(nn.Module):
+    """Turns the pair (x_2k, x_2k+1) at position i by i * theta^(-2k / d_k). Su et al. 2021, arXiv:2104.09864."""
+
+    cos: Tensor
+    sin: Tensor
+
+    def __init__(self, theta: float, d_k: int, max_seq_len: int, device: Device = None):
+        super().__init__()
+        if d_k % 2:
+            raise ValueError(f"rotary embeddings turn pairs, and d_k is {d_k}; make d_model / num_heads even")
+        frequencies = theta ** (-torch.arange(0, d_k, 2, dtype=torch.float64) / d_k)
+        angles = einsum(torch.arange(max_seq_len, dtype=torch.float64), frequencies, "i, k -> i k")
+        self.register_buffer("cos", angles.cos().float().to(device), persistent=False)
+        self.register_buffer("sin", angles.sin().float().to(device), persistent=False)
+
+    def forward(
+        self, x: Float[Tensor, "... seq d_k"], token_positions: Int[Tensor, "... seq"]
+    ) -> Float[Tensor, "... seq d_k"]:
+        """Positions may be any below `max_seq_len`; their leading dimensions broadcast against those of `x`."""
+        cos, sin = self.angles(token_positions)
+        if x.ndim > cos.ndim > 2:  # (batch, seq) against (batch, head, seq, d_k)
+            cos, sin = (rearrange(table, "... seq k -> ... 1 seq k") for table in (cos, sin))
+        return rotate(x, cos, sin)
+
+    def angles(self, token_positions: Int[Tensor, "... seq"]) -> tuple[Tensor, Tensor]:
+        """cos and sin of i * theta^(-2k / d_k): (..., seq, d_k / 2) each."""
+        return self.cos[token_positions], self.sin[token_positions]
+
+
+def rotate(
+    x: Float[Tensor, "... seq d_k"], cos: Float[Tensor, "... seq half"], sin: Float[Tensor, "... seq half"]
+) -> Float[Tensor, "... seq d_k"]:
+    """(a, b) -> (a cos - b sin, a sin + b cos) for each pair, in float32; returns the type of `x`."""
+    a, b = rearrange(x, "... (k two) -> ... k two", two=2).unbind(-1)
+    turned = torch.stack((a * cos - b * sin, a * sin + b * cos), dim=-1)
+    return rearrange(turned, "... k two -> ... (k two)").to(x.dtype)

@@ -1,0 +1,62 @@
+"""The loss, and what it means."""
+
+from __future__ import annotations
+
+from math import exp, log
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from bpe_lm.kernels.cross_entropy import sum_of_cross_entropies
+from bpe_lm.kernels.implementation import Dtype, Implementation
+from bpe_lm.model.transformer import TransformerLM
+
+_LOG_MAX = 709.78
+"""The logarithm of the greatest float."""
+
+
+def cross_entropy(logits: Float[Tensor, "... vocab_size"], targets: Int[Tensor, "*shape"]) -> Float[Tensor, ""]:
+    """mean of log sum_j exp(logits_j) - logits_target, in nats; finite for logits of any size."""
+    shifted = logits - logits.amax(-1, keepdim=True)
+    at_targets = shifted.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
+    return (shifted.exp().sum(-1).log() - at_targets).mean()
+
+
+def linear_cross_entropy(
+    hidden: Float[Tensor, "... d_model"],
+    weight: Float[Tensor, "vocab_size d_model"],
+    targets: Int[Tensor, "*shape"],
+    *,
+    implementation: Implementation = "fast",
+) -> Float[Tensor, ""]:
+    """cross_entropy(hidden W^T, targets). "fast" holds the logits of one chunk at a time."""
+    if implementation == "reference":
+        logits = hidden @ weight.T
+        return cross_entropy(logits.to(torch.promote_types(logits.dtype, torch.float32)), targets)
+    flat = hidden.flatten(0, -2)
+    return sum_of_cross_entropies(flat, weight, targets.flatten()) / targets.numel()
+
+
+class LanguageModelLoss(nn.Module):
+    """The loss of a model: all that training and evaluation ask of it. "bfloat16" is mixed precision by autocast."""
+
+    def __init__(self, model: TransformerLM, *, implementation: Implementation = "fast", dtype: Dtype = "float32"):
+        super().__init__()
+        self.model, self.implementation, self.dtype = model, implementation, dtype
+
+    def forward(self, inputs: Int[Tensor, "batch seq"], targets: Int[Tensor, "batch seq"]) -> Float[Tensor, ""]:
+        """The mean over all targets, in nats."""
+        with torch.autocast(inputs.device.type, dtype=torch.bfloat16, enabled=self.dtype == "bfloat16"):
+            hidden = self.model.hidden(inputs)
+            return linear_cross_entropy(hidden, self.model.lm_head.weight, targets, implementation=self.implementation)
+
+
+def perplexity(loss: float) -> float:
+    """exp(mean cross-entropy): among how many equally likely tokens the model is as undecided."""
+    return exp(loss) if loss < _LOG_MAX else float("inf")
+
+
+def bits_per_byte(total_nats: float, num_bytes: int) -> float:
+    """Comparable between tokenizers, which nats per token are not."""
+    return total_nats / log(2) / num_bytes

@@ -1,0 +1,145 @@
+"""The course's pair, `save_checkpoint` and `load_checkpoint`: a model and its optimizer in one file.
+
+Tensors are safetensors and all else is JSON, nothing that could be code.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from bpe_lm.errors import CheckpointError, FileError
+from bpe_lm.files import write_whole
+from bpe_lm.training.parallel import placed_as
+
+Target = str | os.PathLike[str] | IO[bytes]
+
+NOT_OURS = (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What reading something else, or something damaged, raises."""
+
+
+def save_checkpoint(model: nn.Module, optimizer: Optimizer, iteration: int, out: Target) -> None:
+    """Write model, optimizer and iteration into one safetensors file.
+
+    Raises:
+        FileError: It could not be written; what was there before is still there.
+    """
+    tensors, described = pack({"model": model.state_dict(), "optimizer": optimizer.state_dict()})
+    data = save(tensors, {"bpe_lm": json.dumps({"iteration": iteration, "state": described})})
+    if isinstance(out, str | os.PathLike):
+        write_whole(Path(out), data)
+    else:
+        out.write(data)
+
+
+def load_checkpoint(src: Target, model: nn.Module, optimizer: Optimizer) -> int:
+    """Read what `save_checkpoint` wrote into model and optimizer; returns the iteration.
+
+    Raises:
+        CheckpointError: It is damaged, or of another model.
+        FileError: It could not be read.
+    """
+    data = read_bytes(Path(src)) if isinstance(src, str | os.PathLike) else src.read()
+    try:
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        described = json.loads(header["__metadata__"]["bpe_lm"])
+        state = unpack(load(data), described["state"])
+        iteration, weights, optimizer_state = int(described["iteration"]), dict(state["model"]), state["optimizer"]
+    except NOT_OURS as error:
+        raise CheckpointError(f"{src} is no checkpoint, or a damaged one: {error}") from error
+    check_model(model, weights, src)
+    load_optimizer(optimizer, optimizer_state, src)
+    model.load_state_dict(weights)
+    return iteration
+
+
+def check_model(model: nn.Module, state: Mapping[str, Tensor], source: object) -> None:
+    """Compare names and shapes, and change nothing.
+
+    Raises:
+        CheckpointError: They are others.
+    """
+    own, others = (
+        {name: tuple(value.shape) if isinstance(value, Tensor) else () for name, value in values.items()}
+        for values in (model.state_dict(), state)
+    )
+    for name in sorted(own.keys() | others.keys()):
+        if own.get(name) != others.get(name):
+            there, here = (f"{shapes.get(name, 'not there')}" for shapes in (others, own))
+            raise CheckpointError(f"{source} is of another model: {name} is {there}, and here {here}")
+
+
+def load_optimizer(optimizer: Optimizer, state: Any, source: object) -> None:
+    """Set an optimizer's state.
+
+    Raises:
+        CheckpointError: It is of another kind of optimizer, or of other parameters.
+    """
+    try:
+        names = [set(group) for group in optimizer.state_dict()["param_groups"]]
+        if names != [set(group) for group in state["param_groups"]]:
+            raise ValueError("its groups have other options")
+        optimizer.load_state_dict(state)
+        for parameter, found in optimizer.state.items():
+            whole = {key: value for key, value in found.items() if getattr(value, "shape", None) == parameter.shape}
+            found.update({key: placed_as(value, parameter) for key, value in whole.items()})
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{source} is of another optimizer: {error}") from error
+
+
+def pack(state: Any) -> tuple[dict[str, Tensor], Any]:
+    """Take the tensors out of nested dicts, lists and tuples. Keys keep their types."""
+    tensors: dict[str, Tensor] = {}
+
+    def describe(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            name = str(len(tensors))
+            tensors[name] = copied(value)
+            return {"tensor": name}
+        if isinstance(value, Mapping):
+            return {"dict": [[describe(key), describe(item)] for key, item in value.items()]}
+        if isinstance(value, tuple | list):
+            return {"tuple" if isinstance(value, tuple) else "list": [describe(item) for item in value]}
+        if value is None or isinstance(value, bool | int | float | str):
+            return value
+        raise CheckpointError(f"a state has a {type(value).__name__}, which is no tensor and no JSON")
+
+    return tensors, describe(state)
+
+
+def unpack(tensors: Mapping[str, Tensor], described: Any) -> Any:
+    """Put together what `pack` took apart."""
+    if not isinstance(described, dict):
+        return described
+    [(kind, value)] = described.items()
+    if kind == "tensor":
+        return tensors[value]
+    if kind == "dict":
+        return {unpack(tensors, key): unpack(tensors, item) for key, item in value}
+    items = [unpack(tensors, item) for item in value]
+    return tuple(items) if kind == "tuple" else items
+
+
+def copied(tensor: Tensor) -> Tensor:
+    """safetensors refuses tensors that share memory, as a tied head does."""
+    return tensor.detach().cpu().contiguous().clone()
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a whole file.
+
+    Raises:
+        FileError: It could not be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise FileError(f"could not read {path}: {error.strerror}") from error

@@ -1,0 +1,295 @@
+"""What a training run is: frozen dataclasses, and the files that hold one."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from bpe_lm.errors import ConfigError, FileError
+from bpe_lm.fields import at_least, check_types, key, replaced, spelled
+from bpe_lm.files import read_json
+from bpe_lm.kernels.implementation import Dtype, Implementation
+from bpe_lm.model.config import ModelConfig
+
+Parallel = Literal["ddp", "fsdp"]
+Shape = Literal["cosine", "constant", "linear", "wsd"]
+
+CONFIG_FORMAT = 2
+"""The version of a run's config.json, under its key `format`. The first one had no such key."""
+
+WSD_DECAY = 0.2
+"""The part of a run over which wsd falls by default."""
+
+RENAMED = {
+    "schedule.name": "schedule.shape",
+    "schedule.min_learning_rate": "schedule.min_ratio, a share of schedule.max_learning_rate",
+    "schedule.warmup_iters": "schedule.warmup, in steps or as a fraction of the run",
+    "schedule.cosine_cycle_iters": "schedule.decay, the fall at the end, in steps or as a fraction of the run",
+}
+"""Keys of format 1, and what says the same now."""
+
+CONFIG, DATA, CHECKPOINTS, BEST, PROFILE = "config.json", "data.json", "checkpoints", "best", "profile"
+"""What is in the folder of a run."""
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Token files that `bpe-lm encode` wrote, and the tokenizer that made them."""
+
+    train: str = key("", "token file to train on")
+    valid: str = key("", "token file to validate on")
+    tokenizer: str = key("", "tokenizer that made them")
+
+    def __post_init__(self) -> None:
+        check_types(self, "data")
+        for name, path in vars(self).items():
+            if "://" in path:
+                raise ConfigError(f"data.{name} is {path}, and only local files are read: download it first")
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """How gradients change weights."""
+
+    name: Literal["adamw", "sgd"] = key("adamw", "AdamW, or the course's SGD")
+    beta1: float = key(0.9, "decay of the mean of gradients")
+    beta2: float = key(0.95, "decay of the mean of their squares")
+    eps: float = key(1e-8, "added to the root in the denominator")
+    weight_decay: float = key(0.1, "decoupled weight decay")
+    max_l2_norm: float = key(1.0, "clip gradients to this norm; 0 clips nothing")
+
+    def __post_init__(self) -> None:
+        check_types(self, "optimizer")
+        for name in ("eps", "weight_decay", "max_l2_norm", "beta1", "beta2"):
+            at_least(self, "optimizer", name, 0)
+        if not max(self.beta1, self.beta2) < 1:
+            raise ConfigError(f"optimizer.beta1 and beta2 are {self.beta1} and {self.beta2}, and must be below 1")
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """The learning rate rises in a line over `warmup`, is constant, and falls over `decay`, the end of the run.
+
+    `shape` is that of the fall to `min_ratio` x the maximum. `warmup` and `decay` are a fraction of the run, below 1,
+    or steps, from 1 on. `decay` 0 means all that follows the warm-up (cosine, linear), 0.2 of the run (wsd), or that
+    the rate never falls (constant).
+    """
+
+    shape: Shape = key("cosine", "how the learning rate falls")
+    max_learning_rate: float = key(1e-3, "rate after the warm-up")
+    min_ratio: float = key(0.1, "the last rate, as a share of the maximum")
+    warmup: int | float = key(0.04, "fraction of the run (below 1) or steps (from 1 on)")
+    decay: int | float = key(0, "the same for the fall at the end; 0: all after the warm-up, or 0.2 of the run (wsd)")
+
+    def __post_init__(self) -> None:
+        check_types(self, "schedule")
+        if self.max_learning_rate <= 0:
+            raise ConfigError(f"schedule.max_learning_rate is {self.max_learning_rate}, and must be above 0")
+        if not 0 <= self.min_ratio <= 1:
+            raise ConfigError(
+                f"schedule.min_ratio is {self.min_ratio}, and must be from 0 to 1: a share of max_learning_rate"
+            )
+        for name in ("warmup", "decay"):
+            _check_length(self, name)
+        if self.shape == "constant" and self.decay:
+            raise ConfigError(
+                f"schedule.decay is {self.decay}, and schedule.shape is constant, which never falls; "
+                "set decay 0, or another shape: cosine, linear, wsd"
+            )
+        if self.warmup < 1 and self.decay < 1 and _exactly(self.warmup) + _exactly(self.decay) > 1:
+            raise ConfigError(
+                f"schedule.warmup is {self.warmup} and schedule.decay is {self.decay} of the run, more than all of it"
+            )
+
+    def in_steps(self, steps: int) -> ScheduleConfig:
+        """The same for a run of so many steps, with `warmup` and `decay` in steps.
+
+        Raises:
+            ConfigError: As `lengths`.
+        """
+        warmup, decay = self.lengths(steps)
+        return replace(self, warmup=warmup, decay=decay)
+
+    def lengths(self, steps: int) -> tuple[int, int]:
+        """How many steps of a run of so many are the warm-up, and how many the decay.
+
+        A fraction becomes the nearest number of steps; a warm-up leaves at least one step, and a fall has at least one.
+
+        Raises:
+            ConfigError: The warm-up is as long as the run, or there is no room for the decay after it.
+        """
+        warmup = int(self.warmup)
+        if 0 < self.warmup < 1:
+            warmup = min(round(_exactly(self.warmup) * steps), steps - 1)
+        if warmup >= steps:
+            raise ConfigError(
+                f"schedule.warmup is {warmup:,} steps, and the run has {steps:,}; make the run longer, or the "
+                "warm-up shorter (a number below 1 is a fraction of the run)"
+            )
+        decay = self._decay_steps(steps, warmup)
+        if warmup + decay > steps:
+            raise ConfigError(
+                f"schedule.warmup is {warmup:,} steps and schedule.decay {decay:,}, more together than the "
+                f"{steps:,} of the run; make one of them shorter, or the run longer"
+            )
+        return warmup, decay
+
+    def _decay_steps(self, steps: int, warmup: int) -> int:
+        if self.shape == "constant":
+            return 0
+        if self.decay >= 1:
+            return int(self.decay)
+        fraction = self.decay or (WSD_DECAY if self.shape == "wsd" else 0)
+        # From the end, so that two fractions that fill the run fill it in steps as well.
+        return max(steps - round((1 - _exactly(fraction)) * steps), 1) if fraction else steps - warmup
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A training run."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    steps: int = key(5_000, "optimizer steps of the run")
+    batch_size: int = key(32, "rows of a step, over all processes")
+    micro_batch_size: int = key(0, "rows of a process at once; 0: all of its part of the batch")
+    seed: int = key(336, "of the weights and the batches")
+    device: str = key("auto", "cpu, cuda, mps, or auto: the fastest that is here")
+    dtype: Dtype = key("float32", "of matrix products; weights stay float32")
+    implementation: Implementation = key("fast", "the fast layers, or the formulas")
+    compile: bool = key(False, "use torch.compile")
+    parallel: Parallel = key("ddp", "how several processes share the model")
+    activation_checkpointing: bool = key(False, "compute activations again in the backward pass, for less memory")
+    max_time: float = key(0.0, "seconds after which the run stops; 0: no limit")
+    log_every: int = key(10, "steps between records")
+    validate_every: int = key(500, "steps between validations")
+    validation_tokens: int = key(100_000, "tokens of a validation; 0: all")
+    checkpoint_every: int = key(500, "steps between checkpoints")
+    checkpoints_kept: int = key(2, "how many of the newest are kept")
+    max_skipped_steps: int = key(10, "stop after more steps in a row with a loss or gradient that is not finite")
+    stop_when_worse: int = key(0, "stop after so many validations without a better loss; 0: never")
+    wandb_project: str = key("", "project of Weights & Biases; empty: none")
+
+    def __post_init__(self) -> None:
+        check_types(self, "")
+        for name in ("steps", "batch_size", "log_every", "validate_every", "checkpoint_every", "checkpoints_kept"):
+            at_least(self, "", name, 1)
+        for name in ("micro_batch_size", "max_skipped_steps", "stop_when_worse", "validation_tokens", "max_time"):
+            at_least(self, "", name, 0)
+        if not 0 <= self.seed < 2**63:
+            raise ConfigError(f"seed is {self.seed}, and must be from 0 to 2^63 - 1")
+        if self.tokens_per_step >= 2**63:
+            raise ConfigError(
+                f"batch_size x model.context_length is {self.tokens_per_step:.1e} tokens, and must be below 2^63"
+            )
+        if self.micro_batch_size and self.batch_size % self.micro_batch_size:
+            raise ConfigError(
+                f"batch_size is {self.batch_size}, no multiple of micro_batch_size, {self.micro_batch_size}"
+            )
+        self.schedule.lengths(self.steps)
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Of a whole batch."""
+        return self.batch_size * self.model.context_length
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
+        """Of nested values; those that are not there keep their defaults.
+
+        Raises:
+            ConfigError: A key is unknown, or a value makes no sense.
+        """
+        return over(cls(), values)
+
+    @classmethod
+    def load(cls, path: str | Path) -> TrainConfig:
+        """Of the `config.json` of a run.
+
+        Raises:
+            ConfigError: It is of another version, or damaged.
+            FileError: It could not be read.
+        """
+        values = read_config(Path(path))
+        try:
+            return over(cls(), values)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from None
+
+
+_Config = TypeVar("_Config", bound="TrainConfig | ModelConfig | DataConfig | OptimizerConfig | ScheduleConfig")
+
+
+def over(config: _Config, values: Mapping[str, Any]) -> _Config:
+    """The config with other values, which may be nested.
+
+    Raises:
+        ConfigError: A key is unknown, or a value makes no sense.
+    """
+    changed: _Config = replaced(config, spelled(config, values, RENAMED))
+    return changed
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The values in a TOML or JSON file, of which each key is known; there may be a `preset` too.
+
+    Raises:
+        ConfigError: It is of another version, or damaged.
+        FileError: It could not be read.
+    """
+    values = read_json(path) if path.suffix == ".json" else _read_toml(path)
+    number, preset = values.pop("format", None), values.pop("preset", None)
+    if number is not None and (type(number) is not int or not 0 < number <= CONFIG_FORMAT):
+        raise ConfigError(
+            f"{path} has format {number!r}, and this version of bpe-lm reads formats up to {CONFIG_FORMAT}; "
+            "use the version that wrote it, or a newer one"
+        )
+    if "architectures" in values:
+        raise ConfigError(f"{path} is the config of an exported model, and not of a run")
+    try:
+        values = spelled(TrainConfig(), values, RENAMED)
+    except ConfigError as error:
+        if path.name != CONFIG or number == CONFIG_FORMAT:
+            raise ConfigError(f"{path}: {error}") from None
+        raise ConfigError(
+            f"{path} is of an older version of bpe-lm ({error}); evaluate, generate and export open such a run, "
+            "and pretrain cannot go on with it"
+        ) from None
+    return values if preset is None else values | {"preset": preset}
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise FileError(f"could not read {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+
+
+def _check_length(config: ScheduleConfig, name: str) -> None:
+    """A fraction below 1, or whole steps, which become an int."""
+    value = getattr(config, name)
+    wanted = "a fraction of the run, below 1, or a whole number of steps, from 1 on"
+    if value < 0 or (value > 1 and value != int(value)):
+        raise ConfigError(f"schedule.{name} is {value}, and must be {wanted}")
+    if type(value) is float and value == 1:
+        raise ConfigError(f"schedule.{name} is 1.0, and could mean all of the run or one step; it must be {wanted}")
+    if value == int(value):
+        object.__setattr__(config, name, int(value))
+
+
+def _exactly(number: float) -> Fraction:
+    """What is written, so that 0.1 is a tenth and 0.9 + 0.1 are 1."""
+    return Fraction(repr(number))

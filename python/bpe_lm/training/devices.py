@@ -1,0 +1,76 @@
+"""Where a run trains, and the peak rate of floating-point operations there."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+import time
+
+import torch
+
+from bpe_lm.errors import ConfigError
+from bpe_lm.kernels.implementation import Dtype
+from bpe_lm.kernels.linear import product
+from bpe_lm.training.parallel import local_device
+
+PEAK_FLOPS = {
+    "B200": (2250e12, 75e12),
+    "H200 NVL": (835e12, 60e12),
+    "H200": (989e12, 67e12),
+    "H100 NVL": (835e12, 60e12),
+    "H100 PCIe": (756e12, 51e12),
+    "H100": (989e12, 67e12),
+    "A100": (312e12, 19.5e12),
+    "L40S": (362e12, 91.6e12),
+    "L4": (121e12, 30.3e12),
+    "T4": (65e12, 8.1e12),
+    "4090": (165e12, 82.6e12),
+    "3090": (71e12, 35.6e12),
+}
+"""Of dense bfloat16 (T4: float16) and of float32 without TF32, which is off here, by what a GPU's name contains.
+
+From NVIDIA's data sheets, whose figures for tensor cores are twice as high where they are "with sparsity": B200 of HGX
+B200 (an eighth of it), H200 (SXM, NVL), H100 (SXM, NVL; PCIe in the edition of 2022), A100, L40S, L4 and T4, and the
+white papers of Ada and GA102.
+"""
+
+
+def device_of(name: str) -> torch.device:
+    """The device of this name, or for "auto" the fastest that is here. Nothing was ever run on mps.
+
+    Raises:
+        ConfigError: It is not here.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = local_device(torch.device(name))
+        torch.empty(0, device=device)
+        if device.type not in ("cpu", "cuda", "mps"):
+            raise RuntimeError("one of cpu, cuda, mps")
+        return device
+    except (RuntimeError, AssertionError) as error:
+        reason = textwrap.shorten(str(error).partition(". ")[0], 120, placeholder=" ...")
+        raise ConfigError(f"device is {name!r}, which is not here ({reason}); try cpu") from error
+
+
+def peak_of(gpu: str, dtype: Dtype) -> float | None:
+    """The peak of a GPU by its name, in FLOP/s; None where it is not known, or a part of a GPU."""
+    found = (peaks for part, peaks in PEAK_FLOPS.items() if re.search(rf"\b{part}\b", gpu) and "MIG" not in gpu)
+    bfloat16, float32 = next(found, (None, None))
+    return bfloat16 if dtype == "bfloat16" else float32
+
+
+def peak_flops(device: torch.device, dtype: Dtype) -> float | None:
+    """What MFU is a share of: the data sheet's figure for a known GPU, on a CPU what a matrix product reaches now."""
+    if device.type == "cuda":
+        return peak_of(torch.cuda.get_device_name(device), dtype)
+    if device.type != "cpu":
+        return None
+    a = torch.ones(1024, 1024, dtype=torch.bfloat16 if dtype == "bfloat16" else torch.float32)
+    best = float("inf")
+    for _ in range(5):
+        start = time.perf_counter()
+        _ = product(a, a)
+        best = min(best, time.perf_counter() - start)
+    return 2 * 1024**3 / best

@@ -1,0 +1,88 @@
+"""Named training runs, and the run that a preset, a file or a run's folder and flags over it describe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from bpe_lm.errors import ConfigError, FileError
+from bpe_lm.fields import merged, nearest, parse_flags
+from bpe_lm.model.config import ModelConfig
+from bpe_lm.training.config import CONFIG, RENAMED, ScheduleConfig, TrainConfig, over, read_config
+
+
+def tinystories() -> TrainConfig:
+    """The course's base run: 327.68 M tokens. The warm-up is 200 steps of 10,000."""
+    return TrainConfig(steps=10_000, batch_size=128, schedule=ScheduleConfig(warmup=0.02))
+
+
+def tinystories_low_resource() -> TrainConfig:
+    """The course's run for a laptop: 40.96 M tokens. The warm-up is 200 steps of 5,000."""
+    return TrainConfig(steps=5_000, batch_size=32)
+
+
+def owt() -> TrainConfig:
+    """The base run on OpenWebText, with 32,000 tokens."""
+    return replace(tinystories(), model=ModelConfig(vocab_size=32_000))
+
+
+def demo() -> TrainConfig:
+    """What two cores learn in a few minutes. The warm-up is 50 steps of 600."""
+    model = ModelConfig(vocab_size=4_000, context_length=128, d_model=192, num_layers=4, num_heads=6, d_ff=512)
+    schedule = ScheduleConfig(max_learning_rate=3e-3, warmup=0.083)
+    return TrainConfig(
+        model=model, schedule=schedule, steps=600, batch_size=32, validate_every=100, checkpoint_every=200
+    )
+
+
+def debug() -> TrainConfig:
+    """A model that does a step in milliseconds. The warm-up is 5 steps of 20."""
+    model = ModelConfig(vocab_size=300, context_length=16, d_model=32, num_layers=2, num_heads=4, d_ff=64)
+    schedule = ScheduleConfig(warmup=0.25)
+    return TrainConfig(
+        model=model, schedule=schedule, steps=20, batch_size=8, log_every=1, validate_every=10, checkpoint_every=10
+    )
+
+
+PRESETS = {preset.__name__: preset for preset in (tinystories, tinystories_low_resource, owt, demo, debug)}
+
+
+def resolve(source: str, flags: Sequence[str] = ()) -> TrainConfig:
+    """The config that a source and flags over it describe; they are merged first, and the whole is checked once.
+
+    Args:
+        source: A preset's name, a TOML or JSON file (whose key `preset` may name what it changes), or a run's folder.
+        flags: As a command line has them: `--model.num-layers 6`, `--steps=1e4`, `--compile`. A value is read as its
+            key's type.
+
+    Raises:
+        ConfigError: A key is unknown, with the one that is meant, or a value makes no sense.
+        FileError: The file could not be read.
+    """
+    # Flags first, because one that is unknown may have made its value the source.
+    changes = parse_flags(flags, TrainConfig, RENAMED)
+    if source in PRESETS:
+        return over(PRESETS[source](), changes)
+    path = _config_file(source)
+    values = read_config(path)
+    preset = values.pop("preset", None)
+    if preset is not None and not (isinstance(preset, str) and preset in PRESETS):
+        raise ConfigError(f"{path}: there is no preset {preset!r}; the presets are {', '.join(PRESETS)}")
+    try:
+        return over(PRESETS[preset]() if preset else TrainConfig(), merged(values, changes))
+    except ConfigError as error:
+        raise (error if changes else ConfigError(f"{path}: {error}")) from None
+
+
+def _config_file(source: str) -> Path:
+    path = Path(source)
+    if path.is_dir():
+        if not (path / CONFIG).is_file():
+            raise FileError(f"{path} is a folder without {CONFIG}; name a run's, a file, or a preset")
+        return path / CONFIG
+    if not path.exists():
+        close = nearest(source, PRESETS)
+        hint = f"did you mean the preset {close}?" if close else f"the presets are {', '.join(PRESETS)}"
+        raise FileError(f"there is no file {path}; {hint}")
+    return path

@@ -1,0 +1,247 @@
+"""The checkpoints of a training run: folders, each whole or not there.
+
+Each has `model.safetensors`, `optimizer.safetensors` and, written last, `checkpoint.json` with the checksums of both
+and of itself. A folder is made under another name and renamed when all of it is on the disk, so that one that can be
+seen is whole; and if the newest one is damaged all the same, the one before is taken.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import re
+import shutil
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from bpe_lm.errors import CheckpointError, FileError
+from bpe_lm.files import replace_folder, restore_folder, write_synced
+from bpe_lm.training.checkpoint import NOT_OURS, check_model, copied, load_optimizer, pack, read_bytes, unpack
+from bpe_lm.training.parallel import World, is_divided, placed_as
+
+MARKER = "checkpoint.json"
+MODEL, OPTIMIZER = "model.safetensors", "optimizer.safetensors"
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint folder of a run: where it is, and what `checkpoint.json` says besides checksums."""
+
+    path: Path
+    step: int
+    progress: dict[str, Any]
+
+
+def save_run_checkpoint(
+    folder: Path,
+    model: nn.Module,
+    optimizer: Optimizer,
+    step: int,
+    progress: Mapping[str, Any],
+    world: World | None = None,
+) -> Path:
+    """Write `folder/step-N`, whole or not at all. Where several processes train, all of them call this.
+
+    Raises:
+        FileError: The disk is full, or the folder cannot be written. Older checkpoints stay.
+    """
+    world = world or World()
+    target = folder / f"step-{step:08}"
+    partial = folder / f".{target.name}.partial"
+    content: dict[str, Any] = {"step": step, "progress": dict(progress)}
+
+    def begin() -> None:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+
+    def finish() -> None:
+        if "optimizer" not in content:
+            tensors, content["optimizer"] = pack(optimizer.state_dict())
+            write_synced(partial / MODEL, save({name: copied(tensor) for name, tensor in model.state_dict().items()}))
+            write_synced(partial / OPTIMIZER, save(tensors))
+        content["sha256"] = {path.name: _sha256_of(path) for path in sorted(partial.iterdir())}
+        marker = {"content": content, "sha256": _sha256(content)}
+        write_synced(partial / MARKER, json.dumps(marker).encode())
+        replace_folder(partial, target)
+
+    try:
+        world.from_first(begin)
+        if any(map(is_divided, model.parameters())):
+            from bpe_lm.training.shards import write_shards
+
+            content["optimizer"] = pack(write_shards(partial, model, optimizer))[1]
+        world.from_first(finish)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        reason = error.strerror or error
+        raise FileError(
+            f"could not write the checkpoint {target}: {reason}; older ones are kept; make room, then --resume"
+        ) from error
+    return target
+
+
+def find_checkpoints(folder: Path) -> list[Path]:
+    """Those of a run, the newest first. Whether they are whole is not looked at."""
+    found = [path for path in folder.glob("step-*") if path.is_dir() and re.fullmatch(r"step-\d{8,}", path.name)]
+    return sorted(found, key=_step_of, reverse=True)
+
+
+def _step_of(path: Path) -> int:
+    return int(path.name.removeprefix("step-"))
+
+
+def forget_after(folder: Path, step: int) -> None:
+    """Remove the checkpoints of later steps: damaged ones, or those of a run that is done anew from here."""
+    later = [path for path in find_checkpoints(folder) if _step_of(path) > step]
+    for path in [*later, *folder.glob(".step-*")]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def keep_only(path: Path) -> None:
+    """Remove the other checkpoints of its folder."""
+    for other in find_checkpoints(path.parent):
+        if other != path:
+            shutil.rmtree(other, ignore_errors=True)
+
+
+def keep_newest(folder: Path, number: int) -> None:
+    """Remove all but the newest checkpoints, and what an interrupted run left."""
+    for path in [*find_checkpoints(folder)[number:], *folder.glob(".step-*")]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def load_newest(
+    folder: Path, model: nn.Module, optimizer: Optimizer | None = None, world: World | None = None
+) -> Saved | None:
+    """Read the newest checkpoint that is undamaged; a damaged one is warned of. None if there is none at all.
+
+    Where several processes train, all of them call this: the first picks one and verifies it, and the others take it.
+
+    Raises:
+        CheckpointError: There are some, and none is undamaged; or the one is of another model.
+        FileError: It could not be read.
+    """
+    world, opened = world or World(), None
+
+    def pick() -> Path | None:
+        nonlocal opened
+        opened = _open_newest(folder, optimizer is not None)
+        return None if opened is None else opened.saved.path
+
+    path = world.from_first(pick)
+    if path is None:
+        return None
+    found = world.in_each(lambda: opened or _open(path, optimizer is not None, is_verified=True))
+    return _take(found, model, optimizer, world)
+
+
+def _open_newest(folder: Path, has_optimizer: bool) -> _Opened | None:
+    for replaced in folder.glob(".step-*.replaced"):
+        restore_folder(folder / replaced.name.removeprefix(".").removesuffix(".replaced"))
+    found = find_checkpoints(folder)
+    for path in found:
+        try:
+            return _open(path, has_optimizer)
+        except (CheckpointError, FileError) as error:
+            reason = error.__cause__
+            if isinstance(reason, OSError) and reason.errno not in (errno.ENOENT, errno.EIO):
+                raise  # Not the file's fault: too many are open, or it may not be read.
+            if path == found[-1]:
+                raise CheckpointError(f"no checkpoint in {folder} is undamaged: {error}") from error
+            warnings.warn(f"{error}; taking the one before", stacklevel=2)
+    return None
+
+
+def load_run_checkpoint(path: Path, model: nn.Module, optimizer: Optimizer | None = None) -> Saved:
+    """Read a checkpoint folder; everything is checked before anything is changed. No optimizer: its file is not read.
+
+    Raises:
+        CheckpointError: It is damaged, not whole, or of another model.
+        FileError: It could not be read.
+    """
+    return _take(_open(path, optimizer is not None), model, optimizer, World())
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A checkpoint that is whole. Without `weights` it is in parts, which are still to be read."""
+
+    saved: Saved
+    weights: dict[str, Tensor] | None
+    optimizer: Any
+
+
+def _open(path: Path, has_optimizer: bool, *, is_verified: bool = False) -> _Opened:
+    try:
+        marker = json.loads(read_bytes(path / MARKER))
+        content = marker["content"]
+        if _sha256(content) != marker["sha256"]:
+            raise CheckpointError(f"{path / MARKER} is damaged: its checksum is another")
+        saved, sums, state = Saved(path, content["step"], content["progress"]), content["sha256"], None
+        if MODEL not in sums:
+            for name in () if is_verified else sums:
+                _check_sum(path / name, _sha256_of(path / name), sums)
+            # Earlier versions kept of an optimizer in parts its tensors alone.
+            return _Opened(saved, None, unpack({}, content.get("optimizer")))
+        data = {name: read_bytes(path / name) for name in (MODEL, OPTIMIZER) if has_optimizer or name == MODEL}
+        for name, tensors in () if is_verified else data.items():
+            _check_sum(path / name, hashlib.sha256(tensors).hexdigest(), sums)
+        if has_optimizer:
+            state = unpack(load(data[OPTIMIZER]), content["optimizer"])
+        return _Opened(saved, load(data[MODEL]), state)
+    except NOT_OURS as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(f"the checkpoint {path} is damaged: {error}") from error
+
+
+def _check_sum(path: Path, found: str, sums: Mapping[str, str]) -> None:
+    if found != sums[path.name]:
+        raise CheckpointError(f"{path} is damaged: its checksum is another")
+
+
+def _take(opened: _Opened, model: nn.Module, optimizer: Optimizer | None, world: World) -> Saved:
+    path, weights, state = opened.saved.path, opened.weights, opened.optimizer
+    if weights is None:
+        from bpe_lm.training.shards import read_shards
+
+        state = read_shards(path, model, optimizer, state, world)
+
+    def change() -> None:
+        if weights is not None:
+            check_model(model, weights, path)
+        if optimizer is not None:
+            load_optimizer(optimizer, state, path)
+        if weights is not None:
+            _set_weights(model, weights)
+
+    world.in_each(change)
+    return opened.saved
+
+
+@torch.no_grad()
+def _set_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    for name, own in model.state_dict().items():
+        own.copy_(placed_as(weights[name], own))
+
+
+def _sha256(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _sha256_of(path: Path) -> str:
+    """Of a file, which is not in memory as a whole."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise FileError(f"could not read {path}: {error.strerror}") from error

@@ -1,0 +1,250 @@
+"""The folder of a run: whether one is there, who trains in it, and how the run ended.
+
+A folder is a run if it has our config.json or a checkpoint, and `--force` replaces nothing else. A marker stands in it
+from before the first change until config.json is written, so that a run that was killed before that begins anew, and
+one whose config.json somebody removed is not taken for it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import IO, Any
+
+from bpe_lm.errors import ConfigError, FileError, OutputBusy, OutputExists
+from bpe_lm.files import check_file_target, check_folder_target, finite, read_json, write_whole
+from bpe_lm.training.config import BEST, CHECKPOINTS, CONFIG, CONFIG_FORMAT, DATA, TrainConfig
+from bpe_lm.training.run_checkpoint import find_checkpoints, forget_after
+from bpe_lm.training.run_log import METRICS, read_records
+
+RESULT, LOCK, BEGINNING, WANDB = "result.json", "lock", ".beginning", "wandb.json"
+
+
+def is_our_config(path: Path) -> bool:
+    """Whether a file is the config.json of a run, of any version.
+
+    Raises:
+        FileError: It could not be read.
+    """
+    if not path.exists():
+        return False
+    try:
+        return {"model", "data", "optimizer", "schedule"} <= read_json(path).keys()
+    except ConfigError:
+        return False
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How a run ended: the content of `result.json`.
+
+    `reason` is "finished", "time", "worse", "diverged" or "signal", whose name is in `signal`. `train_loss` is of the
+    last step whose loss was finite, `loss` and `best_loss` are of validation. `config_sha256` is that of the first line
+    of `metrics.jsonl`.
+    """
+
+    reason: str
+    step: int
+    tokens: int
+    seconds: float
+    train_loss: float | None
+    loss: float | None
+    best_loss: float | None
+    config_sha256: str
+    folder: Path
+    signal: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self) | {"folder": str(self.folder)}
+
+
+class RunFolder:
+    """A folder that is a run, or will be one."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._lock: IO[bytes] | None = None
+
+    def enter(self, *, resume: bool, force: bool) -> bool:
+        """Lock the folder; whether there is a run to go on with. Nothing is written into what is no run.
+
+        Raises:
+            OutputExists: As `check`.
+            OutputBusy: Another process trains there.
+            FileError: The folder could not be read or written.
+        """
+        self.check(resume=resume, force=force)
+        self.lock()
+        return self.check(resume=resume, force=force)
+
+    def check(self, *, resume: bool, force: bool) -> bool:
+        """Whether there is a run to go on with.
+
+        Raises:
+            OutputExists: The run there is neither resumed nor replaced, it has no config.json, or something else is
+                there, which is never replaced.
+            FileError: The folder could not be read.
+        """
+        check_folder_target(self.path)
+        has_config = (self.path / CONFIG).exists()
+        if (self.path / BEGINNING).exists() and not has_config:
+            return False
+        if not self._is_run():
+            self._check_has_nothing_else()
+            return False
+        if force:
+            return False
+        if not has_config:
+            raise OutputExists(
+                f"{self.path} has checkpoints and no {CONFIG}; put that back to go on, name another folder, or delete "
+                "them with --force"
+            )
+        if not resume:
+            raise OutputExists(f"{self.path} has a run already; name another folder, or give --resume or --force")
+        return True
+
+    def check_lost_none(self, checkpoint_every: int) -> None:
+        """See that a run without a checkpoint never had one, so that to begin anew loses nothing.
+
+        Raises:
+            OutputExists: It did steps after which there was one.
+            FileError: Something could not be read.
+        """
+        result = self.result()
+        if result is not None and result.reason != "diverged":
+            step = result.step
+        else:
+            # A step's record comes before its checkpoint. Weights that are not finite are not saved.
+            steps = (r.get("step") for r in read_records(self.path / METRICS) if r.get("loss") is not None)
+            step = max((step for step in steps if isinstance(step, int)), default=0)
+            step = step if step > checkpoint_every else 0
+        if step:
+            raise OutputExists(
+                f"the run in {self.path} has done {step:,} steps, and its {CHECKPOINTS} are gone; put them back to go "
+                "on, or begin anew with --force or in another folder"
+            )
+
+    def _is_run(self) -> bool:
+        return bool(self._checkpoints()) or is_our_config(self.path / CONFIG)
+
+    def _checkpoints(self) -> list[Path]:
+        return [path for name in (CHECKPOINTS, BEST) for path in find_checkpoints(self.path / name)]
+
+    def _check_has_nothing_else(self) -> None:
+        try:
+            names = sorted(path.name for path in self.path.iterdir()) if self.path.exists() else []
+        except OSError as error:
+            raise FileError(f"could not read {self.path}: {error.strerror}") from error
+        other = [name for name in names if name != LOCK and not re.fullmatch(r"\.beginning\.\d+\.partial", name)]
+        if other:
+            raise OutputExists(
+                f"{self.path} has {other[0]} and is no run, and only a run is ever replaced; name another folder"
+            )
+
+    def lock(self) -> None:
+        """Keep others from training here, until `close`.
+
+        Raises:
+            OutputBusy: Another process trains there.
+            FileError: The folder cannot be written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            check_file_target(self.path / LOCK)
+            lock = (self.path / LOCK).open("ab")
+        except OSError as error:
+            if isinstance(error, OutputExists | FileError):
+                raise
+            raise FileError(f"could not write into {self.path}: {error.strerror}") from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.close()
+            raise OutputBusy(f"another process trains in {self.path}; wait for it, or name another folder") from error
+        self._lock = lock
+
+    def close(self) -> None:
+        """Let others train here."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def begin(self, config: TrainConfig, data: Mapping[str, Any]) -> None:
+        """Make a new run of it. One that was there goes with its config.json first; the new one's comes last.
+
+        Raises:
+            FileError: Something could not be written.
+        """
+        try:
+            write_whole(self.path / BEGINNING, b"")
+            for name in (CONFIG, RESULT, METRICS, WANDB):
+                (self.path / name).unlink(missing_ok=True)
+            for name in (CHECKPOINTS, BEST):
+                forget_after(self.path / name, -1)
+            self._write(DATA, data)
+            self._finish_beginning(config)
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def go_on(self, config: TrainConfig, step: int) -> None:
+        """Prepare a run to go on from a step. The best stays, though it may be of a later one.
+
+        Raises:
+            FileError: Something could not be written.
+        """
+        try:
+            (self.path / RESULT).unlink(missing_ok=True)
+            forget_after(self.path / CHECKPOINTS, step)
+            self._finish_beginning(config)
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def _finish_beginning(self, config: TrainConfig) -> None:
+        self._write(CONFIG, {"format": CONFIG_FORMAT} | config.as_dict())
+        (self.path / BEGINNING).unlink(missing_ok=True)
+
+    def _failed(self, error: OSError) -> OSError:
+        if isinstance(error, OutputExists | FileError):
+            return error
+        return FileError(f"could not write into {self.path}: {error.strerror}")
+
+    def _write(self, name: str, content: Mapping[str, Any]) -> None:
+        write_whole(self.path / name, (json.dumps(finite(content), indent=2, allow_nan=False) + "\n").encode())
+
+    def write_result(self, result: TrainResult) -> None:
+        """Write `result.json`, which is the last that a run writes.
+
+        Raises:
+            FileError: It could not be written.
+        """
+        content = result.as_dict()
+        del content["folder"]  # It may be moved.
+        self._write(RESULT, content)
+
+    def result(self) -> TrainResult | None:
+        """How the run ended; None if it did not, or an older version wrote it.
+
+        Raises:
+            FileError: It could not be read.
+        """
+        if not (self.path / RESULT).exists():
+            return None
+        try:
+            content = read_json(self.path / RESULT)
+            known = {f.name: content[f.name] for f in fields(TrainResult) if f.name != "folder"}
+        except (ConfigError, KeyError):
+            return None
+        return TrainResult(folder=self.path, **known)
+
+    def wandb_id(self) -> str:
+        """The run's id at Weights & Biases, the same after a resume."""
+        path = self.path / WANDB
+        if not path.exists() or "id" not in read_json(path):
+            self._write(WANDB, {"id": secrets.token_hex(8)})
+        return str(read_json(path)["id"])

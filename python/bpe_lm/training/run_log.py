@@ -1,0 +1,154 @@
+"""The records of a run: one JSON object a line, always; a line on the terminal; Weights & Biases, if wished."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import torch
+
+from bpe_lm import _core
+from bpe_lm.errors import FileError
+from bpe_lm.files import finite, write_whole
+from bpe_lm.training.config import TrainConfig
+
+METRICS = "metrics.jsonl"
+_PIPE_SECONDS = 10.0
+Record = Mapping[str, Any]
+
+
+class RunLog:
+    """`metrics.jsonl`, from a step on. The first line says what the run is; others are of kind "train" or "valid"."""
+
+    def __init__(self, folder: Path, config: TrainConfig, step: int, wandb_id: str | None = None):
+        self._path = folder / METRICS
+        old = [record for record in read_records(self._path) if record.get("step", 0) <= step] if step else []
+        # A resumed run may have another config, such as more steps.
+        begun = old[0].get("time") if old and old[0].get("kind") == "run" else None
+        first = {"kind": "run", **_identity(config), "time": begun or time.time()}
+        kept = [first, *(record for record in old if record.get("kind") != "run")]
+        # Not in place: a kill would lose the records of the steps before.
+        write_whole(self._path, "".join(json.dumps(record) + "\n" for record in kept).encode())
+        try:
+            self._file = self._path.open("a", encoding="utf-8")
+        except OSError as error:
+            raise self._failed(error) from error
+        self._wandb = _start_wandb(config, folder, wandb_id) if config.wandb_project else None
+
+    def write(self, record: Record) -> None:
+        """Add a line.
+
+        Raises:
+            FileError: The disk is full.
+        """
+        try:
+            self._file.write(json.dumps(finite(record), allow_nan=False) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise self._failed(error) from error
+        if self._wandb is not None:
+            try:
+                self._wandb(record)
+            except Exception as error:
+                self._wandb = None
+                warnings.warn(f"Weights & Biases failed ({error}); training goes on without it", stacklevel=2)
+
+    def close(self) -> None:
+        """The last line was written. One that could not be was reported when it was."""
+        with suppress(OSError):
+            self._file.close()
+        if self._wandb is not None:
+            with suppress(Exception):
+                import wandb
+
+                wandb.finish()
+
+    def _failed(self, error: OSError) -> FileError:
+        return FileError(f"could not write {self._path}: {error.strerror}; make room, then --resume")
+
+
+def read_records(path: Path) -> Iterator[dict[str, Any]]:
+    """The whole lines of a file of records; one that a crash cut off is left out."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise FileError(f"could not read {path}: {error.strerror}") from error
+    for line in text.splitlines():
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(record, dict):
+            yield record
+
+
+def config_sha256(config: TrainConfig) -> str:
+    """The identity of a config."""
+    return hashlib.sha256(json.dumps(config.as_dict(), sort_keys=True).encode()).hexdigest()
+
+
+def _identity(config: TrainConfig) -> dict[str, Any]:
+    versions = {"bpe_lm": _core.__version__, "torch": torch.__version__, "python": platform.python_version()}
+    return {"config_sha256": config_sha256(config), "versions": versions}
+
+
+def _start_wandb(config: TrainConfig, folder: Path, run_id: str | None) -> Callable[[Record], None] | None:
+    try:
+        import wandb
+
+        name = folder.resolve().name
+        run = wandb.init(project=config.wandb_project, name=name, id=run_id, resume="allow", config=config.as_dict())
+    except Exception as error:
+        warnings.warn(f"Weights & Biases did not start ({error}); training goes on without it", stacklevel=3)
+        return None
+
+    def log(record: Record) -> None:
+        kind = record["kind"]
+        run.log({f"{kind}/{name}": value for name, value in record.items() if name != "kind"}, step=record["step"])
+
+    return log
+
+
+class ProgressLine:
+    """A bar with what a person wants to see; where there is no terminal, a plain line now and then."""
+
+    def __init__(self, steps: int, is_wanted: bool):
+        self._steps, self._is_wanted, self._last = steps, is_wanted, 0.0
+        self._bars: Any = None
+
+    def __enter__(self) -> ProgressLine:
+        if self._is_wanted and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+            columns = (TextColumn("{task.fields[line]:<62}"), BarColumn(), TimeRemainingColumn())
+            self._bars = Progress(*columns, console=Console(stderr=True), auto_refresh=False)
+            self._bars.start()
+            self._task = self._bars.add_task("train", total=self._steps, line="")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+
+    def update(self, step: int, line: str, *, is_last: bool = False) -> None:
+        """At most ten times a second."""
+        now = time.monotonic()
+        if not self._is_wanted or not (is_last or now - self._last >= (0.1 if self._bars else _PIPE_SECONDS)):
+            return
+        self._last = now
+        if self._bars is not None:
+            self._bars.update(self._task, completed=step, line=line, refresh=True)
+        else:
+            print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,131 @@
+"""Checkpoint files of a model that several processes have in parts: each writes its own, and any number read them.
+
+torch.distributed.checkpoint divides and puts together. Its own files are pickles; these are safetensors, by its writer
+for Hugging Face's format, which has the place of each part in a file's header.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, HuggingFaceStorageWriter
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
+from torch.optim import Optimizer
+
+from bpe_lm.errors import CheckpointError, FileError, InternalError
+from bpe_lm.training.parallel import World, is_divided
+
+State = dict[str, Any]
+"""Of an optimizer: "state" by the parameter's name, "param_groups" as torch has them."""
+
+
+def write_shards(folder: Path, model: nn.Module, optimizer: Optimizer) -> State:
+    """Write this process's parts. All processes call this together.
+
+    Returns:
+        What of the optimizer's state is no tensor, the same in each process.
+
+    Raises:
+        CheckpointError: An option of the optimizer is a tensor, for which there is no place.
+        FileError: They could not be written.
+    """
+    tensors, names = _weights(model)
+    groups = optimizer.state_dict()["param_groups"]
+    options = [key for group in groups for key, value in group.items() if isinstance(value, Tensor)]
+    if options:
+        raise CheckpointError(f"the optimizer's option {options[0]} is a tensor; with FSDP make it a number")
+    state: dict[str, dict[str, Any]] = {}
+    for parameter, values in optimizer.state.items():
+        name = names[parameter]
+        found = {key: value for key, value in values.items() if isinstance(value, Tensor)}
+        tensors |= {f"optimizer.{name}.{key}": value for key, value in found.items()}
+        state[name] = {key: value for key, value in values.items() if key not in found}
+    try:
+        writer = HuggingFaceStorageWriter(str(folder), save_distributed=True)
+        save(tensors, storage_writer=writer)
+    except CheckpointException as error:
+        raise FileError(f"could not write {folder}: {next(iter(error.failures.values()))[0]}") from error
+    return {"state": state, "param_groups": groups}
+
+
+def read_shards(folder: Path, model: nn.Module, optimizer: Optimizer | None, rest: State | None, world: World) -> Any:
+    """Set weights from the parts that were written by any number of processes. All processes call this together.
+
+    Args:
+        folder: Where they are.
+        model: Whose weights to set.
+        optimizer: Whose state to read, if any.
+        rest: What `write_shards` returned; None if the parts are of a version that did not keep it.
+        world: The processes.
+
+    Returns:
+        The optimizer's state as torch's `load_state_dict` takes it.
+
+    Raises:
+        CheckpointError: They are of another model. Nothing is changed then.
+        FileError: They could not be read.
+    """
+    reader = HuggingFaceStorageReader(str(folder))
+    tensors, names = _weights(model)
+    # What fails in one process alone must do so before all of them read together.
+    there = world.in_each(lambda: _read_metadata(reader, folder, tensors))
+    states: dict[Tensor, dict[str, Any]] = {}
+    for parameter, name in names.items() if optimizer is not None else ():
+        start = f"optimizer.{name}."
+        found = {
+            key.removeprefix(start): _empty(like, parameter) for key, like in there.items() if key.startswith(start)
+        }
+        tensors |= {f"{start}{key}": value for key, value in found.items()}
+        states[parameter] = found | (rest["state"].get(name, {}) if rest else {})
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "torch.distributed is disabled")  # As it is meant.
+            load(tensors, storage_reader=reader, no_dist=not any(map(is_divided, tensors.values())))
+    except CheckpointException as error:
+        raise FileError(f"could not read {folder}: {next(iter(error.failures.values()))[0]}") from error
+    if optimizer is None:
+        return None
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    groups = (rest or optimizer.state_dict())["param_groups"]
+    return {"state": {number: states[p] for number, p in enumerate(parameters) if states[p]}, "param_groups": groups}
+
+
+def _weights(model: nn.Module) -> tuple[dict[str, Tensor], dict[Tensor, str]]:
+    """Weights by name, and the names of parameters as the optimizer has them."""
+    # First: its hooks divide again what a forward pass has put together, and only then are parameters those that the
+    # optimizer has.
+    state = model.state_dict()
+    names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
+    # A tied head is kept once, under its first name.
+    tied = {name for name, _ in model.named_parameters(remove_duplicate=False)} - set(names.values())
+    tensors = {f"model.{name}": tensor for name, tensor in state.items() if name not in tied}
+    if any(map(is_divided, tensors.values())) and not all(map(is_divided, names)):
+        raise InternalError("FSDP has left parameters whole, whose optimizer's state is not")
+    return tensors, names
+
+
+def _read_metadata(reader: HuggingFaceStorageReader, folder: Path, weights: dict[str, Tensor]) -> dict[str, Any]:
+    try:
+        there: dict[str, Any] = reader.read_metadata().state_dict_metadata
+    except (OSError, SafetensorError) as error:
+        raise FileError(f"could not read {folder}: {error}") from error
+    shapes = {name: tuple(getattr(found, "size", ())) for name, found in there.items()}
+    for name, tensor in weights.items():
+        if shapes.get(name) != tuple(tensor.shape):
+            shape = shapes.get(name, "not there")
+            raise CheckpointError(f"{folder} is of another model: {name} is {shape}, and here {tuple(tensor.shape)}")
+    return there
+
+
+def _empty(like: Any, parameter: Tensor) -> Tensor:
+    """For what the file has: divided as the parameter is, if it has its shape."""
+    if like.size == parameter.shape:
+        return torch.zeros_like(parameter, dtype=like.properties.dtype)
+    return torch.zeros(like.size, dtype=like.properties.dtype)

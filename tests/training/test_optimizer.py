@@ -1,0 +1,215 @@
+"""Loss, optimizers, schedules and clipping, against torch, float64 and the course's numbers."""
+
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+from bpe_lm.kernels import cross_entropy as loss_module
+from bpe_lm.model.loss import bits_per_byte, cross_entropy, linear_cross_entropy, perplexity
+from bpe_lm.training.optimizers import SGD, AdamW, clip_gradients
+from torch.nn import Parameter
+
+
+def test_cross_entropy_is_torchs_and_finite_for_any_logits():
+    logits, targets = torch.randn(4, 12, 50), torch.randint(50, (4, 12))
+    expected = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
+    assert torch.allclose(cross_entropy(logits, targets), expected, atol=1e-5)
+    large = cross_entropy(1000 * logits, targets)
+    assert torch.allclose(large, torch.nn.functional.cross_entropy(1000 * logits.flatten(0, 1), targets.flatten()))
+    assert large.isfinite()
+    assert perplexity(math.log(7)) == pytest.approx(7)
+    assert bits_per_byte(80 * math.log(2), 10) == pytest.approx(8)
+
+
+@pytest.mark.parametrize("kernels", [True, False])
+@pytest.mark.parametrize("rows", [1, 511, 512, 1300])
+def test_the_fused_loss_and_its_gradients_are_the_formulas(monkeypatch, kernels, rows):
+    if not kernels:
+        monkeypatch.setattr("bpe_lm.kernels.cpu._ARE_AVAILABLE", False)
+    hidden, weight = torch.randn(rows, 32), torch.randn(70, 32) / 5
+    targets = torch.randint(70, (rows,))
+    found = {}
+    for name, dtype in (("fast", torch.float32), ("reference", torch.float32), ("exact", torch.float64)):
+        h, w = (tensor.to(dtype, copy=True).requires_grad_() for tensor in (hidden, weight))
+        implementation = "reference" if name == "exact" else name
+        loss = linear_cross_entropy(h, w, targets, implementation=implementation) * 3
+        loss.backward()
+        found[name] = [loss.detach(), h.grad, w.grad]
+    for name in ("fast", "reference"):
+        for value, exact in zip(found[name], found["exact"], strict=True):
+            assert torch.allclose(value.double(), exact, atol=1e-6, rtol=1e-5)
+    with torch.no_grad():
+        assert torch.allclose(linear_cross_entropy(hidden, weight, targets) * 3, found["fast"][0])
+
+
+@pytest.mark.parametrize("kernels", [True, False])
+def test_the_fused_loss_in_bfloat16_is_near(monkeypatch, kernels):
+    if not kernels:
+        monkeypatch.setattr("bpe_lm.kernels.cpu._ARE_AVAILABLE", False)
+    hidden, weight, targets = torch.randn(600, 64), torch.randn(200, 64) / 8, torch.randint(200, (600,))
+    exact = linear_cross_entropy(hidden, weight, targets, implementation="reference")
+    h, w = hidden.requires_grad_(), weight.requires_grad_()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = linear_cross_entropy(h, w, targets)
+    loss.backward()
+    assert loss.dtype == h.grad.dtype == torch.float32
+    assert loss.item() == pytest.approx(exact.item(), rel=1e-2)
+
+
+@pytest.mark.parametrize("kernels", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_fused_loss_over_several_chunks_is_the_formula(monkeypatch, dtype, kernels):
+    """Chunks of 14 rows, the last one shorter; inside, without kernels, two rows at a time, and six of the head's."""
+    if not kernels:
+        monkeypatch.setattr("bpe_lm.kernels.cpu._ARE_AVAILABLE", False)
+    inner, chunks = loss_module._loss_and_gradient, []
+
+    def counted(logits, *others):
+        chunks.append(len(logits))
+        return inner(logits, *others)
+
+    monkeypatch.setattr("bpe_lm.kernels.cross_entropy._loss_and_gradient", counted)
+    monkeypatch.setattr("bpe_lm.kernels.cross_entropy._CPU_CHUNK", 1000)
+    monkeypatch.setattr("bpe_lm.kernels.cross_entropy._CACHED", 200)
+    hidden, weight, targets = torch.randn(1301, 32), torch.randn(70, 32) / 5, torch.randint(70, (1301,))
+    found = {}
+    for name, wide in (("fast", torch.float32), ("reference", torch.float64)):
+        h, w = (tensor.to(wide, copy=True).requires_grad_() for tensor in (hidden, weight))
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=(name, dtype) == ("fast", torch.bfloat16)):
+            loss = linear_cross_entropy(h, w, targets, implementation=name) * 3
+        loss.backward()
+        found[name] = [loss.detach().double(), h.grad.double(), w.grad.double()]
+    assert len(chunks) == 93
+    assert sum(chunks) == 1301
+    assert len(set(chunks)) == 2
+    for value, exact in zip(found["fast"], found["reference"], strict=True):
+        if dtype == torch.float32:
+            assert torch.allclose(value, exact, atol=1e-6, rtol=1e-5)
+        else:
+            assert (value - exact).norm() <= 0.01 * exact.norm()
+    # The last row of the last chunk, and the last of the head, which a wrong split would leave out.
+    for value, exact in ((value[-1], exact[-1]) for value, exact in zip(*found.values(), strict=True) if value.ndim):
+        assert (value - exact).norm() <= 0.03 * exact.norm()
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
+        again = linear_cross_entropy(hidden, weight, targets) * 3
+    assert again.item() == pytest.approx(found["fast"][0].item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_bfloat16_loss_without_autocast_goes_over_several_chunks(monkeypatch, dtype):
+    """Parameters that are narrow themselves: what is added up is in their type."""
+    hidden, weight, targets = torch.randn(200, 16), torch.randn(40, 16) / 4, torch.randint(40, (200,))
+    found = []
+    for limit in (1 << 25, 400):
+        monkeypatch.setattr("bpe_lm.kernels.cross_entropy._CPU_CHUNK", limit)
+        h, w = (tensor.to(dtype, copy=True).requires_grad_() for tensor in (hidden, weight))
+        linear_cross_entropy(h, w, targets).backward()
+        assert h.grad.dtype == w.grad.dtype == dtype
+        found.append([h.grad.float(), w.grad.float()])
+    for one, several in zip(*found, strict=True):
+        assert (one - several).norm() <= (0.05 if dtype == torch.bfloat16 else 1e-5) * one.norm()
+
+
+def a_fit(make, steps: int = 1000) -> torch.Tensor:
+    """As the course does it: one weight, a thousand steps."""
+    torch.manual_seed(42)
+    model = torch.nn.Linear(3, 2, bias=False)
+    optimizer = make(model.parameters())
+    for _ in range(steps):
+        optimizer.zero_grad()
+        x = torch.rand(3)
+        y = torch.tensor([x[0] + x[1], -x[2]])
+        ((y - model(x)) ** 2).sum().backward()
+        optimizer.step()
+    return model.weight.detach()
+
+
+OPTIONS = {"lr": 1e-3, "weight_decay": 0.01, "betas": (0.9, 0.999), "eps": 1e-8}
+
+
+@pytest.mark.parametrize("implementation", ["fast", "reference"])
+def test_adamw_is_torchs(implementation):
+    found = a_fit(lambda parameters: AdamW(parameters, implementation=implementation, **OPTIONS))
+    assert torch.allclose(found, a_fit(lambda parameters: torch.optim.AdamW(parameters, **OPTIONS)), atol=1e-6)
+
+
+@pytest.mark.parametrize("implementation", ["fast", "reference"])
+def test_adamw_equals_the_courses_array(implementation, shared):
+    found = a_fit(lambda parameters: AdamW(parameters, implementation=implementation, **OPTIONS))
+    expected = np.load(shared("cs336/test_adamw.npz"))
+    assert np.allclose(found.numpy(), expected[expected.files[0]], atol=1e-4)
+
+
+def test_both_steps_of_adamw_are_the_formula_in_float64():
+    generator = torch.Generator().manual_seed(3)
+    begin = torch.randn(40, 30, generator=generator)
+    gradients = [torch.randn(40, 30, generator=generator) for _ in range(20)]
+    results = {}
+    for name, dtype in (("fast", torch.float32), ("reference", torch.float32), ("exact", torch.float64)):
+        weight, idle = Parameter(begin.to(dtype, copy=True)), Parameter(torch.ones(2, dtype=dtype))
+        kind = "reference" if name == "exact" else name
+        optimizer = AdamW([weight, idle], 0.01, (0.9, 0.95), 1e-8, 0.1, implementation=kind)
+        for gradient in gradients:
+            weight.grad = gradient.to(dtype)
+            optimizer.step()
+        assert torch.equal(idle, torch.ones(2, dtype=dtype))
+        results[name] = weight.detach().double()
+    for name in ("fast", "reference"):
+        assert torch.allclose(results[name], results["exact"], atol=2e-6)
+
+
+def test_adamw_goes_on_from_its_state():
+    def steps(optimizer, weight, numbers):
+        for number in numbers:
+            weight.grad = torch.full_like(weight, number)
+            optimizer.step()
+
+    weight = Parameter(torch.ones(5))
+    optimizer = AdamW([weight], 0.1)
+    steps(optimizer, weight, [1.0, -2.0])
+    twin = Parameter(weight.detach().clone())
+    other = AdamW([twin], 0.5)
+    other.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    steps(optimizer, weight, [0.5, 3.0])
+    steps(other, twin, [0.5, 3.0])
+    assert torch.equal(weight, twin)
+    assert optimizer.step(lambda: 7.0) == 7.0
+
+
+@pytest.mark.parametrize(("lr", "end"), [(1e1, (1e-1, 30)), (1e2, (0, 1e-15)), (1e3, (1e10, math.inf))])
+def test_the_toy_converges_fast_or_diverges(lr, end):
+    torch.manual_seed(0)
+    weights = Parameter(5 * torch.randn(10, 10))
+    optimizer = SGD([weights], lr=lr)
+    for _ in range(10):
+        optimizer.zero_grad()
+        loss = (weights**2).mean()
+        loss.backward()
+        optimizer.step()
+    assert end[0] <= loss.item() < end[1]
+
+
+def test_wrong_hyperparameters_are_refused():
+    for make in (lambda p: SGD(p, lr=-1), lambda p: AdamW(p, lr=-1), lambda p: AdamW(p, betas=(0.9, 1.0))):
+        with pytest.raises(ValueError, match="must"):
+            make([Parameter(torch.ones(1))])
+
+
+def test_clipping_is_torchs_and_takes_a_generator():
+    ours = [Parameter(torch.randn(5, 5)) for _ in range(6)]
+    ours[-1].requires_grad_(False)
+    for i, parameter in enumerate(ours[:-1]):
+        parameter.grad = (i + 1) * torch.ones(5, 5)
+    theirs = [Parameter(parameter.detach().clone()) for parameter in ours[:-1]]
+    for a, b in zip(theirs, ours, strict=False):
+        a.grad = b.grad.clone()
+    expected = torch.nn.utils.clip_grad_norm_(theirs, 0.01)
+    assert torch.allclose(clip_gradients((p for p in ours), 0.01), expected)
+    for a, b in zip(theirs, ours, strict=False):
+        assert torch.allclose(a.grad, b.grad, atol=1e-6)
+    before = [p.grad.clone() for p in ours[:-1]]
+    clip_gradients(ours, 1e9)
+    assert all(torch.equal(a, p.grad) for a, p in zip(before, ours, strict=False))
+    assert clip_gradients([ours[-1]], 1.0) == 0
