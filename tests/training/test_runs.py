@@ -653,7 +653,7 @@ def test_the_peak_is_of_the_gpu_and_of_the_dtype(gpu, bfloat16, float32):
 
 def test_progress_says_of_which_step_a_validation_is_and_what_memory_it_takes(config, tmp_path, monkeypatch):
     lines = []
-    monkeypatch.setattr(training.ProgressLine, "update", lambda self, step, line, *, is_last: lines.append(line))
+    monkeypatch.setattr(training.Display, "update", lambda self, stage, done, total, line: lines.append(line))
     result = run(over(config, {"log_every": 1, "validate_every": 2}), tmp_path / "run")
     assert "validation" not in lines[1]
     assert re.search(r"^step 4 of 4, loss [\d.]+, validation [\d.]+ at step 2, .*tokens/s, [\d.]+ [GM]B$", lines[3])
