@@ -191,7 +191,7 @@ def never(*arguments, **options):
 
 def test_a_picture_replaces_files_only_and_says_so_before_the_work(tmp_path, obstacle, capsys, monkeypatch):
     path = obstacle(tmp_path / "picture.png")
-    monkeypatch.setattr("bpe_lm.cli.main.inspect", never)
+    monkeypatch.setattr("bpe_lm.cli.tokenizer.inspect", never)
     monkeypatch.setattr("bpe_lm.experiments.figures.read_losses", never)
     for command in (["plot", str(tmp_path), "--out", str(path)], ["inspect", str(tmp_path), "--png", str(path)]):
         assert main(command) == 1

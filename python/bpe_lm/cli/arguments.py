@@ -1,5 +1,6 @@
-"""The command line's parser, and the types of its arguments: an error says what is wanted, what was meant, and where
-the help is.
+"""The parser of the command line, the options that several commands share, and the types of values.
+
+An error says what is wanted, what was probably meant, and where the help is.
 """
 
 import argparse
@@ -10,30 +11,48 @@ from typing import Any, NoReturn
 
 from bpe_lm.fields import TRUTH, did_you_mean, parse_whole
 
+_TOKENIZER_HELP = "a folder that train-tokenizer wrote, a tokenizer.json or a .tiktoken file"
+
 _PATHS = {"CONFIG", "FILE", "FOLDER", "OUT", "PATH", "RUN"}
-"""What is shown in place of a path. An empty one, such as "$OUT" without a value, would be this folder."""
+"""The metavars of paths. An empty path, such as "$OUT" without a value, would mean this folder, and is refused."""
 
 _NUMBER = re.compile(r"-\d+\Z|-\d*\.\d+\Z")
 
 
+class Help(argparse.HelpFormatter):
+    """Help in which each option says its default, or that it is required."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        """The help of an option. One whose default is None or a list says in its own words what that means."""
+        text = action.help or ""
+        if not action.option_strings or "default:" in text or isinstance(action, _WITHOUT_DEFAULT):
+            return text
+        if action.required:
+            return f"{text} (required)"
+        return f"{text} (default: {'no' if action.nargs == 0 else '%(default)s'})"
+
+
+_WITHOUT_DEFAULT = (argparse._HelpAction, argparse._VersionAction)
+
+
 class Parser(argparse.ArgumentParser):
-    """Takes options and positional arguments in any order; _ in a known flag is -, and nothing else is changed."""
+    """Takes options and positional arguments in any order. In the name of a known flag, _ means -."""
 
     explain: Callable[[str, Sequence[str]], str] | None = None
-    """Given a flag that is unknown, and those that are known: the error to show."""
+    """The function that makes the error for an unknown flag, of this flag and the known ones."""
 
     def __init__(self, *arguments: Any, **options: Any):
-        super().__init__(*arguments, **{"allow_abbrev": False, **options})
+        super().__init__(*arguments, **{"allow_abbrev": False, "formatter_class": Help, **options})
         self.add_argument(
             "--debug", action="store_true", default=argparse.SUPPRESS, help="show a traceback with an error"
         )
 
     def error(self, message: str) -> NoReturn:
-        """Print one line, and where the help is; exit with 2."""
+        """Print the error as one line, print where the help is, and exit with 2."""
         self.exit(2, f"error: {message}\nFor help: {self.prog} --help\n")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse; what is not known is an error of this parser, which may be a command's."""
+        """Parse. An unknown argument is an error of this parser, which may be the parser of a command."""
         found, more = super().parse_known_args(self._in_order(sys.argv[1:] if args is None else args), namespace)
         if more:
             self.error(f"unexpected: {' '.join(more)}")
@@ -45,7 +64,7 @@ class Parser(argparse.ArgumentParser):
         return found, []
 
     def _in_order(self, arguments: Sequence[str]) -> list[str]:
-        """Positional arguments, then options, each with its value (`--key=value`), so that nothing is ambiguous."""
+        """Sort arguments: positional ones, then options with their values as `--key=value`. Then none is ambiguous."""
         options: list[str] = []
         positional: list[str] = []
         rest = list(arguments)
@@ -66,7 +85,7 @@ class Parser(argparse.ArgumentParser):
         return [*positional, *options]
 
     def _option(self, argument: str, rest: list[str]) -> list[str]:
-        """An option with its values, which are taken from the rest."""
+        """Return an option with its values, and remove the values from `rest`."""
         typed, equals, value = argument.partition("=")
         flag = typed.replace("_", "-")
         action = self._option_string_actions.get(flag)
@@ -101,30 +120,30 @@ class Parser(argparse.ArgumentParser):
 
 
 def no_such_flag(flag: str, known: Sequence[str]) -> str:
-    """An error with the flag that is meant."""
+    """Return the error for an unknown flag, with the flag that was probably meant."""
     return f"there is no flag {flag}{did_you_mean(flag, known)}"
 
 
 class Key(argparse.Action):
-    """A key of the config; `flags` gets --key=value. A switch may stand alone."""
+    """A flag that names a key of the config. It is appended to `flags` as --key=value; a switch may stand alone."""
 
     def __init__(self, *, is_switch: bool = False, **options: Any):
         super().__init__(**{**options, "dest": "flags", "default": []})
         self.is_switch = is_switch
 
     def __call__(self, parser: Any, options: Any, value: Any, flag: str | None = None) -> None:
-        """Note it."""
+        """Append the flag."""
         options.flags = [*options.flags, f"{flag}={value}"]
 
 
 def _is_option(argument: str) -> bool:
-    """A negative number and - are values; so is what has a space before any =, such as a list's item in a prompt."""
+    """Whether an argument names an option. Values are -, negative numbers, and texts with a space before any =."""
     is_flag = argument.startswith("-") and argument != "-" and _NUMBER.match(argument) is None
     return is_flag and " " not in argument.partition("=")[0]
 
 
 def whole(least: int | None = None, most: int | None = None) -> Callable[[str], int]:
-    """A type of whole numbers in a range."""
+    """Return the type of whole numbers in a range."""
     bounds = "" if least is None else f" from {least} on" if most is None else f" from {least} to {most}"
 
     def parse(text: str) -> int:
@@ -140,7 +159,7 @@ def whole(least: int | None = None, most: int | None = None) -> Callable[[str], 
 
 
 def number(text: str) -> float:
-    """The type of any number."""
+    """Parse any number."""
     try:
         return float(text)
     except ValueError:
@@ -148,7 +167,7 @@ def number(text: str) -> float:
 
 
 def positive(most: float) -> Callable[[str], float]:
-    """A type of numbers above 0."""
+    """Return the type of numbers above 0 and below `most`."""
 
     def parse(text: str) -> float:
         found = number(text)
@@ -160,7 +179,7 @@ def positive(most: float) -> Callable[[str], float]:
 
 
 def size(text: str) -> int:
-    """The type of bytes, such as 80GB or 24GiB."""
+    """Parse a number of bytes, such as 80GB or 24GiB."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i)?B?", text.strip(), re.IGNORECASE)
     if found is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no size; write 80GB or 24GiB")
@@ -169,7 +188,7 @@ def size(text: str) -> int:
 
 
 def one_of(*choices: str) -> Callable[[str], str]:
-    """A type of a few words."""
+    """Return the type of a few words."""
 
     def parse(text: str) -> str:
         if text not in choices:
@@ -177,3 +196,48 @@ def one_of(*choices: str) -> Callable[[str], str]:
         return text
 
     return parse
+
+
+def add_tokenizer_option(parser: argparse.ArgumentParser, *, action: str = "store", more: str = "") -> None:
+    """Add --tokenizer, which is required."""
+    parser.add_argument("--tokenizer", required=True, action=action, metavar="PATH", help=_TOKENIZER_HELP + more)
+
+
+def add_input_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how files of text are read."""
+    parser.add_argument(
+        "--input-format",
+        type=one_of("auto", "text", "jsonl"),
+        default="auto",
+        metavar="FORMAT",
+        help="text, jsonl, or auto: JSON lines in files named .jsonl, .ndjson or .json, text in others, and an error "
+        "if the content is something else",
+    )
+    parser.add_argument(
+        "--json-field",
+        default="text",
+        metavar="NAME",
+        help="field of a JSON line that has the text; meta.text is the field text in meta",
+    )
+    parser.add_argument(
+        "--bad-lines",
+        type=one_of("error", "skip"),
+        default="error",
+        metavar="WHAT",
+        help="what a JSON line without a text is: an error, or skipped (skip)",
+    )
+
+
+def add_threads_option(parser: argparse.ArgumentParser) -> None:
+    """Add --threads."""
+    parser.add_argument("--threads", type=whole(), metavar="N", help="number of worker threads (default: one a core)")
+
+
+def add_json_option(parser: argparse.ArgumentParser) -> None:
+    """Add --json."""
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def add_quiet_option(parser: argparse.ArgumentParser) -> None:
+    """Add --quiet."""
+    parser.add_argument("--quiet", action="store_true", help="show no progress")

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from bpe_lm.errors import FileError
-from bpe_lm.picture import COLOURS, StrPath, check_picture, new_figure, printable, write_picture
+from bpe_lm.files import StrPath
+from bpe_lm.picture import COLOURS, check_picture, new_figure, printable, write_picture
 from bpe_lm.training.run_log import METRICS, read_records
 
 DASHES = ["-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2))]
