@@ -1,6 +1,7 @@
 """Byte-level BPE tokenizers, trained and used exactly and fast, and a small Transformer language model.
 
-Each name is imported when it is first used: the names of the language model import torch, which takes a second.
+A name is imported when it is first used, because the names of the language model import torch, which takes a second.
+A public name is therefore listed three times: for type checkers, in `__all__`, and in `_NAMES` with its module.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from bpe_lm._core import DEBUG_BUILD, StreamDecoder, __version__
 
 TYPE_CHECKING = False
-"""True for a type checker. `typing` takes longer to import than everything here."""
+"""True for a type checker. It is not imported from `typing`, which takes longer to import than this whole file."""
 
 if TYPE_CHECKING:
     from typing import Any

@@ -154,9 +154,9 @@ def test_what_is_no_run_is_left_out_with_a_note(tmp_path, capsys):
     assert main(["plot", *everything, "--out", str(out)]) == 0
     notes = capsys.readouterr().err.splitlines()
     assert [Path(note.split()[1]).name for note in notes] == ["tokenizer", "train.bin"]
-    assert all(note.endswith("is no run, or has no records yet; it is left out") for note in notes)
+    assert all(note.endswith("is not a run, or has no records yet; it is left out") for note in notes)
     assert b"<svg" in out.read_bytes()
-    with pytest.raises(FileError, match="no run with records is among"):
+    with pytest.raises(FileError, match="is a run with records"):
         draw_losses(everything[1:], out)
 
 

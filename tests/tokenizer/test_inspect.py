@@ -54,6 +54,14 @@ def test_the_figures_are_those_of_the_files(folder, capsys):
         assert trained["longest_pretokens"] == training["longest_pretokens"][:3]
 
 
+def test_the_alphabet_is_that_of_vocab_json(folder):
+    names = json.loads((folder / "vocab.json").read_text())
+    tokenizer = bpe_lm.Tokenizer.load(folder)
+    assert {token: id for id, token in tokenizer.vocab.items() if token != END_OF_TEXT.encode()} == {
+        tokens.from_alphabet(name): id for name, id in names.items() if name != END_OF_TEXT
+    }
+
+
 def test_what_is_printed_is_whole_and_harmless(folder, capsys):
     printed = run(capsys, folder, "--longest", 20)
     for heading in ("Longest tokens", "Token lengths", "Never used", "Most and least frequent merges", "pretokens"):

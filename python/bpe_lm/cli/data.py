@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bpe_lm.cli.arguments import add_quiet_option, one_of, positive, whole
 from bpe_lm.cli.guard import Terminated
+from bpe_lm.cli.options import add_quiet_option, one_of, positive, whole
 from bpe_lm.data.sample import SAMPLE_SEED, write_samples
 from bpe_lm.progress import megabytes
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bpe_lm import _core
-from bpe_lm.cli.arguments import add_json_option
+from bpe_lm.cli.options import add_json_option
 from bpe_lm.cli.tables import print_json, print_rows
 from bpe_lm.progress import megabytes
 

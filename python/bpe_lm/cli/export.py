@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any, get_args
 
-from bpe_lm.cli.arguments import Parser, add_json_option, add_quiet_option, number, whole
+from bpe_lm.cli.arguments import Parser
 from bpe_lm.cli.guard import language_model, notes_afterwards
+from bpe_lm.cli.options import add_json_option, add_quiet_option, number, whole
 from bpe_lm.cli.tables import print_json, print_rows
 from bpe_lm.kernels.implementation import Dtype
 

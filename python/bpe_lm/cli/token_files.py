@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bpe_lm.cli.arguments import (
+from bpe_lm.cli.guard import Terminated, notes_afterwards
+from bpe_lm.cli.options import (
     add_input_options,
     add_json_option,
     add_quiet_option,
@@ -16,7 +17,6 @@ from bpe_lm.cli.arguments import (
     one_of,
     whole,
 )
-from bpe_lm.cli.guard import Terminated, notes_afterwards
 from bpe_lm.cli.tables import print_json, print_rows
 from bpe_lm.errors import FileError
 from bpe_lm.progress import megabytes

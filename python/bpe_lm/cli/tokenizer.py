@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bpe_lm.cli.arguments import (
+from bpe_lm.cli.guard import notes_afterwards
+from bpe_lm.cli.inspection import print_inspection
+from bpe_lm.cli.options import (
     add_input_options,
     add_json_option,
     add_quiet_option,
@@ -16,8 +18,6 @@ from bpe_lm.cli.arguments import (
     one_of,
     whole,
 )
-from bpe_lm.cli.guard import notes_afterwards
-from bpe_lm.cli.inspection import print_inspection
 from bpe_lm.cli.tables import print_json, print_rows, print_table
 from bpe_lm.picture import check_picture
 from bpe_lm.progress import megabytes

@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bpe_lm.cli.arguments import Parser, add_json_option, add_quiet_option, size
+from bpe_lm.cli.arguments import Parser
 from bpe_lm.cli.config import CONFIG_HELP, KEYS_HELP, add_keys
 from bpe_lm.cli.guard import Stopped, language_model
+from bpe_lm.cli.options import add_json_option, add_quiet_option, size
 from bpe_lm.cli.tables import print_json, print_rows
 from bpe_lm.errors import FileError, TrainingDiverged
 from bpe_lm.training.config import CONFIG, PROFILE
