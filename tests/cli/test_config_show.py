@@ -55,7 +55,7 @@ def test_every_key_has_its_meaning_as_a_comment():
         assert (values[table] if table else values)[name] == value
         [line] = [line for line in lines if line.startswith(f"{name} = ") and dict(meanings(config))[key] in line]
         assert "  # " in line
-    assert "# how the learning rate falls: cosine, constant, linear, wsd" in text
+    assert "; one of cosine, constant, linear, wsd\n" in text
 
 
 def test_an_unknown_preset_or_flag_gets_a_suggestion(capsys):

@@ -82,12 +82,12 @@ def test_pretrain_explains_each_key_of_the_config(capsys):
     printed = " ".join(capsys.readouterr().out.split())
     for part in (
         "[model]",
-        "--model.d-model N width of the residual stream (default: 512)",
-        "--model.norm pre|post|none",
-        "--optimizer.eps X added to the root in the denominator (default: 1e-08)",
+        f"--model.d-model N {words['model.d_model']} (default: 512)",
+        f"--model.norm pre|post|none {words['model.norm']} (default: pre)",
+        f"--optimizer.eps X {words['optimizer.eps']} (default: 1e-08)",
         "--schedule.warmup N|X",
-        "--compile true|false use torch.compile (default: false)",
-        "--data.train TEXT token file to train on (default: none)",
+        f"--compile true|false {words['compile']} (default: false)",
+        f"--data.train TEXT {words['data.train']} (default: none)",
         "N is a whole number",
     ):
         assert part in printed, part

@@ -47,12 +47,14 @@ def _show(options: argparse.Namespace) -> None:
 def add_keys(parser: Parser, *, are_shown: bool = True) -> None:
     """Add every key of the config as a flag, in a group for each table."""
     parser.explain = _unknown_flag
+    config = TrainConfig()
     groups: dict[str, Any] = {}
-    defaults, words = dict(keys(TrainConfig())), dict(meanings(TrainConfig()))
+    defaults, words = dict(keys(config)), dict(meanings(config))
     for key, kind in kinds(TrainConfig).items():
         table = key.rpartition(".")[0]
         if table not in groups:
-            groups[table] = parser.add_argument_group(f"[{table}]" if table else "the run")
+            about = type(getattr(config, table)).__doc__ or "" if table and are_shown else ""
+            groups[table] = parser.add_argument_group(f"[{table}]" if table else "the run", about.partition("\n")[0])
         shown = f"{words[key]} (default: {_written(defaults[key])})"
         groups[table].add_argument(
             flag_of(key),

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 from bpe_lm.fields import keys, kinds, meanings
 from bpe_lm.training.config import TrainConfig
 
-_HEAD = "# A training run. To start it: bpe-lm pretrain THIS_FILE --out FOLDER\n"
+_HEAD = "# A training run. Once [data] names token files, it starts with: bpe-lm pretrain THIS_FILE --out FOLDER\n\n"
 
 
 def config_toml(config: TrainConfig) -> str:
@@ -19,7 +19,7 @@ def config_toml(config: TrainConfig) -> str:
         table, _, name = key.rpartition(".")
         if table not in tables:
             tables[table] = [f"\n[{table}]\n"]
-        choices = f": {', '.join(get_args(types[key]))}" if get_origin(types[key]) is Literal else ""
+        choices = f"; one of {', '.join(get_args(types[key]))}" if get_origin(types[key]) is Literal else ""
         tables[table].append(f"{name} = {_toml(value)}  # {words[key]}{choices}\n")
     return "".join(line for lines in tables.values() for line in lines)
 
