@@ -45,16 +45,15 @@ def _show(options: argparse.Namespace) -> None:
 
 
 def add_keys(parser: Parser, *, are_shown: bool = True) -> None:
-    """Add every key of the config as a flag, in a group for each table."""
+    """Add every key of the config as a flag. With `are_shown`, the help has a group for each table."""
     parser.explain = _unknown_flag
     config = TrainConfig()
-    groups: dict[str, Any] = {}
     defaults, words = dict(keys(config)), dict(meanings(config))
+    groups: dict[str, Any] = {}
     for key, kind in kinds(TrainConfig).items():
         table = key.rpartition(".")[0]
         if table not in groups:
-            about = type(getattr(config, table)).__doc__ or "" if table and are_shown else ""
-            groups[table] = parser.add_argument_group(f"[{table}]" if table else "the run", about.partition("\n")[0])
+            groups[table] = _group(parser, config, table) if are_shown else parser
         shown = f"{words[key]} (default: {_written(defaults[key])})"
         groups[table].add_argument(
             flag_of(key),
@@ -63,6 +62,14 @@ def add_keys(parser: Parser, *, are_shown: bool = True) -> None:
             metavar=_METAVARS.get(kind) or "|".join(get_args(kind)),
             help=shown.replace("%", "%%") if are_shown else argparse.SUPPRESS,
         )
+
+
+def _group(parser: Parser, config: TrainConfig, table: str) -> Any:
+    """A group of flags for a table of the config, with the first line of what its class says."""
+    if not table:
+        return parser.add_argument_group("the run")
+    about = type(getattr(config, table)).__doc__ or ""
+    return parser.add_argument_group(f"[{table}]", about.partition("\n")[0])
 
 
 def _written(default: Any) -> str:
