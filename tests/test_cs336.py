@@ -20,7 +20,7 @@ import pytest
 import torch
 from bpe_lm import _core
 from bpe_lm.model.config import ModelConfig
-from bpe_lm.tokenizer.inspection import from_alphabet
+from bpe_lm.tokenizer.tokens import from_alphabet
 from bpe_lm.training.account import count_parameters, course_memory, forward_flops, training_seconds
 from torch import Tensor
 from torch.nn import functional

@@ -1,6 +1,7 @@
 """Byte-level BPE tokenizers, trained and used exactly and fast, and a small Transformer language model.
 
-Each name is imported when it is first used: the names of the language model import torch, which takes a second.
+A name is imported when it is first used, because the names of the language model import torch, which takes a second.
+A public name is therefore listed three times: for type checkers, in `__all__`, and in `_NAMES` with its module.
 """
 
 from __future__ import annotations
@@ -8,13 +9,14 @@ from __future__ import annotations
 from bpe_lm._core import DEBUG_BUILD, StreamDecoder, __version__
 
 TYPE_CHECKING = False
-"""True for a type checker. `typing` takes longer to import than everything here."""
+"""True for a type checker. It is not imported from `typing`, which takes longer to import than this whole file."""
 
 if TYPE_CHECKING:
     from typing import Any
 
     from bpe_lm import errors
     from bpe_lm.errors import BpeLmError
+    from bpe_lm.export.folder import evaluate_folder, export_folder, generate_from_folder
     from bpe_lm.export.load import load_model
     from bpe_lm.model.attention import MultiheadSelfAttention, scaled_dot_product_attention, softmax
     from bpe_lm.model.config import ModelConfig
@@ -22,9 +24,11 @@ if TYPE_CHECKING:
     from bpe_lm.model.layers import Embedding, Linear, RMSNorm, RotaryPositionalEmbedding, SwiGLU, silu
     from bpe_lm.model.loss import cross_entropy, perplexity
     from bpe_lm.model.transformer import TransformerBlock, TransformerLM
+    from bpe_lm.tokenizer.record import Training, load_training
+    from bpe_lm.tokenizer.report import train_tokenizer
     from bpe_lm.tokenizer.token_file import Manifest, open_tokens, verify
     from bpe_lm.tokenizer.tokenizer import Tokenizer
-    from bpe_lm.tokenizer.train import Training, load_training, train_and_record, train_bpe
+    from bpe_lm.tokenizer.train import train_and_record, train_bpe
     from bpe_lm.training.batches import get_batch
     from bpe_lm.training.checkpoint import load_checkpoint, save_checkpoint
     from bpe_lm.training.config import TrainConfig
@@ -57,6 +61,9 @@ __all__ = [
     "cosine_schedule",
     "cross_entropy",
     "errors",
+    "evaluate_folder",
+    "export_folder",
+    "generate_from_folder",
     "generate_ids",
     "get_batch",
     "load_checkpoint",
@@ -70,14 +77,17 @@ __all__ = [
     "softmax",
     "train_and_record",
     "train_bpe",
+    "train_tokenizer",
     "verify",
 ]
 
 _NAMES = {
     "errors": ["BpeLmError"],
+    "tokenizer.record": ["Training", "load_training"],
+    "tokenizer.report": ["train_tokenizer"],
     "tokenizer.token_file": ["Manifest", "open_tokens", "verify"],
     "tokenizer.tokenizer": ["Tokenizer"],
-    "tokenizer.train": ["Training", "load_training", "train_and_record", "train_bpe"],
+    "tokenizer.train": ["train_and_record", "train_bpe"],
     "model.attention": ["MultiheadSelfAttention", "scaled_dot_product_attention", "softmax"],
     "model.config": ["ModelConfig"],
     "model.generate": ["generate_ids"],
@@ -90,6 +100,7 @@ _NAMES = {
     "training.optimizers": ["SGD", "AdamW", "clip_gradients"],
     "training.schedules": ["cosine_schedule"],
     "training.trainer": ["Trainer"],
+    "export.folder": ["evaluate_folder", "export_folder", "generate_from_folder"],
     "export.load": ["load_model"],
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names}

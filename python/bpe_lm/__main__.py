@@ -1,4 +1,4 @@
-"""The command's start, as `bpe-lm` or `python -m bpe_lm`. It imports nothing before it answers signals."""
+"""Start the command, as `bpe-lm` or `python -m bpe_lm`. Signals are answered before anything is imported."""
 
 import signal
 import sys
@@ -6,7 +6,7 @@ from typing import NoReturn
 
 
 def main() -> int:
-    """Run a command; return its exit status."""
+    """Run a command and return its exit status."""
     signal.signal(signal.SIGTERM, _terminate)
     try:
         from bpe_lm.cli.main import main as run
@@ -16,13 +16,13 @@ def main() -> int:
         print("interrupted", file=sys.stderr)
         return 130
     finally:
-        # Nothing is left to be cleaned up: another Ctrl-C while Python goes kills it, without a traceback.
+        # Everything is cleaned up by now. Another Ctrl-C while Python ends kills it without a traceback.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
 
 
 def _terminate(number: int, frame: object) -> NoReturn:
-    """Until the command has a handler of its own: nothing is begun that must be cleaned up."""
+    """End at once on SIGTERM, until the command sets a handler of its own. No work has begun that needs cleaning up."""
     raise SystemExit(143)
 
 

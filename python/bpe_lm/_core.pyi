@@ -1,3 +1,5 @@
+"""The Rust extension. The other modules of the package check arguments, call it, and convert results."""
+
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from typing import Any, final
@@ -120,7 +122,7 @@ class StreamDecoder:
     def finish(self) -> str: ...
 
 _Numbers = npt.NDArray[np.float32] | npt.NDArray[np.uint16]
-"""Of float32, or the bits of bfloat16."""
+"""Numbers in float32, or the bits of numbers in bfloat16."""
 
 _Wide = npt.NDArray[np.float32]
 

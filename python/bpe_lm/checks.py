@@ -1,4 +1,4 @@
-"""Arguments of the wrong type, refused by name before any work."""
+"""Checks of the types of arguments. The error names the argument, its type, and the types to give."""
 
 import operator
 import os
@@ -9,10 +9,10 @@ from bpe_lm.errors import ArgumentTypeError
 
 
 def integer(name: str, value: Any) -> int:
-    """Return an int, or what stands for one, such as numpy's.
+    """Return a whole number as an int. An integer of numpy is one too.
 
     Raises:
-        ArgumentTypeError: It is of another type, or a bool.
+        ArgumentTypeError: The value is of another type, or a bool.
     """
     if not isinstance(value, bool):
         try:
@@ -26,7 +26,7 @@ def string(name: str, value: Any) -> str:
     """Return a str.
 
     Raises:
-        ArgumentTypeError: It is of another type, or has a surrogate, which no UTF-8 has.
+        ArgumentTypeError: The value is of another type, or has a surrogate, which UTF-8 cannot encode.
     """
     if isinstance(value, str):
         if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
@@ -39,7 +39,7 @@ def strings(name: str, value: Any) -> list[str]:
     """Return a list of str.
 
     Raises:
-        ArgumentTypeError: It is one str, no iterable, or has something else.
+        ArgumentTypeError: The value is a single str, is not iterable, or has an item of another type.
     """
     if isinstance(value, str | bytes | bytearray) or not isinstance(value, Iterable):
         raise wrong_type(name, value, "a list of str")
@@ -47,10 +47,10 @@ def strings(name: str, value: Any) -> list[str]:
 
 
 def path(name: str, value: Any) -> str:
-    """Return a path as it was written: a Path would drop what tells `shards/` and `s3://` from files.
+    """Return a path as it was written. A Path would drop the slashes that tell `shards/` and `s3://` from files.
 
     Raises:
-        ArgumentTypeError: It is neither a str nor an os.PathLike.
+        ArgumentTypeError: The value is neither a str nor an os.PathLike of str.
     """
     if isinstance(value, str | os.PathLike):
         text = os.fspath(value)
@@ -60,10 +60,10 @@ def path(name: str, value: Any) -> str:
 
 
 def paths(name: str, value: Any) -> list[str | os.PathLike[str]]:
-    """Return a list of paths, of one if one is given.
+    """Return a list of paths. A single path becomes a list of one.
 
     Raises:
-        ArgumentTypeError: There is something else.
+        ArgumentTypeError: The value is neither a path nor an iterable of paths.
     """
     if isinstance(value, str | os.PathLike):
         path(name, value)
@@ -77,15 +77,15 @@ def paths(name: str, value: Any) -> list[str | os.PathLike[str]]:
 
 
 def instance(name: str, value: Any, kind: type, wanted: str) -> None:
-    """Refuse what is not of a type.
+    """Refuse a value that is not of a type.
 
     Raises:
-        ArgumentTypeError: It is of another.
+        ArgumentTypeError: The value is of another type; `wanted` says in words what to give.
     """
     if not isinstance(value, kind):
         raise wrong_type(name, value, wanted)
 
 
 def wrong_type(name: str, value: Any, wanted: str) -> ArgumentTypeError:
-    """The error for a value of another type than is wanted."""
+    """Return the error for a value of the wrong type."""
     return ArgumentTypeError(f"{name} is of type {type(value).__name__}; give {wanted}")

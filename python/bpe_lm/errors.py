@@ -1,60 +1,60 @@
-"""What can go wrong. Each class is also the builtin that a caller would catch."""
+"""The errors of this package. Each class is also the builtin exception that a caller would expect."""
 
 
 class BpeLmError(Exception):
-    """Any error of this package."""
+    """Base class of all errors of this package."""
 
 
 class CorpusError(BpeLmError, OSError):
-    """A text is missing, empty, no file, no text by its first bytes, or changed while it was read."""
+    """A text is missing, empty, not a file, not text by its first bytes, or changed while it was read."""
 
 
 class FileError(BpeLmError, OSError):
-    """A file other than the corpus could not be read or written."""
+    """A file other than a text could not be read or written."""
 
 
 class DownloadError(BpeLmError, OSError):
-    """A file could not be fetched whole: the network, the server, its bytes, or the disk."""
+    """A file could not be downloaded whole, because of the network, the server, wrong content, or the disk."""
 
 
 class OutputExists(BpeLmError, FileExistsError):
-    """A file would be overwritten, or what is no file replaced by one."""
+    """An output has the name of an existing file, or of something that a file never replaces."""
 
 
 class OutputBusy(BpeLmError, BlockingIOError):
-    """Another process is writing the file."""
+    """Another process is writing the output."""
 
 
 class ResumeMismatch(BpeLmError, ValueError):
-    """What an interrupted run left is of other files, other options or another tokenizer, or damaged."""
+    """The interrupted work cannot be resumed: it has other files, options or tokenizer, or it is damaged."""
 
 
 class TokenFileError(BpeLmError, ValueError):
-    """A token file is damaged, not whole, or not what its reader wants."""
+    """A token file is damaged, incomplete, or of another type or tokenizer than its reader expects."""
 
 
 class TokenIdError(BpeLmError, ValueError):
-    """A number is no token."""
+    """An id is not the id of a token."""
 
 
 class SpecialTokenFound(BpeLmError, ValueError):
-    """A text has a special token, and was to be refused then."""
+    """A text contains a special token, and special="raise" was given."""
 
 
 class FormatError(BpeLmError, ValueError):
-    """A tokenizer contradicts itself, or a file is not what its format says."""
+    """A tokenizer contradicts itself, or a file does not follow its format."""
 
 
 class ArgumentTypeError(BpeLmError, TypeError):
-    """An argument is of a type that makes no sense there."""
+    """An argument is of the wrong type."""
 
 
 class TextError(BpeLmError, UnicodeError):
-    """A str has half of a surrogate pair, which UTF-8 cannot have."""
+    """A str has half of a surrogate pair, which UTF-8 cannot encode."""
 
 
 class OptionError(BpeLmError, ValueError):
-    """An option's value makes no sense."""
+    """An option has a value that is not possible."""
 
 
 class VocabTooSmall(OptionError):
@@ -62,23 +62,23 @@ class VocabTooSmall(OptionError):
 
 
 class VocabTooLarge(OptionError):
-    """The vocabulary has more tokens than an id can number."""
+    """The vocabulary has more tokens than ids can number."""
 
 
 class SpecialTokenError(OptionError):
-    """A special token is empty or given twice."""
+    """A special token is empty, is given twice, has an impossible id, or could not be saved."""
 
 
 class PatternError(OptionError):
-    """A pretokenization pattern does not compile, or gave up on a text."""
+    """A pretokenization pattern does not compile, or its engine gave up on a text."""
 
 
 class LimitExceeded(BpeLmError, OverflowError):
-    """Counts beyond 63 bits, or a corpus with more than 2**32 places to merge at."""
+    """A count needs more than 63 bits, or a corpus has more than 2**32 places to merge at."""
 
 
 class MissingExtra(BpeLmError, ImportError):
-    """A package that only this function needs is not installed."""
+    """A function needs a package that is not installed."""
 
 
 class InternalError(BpeLmError, RuntimeError):
@@ -86,20 +86,20 @@ class InternalError(BpeLmError, RuntimeError):
 
 
 class ConfigError(OptionError):
-    """A training run's configuration has an unknown key, or a value that makes no sense."""
+    """The config of a training run has an unknown key, or a value that is not possible."""
 
 
 class CheckpointError(BpeLmError, ValueError):
-    """A checkpoint is damaged, not whole, or of another model."""
+    """A checkpoint is damaged, incomplete, or of another model."""
 
 
 class ExportError(BpeLmError, ValueError):
-    """A model is not what another program, or this one, could be: its architecture is another."""
+    """The model's architecture cannot be represented in the target format, or read from it."""
 
 
 class OutOfMemory(BpeLmError, MemoryError):
-    """A device, or the machine, has too little memory."""
+    """A device or the machine has too little memory."""
 
 
 class TrainingDiverged(BpeLmError, ArithmeticError):
-    """Loss or gradients are not finite any more."""
+    """Loss or gradients stay infinite or NaN."""

@@ -11,9 +11,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from bpe_lm.errors import ConfigError, FileError, OutputExists
+
+StrPath: TypeAlias = str | os.PathLike[str]
 
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -24,11 +26,11 @@ _KINDS = (
 )
 
 _ADDRESS = re.compile(r"[A-Za-z][\w+.-]+:/")
-"""With one slash, as pathlib leaves it."""
+"""The beginning of an address. It ends with one slash, because pathlib removes the second."""
 
 
-def check_file_target(path: str | os.PathLike[str]) -> None:
-    """Refuse to write over what is not a regular file. A link counts as what it points to.
+def check_file_target(path: StrPath) -> None:
+    """Refuse a path whose file may not be replaced, because it is not a regular file. Links are followed.
 
     Raises:
         OutputExists: The path names a folder, a device, a pipe or a socket.
@@ -40,11 +42,11 @@ def check_file_target(path: str | os.PathLike[str]) -> None:
         raise OutputExists(f"{os.fspath(path)} is {kind}, and is never replaced by a file; name another path")
 
 
-def check_folder_target(path: str | os.PathLike[str]) -> None:
-    """Refuse to write a folder over what is not a folder. A link counts as what it points to.
+def check_folder_target(path: StrPath) -> None:
+    """Refuse a path that something other than a folder has. Links are followed.
 
     Raises:
-        OutputExists: The path names something else.
+        OutputExists: The path names something other than a folder.
         FileError: The path cannot be examined, or is an address on another machine.
     """
     mode = _mode(path)
@@ -52,8 +54,8 @@ def check_folder_target(path: str | os.PathLike[str]) -> None:
         raise OutputExists(f"{os.fspath(path)} is not a folder, and is never replaced by one; name another path")
 
 
-def check_is_local(path: str | os.PathLike[str]) -> None:
-    """Refuse an address, which would be taken for a path of folders.
+def check_is_local(path: StrPath) -> None:
+    """Refuse an address such as `s3://bucket/x`, which would otherwise become a path of local folders.
 
     Raises:
         FileError: The path is an address on another machine.
@@ -62,7 +64,7 @@ def check_is_local(path: str | os.PathLike[str]) -> None:
         raise FileError(f"{os.fspath(path)} is an address, and only local files are written; name another path")
 
 
-def _mode(path: str | os.PathLike[str]) -> int | None:
+def _mode(path: StrPath) -> int | None:
     check_is_local(path)
     try:
         return os.stat(path).st_mode
@@ -73,11 +75,11 @@ def _mode(path: str | os.PathLike[str]) -> int | None:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Replace a file by a rename, after its content is on the disk.
+    """Write a file under another name, wait until the disk has it, and rename it.
 
     Raises:
-        OutputExists: The path names what is not a regular file.
-        FileError: It could not be written; what was there before is still there.
+        OutputExists: The path names something other than a regular file.
+        FileError: The file could not be written. The old file is still there.
     """
     check_file_target(path)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
@@ -91,10 +93,10 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def replace_folder(new: Path, target: Path) -> None:
-    """Give a finished folder its name. The folder that has the name is deleted after that, or keeps it.
+    """Rename a finished folder to `target`, and delete the folder that had this name before.
 
-    An exception at any moment leaves one of the two under the name. A kill between the two renames leaves neither, and
-    `restore_folder` brings the old one back.
+    An exception at any moment leaves either the old or the new folder at `target`. A kill between the two renames
+    leaves none there, and `restore_folder` brings the old folder back.
 
     Raises:
         OSError: A rename failed.
@@ -115,7 +117,7 @@ def replace_folder(new: Path, target: Path) -> None:
 
 
 def restore_folder(target: Path) -> None:
-    """Bring back the folder that a killed `replace_folder` had put aside."""
+    """Rename the old folder back to `target`, if a `replace_folder` was killed between its two renames."""
     replaced = _replaced(target)
     if replaced.exists() and not target.exists():
         with suppress(OSError):  # Another process was faster.
@@ -127,7 +129,7 @@ def _replaced(target: Path) -> Path:
 
 
 def write_synced(path: Path, data: bytes) -> None:
-    """Write a file, and wait until the disk has it."""
+    """Write a file, and wait until its content is on the disk."""
     with path.open("wb") as file:
         file.write(data)
         file.flush()
@@ -135,7 +137,7 @@ def write_synced(path: Path, data: bytes) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Wait until the disk has the names in a folder."""
+    """Wait until the names in a folder are on the disk."""
     folder = os.open(path, os.O_RDONLY)
     try:
         os.fsync(folder)
@@ -144,21 +146,21 @@ def sync_folder(path: Path) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in a file.
+    """Read the JSON object in a file.
 
     Raises:
-        FileError: It could not be read.
-        ConfigError: It is no object, or has a key twice.
+        FileError: The file could not be read.
+        ConfigError: The file is not a JSON object, or the object has a key twice.
     """
     try:
-        # Editors of Windows begin a file with a mark, which utf-8-sig skips.
+        # utf-8-sig skips the byte order mark with which editors on Windows begin a file.
         found = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_once_each)
     except OSError as error:
         raise FileError(f"could not read {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not JSON: {error}") from error
     if not isinstance(found, dict):
-        raise ConfigError(f"{path} is not an object of JSON")
+        raise ConfigError(f"{path} is not a JSON object")
     return found
 
 
@@ -171,7 +173,7 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def finite(value: Any) -> Any:
-    """Replace each infinity and NaN, which JSON has not, by null."""
+    """Replace each infinity and NaN, which JSON cannot express, by None."""
     if isinstance(value, float):
         return value if isfinite(value) else None
     if isinstance(value, Mapping):

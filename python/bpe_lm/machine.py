@@ -1,4 +1,4 @@
-"""The machine and this process on it."""
+"""Figures of this process from the operating system."""
 
 import resource
 import sys
@@ -6,10 +6,10 @@ from pathlib import Path
 
 
 def peak_memory() -> int:
-    """The process's greatest resident memory so far, in bytes."""
+    """Return the greatest resident memory of this process so far, in bytes."""
     status = Path("/proc/self/status")
     if status.exists():
-        # Not from `getrusage`: there a process begins with the peak of the one that started it.
+        # `getrusage` would count the peak of the parent process too: a child begins with it.
         lines = (line.split() for line in status.read_text().splitlines())
         return next(1024 * int(words[1]) for words in lines if words[0] == "VmHWM:")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,36 +1,33 @@
-"""Pictures, drawn by matplotlib, which is the extra `plots`."""
+"""Pictures drawn by matplotlib, which the extra `plots` installs."""
 
 from __future__ import annotations
 
 import io
-import os
 from pathlib import Path
 from typing import Any
 
 from bpe_lm.errors import MissingExtra, OptionError
-from bpe_lm.files import check_file_target, write_whole
-
-StrPath = str | os.PathLike[str]
+from bpe_lm.files import StrPath, check_file_target, write_whole
 
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000"]
 BLUE, ORANGE = COLOURS[:2]
-"""Of the palette by Okabe and Ito, whose colours are told apart by colour-blind people too."""
+"""Two colours of the palette by Okabe and Ito, which colour-blind people can tell apart too."""
 
 
 def check_picture(path: StrPath) -> None:
-    """Refuse a name that no picture can be written to.
+    """Refuse a path to which no picture can be written.
 
     Raises:
-        OptionError: It ends neither with .png nor with .svg.
-        OutputExists: It is a folder, a device, a pipe or a socket.
+        OptionError: The path ends neither with .png nor with .svg.
+        OutputExists: The path names a folder, a device, a pipe or a socket.
     """
     if Path(path).suffix.lower() not in (".png", ".svg"):
-        raise OptionError(f"{path} is no name of a picture that is drawn here; end it with .png or .svg")
+        raise OptionError(f"{path} names no picture; end the name with .png or .svg")
     check_file_target(path)
 
 
 def new_figure(width: float, height: float) -> Any:
-    """An empty figure; width and height are in inches.
+    """Return an empty figure. Width and height are in inches.
 
     Raises:
         MissingExtra: matplotlib is not installed.
@@ -43,7 +40,7 @@ def new_figure(width: float, height: float) -> Any:
 
 
 def write_picture(figure: Any, path: StrPath) -> None:
-    """Write a figure as PNG or SVG, by the name of the file.
+    """Write a figure as PNG or SVG, as the ending of the path says.
 
     Raises:
         FileError: The file could not be written.
@@ -54,5 +51,5 @@ def write_picture(figure: Any, path: StrPath) -> None:
 
 
 def printable(name: str) -> str:
-    """The name with ? for what is no UTF-8 in it, which matplotlib refuses."""
+    """Replace what is not UTF-8 in a name by `?`, because matplotlib refuses it."""
     return name.encode(errors="replace").decode()

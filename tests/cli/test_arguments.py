@@ -20,7 +20,7 @@ from bpe_lm.training.presets import resolve
     [
         ("trian-tokenizer x", "there is no command trian-tokenizer; did you mean train-tokenizer?", ""),
         ("tokenize", "there is no command tokenize; did you mean", ""),
-        ("qqqq", "there is no command qqqq; there are train-tokenizer, encode,", ""),
+        ("qqqq", "there is no command qqqq; there are data, train-tokenizer,", ""),
         ("", "arguments are required: COMMAND", ""),
         ("--quiet encode", "there is no flag --quiet here; flags stand behind a command", ""),
         ("train-tokenizer x --vocabsize 300 --out o", "--vocabsize; did you mean --vocab-size?", "train-tokenizer"),
@@ -129,7 +129,7 @@ def configured(monkeypatch):
     found = []
     for name in ("_pretrain", "_account"):
         monkeypatch.setattr(
-            f"bpe_lm.cli.language_model.{name}", lambda options: found.append(resolve(options.config, options.flags))
+            f"bpe_lm.cli.training.{name}", lambda options: found.append(resolve(options.config, options.flags))
         )
     return found
 

@@ -9,8 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from bpe_lm import _core, errors
-from bpe_lm.tokenizer.report import train_and_report
+from bpe_lm import _core
 
 ROOT = Path(__file__).parents[2]
 END_OF_TEXT = "<|endoftext|>"
@@ -42,44 +41,6 @@ def test_json(sample, tmp_path):
     assert report["corpus_bytes"] == sample.stat().st_size
     assert 1 < report["bytes_per_token"] < 3
     assert report["peak_memory"] > 1e6
-
-
-@pytest.mark.parametrize(
-    ("options", "reason"),
-    [
-        ({}, "no pair of tokens is left"),
-        ({"min_frequency": 3}, "no pair of tokens is left that occurs at least 3 times"),
-        ({"max_token_length": 2}, "no pair is left that makes at most 2 bytes"),
-        (
-            {"min_frequency": 2, "max_token_length": 3},
-            "no pair of tokens is left that occurs at least 2 times and makes at most 3 bytes",
-        ),
-    ],
-)
-def test_a_vocabulary_that_is_smaller_than_asked_for_says_why(tmp_path, capsys, options, reason):
-    (tmp_path / "text").write_text("aaab ab ab abc\n")
-    report = train_and_report([tmp_path / "text"], 10_000_000, [], tmp_path / "out", progress=False, **options)
-    assert report.vocab_size < report.asked_vocab_size == 10_000_000
-    assert report.as_dict()["why_smaller"] == f"10,000,000 were asked for, but {reason}"
-    report.print()
-    assert "fewer than asked for" in capsys.readouterr().out
-    size = report.vocab_size
-    report = train_and_report([tmp_path / "text"], size, [], tmp_path / "out", progress=False, force=True, **options)
-    assert (report.vocab_size, report.why_smaller) == (size, None)
-    report.print()
-    assert "fewer" not in capsys.readouterr().out
-
-
-def test_a_special_token_that_could_not_be_saved_is_refused_before_the_work(tmp_path):
-    with pytest.raises(errors.SpecialTokenError, match="could not be saved"):
-        train_and_report([tmp_path / "is not looked for"], 300, ["("], tmp_path / "out")
-
-
-def test_the_longest_tokens_are_text_where_they_are(tmp_path):
-    (tmp_path / "text").write_bytes("のは のは のは\n".encode() * 9 + b"\xff\xfe\xff\xfe " * 9)
-    report = train_and_report([tmp_path / "text"], 268, [], tmp_path / "out", progress=False)
-    assert "' のは', 7 bytes" in report.longest_tokens
-    assert any(line.startswith("b'") and "xff" in line for line in report.longest_tokens)
 
 
 @pytest.mark.parametrize(

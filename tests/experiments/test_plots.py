@@ -154,9 +154,9 @@ def test_what_is_no_run_is_left_out_with_a_note(tmp_path, capsys):
     assert main(["plot", *everything, "--out", str(out)]) == 0
     notes = capsys.readouterr().err.splitlines()
     assert [Path(note.split()[1]).name for note in notes] == ["tokenizer", "train.bin"]
-    assert all(note.endswith("is no run, or has no records yet; it is left out") for note in notes)
+    assert all(note.endswith("is not a run, or has no records yet; it is left out") for note in notes)
     assert b"<svg" in out.read_bytes()
-    with pytest.raises(FileError, match="no run with records is among"):
+    with pytest.raises(FileError, match="is a run with records"):
         draw_losses(everything[1:], out)
 
 
@@ -191,7 +191,7 @@ def never(*arguments, **options):
 
 def test_a_picture_replaces_files_only_and_says_so_before_the_work(tmp_path, obstacle, capsys, monkeypatch):
     path = obstacle(tmp_path / "picture.png")
-    monkeypatch.setattr("bpe_lm.cli.main.inspect", never)
+    monkeypatch.setattr("bpe_lm.cli.tokenizer.inspect", never)
     monkeypatch.setattr("bpe_lm.experiments.figures.read_losses", never)
     for command in (["plot", str(tmp_path), "--out", str(path)], ["inspect", str(tmp_path), "--png", str(path)]):
         assert main(command) == 1

@@ -8,7 +8,8 @@ from pathlib import Path
 import bpe_lm
 import pytest
 import torch
-from bpe_lm.cli.main import Terminated, main
+from bpe_lm.cli.guard import Terminated
+from bpe_lm.cli.main import main
 from bpe_lm.errors import CheckpointError, ExportError, FileError, OutputExists
 from bpe_lm.export.llama import export_gguf, export_huggingface
 from bpe_lm.export.load import load_model

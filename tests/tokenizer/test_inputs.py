@@ -219,7 +219,7 @@ def test_decode_refuses_to_start_behind_the_end(folder, capsys):
     capsys.readouterr()
     for start in (count, 99_999_999):
         assert in_process("decode", "x", "--tokenizer", "t", "--start", start) == 1
-        assert f"--start {start} is behind the end: x has {count:,} tokens" in capsys.readouterr().err
+        assert f"start {start} is beyond the end: x has {count:,} tokens" in capsys.readouterr().err
 
 
 def test_json_lines_and_binary_files_are_never_silently_text(folder, capsys):

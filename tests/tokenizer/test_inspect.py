@@ -8,8 +8,9 @@ from collections import Counter
 import bpe_lm
 import pytest
 from bpe_lm import errors
+from bpe_lm.cli import inspection as tables
 from bpe_lm.cli.main import main
-from bpe_lm.tokenizer import inspection
+from bpe_lm.tokenizer import inspection, tokens
 from bpe_lm.tokenizer.figures import draw_lengths
 
 END_OF_TEXT = "<|endoftext|>"
@@ -32,25 +33,33 @@ def run(capsys, *arguments):
 
 def test_the_figures_are_those_of_the_files(folder, capsys):
     parts, training = bpe_lm.Tokenizer.load(folder), bpe_lm.load_training(folder)
-    tokens = [token for token in parts.vocab.values() if token != END_OF_TEXT.encode()]
+    learned = [token for token in parts.vocab.values() if token != END_OF_TEXT.encode()]
     for path in (folder, folder / "tokenizer.json", folder / "tokenizer.tiktoken"):
         found = json.loads(run(capsys, path, "--json", "--longest", 3))
         assert found["vocab_size"] == len(parts.vocab)
         assert found["merges"] == len(parts.merges)
         assert found["special_tokens"] == [END_OF_TEXT]
         assert found["pattern"] == "gpt2"
-        assert {int(length): n for length, n in found["token_lengths"].items()} == Counter(map(len, tokens))
-        longest = [inspection.from_alphabet(entry["token"]) for entry in found["longest_tokens"]]
-        assert longest == sorted(tokens, key=lambda token: (-len(token), token))[:3]
+        assert {int(length): n for length, n in found["token_lengths"].items()} == Counter(map(len, learned))
+        longest = [tokens.from_alphabet(entry["token"]) for entry in found["longest_tokens"]]
+        assert longest == sorted(learned, key=lambda token: (-len(token), token))[:3]
         trained = found["training"]
         used = {parts.vocab[id] for id, uses in enumerate(training["token_uses"]) if uses}
-        assert [inspection.from_alphabet(token) for token in trained["unused_tokens"]] == [
-            token for token in tokens if token not in used
+        assert [tokens.from_alphabet(token) for token in trained["unused_tokens"]] == [
+            token for token in learned if token not in used
         ]
         assert [merge["count"] for merge in trained["first_merges"]] == training["merge_counts"][:5]
         last = trained["last_merges"][-1]
-        assert tuple(map(inspection.from_alphabet, (last["left"], last["right"]))) == parts.merges[-1]
+        assert tuple(map(tokens.from_alphabet, (last["left"], last["right"]))) == parts.merges[-1]
         assert trained["longest_pretokens"] == training["longest_pretokens"][:3]
+
+
+def test_the_alphabet_is_that_of_vocab_json(folder):
+    names = json.loads((folder / "vocab.json").read_text())
+    tokenizer = bpe_lm.Tokenizer.load(folder)
+    assert {token: id for id, token in tokenizer.vocab.items() if token != END_OF_TEXT.encode()} == {
+        tokens.from_alphabet(name): id for name, id in names.items() if name != END_OF_TEXT
+    }
 
 
 def test_what_is_printed_is_whole_and_harmless(folder, capsys):
@@ -98,11 +107,11 @@ def test_what_a_terminal_cannot_show_is_written_as_escapes(folder, monkeypatch):
 
 def test_bars_count_every_token_once(folder):
     inspected = inspection.inspect(folder)
-    columns = [list(column.cells) for column in inspection._bars(inspected.lengths, "#").columns]
+    columns = [list(column.cells) for column in tables.bars(inspected.lengths, "#").columns]
     assert sum(int(cell.replace(",", "")) for cell in columns[1]) == len(inspected.tokenizer.vocab) - 1
     assert columns[0][:16] == [str(length) for length in range(1, 17)]
     assert columns[0][16:] == ["17 to 32", "33 to 64", "65 to 128", "129 to 256", "257 to 512"]
-    assert max(map(len, columns[2])) == inspection.BAR_CHARACTERS
+    assert max(map(len, columns[2])) == tables.BAR_CHARACTERS
     assert all(bool(bar) == (count != "0") for bar, count in zip(columns[2], columns[1], strict=True))
 
 
@@ -132,25 +141,25 @@ def test_errors(folder, tmp_path, capsys):
     vocab, merges = bpe_lm.train_bpe(iter([TEXT]), 280, [])
     bpe_lm.Tokenizer(vocab, merges).save(tmp_path / "other")
     (folder / "training.json").rename(tmp_path / "other" / "training.json")
-    with pytest.raises(errors.FormatError, match="another tokenizer's: it has 34 merges"):
+    with pytest.raises(errors.FormatError, match="belongs to another tokenizer: it has 34 merges"):
         inspection.inspect(tmp_path / "other")
     assert main(["inspect", str(folder), "--png", str(tmp_path / "no" / "folder.png")]) == 1
     assert "could not write" in capsys.readouterr().err
 
 
 def test_long_tokens_are_shortened():
-    assert inspection.shortened(b"abc") == "'abc'"
-    assert inspection.shortened(b"abc", length=4) == "'abc'..."
-    assert inspection.shortened("の中".encode()[:-1], length=7) == "'の'..."
-    assert inspection.shortened(b"\xe3\x81") == "b'\\xe3\\x81'"
+    assert tokens.shortened(b"abc") == "'abc'"
+    assert tokens.shortened(b"abc", length=4) == "'abc'..."
+    assert tokens.shortened("の中".encode()[:-1], length=7) == "'の'..."
+    assert tokens.shortened(b"\xe3\x81") == "b'\\xe3\\x81'"
     for token in (b"\x1b" * 100, b"a" * 59, "é".encode() * 59, "中".encode() * 40, b"\xff" * 15):
-        shown = inspection.shortened(token)
-        assert inspection._width(shown) <= inspection.SHOWN_CHARACTERS + 3
+        shown = tokens.shortened(token)
+        assert tokens.terminal_width(shown) <= tokens.SHOWN_CHARACTERS + 3
         assert shown.endswith("...")
-    assert inspection.shortened(b"a" * 58) == repr("a" * 58)
-    assert inspection.shortened("中".encode() * 29) == repr("中" * 29)
+    assert tokens.shortened(b"a" * 58) == repr("a" * 58)
+    assert tokens.shortened("中".encode() * 29) == repr("中" * 29)
     every = bytes(range(256))
-    assert inspection.from_alphabet(inspection.to_alphabet(every)) == every
+    assert tokens.from_alphabet(tokens.to_alphabet(every)) == every
 
 
 @pytest.mark.parametrize("trained", [True, False])

@@ -13,9 +13,9 @@ import bpe_lm
 import pytest
 import torch
 from bpe_lm.cli.main import main
+from bpe_lm.cli.tables import print_json
 from bpe_lm.errors import CheckpointError, ConfigError, FileError, OutputExists, TokenFileError, TrainingDiverged
 from bpe_lm.export.load import load_model
-from bpe_lm.tables import print_json
 from bpe_lm.tokenizer import token_file
 from bpe_lm.tokenizer.token_file import Verification
 from bpe_lm.training import run_checkpoint as checkpoint
@@ -448,7 +448,7 @@ def test_what_is_printed_as_json_is_json(config, tmp_path, monkeypatch, capsys):
     assert strict_json(capsys.readouterr().out) == {"a": None, "b": [None, 1.5, {"c": None}], "d": [1, "NaN"]}
     run(config, tmp_path / "run")
     found = Evaluation(800.0, float("inf"), float("inf"), 10)
-    monkeypatch.setattr("bpe_lm.training.evaluate.evaluate", lambda *arguments, **options: found)
+    monkeypatch.setattr("bpe_lm.export.folder.evaluate", lambda *arguments, **options: found)
     assert main(["evaluate", str(tmp_path / "run"), "--json", "--quiet", "--device", "cpu"]) == 0
     assert strict_json(capsys.readouterr().out)["perplexity"] is None
 
@@ -653,7 +653,7 @@ def test_the_peak_is_of_the_gpu_and_of_the_dtype(gpu, bfloat16, float32):
 
 def test_progress_says_of_which_step_a_validation_is_and_what_memory_it_takes(config, tmp_path, monkeypatch):
     lines = []
-    monkeypatch.setattr(training.ProgressLine, "update", lambda self, step, line, *, is_last: lines.append(line))
+    monkeypatch.setattr(training.Display, "update", lambda self, stage, done, total, line: lines.append(line))
     result = run(over(config, {"log_every": 1, "validate_every": 2}), tmp_path / "run")
     assert "validation" not in lines[1]
     assert re.search(r"^step 4 of 4, loss [\d.]+, validation [\d.]+ at step 2, .*tokens/s, [\d.]+ [GM]B$", lines[3])

@@ -1,1 +1,1 @@
-"""The command line: it parses, calls and prints."""
+"""The command line: it parses arguments, calls a function of the package, and prints the result."""

@@ -1,6 +1,4 @@
-"""The command line's parser, and the types of its arguments: an error says what is wanted, what was meant, and where
-the help is.
-"""
+"""The parser of the command line. An error says what is wrong, what was probably meant, and where the help is."""
 
 import argparse
 import re
@@ -8,32 +6,48 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from bpe_lm.fields import TRUTH, did_you_mean, parse_whole
+from bpe_lm.fields import TRUTH, did_you_mean
 
 _PATHS = {"CONFIG", "FILE", "FOLDER", "OUT", "PATH", "RUN"}
-"""What is shown in place of a path. An empty one, such as "$OUT" without a value, would be this folder."""
+"""The metavars of paths. An empty path, such as "$OUT" without a value, would mean this folder, and is refused."""
 
 _NUMBER = re.compile(r"-\d+\Z|-\d*\.\d+\Z")
 
 
+class Help(argparse.HelpFormatter):
+    """Help in which each option says its default, or that it is required."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        """The help of an option. One whose default is None or a list says in its own words what that means."""
+        text = action.help or ""
+        if not action.option_strings or "default:" in text or isinstance(action, _WITHOUT_DEFAULT):
+            return text
+        if action.required:
+            return f"{text} (required)"
+        return f"{text} (default: {'no' if action.nargs == 0 else '%(default)s'})"
+
+
+_WITHOUT_DEFAULT = (argparse._HelpAction, argparse._VersionAction)
+
+
 class Parser(argparse.ArgumentParser):
-    """Takes options and positional arguments in any order; _ in a known flag is -, and nothing else is changed."""
+    """Takes options and positional arguments in any order. In the name of a known flag, _ means -."""
 
     explain: Callable[[str, Sequence[str]], str] | None = None
-    """Given a flag that is unknown, and those that are known: the error to show."""
+    """The function that makes the error for an unknown flag, of this flag and the known ones."""
 
     def __init__(self, *arguments: Any, **options: Any):
-        super().__init__(*arguments, **{"allow_abbrev": False, **options})
+        super().__init__(*arguments, **{"allow_abbrev": False, "formatter_class": Help, **options})
         self.add_argument(
             "--debug", action="store_true", default=argparse.SUPPRESS, help="show a traceback with an error"
         )
 
     def error(self, message: str) -> NoReturn:
-        """Print one line, and where the help is; exit with 2."""
+        """Print the error as one line, print where the help is, and exit with 2."""
         self.exit(2, f"error: {message}\nFor help: {self.prog} --help\n")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse; what is not known is an error of this parser, which may be a command's."""
+        """Parse. An unknown argument is an error of this parser, which may be the parser of a command."""
         found, more = super().parse_known_args(self._in_order(sys.argv[1:] if args is None else args), namespace)
         if more:
             self.error(f"unexpected: {' '.join(more)}")
@@ -45,7 +59,7 @@ class Parser(argparse.ArgumentParser):
         return found, []
 
     def _in_order(self, arguments: Sequence[str]) -> list[str]:
-        """Positional arguments, then options, each with its value (`--key=value`), so that nothing is ambiguous."""
+        """Sort arguments: positional ones, then options with their values as `--key=value`. Then none is ambiguous."""
         options: list[str] = []
         positional: list[str] = []
         rest = list(arguments)
@@ -66,7 +80,7 @@ class Parser(argparse.ArgumentParser):
         return [*positional, *options]
 
     def _option(self, argument: str, rest: list[str]) -> list[str]:
-        """An option with its values, which are taken from the rest."""
+        """Return an option with its values, and remove the values from `rest`."""
         typed, equals, value = argument.partition("=")
         flag = typed.replace("_", "-")
         action = self._option_string_actions.get(flag)
@@ -101,79 +115,23 @@ class Parser(argparse.ArgumentParser):
 
 
 def no_such_flag(flag: str, known: Sequence[str]) -> str:
-    """An error with the flag that is meant."""
+    """Return the error for an unknown flag, with the flag that was probably meant."""
     return f"there is no flag {flag}{did_you_mean(flag, known)}"
 
 
 class Key(argparse.Action):
-    """A key of the config; `flags` gets --key=value. A switch may stand alone."""
+    """A flag that names a key of the config. It is appended to `flags` as --key=value; a switch may stand alone."""
 
     def __init__(self, *, is_switch: bool = False, **options: Any):
         super().__init__(**{**options, "dest": "flags", "default": []})
         self.is_switch = is_switch
 
     def __call__(self, parser: Any, options: Any, value: Any, flag: str | None = None) -> None:
-        """Note it."""
+        """Append the flag."""
         options.flags = [*options.flags, f"{flag}={value}"]
 
 
 def _is_option(argument: str) -> bool:
-    """A negative number and - are values; so is what has a space before any =, such as a list's item in a prompt."""
+    """Whether an argument names an option. Values are -, negative numbers, and texts with a space before any =."""
     is_flag = argument.startswith("-") and argument != "-" and _NUMBER.match(argument) is None
     return is_flag and " " not in argument.partition("=")[0]
-
-
-def whole(least: int | None = None, most: int | None = None) -> Callable[[str], int]:
-    """A type of whole numbers in a range."""
-    bounds = "" if least is None else f" from {least} on" if most is None else f" from {least} to {most}"
-
-    def parse(text: str) -> int:
-        try:
-            number = parse_whole(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number{bounds}") from None
-        if (least is not None and number < least) or (most is not None and number > most):
-            raise argparse.ArgumentTypeError(f"{text} is not a whole number{bounds}")
-        return number
-
-    return parse
-
-
-def number(text: str) -> float:
-    """The type of any number."""
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
-
-
-def positive(most: float) -> Callable[[str], float]:
-    """A type of numbers above 0."""
-
-    def parse(text: str) -> float:
-        found = number(text)
-        if not 0 < found < most:
-            raise argparse.ArgumentTypeError(f"{text} is not a number above 0 and below {most:g}")
-        return found
-
-    return parse
-
-
-def size(text: str) -> int:
-    """The type of bytes, such as 80GB or 24GiB."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i)?B?", text.strip(), re.IGNORECASE)
-    if found is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; write 80GB or 24GiB")
-    number, unit, is_binary = found.groups()
-    return int(float(number) * (1024 if is_binary else 1000) ** ("KMGT".index(unit.upper()) + 1 if unit else 0))
-
-
-def one_of(*choices: str) -> Callable[[str], str]:
-    """A type of a few words."""
-
-    def parse(text: str) -> str:
-        if text not in choices:
-            raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(choices)}{did_you_mean(text, choices)}")
-        return text
-
-    return parse

@@ -7,12 +7,14 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from bpe_lm.cli.main import guarded
+from bpe_lm.cli.guard import guarded
+from bpe_lm.cli.tables import console
+from bpe_lm.cli.tokenizer import print_training_report
 from bpe_lm.data.sample import write_samples
 from bpe_lm.errors import CorpusError
-from bpe_lm.tables import console
-from bpe_lm.tokenizer.report import longest_learned, quoted, train_and_report
+from bpe_lm.tokenizer.report import train_tokenizer
 from bpe_lm.tokenizer.tokenizer import Tokenizer
+from bpe_lm.tokenizer.tokens import longest_learned, quoted
 
 SPECIAL_TOKENS = ["<|endoftext|>"]
 SAMPLE_MEGABYTES = 20
@@ -47,11 +49,17 @@ def _train(experiment: Experiment, other: Experiment | None, options: argparse.N
     profile = cProfile.Profile()
     if options.profile:
         profile.enable()
-    report = train_and_report(
-        [str(corpus)], experiment.vocab_size, SPECIAL_TOKENS, options.out, threads=options.threads, force=True
+    report = train_tokenizer(
+        [str(corpus)],
+        experiment.vocab_size,
+        SPECIAL_TOKENS,
+        options.out,
+        progress=True,
+        threads=options.threads,
+        force=True,
     )
     profile.disable()
-    report.print()
+    print_training_report(report)
     if options.profile:
         pstats.Stats(profile, stream=sys.stdout).sort_stats("cumulative").print_stats(20)
         print(f"seconds: count {report.count_seconds:.2f}, merge {report.merge_seconds:.2f}")

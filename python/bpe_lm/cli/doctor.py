@@ -1,5 +1,6 @@
-"""What this machine has, for a report of a defect and for knowing why something is slow."""
+"""The command `doctor`: what this machine has, to report a defect or to find out why something is slow."""
 
+import argparse
 import importlib.util
 import os
 import platform
@@ -7,15 +8,37 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 from bpe_lm import _core
+from bpe_lm.cli.options import add_json_option
+from bpe_lm.cli.tables import print_json, print_rows
 from bpe_lm.progress import megabytes
 
 PACKAGES = ["numpy", "rich", "matplotlib", "torch", "einops", "tokenizers", "transformers", "tiktoken"]
 
 
+def add_commands(commands: Any) -> None:
+    """Add the command to a parser's."""
+    parser = commands.add_parser(
+        "doctor",
+        help="show what this machine has",
+        description="Show the versions, the processors and the memory of this machine.",
+    )
+    add_json_option(parser)
+    parser.set_defaults(run=_doctor)
+
+
+def _doctor(options: argparse.Namespace) -> None:
+    found = examine()
+    if options.json:
+        print_json(found)
+    else:
+        print_rows(list(found.items()))
+
+
 def examine() -> dict[str, str]:
-    """What there is, by name."""
+    """Return what this machine and its packages are, by name."""
     sets = _core.instruction_sets()
     found = {
         "bpe_lm": _core.__version__ + (" (debug build: slow)" if _core.DEBUG_BUILD else ""),
@@ -54,7 +77,7 @@ def _version(package: str) -> str:
 
 
 def _open_mp() -> str:
-    """The library whose threads our kernels share with torch, which is imported before; and others, whose do not."""
+    """The OpenMP library whose threads our kernels use; torch, which is imported by now, may have loaded others."""
     library = _core.open_mp_library()
     if library is None:
         return "none, kernels on the CPU make threads of their own"

@@ -1,1 +1,1 @@
-"""Questions that are answered by runs, and their pictures."""
+"""Experiments: pictures of what training runs measured."""

@@ -1,4 +1,4 @@
-"""The picture of runs: their losses against steps, tokens and time."""
+"""Draw the losses of runs against steps, tokens and time."""
 
 from __future__ import annotations
 
@@ -11,24 +11,30 @@ from pathlib import Path
 from typing import Any
 
 from bpe_lm.errors import FileError
-from bpe_lm.picture import COLOURS, StrPath, check_picture, new_figure, printable, write_picture
+from bpe_lm.files import StrPath
+from bpe_lm.picture import COLOURS, check_picture, new_figure, printable, write_picture
 from bpe_lm.training.run_log import METRICS, read_records
 
 DASHES = ["-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2))]
 MARKERS = "os^Dv<>ph*X"
-"""With the colours, what tells one run's line from another's; their numbers have no common divisor."""
+"""Colours, dashes and markers tell the lines of runs apart. Their numbers (7, 4, 11) have no common divisor, so the
+combinations repeat late."""
 
 WORSE_THAN_GUESSING = 1.25
-"""A run whose loss ends above so many times ln(vocabulary), the loss of guessing, has diverged."""
+"""A run has diverged if its loss ends above this multiple of ln(vocabulary size), which is the loss of guessing."""
 
 TIMES = [("seconds", 1.0), ("minutes", 60.0), ("hours", 3600.0)]
 LEAST_TIME = 2.0
-"""The axis of time has the greatest unit of which the longest run has so many."""
+"""The axis of time has the greatest unit of which the longest run has at least this many."""
 
 
 @dataclass(frozen=True)
 class Losses:
-    """A run's records. `limit` is the loss above which it knows less than nothing; `diverged_at` is a step."""
+    """The records of a run.
+
+    `limit` is a loss that is clearly worse than guessing. `diverged_at` is the step from which the losses stay above it
+    or were not finite; None for a run that did not diverge.
+    """
 
     name: str
     train: list[dict[str, Any]]
@@ -43,7 +49,7 @@ class Losses:
 
     @property
     def greatest(self) -> float:
-        """The greatest loss worth showing."""
+        """The greatest loss that the picture shows, which is at most `limit`."""
         found = [r["loss"] for r in self.train + self.valid if _is_loss(r["loss"])]
         return min(max(found, default=self.limit), self.limit)
 
@@ -53,15 +59,15 @@ class Losses:
         return min((r["loss"] for r in self.train + self.valid if _is_loss(r["loss"])), default=self.limit)
 
     def record_at(self, step: int) -> dict[str, Any]:
-        """The first training record of a step or one behind it, or the last of all."""
+        """Return the first training record that is not before a step, or else the last record."""
         return next((record for record in self.train if record["step"] >= step), self.train[-1])
 
 
 def read_losses(folder: StrPath, name: str | None = None) -> Losses | None:
-    """Read a run's records; None where a folder is no run, or has none yet.
+    """Read the records of a run. The result is None if the folder is not a run, or has no records yet.
 
     Raises:
-        FileError: A file there could not be read.
+        FileError: A file could not be read.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -85,13 +91,13 @@ def read_losses(folder: StrPath, name: str | None = None) -> Losses | None:
 
 
 def _behind(train: Sequence[dict[str, Any]], limit: float) -> Sequence[dict[str, Any]]:
-    """The records behind the last whose loss is within the limit."""
+    """The records after the last one whose loss is within the limit."""
     is_within = [_is_loss(record["loss"]) and record["loss"] <= limit for record in train]
     return train[next((end for end in range(len(train), 0, -1) if is_within[end - 1]), 0) :]
 
 
 def _skipped_last(steps: Sequence[int], last: int) -> list[int]:
-    """The steps, one after the other up to the last or beyond, that were skipped: something was not finite."""
+    """The consecutive steps at the end of the run that were skipped because something was not finite."""
     found: list[int] = []
     for step in sorted(set(steps), reverse=True):
         if step < (found[0] - 1 if found else last):
@@ -103,7 +109,7 @@ def _skipped_last(steps: Sequence[int], last: int) -> list[int]:
 def draw_losses(folders: Sequence[StrPath], path: StrPath) -> None:
     """Draw the losses of runs against steps, tokens and time, as PNG or SVG.
 
-    What is no run is left out, with a warning.
+    A folder that is not a run, or has no records yet, is left out with a warning.
 
     Raises:
         MissingExtra: matplotlib is not installed.
@@ -120,15 +126,15 @@ def draw_losses(folders: Sequence[StrPath], path: StrPath) -> None:
     runs = [run for run in found if run is not None]
     if not runs:
         looked = ", ".join(map(str, folders))
-        raise FileError(f"no run with records is among {looked}; name folders that bpe-lm pretrain wrote")
+        raise FileError(f"none of {looked} is a run with records; name folders that bpe-lm pretrain wrote")
     for folder, run in zip(folders, found, strict=True):
         if run is None:
-            warnings.warn(f"{folder} is no run, or has no records yet; it is left out", stacklevel=2)
+            warnings.warn(f"{folder} is not a run, or has no records yet; it is left out", stacklevel=2)
     write_picture(losses_figure(runs), path)
 
 
 def losses_figure(runs: Sequence[Losses]) -> Any:
-    """The figure that `draw_losses` writes: three panels, one legend with the final losses, the best first."""
+    """Return the figure that `draw_losses` writes: three panels, and a legend with the final losses, best first."""
     figure = new_figure(15, 5)
     from matplotlib.ticker import EngFormatter, MaxNLocator, NullLocator, ScalarFormatter
 
@@ -180,7 +186,7 @@ def _style(number: int) -> dict[str, Any]:
 
 
 def _draw_run(axes: Any, run: Losses, key: str, scale: float, top: float, style: dict[str, Any]) -> Any:
-    """Draw a run's lines in one panel; return the one that stands for it in the legend."""
+    """Draw the lines of a run in one panel. Return the line that stands for the run in the legend."""
     steps, losses = _points(run.train, key, scale)
     if not run.valid:
         handle = axes.plot(steps, _smoothed(losses), linewidth=1.2, markersize=4, markevery=_some(losses), **style)[0]
@@ -200,13 +206,13 @@ def _points(records: Sequence[dict[str, Any]], key: str, scale: float) -> tuple[
 
 
 def _smoothed(losses: Sequence[float]) -> list[float]:
-    """Each is the mean of itself and those shortly before it, so that what comes later changes nothing."""
+    """Replace each loss by the mean of itself and a few before it. Later losses do not change earlier means."""
     width = max(len(losses) // 40, 1)
     return [sum(losses[max(end - width, 0) : end]) / min(width, end) for end in range(1, len(losses) + 1)]
 
 
 def _some(losses: Sequence[float]) -> int:
-    """Every how many points have a marker."""
+    """The distance between two points that have a marker."""
     return max(len(losses) // 10, 1)
 
 
@@ -218,7 +224,7 @@ def _described(run: Losses) -> str:
 
 
 def _is_loss(value: Any) -> bool:
-    """Whether it can stand on a logarithmic axis."""
+    """Whether a value is a finite number above 0, which a logarithmic axis can show."""
     return isinstance(value, int | float) and isfinite(value) and value > 0
 
 
@@ -227,7 +233,7 @@ def _finite(values: list[Any]) -> float | None:
 
 
 def _read(path: Path, *keys: str) -> Any:
-    """A value of a JSON file that may be missing, of another version, or damaged: then None."""
+    """Read a value of a JSON file. The result is None if the file or the value is missing, or the file is damaged."""
     try:
         found = json.loads(path.read_bytes())
     except (OSError, ValueError):

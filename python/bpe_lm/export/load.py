@@ -1,14 +1,13 @@
-"""A model that was trained: from the folder of a run, or from one in Hugging Face's form."""
+"""Open a trained model: from the folder of a run, or from a folder in Hugging Face's form."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from bpe_lm.errors import CheckpointError, ConfigError, FormatError
+from bpe_lm.errors import CheckpointError, ConfigError, FileError, FormatError
 from bpe_lm.export.llama import load_exported
-from bpe_lm.files import read_json
+from bpe_lm.files import StrPath, read_json
 from bpe_lm.kernels.implementation import Dtype, Implementation
 from bpe_lm.model.config import ModelConfig
 from bpe_lm.model.layers import Device
@@ -20,9 +19,11 @@ from bpe_lm.training.run_checkpoint import load_newest
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A folder with a model: a run of any version, or an exported model. Nothing else of its config.json is read.
+    """A folder with a model: a run of any version, or an exported model.
 
-    `data` names the files of a run, and of an exported model its own tokenizer; `dtype` is what a run trains in.
+    `data` has the paths of a run's data, or of an exported model's own tokenizer. `dtype` is the type of the matrix
+    products in which a run trains. Nothing else of the folder's config.json is read, because an older version may have
+    written it.
     """
 
     folder: Path
@@ -31,12 +32,12 @@ class Pretrained:
     dtype: Dtype
 
     @classmethod
-    def open(cls, folder: str | os.PathLike[str]) -> Pretrained:
-        """Look at a folder.
+    def open(cls, folder: StrPath) -> Pretrained:
+        """Read what a folder says about its model.
 
         Raises:
-            ConfigError: It has no config.json of a model.
-            FileError: It could not be read.
+            ConfigError: The folder has no config.json of a model.
+            FileError: The config.json could not be read.
         """
         path = Path(folder)
         config = read_json(path / CONFIG)
@@ -44,18 +45,20 @@ class Pretrained:
             tokenizer = path / "tokenizer.json"
             return cls(path, False, DataConfig(tokenizer=str(tokenizer) if tokenizer.exists() else ""), "float32")
         if not isinstance(config.get("model"), dict):
-            raise ConfigError(f"{path / CONFIG} is of no run, and of no exported model")
+            raise ConfigError(f"{path / CONFIG} is neither the config of a run nor of an exported model")
         paths = config.get("data")
         paths = paths if isinstance(paths, dict) else {}
         data = DataConfig(**{f.name: str(paths.get(f.name, "")) for f in fields(DataConfig)})
         return cls(path, True, data, "bfloat16" if config.get("dtype") == "bfloat16" else "float32")
 
     def tokenizer_sha256(self) -> str | None:
-        """Of the tokenizer that it was trained with; None where an exported model has none, or one that is not ours.
+        """Return the identity of the tokenizer with which the model was trained.
+
+        It is None for an exported model without a tokenizer, or with a tokenizer that we cannot read.
 
         Raises:
             ConfigError: The run's data.json is damaged.
-            FileError: It could not be read.
+            FileError: A file could not be read.
         """
         if self.is_run:
             found = read_json(self.folder / DATA).get("tokenizer")
@@ -64,6 +67,40 @@ class Pretrained:
             return Tokenizer.load(self.data.tokenizer).sha256 if self.data.tokenizer else None
         except FormatError:
             return None
+
+    def tokens_path(self, given: str | None = None) -> str:
+        """Return the path of the token file to evaluate on: the given one, or the run's validation file.
+
+        Raises:
+            ConfigError: Neither is known.
+            FileError: The run's validation file does not exist any more.
+        """
+        return self._path("data.valid", self.data.valid, given, "--tokens (tokens=...)")
+
+    def tokenizer(self, given: str | None = None) -> Tokenizer:
+        """Load the tokenizer at the given path, or else the run's, or the exported model's own.
+
+        Raises:
+            ConfigError: No tokenizer is known, or the model was trained with another one.
+            FileError: The tokenizer does not exist, or could not be read.
+        """
+        path = self._path("data.tokenizer", self.data.tokenizer, given, "--tokenizer (tokenizer=...)")
+        tokenizer = Tokenizer.load(path)
+        if self.tokenizer_sha256() not in (tokenizer.sha256, None):
+            raise ConfigError(
+                f"the model in {self.folder} was trained with another tokenizer than {path}; name the right one with "
+                "--tokenizer (tokenizer=...)"
+            )
+        return tokenizer
+
+    def _path(self, key: str, known: str, given: str | None, option: str) -> str:
+        if given:
+            return given
+        if not known:
+            raise ConfigError(f"{self.folder} has no {key}; name one with {option}")
+        if not Path(known).exists():
+            raise FileError(f"{key} of {self.folder}, {known}, is not there; name it with {option}, wherever it is now")
+        return known
 
     def model(
         self, *, last: bool = False, implementation: Implementation = "fast", device: Device = None
@@ -80,13 +117,13 @@ class Pretrained:
         return model.to(device).eval()
 
     def _model_config(self) -> ModelConfig:
-        """A key that is unknown here would be another architecture."""
+        """Read the model's shape. An unknown key is refused: it may mean another architecture."""
         try:
             found: TrainConfig = over(TrainConfig(), {"model": read_json(self.folder / CONFIG)["model"]})
             return found.model
         except ConfigError as error:
             raise ConfigError(
-                f"{self.folder / CONFIG} is of a model that this version does not know: {error}"
+                f"{self.folder / CONFIG} describes a model that this version does not know: {error}"
             ) from None
 
     def _load_best(self, model: TransformerLM) -> bool:
@@ -97,24 +134,24 @@ class Pretrained:
 
 
 def load_model(
-    folder: str | os.PathLike[str],
+    folder: StrPath,
     *,
     last: bool = False,
     implementation: Implementation = "fast",
     device: Device = None,
 ) -> TransformerLM:
-    """The model in a folder, ready to generate.
+    """Load the model in a folder, ready to generate.
 
     Args:
-        folder: Of `Trainer`, of any version, or what `export_huggingface` wrote.
-        last: The newest checkpoint of a run, not the one with the best validation loss.
+        folder: A folder that `Trainer` of any version wrote, or `export_huggingface`.
+        last: Load the newest checkpoint of a run instead of the one with the best validation loss.
         implementation: As in `TransformerLM`.
-        device: Where to.
+        device: The device to which the model is moved.
 
     Raises:
-        ConfigError: It has no checkpoint yet, or no config.
-        ExportError: It is no Llama that we can be.
-        CheckpointError: It is damaged.
-        FileError: It could not be read.
+        ConfigError: The folder has no config of a model, or no checkpoint yet.
+        ExportError: The exported model is not a Llama that `TransformerLM` can represent.
+        CheckpointError: The checkpoint is damaged.
+        FileError: A file could not be read.
     """
     return Pretrained.open(folder).model(last=last, implementation=implementation, device=device)

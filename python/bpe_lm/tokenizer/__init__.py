@@ -1,1 +1,1 @@
-"""Tokenizers: trained, saved, inspected, compared; and the token files that they write. Without torch."""
+"""Tokenizers: train, save, inspect and compare them, and encode texts into token files. Nothing here needs torch."""

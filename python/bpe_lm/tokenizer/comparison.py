@@ -1,21 +1,21 @@
-"""Which tokenizer makes the fewest tokens of which text, and how fast? The course's experiments with tokenizers."""
+"""Compare tokenizers on texts: bytes per token, and speed. These are the course's experiments with tokenizers."""
 
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from bpe_lm import checks
-from bpe_lm.tables import console
-from bpe_lm.tokenizer.tokenizer import Progress, StrPath, Tokenizer
+from bpe_lm.files import StrPath
+from bpe_lm.progress import Progress
+from bpe_lm.tokenizer.tokenizer import Tokenizer
 
 PILE_BYTES = 825e9
-"""The Pile, arXiv:2101.00027."""
+"""The size of the Pile, arXiv:2101.00027."""
 
 
 @dataclass(frozen=True)
 class Compression:
-    """A corpus through a tokenizer."""
+    """The figures of a corpus that a tokenizer encoded."""
 
     tokenizer: str
     corpus: str
@@ -25,16 +25,16 @@ class Compression:
 
     @property
     def bytes_per_token(self) -> float:
-        """Of the texts; separators that were added count as tokens."""
+        """The mean number of bytes of text for a token. Added separators count as tokens."""
         return self.text_bytes / max(self.tokens, 1)
 
     @property
     def bytes_per_second(self) -> float:
-        """Read, encoded and counted."""
+        """The speed of reading, encoding and counting."""
         return self.text_bytes / max(self.seconds, 1e-9)
 
     def as_dict(self) -> dict[str, object]:
-        """For JSON."""
+        """Return the figures for JSON."""
         return asdict(self) | {
             "bytes_per_token": self.bytes_per_token,
             "bytes_per_second": self.bytes_per_second,
@@ -49,7 +49,13 @@ def compare(
     threads: int | None = None,
     progress: Progress = False,
 ) -> list[Compression]:
-    """Encode each corpus with each tokenizer, and count.
+    """Encode each corpus with each tokenizer, and count the tokens.
+
+    Args:
+        tokenizers: Tokenizers by the name that the result gives them.
+        corpora: Files, as for `Tokenizer.encode_file`.
+        threads: The number of worker threads; one a core by default.
+        progress: As for `train_bpe`; the stage is "encode", in bytes.
 
     Raises:
         CorpusError: A file is missing, empty or damaged.
@@ -62,26 +68,3 @@ def compare(
             tokens, text_bytes = tokenizer.count_tokens(corpus, threads=threads, progress=progress)
             made.append(Compression(name, str(corpus), text_bytes, tokens, time.perf_counter() - start))
     return made
-
-
-def print_compressions(compressions: Sequence[Compression]) -> None:
-    """Print a table of bytes per token, tokenizers by corpora, and of speeds."""
-    from rich.table import Table
-
-    corpora = list(dict.fromkeys(found.corpus for found in compressions))
-    table = Table("tokenizer", *(f"bytes per token\n{Path(corpus).name}" for corpus in corpora), "MB/s", "the Pile in")
-    for name in dict.fromkeys(found.tokenizer for found in compressions):
-        rows = [found for found in compressions if found.tokenizer == name]
-        speed = sum(row.text_bytes for row in rows) / max(sum(row.seconds for row in rows), 1e-9)
-        by_corpus = {row.corpus: f"{row.bytes_per_token:.2f}" for row in rows}
-        cells = [by_corpus[corpus] for corpus in corpora]
-        table.add_row(name, *cells, f"{speed / 1e6:,.0f}", duration(PILE_BYTES / speed))
-    console().print(table)
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people."""
-    for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.1f} {unit}"
-    return f"{seconds:.1f} s"

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bpe_lm.picture import BLUE, ORANGE, StrPath, check_picture, new_figure, printable, write_picture
+from bpe_lm.files import StrPath
+from bpe_lm.picture import BLUE, ORANGE, check_picture, new_figure, printable, write_picture
 from bpe_lm.tokenizer.inspection import Inspection
 
 MOST_BARS = 100
-"""When the longest token is longer, lengths are points on a logarithmic axis instead of bars."""
+"""The longest token, in bytes, whose picture has bars. With a longer one, points on a logarithmic axis show lengths."""
 
 
 def draw_lengths(inspection: Inspection, path: StrPath) -> None:
-    """Draw how many tokens have each length, and how many of those are never used, as PNG or SVG.
+    """Draw how many tokens have each length, and how many of them are never used, as PNG or SVG.
 
     Raises:
         MissingExtra: matplotlib is not installed.

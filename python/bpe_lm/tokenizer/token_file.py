@@ -1,37 +1,41 @@
-"""Files of token ids: read them only as what they are."""
+"""Token files: what they hold, checked when they are opened, and their checksums."""
 
 import json
-import os
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol
 
 from bpe_lm import _core, checks
-from bpe_lm.progress import Callback, shown
+from bpe_lm.files import StrPath
+from bpe_lm.progress import Progress, shown
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-StrPath: TypeAlias = str | os.PathLike[str]
-
 
 class Identified(Protocol):
-    """Something with the identity of a tokenizer: a `Tokenizer`."""
+    """An object with the identity of a tokenizer, such as a `Tokenizer`."""
 
     @property
     def sha256(self) -> str:
-        """The tokenizer's identity."""
+        """The hash of everything that ids depend on."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a token file holds: the content of `OUT.json`.
+    """The description of a token file: the content of `OUT.json`.
 
-    `tokenizer` is `Tokenizer.sha256`. Ids begin `data_offset` bytes into the file. `crc32` has a checksum for each
-    `block_bytes` of ids, and of the rest, as `zlib.crc32` gives it, in hexadecimal. `separator` and `special` are what
-    `Tokenizer.encode_file` was told.
+    dtype, count: The type of the ids, "uint16" or "uint32", and their number.
+    data_offset: The bytes in the file before the first id.
+    tokenizer, vocab_size: `Tokenizer.sha256` and `Tokenizer.vocab_size` of the tokenizer that wrote the file.
+    special, separator: The arguments of `Tokenizer.encode_file`.
+    text_bytes: The size of the texts in bytes.
+    skipped_lines: The number of JSON lines without a text, which were skipped.
+    sources: The files that were encoded.
+    block_bytes, crc32: A checksum for each `block_bytes` of ids, and for the rest, as `zlib.crc32` computes it, in
+        hexadecimal.
     """
 
     dtype: str
@@ -49,32 +53,32 @@ class Manifest:
 
     @classmethod
     def from_json(cls, text: str) -> "Manifest":
-        """Read the text of `OUT.json`."""
+        """Read the text of an `OUT.json`."""
         fields = json.loads(text)
         return cls(**{name: fields[name] for name in cls.__dataclass_fields__})
 
     @property
     def bytes_per_token(self) -> float:
-        """Of the texts; separators that were added count as tokens."""
+        """The mean number of bytes of text for a token. Added separators count as tokens."""
         return self.text_bytes / max(self.count, 1)
 
 
 def open_tokens(
     path: StrPath, *, tokenizer: "Identified | None" = None, dtype: str | None = None
 ) -> "npt.NDArray[np.unsignedinteger[Any]]":
-    """Map the ids of a token file, read-only, after a look at `OUT.json` and at the file's length.
+    """Map the ids of a token file into memory, read-only, after a check of `OUT.json` and of the file's length.
 
     Args:
-        path: What `Tokenizer.encode_file` wrote.
-        tokenizer: The one that it must have been made by, if it matters.
-        dtype: The one that it must have ("uint16", "uint32"), if it matters.
+        path: A file that `Tokenizer.encode_file` wrote.
+        tokenizer: The tokenizer that must have written it; None accepts any.
+        dtype: The type that the ids must have, "uint16" or "uint32"; None accepts both.
 
     Returns:
-        Shape (count,). Pages are read when they are needed.
+        Shape (count,). A page of the file is read when it is used.
 
     Raises:
-        TokenFileError: It is not whole, was cut off, or has another type or another tokenizer.
-        FileError: It could not be read.
+        TokenFileError: The file is incomplete, or has another type or another tokenizer.
+        FileError: The file could not be read.
     """
     import numpy as np
 
@@ -87,12 +91,12 @@ def open_tokens(
     return np.memmap(path, dtype=kind, mode="r", offset=manifest.data_offset, shape=(manifest.count,))
 
 
-def verify(path: StrPath, *, tokenizer: "Identified | None" = None, progress: bool | Callback = False) -> Manifest:
+def verify(path: StrPath, *, tokenizer: "Identified | None" = None, progress: Progress = False) -> Manifest:
     """Read a token file and compare its checksums.
 
     Raises:
-        TokenFileError: It is damaged (the message says where), not whole, or of another tokenizer.
-        FileError: It could not be read.
+        TokenFileError: The file is damaged (the message says where), incomplete, or of another tokenizer.
+        FileError: The file could not be read.
     """
     path = checks.path("path", path)
     with shown(progress) as callback:
@@ -100,7 +104,7 @@ def verify(path: StrPath, *, tokenizer: "Identified | None" = None, progress: bo
 
 
 class Verification:
-    """Compare the checksums of token files in a thread, beside other work; `finish` waits for it."""
+    """A thread that compares the checksums of token files while other work goes on."""
 
     def __init__(self, paths: Iterable[StrPath]):
         self._paths, self._is_cancelled = list(paths), threading.Event()
@@ -109,18 +113,18 @@ class Verification:
         self._thread.start()
 
     def finish(self) -> None:
-        """Wait for the end.
+        """Wait until all files are compared.
 
         Raises:
-            TokenFileError: A file is damaged, and the message says where.
-            FileError: One could not be read.
+            TokenFileError: A file is damaged; the message says where.
+            FileError: A file could not be read.
         """
         self._thread.join()
         if self._error is not None:
             raise self._error
 
     def cancel(self) -> None:
-        """End it within a tenth of a second, whatever was found."""
+        """Stop the thread within a tenth of a second, and ignore its result."""
         self._is_cancelled.set()
         self._thread.join()
 

@@ -1,40 +1,42 @@
 """Text to token ids and back."""
 
 import json
-import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from bpe_lm import _core, checks
 from bpe_lm._core import StreamDecoder
-from bpe_lm.errors import ArgumentTypeError, FileError, FormatError, OptionError, SpecialTokenError
-from bpe_lm.progress import shown
-from bpe_lm.tokenizer.token_file import Manifest
-from bpe_lm.tokenizer.train import Training
+from bpe_lm.errors import ArgumentTypeError, FileError, FormatError, OptionError
+from bpe_lm.files import StrPath
+from bpe_lm.progress import Progress, shown
+from bpe_lm.tokenizer.arguments import checked_threads, encoding_options, file_in, special_tokens_and_ids
+from bpe_lm.tokenizer.record import Training
+from bpe_lm.tokenizer.token_file import Manifest, open_tokens
 
 END_OF_TEXT = "<|endoftext|>"
+
+_DECODED_AT_ONCE = 1 << 20
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-StrPath: TypeAlias = str | os.PathLike[str]
 Text: TypeAlias = str | bytes
 Special: TypeAlias = Literal["allow", "text", "raise"]
 Dtype: TypeAlias = Literal["uint16", "uint32"]
-Progress: TypeAlias = bool | Callable[[str, int, int | None], object]
 
 
 class Tokenizer:
-    """A byte-level BPE tokenizer. Safe to use from many threads, and after a fork.
+    """A byte-level BPE tokenizer. It can be used from many threads, and after a fork.
 
-    A text is split at its special tokens, then into pretokens by the pattern, and the bytes of each pretoken are
-    merged: while two neighbours have a merge, the earliest one. `special` says what special tokens in a text mean:
-    themselves ("allow"), nothing ("text"), or that the text is refused ("raise"). Where several match, the longest
-    does.
+    Encoding splits a text at its special tokens, then into pretokens by the pattern. Within each pretoken, which begins
+    as single bytes, the earliest learned merge that two neighbours have is applied, until no neighbours have a merge.
+
+    `special` says how a special token in a text is encoded: as its own id ("allow"), as ordinary text ("text"), or not
+    at all, because the text is refused ("raise"). Where several special tokens match, the longest wins.
 
     Sennrich et al. 2016, arXiv:1508.07909; Radford et al. 2019, Language Models are Unsupervised Multitask Learners.
     """
@@ -47,24 +49,26 @@ class Tokenizer:
         *,
         pattern: str = "gpt2",
     ) -> None:
-        """Put a tokenizer together. Special tokens that the vocabulary lacks are added to it, in order.
+        """Make a tokenizer from its parts. Special tokens that are not in the vocabulary are added to it, in order.
 
         Args:
-            vocab: Ids and tokens. Every byte must be one; ids may have gaps. Several tokens may have the same bytes.
-            merges: In order, each after those that make its parts.
-            special_tokens: None for none. A list is looked up in the vocabulary by bytes; of several tokens with the
-                same bytes the last is the special one if `train_bpe` numbered them, else give a mapping with ids, such
-                as `special_ids`.
+            vocab: The bytes of each token, by id. All 256 bytes must be tokens. Ids may have gaps, and several tokens
+                may have the same bytes.
+            merges: The pairs of tokens to merge, in order. A pair follows the merges that make its two tokens.
+            special_tokens: A list, or a mapping to ids, such as `special_ids`; None for none. A list is looked up in
+                the vocabulary by bytes. Of several tokens with the same bytes the last is the special one if
+                `train_bpe` numbered them; otherwise a mapping is needed.
             pattern: `"gpt2"`, `"cl100k"`, `"o200k"`, or a regular expression (see `train_bpe`).
 
         Raises:
-            FormatError: The parts do not fit: a byte has no token, a merge is of no tokens or makes none, two tokens
-                have the same bytes and either may be special, an id of a special token is another token's.
-            OptionError: SpecialTokenError, PatternError, ... tell which.
-            ArgumentTypeError: An argument is of another type.
+            FormatError: The parts do not fit together: a byte has no token, a merge joins or makes something that is
+                not a token, either of two tokens with the same bytes may be the special one, or the id of a special
+                token belongs to another token.
+            OptionError: An option is not possible; the subclass (SpecialTokenError, PatternError, ...) says which.
+            ArgumentTypeError: An argument is of the wrong type.
         """
         checks.instance("vocab", vocab, Mapping, "a dict of ids and bytes")
-        tokens, ids = _special_tokens(special_tokens)
+        tokens, ids = special_tokens_and_ids(special_tokens)
         self._core = _core.Tokenizer(dict(vocab), merges, tokens, ids, [], checks.string("pattern", pattern))
 
     @classmethod
@@ -82,13 +86,14 @@ class Tokenizer:
         *,
         pattern: str = "gpt2",
     ) -> "Tokenizer":
-        """Read GPT-2's vocab.json and merges.txt, which say neither the special tokens (None for none) nor the pattern.
+        """Read GPT-2's vocab.json and merges.txt.
 
-        A special token has the id of its name in vocab.json, or else a new one.
+        The files name neither the special tokens (None for none) nor the pattern. A special token that vocab.json lists
+        keeps its id, and any other gets a new id.
 
         Raises:
-            FormatError: Not such files; the message says where.
-            FileError: They could not be read.
+            FormatError: A file does not follow its format; the message says where.
+            FileError: A file could not be read.
         """
         special = checks.strings("special_tokens", special_tokens or ())
         files = checks.path("vocab_filepath", vocab_filepath), checks.path("merges_filepath", merges_filepath)
@@ -96,19 +101,23 @@ class Tokenizer:
 
     @classmethod
     def from_huggingface(cls, path: StrPath) -> "Tokenizer":
-        """Read a tokenizer.json, or the one in a folder. What cannot be reproduced exactly is refused by name.
+        """Read a tokenizer.json, or the tokenizer.json in a folder.
 
-        An added token is its id and its text, whatever other tokens have the same bytes. Where Hugging Face gives it
-        the id of a token that the file spells alike (`"é"` is the byte 0xE9 there), it has this id, and the id is
-        decoded as that token. Truncation and padding, which transformers saves after a call that used them, are left
-        out with a warning: `encode` gives all ids of a text and no others. A warning also says if the pre-tokenizer's
-        regular expression has something that Hugging Face's engine reads otherwise (`^`, `\\w`, ...).
+        A feature that cannot be reproduced exactly is refused by name. Truncation and padding, which transformers saves
+        after a call that used them, are left out with a warning: `encode` returns all ids of a text and no others. A
+        warning also says if the pre-tokenizer's regular expression has a construct that Hugging Face's engine reads
+        differently (`^`, `\\w`, ...).
+
+        An added token keeps its id and its text, even if other tokens have the same bytes. Where Hugging Face gives it
+        the id of a token that the file spells the same (`"é"` is the byte 0xE9 there), it has this id, and the id is
+        decoded as that token.
 
         Raises:
-            FormatError: Not such a file, or it has a normalizer, adds tokens, ...; the message says where.
-            FileError: It could not be read.
+            FormatError: The file does not follow its format, or uses a feature that is refused (a normalizer, a
+                post-processor that adds tokens, ...); the message says where.
+            FileError: The file could not be read.
         """
-        path = _file_of(path, "tokenizer.json")
+        path = file_in(path, "tokenizer.json")
         core, left_out = _core.Tokenizer.load_tokenizer_json(path)
         for sentence in left_out:
             warnings.warn(sentence, stacklevel=2)
@@ -122,20 +131,20 @@ class Tokenizer:
 
         Args:
             path: The file or folder.
-            pattern: As in `train_bpe`. By default, what `NAME.tiktoken.json` beside `NAME.tiktoken` says.
-            special_tokens: Each with its id, `{}` for none; the same default.
+            pattern: As in `train_bpe`. The default is read from `NAME.tiktoken.json` beside `NAME.tiktoken`.
+            special_tokens: Each special token with its id, `{}` for none. The default is read from the same file.
 
         Raises:
-            FormatError: Not such a file, and the message says which line; or the pattern or the special tokens are
-                known from nowhere.
-            FileError: It could not be read.
+            FormatError: The file does not follow its format (the message names the line), or neither the arguments nor
+                the .json file say the pattern or the special tokens.
+            FileError: The file could not be read.
         """
-        path = _file_of(path, "tokenizer.tiktoken")
+        path = file_in(path, "tokenizer.tiktoken")
         pattern = None if pattern is None else checks.string("pattern", pattern)
         known = None
         if special_tokens is not None:
             checks.instance("special_tokens", special_tokens, Mapping, "a dict of texts and ids")
-            tokens, ids = _special_tokens(special_tokens)
+            tokens, ids = special_tokens_and_ids(special_tokens)
             known = list(zip(tokens, ids or (), strict=True))
         return cls._of(_core.Tokenizer.load_tiktoken(path, pattern, known))
 
@@ -144,8 +153,8 @@ class Tokenizer:
         """Read a folder that `save` wrote, or any tokenizer.json or .tiktoken file.
 
         Raises:
-            FormatError: Not such a file; the message says where.
-            FileError: It could not be read.
+            FormatError: The file does not follow its format; the message says where.
+            FileError: The path does not exist, or a file could not be read.
         """
         name = checks.path("path", path)
         path = Path(name)
@@ -158,21 +167,21 @@ class Tokenizer:
         return cls.from_tiktoken(path) if path.suffix == ".tiktoken" else cls.from_huggingface(path)
 
     def save(self, folder: StrPath, *, training: Training | None = None, force: bool = False) -> None:
-        """Write the tokenizer in every format into a folder, whole or not at all.
+        """Write the tokenizer into a folder in every format. Either all files are written or none.
 
-        vocab.json and merges.txt are GPT-2's, tokenizer.json and tokenizer_config.json Hugging Face's,
-        tokenizer.tiktoken is tiktoken's, with tokenizer.tiktoken.json for what it leaves out. tiktoken's cannot be
-        written, and are not, when ids are not in the order of the merges; this never happens to a tokenizer trained
-        here. training.json is written when `training` is given (see `train_and_record`). With `force`, old files with
-        these names that are not replaced are removed.
+        GPT-2's files are vocab.json and merges.txt, Hugging Face's are tokenizer.json and tokenizer_config.json, and
+        tiktoken's is tokenizer.tiktoken, with the pattern and the special tokens in tokenizer.tiktoken.json. tiktoken's
+        format requires ids in the order of the merges. Its two files are left out for a tokenizer with other ids, which
+        training here never makes. training.json is written if `training` is given (see `train_and_record`). With
+        `force`, old files of these names are replaced or removed.
 
-        What is written loads as the same tokenizer. vocab.json and tokenizer.json give each token a name, so a special
-        token must not be spelled as they spell another one (`"("`, `"é"`, `"Ġthe"`). A warning says if the pattern is a
-        regular expression that Hugging Face's engine reads otherwise (`^`, `\\w`, ...).
+        Each format loads as the same tokenizer. vocab.json and tokenizer.json name each token, so a special token must
+        not have the name of another token there (`"("`, `"é"`, `"Ġthe"`). A warning says if the pattern is a regular
+        expression that Hugging Face's engine reads differently (`^`, `\\w`, ...).
 
         Raises:
-            FormatError: The training is another tokenizer's, or a special token would be written like another token.
-            OutputExists: A file is there already, and `force` is False.
+            FormatError: `training` belongs to another tokenizer, or a special token has the name of another token.
+            OutputExists: A file exists already, and `force` is False.
             FileError: A file could not be written.
         """
         folder = checks.path("folder", folder)
@@ -188,22 +197,22 @@ class Tokenizer:
 
     @cached_property
     def vocab(self) -> dict[int, bytes]:
-        """Ids and tokens."""
+        """The bytes of each token, by id."""
         return self._core.vocab
 
     @cached_property
     def merges(self) -> list[tuple[bytes, bytes]]:
-        """The merges, in order."""
+        """The pairs of tokens that are merged, in order."""
         return self._core.merges
 
     @property
     def special_tokens(self) -> list[str]:
-        """The special tokens."""
+        """The texts of the special tokens."""
         return [token for token, _ in self._core.special_tokens]
 
     @property
     def special_ids(self) -> dict[str, int]:
-        """The special tokens' ids."""
+        """The id of each special token."""
         return dict(self._core.special_tokens)
 
     @property
@@ -213,16 +222,16 @@ class Tokenizer:
 
     @property
     def vocab_size(self) -> int:
-        """The greatest id and one: the rows that a model's embedding needs."""
+        """The greatest id plus one, which is the number of rows that a model's embedding needs."""
         return self._core.greatest_id + 1
 
     @cached_property
     def sha256(self) -> str:
-        """A name for all that ids depend on. Token files carry it."""
+        """A hash of everything that ids depend on. Token files carry it."""
         return self._core.sha256
 
     def encode(self, text: Text, *, special: Special = "allow") -> list[int]:
-        """The ids of a text.
+        """Return the ids of a text.
 
         Raises:
             SpecialTokenFound: The text has a special token, and `special` is "raise".
@@ -230,10 +239,11 @@ class Tokenizer:
         return self._core.encode(text, special)
 
     def encode_iterable(self, iterable: Iterable[Text], *, special: Special = "allow") -> Iterator[int]:
-        """The ids of a text that comes in pieces, such as the lines of a file, cut anywhere.
+        """Yield the ids of a text that arrives in pieces, such as the lines of a file, cut anywhere.
 
-        They are those of `encode("".join(iterable))`, and come as soon as they are certain; memory holds what is not. A
-        pattern that is a regular expression of your own gives no certainty but at special tokens.
+        The ids are those of `encode("".join(iterable))`. Each is yielded as soon as later text cannot change it, and
+        memory holds the text that is still undecided. With a regular expression of your own as the pattern, only a
+        special token decides the text before it.
         """
         return self._core.encode_iterable(iterable, special)
 
@@ -245,24 +255,24 @@ class Tokenizer:
         threads: int | None = None,
         dtype: Dtype = "uint32",
     ) -> "tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]":
-        """The ids of many texts, each on its own, in parallel.
+        """Encode many texts in parallel, each independently of the others.
 
         Returns:
-            All ids one after another, and offsets (one more than texts): `ids[offsets[i]:offsets[i + 1]]` are text
-            i's.
+            The ids of all texts in one array, and an array of offsets, one more than texts. The ids of text i are
+            `ids[offsets[i]:offsets[i + 1]]`.
 
         Raises:
             OptionError: `dtype` is "uint16" and the greatest id does not fit.
         """
         if isinstance(texts, str | bytes):
             raise ArgumentTypeError("texts is one text; give a list of them, or use encode_to_numpy")
-        return self._core.encode_batch(texts, special, _checked(threads), dtype)
+        return self._core.encode_batch(texts, special, checked_threads(threads), dtype)
 
     def encode_to_numpy(
         self, text: Text, *, special: Special = "allow", threads: int | None = None, dtype: Dtype = "uint32"
     ) -> "npt.NDArray[np.uint32]":
-        """The ids of one text as an array. A long text is cut where no pretoken is split, and encoded in parallel."""
-        return self._core.encode_batch([text], special, _checked(threads), dtype)[0]
+        """Return the ids of one text as an array. A long text is cut between pretokens and encoded in parallel."""
+        return self._core.encode_batch([text], special, checked_threads(threads), dtype)[0]
 
     def encode_file(
         self,
@@ -280,41 +290,46 @@ class Tokenizer:
         json_field: str = "text",
         bad_lines: str = "error",
     ) -> Manifest:
-        """Encode files into one file of ids, which survives anything. One call a split: train, validation.
+        """Encode files into one token file. A call that is interrupted at any moment can be resumed.
+
+        Call it once for each split, such as training and validation.
 
         Args:
-            paths: Text or JSON lines, plain or compressed (gzip, zstd), pipes, or `"-"` for standard input; in this
-                order. Text is encoded as it stands.
-            out: Nothing but ids, little-endian, as nanoGPT reads; with numpy's header if it is named .npy. `OUT.json`
-                beside it says what they are. Until all is written it is called `OUT.partial`.
-            special: What special tokens in the texts mean; by default themselves in files of text, and nothing in
-                fields of JSON, which may come from anybody.
-            separator: A special token, by default the only one, or `<|endoftext|>`. It comes behind every text of JSON
-                lines, and between files of text unless one stands there already, whitespace aside.
-            dtype: By default uint16 if all ids fit, else uint32, with a warning.
-            resume: Go on with what a run that did not end has left, if there is anything; the file is the same in the
-                end, to the byte. Not for pipes.
-            force: Replace `out`, and what a run that did not end has left.
-            threads: By default one a core. Each takes up to 75 MiB of memory, whatever the length of the corpus.
+            paths: Files of text or JSON lines, in this order. They may be compressed (gzip, zstd) or pipes, and `"-"`
+                is standard input. Text is encoded unchanged.
+            out: The file to write: little-endian ids without a header, as nanoGPT reads, or with numpy's header if the
+                name ends with .npy. `OUT.json` beside it describes the ids. Until the file is whole, its name is
+                `OUT.partial`.
+            special: How special tokens in the texts are encoded. The default is "allow" for files of text, and "text"
+                for JSON lines, whose fields may have been written by anybody.
+            separator: The special token that is put after every text of JSON lines, and between two files of text that
+                do not already have it there (white space aside). The default is the only special token, or
+                `<|endoftext|>`.
+            dtype: The default is uint16 if all ids fit, else uint32 with a warning.
+            resume: Continue from what an interrupted call has left, if there is anything. The result is the same to
+                the byte. Pipes cannot be resumed.
+            force: Replace `out`, and delete what an interrupted call has left.
+            threads: One a core by default. Each takes up to 75 MiB of memory, however long the corpus is.
             progress: As in `train_bpe`; the stage is "encode", in bytes.
             input_format: As in `train_bpe`.
             json_field: As in `train_bpe`.
             bad_lines: As in `train_bpe`.
 
         Returns:
-            What `OUT.json` says.
+            The content of `OUT.json`.
 
         Raises:
-            CorpusError: A file is missing, empty, no text, damaged, or was changed meanwhile; a bad line.
-            OutputExists: `out` is there, or what another run has left; or it is no regular file, or a text.
-            OutputBusy: Another process is writing it.
-            ResumeMismatch: What another run has left is of other files, options or another tokenizer, or damaged.
-            FileError: It could not be written, for instance because the disk is full. `resume` goes on from there.
-            OptionError: An option makes no sense.
+            CorpusError: A file is missing, empty, not text, damaged, or changed while it was read; or a line is bad.
+            OutputExists: `out` exists, or an interrupted call has left something; or `out` is not a regular file, or
+                is one of the texts.
+            OutputBusy: Another process is writing `out`.
+            ResumeMismatch: The interrupted call had other files, options or tokenizer, or its files are damaged.
+            FileError: A file could not be written, for example because the disk is full. `resume` continues from there.
+            OptionError: An option is not possible.
         """
         sources = checks.paths("paths", paths)
         target = checks.path("out", out)
-        options = _options(special, separator, threads, input_format, json_field, bad_lines)
+        options = encoding_options(special, separator, threads, input_format, json_field, bad_lines)
         if dtype is not None:
             checks.string("dtype", dtype)
         if dtype is None and self.vocab_size > 2**16:
@@ -337,44 +352,68 @@ class Tokenizer:
         json_field: str = "text",
         bad_lines: str = "error",
     ) -> tuple[int, int]:
-        """The number of ids that `encode_file` would write, and the bytes of text that they stand for."""
+        """Return the number of ids that `encode_file` would write, and the bytes of text that it would read."""
         sources = checks.paths("paths", paths)
-        options = _options(special, separator, threads, input_format, json_field, bad_lines)
+        options = encoding_options(special, separator, threads, input_format, json_field, bad_lines)
         with shown(progress) as callback:
             return self._core.count_tokens(sources, options, callback)
 
     def decode(self, ids: "Iterable[int] | npt.NDArray[Any]") -> str:
-        """The text that ids stand for. Bytes that are no UTF-8 become U+FFFD.
+        """Return the text of ids. Bytes that are not UTF-8 become U+FFFD.
 
         Raises:
-            TokenIdError: An id is no token.
+            TokenIdError: An id has no token.
         """
         return self._core.decode(ids)
 
     def decode_bytes(self, ids: "Iterable[int] | npt.NDArray[Any]") -> bytes:
-        """The bytes that ids stand for: `decode_bytes(encode(b)) == b` for all bytes.
+        """Return the bytes of ids: `decode_bytes(encode(b)) == b` for all bytes.
 
         Raises:
-            TokenIdError: An id is no token.
+            TokenIdError: An id has no token.
         """
         return self._core.decode_bytes(ids)
 
-    def stream_decoder(self) -> StreamDecoder:
-        """A decoder for ids that come one by one: `push(id)` gives the text that is certain, `finish()` the rest.
+    def decode_file(self, path: StrPath, *, start: int = 0, count: int | None = None) -> Iterator[bytes]:
+        """Yield the bytes of a token file in pieces of up to a million tokens.
 
-        Half a character is never given out; together the texts are those of `decode`.
+        Args:
+            path: A file that `encode_file` wrote.
+            start: The number of the first token to decode, counted from 0.
+            count: The number of tokens to decode; None for all that follow.
+
+        Raises:
+            OptionError: The file ends before `start`, or a number is negative.
+            TokenFileError: The file is incomplete, or was written with another tokenizer.
+            FileError: The file could not be read.
+        """
+        ids = open_tokens(path, tokenizer=self)
+        for name, number in (("start", start), ("count", count)):
+            if number is not None and checks.integer(name, number) < 0:
+                raise OptionError(f"{name} is {number}, and must not be negative")
+        if start > 0 and start >= len(ids):
+            raise OptionError(f"start {start} is beyond the end: {path} has {len(ids):,} tokens, counted from 0")
+        end = len(ids) if count is None else min(len(ids), start + count)
+        steps = range(start, end, _DECODED_AT_ONCE)
+        return (self.decode_bytes(ids[first : min(end, first + _DECODED_AT_ONCE)]) for first in steps)
+
+    def stream_decoder(self) -> StreamDecoder:
+        """Return a decoder for ids that arrive one at a time.
+
+        `push(id)` returns the text that is certain by then, and `finish()` the rest. No text ends within a character,
+        and all texts together are those of `decode`.
         """
         return self._core.stream_decoder()
 
     def __repr__(self) -> str:
-        """Sizes, special tokens and pattern."""
+        """Show the sizes, the special tokens and the pattern."""
         return (
             f"<Tokenizer of {len(self.vocab):,} tokens, {len(self.merges):,} merges, "
             f"special tokens {self.special_tokens}, pattern {self.pattern!r}>"
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """For worker processes that are spawned: they put it together again."""
+        """Pickle the parts of the tokenizer, from which a spawned worker process makes it again."""
         return _put_together, (self.vocab, self.merges, self.special_ids, self._core.apart, self.pattern)
 
 
@@ -387,45 +426,3 @@ def _put_together(
 ) -> Tokenizer:
     tokens, ids = list(special_ids), list(special_ids.values())
     return Tokenizer._of(_core.Tokenizer(vocab, merges, tokens, ids, apart, pattern))
-
-
-def _special_tokens(given: Sequence[str] | Mapping[str, int] | None) -> tuple[list[str], list[int] | None]:
-    """The texts, and their ids where they are given."""
-    tokens = checks.strings("special_tokens", given or ())
-    if not isinstance(given, Mapping):
-        return tokens, None
-    ids = [checks.integer(f"special_tokens[{token!r}]", id) for token, id in given.items()]
-    for token, id in zip(tokens, ids, strict=True):
-        if not 0 <= id < 2**32:
-            raise SpecialTokenError(f"special token {token!r} has the id {id}, which is negative or beyond 32 bits")
-    return tokens, ids
-
-
-def _file_of(path: StrPath, name: str) -> Path:
-    """The file, or the one of this name in the folder."""
-    path = Path(checks.path("path", path))
-    return path / name if path.is_dir() else path
-
-
-def _options(
-    special: Special | None,
-    separator: str | None,
-    threads: int | None,
-    input_format: str,
-    json_field: str,
-    bad_lines: str,
-) -> dict[str, Any]:
-    optional = {"special": special, "separator": separator}
-    return {
-        **{name: None if value is None else checks.string(name, value) for name, value in optional.items()},
-        "threads": _checked(threads),
-        "input_format": checks.string("input_format", input_format),
-        "json_field": checks.string("json_field", json_field),
-        "bad_lines": checks.string("bad_lines", bad_lines),
-    }
-
-
-def _checked(threads: int | None) -> int | None:
-    if threads is not None and not 1 <= checks.integer("threads", threads) <= 1024:
-        raise OptionError(f"threads = {threads} is not possible: it must be a number from 1 to 1024")
-    return threads

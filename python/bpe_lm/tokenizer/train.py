@@ -1,65 +1,21 @@
-"""Train byte-level BPE tokenizers."""
+"""Learn the vocabulary and the merges of a byte-level BPE tokenizer."""
 
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
-from typing import Any, TypeAlias, TypedDict, cast
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias, cast
 
 from bpe_lm import _core, checks
 from bpe_lm.errors import ArgumentTypeError, CorpusError, OptionError, VocabTooLarge, VocabTooSmall
-from bpe_lm.progress import shown
+from bpe_lm.files import StrPath
+from bpe_lm.progress import Progress, shown
+from bpe_lm.tokenizer.record import Training
 
-StrPath: TypeAlias = str | os.PathLike[str]
 Corpus: TypeAlias = StrPath | Sequence[StrPath] | Iterable[str | bytes]
 Vocab: TypeAlias = dict[int, bytes]
 Merges: TypeAlias = list[tuple[bytes, bytes]]
-Progress: TypeAlias = bool | Callable[[str, int, int | None], object]
-
 
 _GREATEST = 2**63 - 1
-
-
-class Seconds(TypedDict):
-    """Wall seconds of each stage."""
-
-    count: float
-    merge: float
-
-
-class LongPretoken(TypedDict):
-    """One of the longest pretokens of a corpus: its length in bytes, its count, and its first 100 bytes.
-
-    The bytes are written in GPT-2's alphabet, as tokens are in vocab.json.
-    """
-
-    length: int
-    count: int
-    start: str
-
-
-class Training(TypedDict):
-    """What training saw on its way: the content of training.json.
-
-    `merge_counts` has the count of each merge's pair when it was merged; pairs may overlap, `aaa` has `aa` twice.
-    `token_uses` says how often each byte and each merge occurs, by id, in the corpus when all merges are applied;
-    special tokens are not counted and have the ids behind these. `num_bytes` is the corpus with its special tokens,
-    `skipped_lines` the lines of JSON without a text, `longest_pretokens` has the 20 longest.
-    """
-
-    version: str
-    pattern: str
-    tie_break: str
-    min_frequency: int
-    max_token_length: int | None
-    num_bytes: int
-    skipped_lines: int
-    num_pretokens: int
-    num_distinct_pretokens: int
-    seconds: Seconds
-    longest_pretokens: list[LongPretoken]
-    merge_counts: list[int]
-    token_uses: list[int]
 
 
 def train_bpe(
@@ -79,46 +35,51 @@ def train_bpe(
 ) -> tuple[Vocab, Merges]:
     """Learn a vocabulary: repeatedly merge the most frequent pair of adjacent tokens inside pretokens.
 
-    The result depends on the texts alone, not on threads, the order of files, or how they are read. Ids 0 to 255 are
-    the byte values, merges follow in order, special tokens come last. When pairs run out, the vocabulary is smaller.
+    The result depends only on the texts. Threads, the order of files and the way they are read do not matter. Ids 0 to
+    255 are the byte values, the merges follow in order, and special tokens come last. If no pair is left to merge, the
+    vocabulary is smaller than asked for.
 
     Args:
-        input_path: A path, a list or tuple of paths, or any other iterable of texts (str or bytes; use `iter(texts)`
-            for a list of them). Each file and each item is one text of its own; of JSON lines, each line's. Files may
-            be compressed (gzip, zstd) or pipes, and `"-"` is standard input.
-        vocab_size: The number of tokens in the end, with the 256 bytes and the special tokens.
-        special_tokens: They stand for themselves, never take part in merges and never join their neighbours. Where
-            several match, the leftmost wins, then the longest.
-        tie_break: Of pairs with the same count, `"bytes"` merges the greater pair of byte strings (the course's rule),
-            `"hf"` the smaller pair of ids with bytes in the order of GPT-2's alphabet (Hugging Face's).
-        threads: Worker threads; one a core by default.
-        progress: True shows a bar (in a terminal or a notebook) or a line now and then (in a pipe) on stderr; a
-            callable gets the stage ("count" in bytes, then "merge" in merges), what is done, and the total where it is
-            known, at most ten times a second and once at the end of each stage.
+        input_path: A path, a list or tuple of paths, or any other iterable of texts (str or bytes; write `iter(texts)`
+            for a list of texts). Each file, each item, and each line of a JSON lines file is a text of its own. Files
+            may be compressed (gzip, zstd) or pipes, and `"-"` is standard input.
+        vocab_size: The number of tokens, with the 256 bytes and the special tokens.
+        special_tokens: Texts that are one token each. They take no part in merges, and text on either side of them is
+            not merged together. Where several match, the leftmost wins, then the longest.
+        tie_break: The pair to merge among pairs of the same count. `"bytes"` takes the greater pair of byte strings
+            (the course's rule). `"hf"` takes the smaller pair of ids, where bytes have the order of GPT-2's alphabet
+            (Hugging Face's rule).
+        threads: The number of worker threads; one a core by default.
+        progress: True shows progress on stderr: bars in a terminal, lines in a notebook or a pipe. A function is called
+            with the stage ("count" in bytes, then "merge" in merges), the amount that is done, and the total where it
+            is known, at most ten times a second and once at the end of each stage.
         pattern: `"gpt2"`, `"cl100k"` (GPT-4's), `"o200k"` (GPT-4o's), or a regular expression for `fancy-regex`,
-            matched on bytes. A stretch that it leaves unmatched is one pretoken. A regular expression other than those
-            three sees each text whole, so memory grows with the longest. Where its engine gives up (a million steps
-            back, as Llama 3's takes on as many spaces), the text is cut after 64 KiB or less, always in the same place.
-        min_frequency: Learning stops at the first pair that occurs less often.
-        max_token_length: In bytes; a pair that would make a longer token is never merged. Two merges never make the
-            same bytes, with or without it.
-        input_format: `"text"`, `"jsonl"`, or `"auto"`: files named .jsonl, .ndjson or .json, perhaps with .gz, .zst or
-            .zstd behind it, are JSON lines, all others text. With `"auto"` first bytes that do not fit are an error:
-            JSON under another name than .txt, one JSON array, Parquet, xz, UTF-16, ...; many NUL bytes are a warning.
-            A byte order mark in text is text; before a line of JSON it is nothing.
+            matched on bytes. A stretch of text that it does not match is one pretoken. A regular expression of your own
+            needs each text whole, so memory grows with the longest text. Where its engine gives up, after a million
+            steps of backtracking (Llama 3's pattern does on a million spaces), the text is cut after at most 64 KiB,
+            always at the same place.
+        min_frequency: Learning stops at the first pair whose count is less than this.
+        max_token_length: The greatest length of a token in bytes. A pair that would make a longer token is not merged.
+            With or without a limit, no two merges make the same bytes.
+        input_format: `"text"`, `"jsonl"`, or `"auto"`, which takes files named .jsonl, .ndjson or .json (and these with
+            .gz, .zst or .zstd after them) as JSON lines, and all others as text. With `"auto"`, first bytes that do not
+            fit are an error: JSON under another name than .txt, one JSON array, Parquet, xz, UTF-16, ...; many NUL
+            bytes give a warning. A byte order mark is part of a text, and is ignored before a line of JSON.
         json_field: The field of a JSON line's object that has the text. `"meta.text"` is the field of that name, or
-            else the field `text` of the object in `meta`.
-        bad_lines: What becomes of a line that is not such an object: an `"error"` with the file and the line, or
-            `"skip"`; skipped lines are counted (see `train_and_record`). Empty lines are no lines.
+            otherwise the field `text` of the object in `meta`.
+        bad_lines: What to do with a line that has no such text: `"error"` raises an error with the file and the line,
+            and `"skip"` skips and counts it (see `train_and_record`). Empty lines are always skipped, and not counted.
 
     Returns:
-        The vocabulary, id to bytes, and the merges in order.
+        The vocabulary, from id to bytes, and the merges in order.
 
     Raises:
-        CorpusError: A file is missing, empty, damaged, no text or not a file; a bad line; a str with a lone surrogate.
-        OptionError: VocabTooSmall, SpecialTokenError, PatternError, ... tell which.
-        ArgumentTypeError: An argument is of another type.
-        LimitExceeded: Beyond 2**63 bytes or 2**32 places to merge at.
+        CorpusError: A file is missing, empty, damaged, not text or not a file; a line is bad; or a str has a lone
+            surrogate.
+        OptionError: An option is not possible; the subclass (VocabTooSmall, SpecialTokenError, PatternError, ...) says
+            which.
+        ArgumentTypeError: An argument is of the wrong type.
+        LimitExceeded: The corpus has more than 2**63 bytes, or more than 2**32 places to merge at.
     """
     vocab, merges, _ = _train(
         input_path,
@@ -152,11 +113,11 @@ def train_and_record(
     json_field: str = "text",
     bad_lines: str = "error",
 ) -> tuple[Vocab, Merges, Training]:
-    """As `train_bpe`, and what training saw on its way, for `Tokenizer.save`.
+    """Learn a vocabulary as `train_bpe` does, and return the record of training too, for `Tokenizer.save`.
 
     Raises:
-        SpecialTokenError: Before any work: a special token is spelled as the files of `Tokenizer.save` spell another
-            token of UTF-8 text, so that it could not be saved.
+        SpecialTokenError: Before any work: a special token could not be saved, because the files of `Tokenizer.save`
+            spell another token of UTF-8 text the same.
     """
     _core.check_special_tokens(checks.strings("special_tokens", special_tokens))
     return _train(
@@ -249,14 +210,3 @@ def _source(corpus: Any) -> Any:
         if " " in str(path) and not os.path.lexists(path):
             raise CorpusError(f"{str(path)[:200]!r} does not exist; a list is of paths, give iter(texts) for texts")
     return list(corpus)
-
-
-def load_training(path: StrPath) -> Training:
-    """Read a training.json, or the one in a folder.
-
-    Raises:
-        FormatError: Not such a file; the message says where.
-        FileError: It could not be read.
-    """
-    path = Path(checks.path("path", path))
-    return cast(Training, json.loads(_core.load_training(path / "training.json" if path.is_dir() else path)))

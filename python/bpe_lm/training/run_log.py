@@ -1,17 +1,15 @@
-"""The records of a run: one JSON object a line, always; a line on the terminal; Weights & Biases, if wished."""
+"""The records of a run: one JSON object a line in metrics.jsonl, and Weights & Biases if it is wanted."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import platform
-import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import torch
@@ -22,7 +20,6 @@ from bpe_lm.files import finite, write_whole
 from bpe_lm.training.config import TrainConfig
 
 METRICS = "metrics.jsonl"
-_PIPE_SECONDS = 10.0
 Record = Mapping[str, Any]
 
 
@@ -118,37 +115,3 @@ def _start_wandb(config: TrainConfig, folder: Path, run_id: str | None) -> Calla
         run.log({f"{kind}/{name}": value for name, value in record.items() if name != "kind"}, step=record["step"])
 
     return log
-
-
-class ProgressLine:
-    """A bar with what a person wants to see; where there is no terminal, a plain line now and then."""
-
-    def __init__(self, steps: int, is_wanted: bool):
-        self._steps, self._is_wanted, self._last = steps, is_wanted, 0.0
-        self._bars: Any = None
-
-    def __enter__(self) -> ProgressLine:
-        if self._is_wanted and sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-            columns = (TextColumn("{task.fields[line]:<62}"), BarColumn(), TimeRemainingColumn())
-            self._bars = Progress(*columns, console=Console(stderr=True), auto_refresh=False)
-            self._bars.start()
-            self._task = self._bars.add_task("train", total=self._steps, line="")
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self._bars is not None:
-            self._bars.stop()
-
-    def update(self, step: int, line: str, *, is_last: bool = False) -> None:
-        """At most ten times a second."""
-        now = time.monotonic()
-        if not self._is_wanted or not (is_last or now - self._last >= (0.1 if self._bars else _PIPE_SECONDS)):
-            return
-        self._last = now
-        if self._bars is not None:
-            self._bars.update(self._task, completed=step, line=line, refresh=True)
-        else:
-            print(line, file=sys.stderr, flush=True)

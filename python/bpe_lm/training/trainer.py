@@ -29,7 +29,7 @@ from bpe_lm.files import read_json
 from bpe_lm.machine import peak_memory
 from bpe_lm.model.loss import LanguageModelLoss
 from bpe_lm.model.transformer import TransformerLM
-from bpe_lm.progress import megabytes
+from bpe_lm.progress import Display, megabytes
 from bpe_lm.tokenizer.token_file import Manifest, Verification, open_tokens
 from bpe_lm.tokenizer.tokenizer import Tokenizer
 from bpe_lm.training.batches import Batches, Tokens
@@ -42,7 +42,7 @@ from bpe_lm.training.parallel import World, join_world, local, replicate, shard,
 from bpe_lm.training.profiling import NoProfiler, Profiler, StepProfile, part
 from bpe_lm.training.run_checkpoint import keep_newest, keep_only, load_newest, save_run_checkpoint
 from bpe_lm.training.run_folder import RunFolder, TrainResult
-from bpe_lm.training.run_log import ProgressLine, RunLog, config_sha256
+from bpe_lm.training.run_log import RunLog, config_sha256
 from bpe_lm.training.schedules import learning_rate
 
 FREE_TO_CHANGE = {
@@ -283,14 +283,14 @@ class Trainer:
             keep_freed_memory()
         self._start = time.perf_counter() - self.progress.seconds
         window = _Window()
-        line = ProgressLine(self.config.steps, self._show_progress)
-        with _signals() as received, self._enough_memory(), line, self._profiler(profile) as profiler:
+        display = Display(is_wanted=self._show_progress, width=62, is_first_line_due=True)
+        with _signals() as received, self._enough_memory(), display, self._profiler(profile) as profiler:
             try:
                 reason = self._why_stop(received)
                 while reason is None:
                     loss, norm, rate = self._timed_step(window)
                     profiler.step()
-                    self._log_if_due(window, line, loss, norm, rate)
+                    self._log_if_due(window, display, loss, norm, rate)
                     self._validate_if_due()
                     reason = self._why_stop(received)
                     self._save_if_due(reason)
@@ -317,7 +317,7 @@ class Trainer:
             self.progress.train_loss = found[0]
         return found
 
-    def _log_if_due(self, window: _Window, line: ProgressLine, loss: float, norm: float, rate: float) -> None:
+    def _log_if_due(self, window: _Window, display: Display, loss: float, norm: float, rate: float) -> None:
         config, progress = self.config, self.progress
         is_last = self.step == config.steps
         if not (self.step % config.log_every == 0 or is_last or self.step == 1):
@@ -336,7 +336,8 @@ class Trainer:
         shown = f"step {self.step:,} of {config.steps:,}, loss {loss:.3f}"
         if progress.loss is not None:
             shown += f", validation {progress.loss:.3f} at step {progress.loss_step:,}"
-        line.update(self.step, f"{shown}, {speed:,.0f} tokens/s, {megabytes(self._memory())}", is_last=is_last)
+        shown += f", {speed:,.0f} tokens/s, {megabytes(self._memory())}"
+        display.update("train", self.step, config.steps, shown)
 
     def _memory(self) -> int:
         """The peak of the device, or of this process."""

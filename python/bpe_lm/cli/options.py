@@ -1,0 +1,110 @@
+"""The types of options' values, and the options that several commands share."""
+
+import argparse
+import re
+from collections.abc import Callable
+
+from bpe_lm.fields import did_you_mean, parse_whole
+
+_TOKENIZER_HELP = "a folder that train-tokenizer wrote, a tokenizer.json or a .tiktoken file"
+
+
+def whole(least: int | None = None, most: int | None = None) -> Callable[[str], int]:
+    """Return the type of whole numbers in a range."""
+    bounds = "" if least is None else f" from {least} on" if most is None else f" from {least} to {most}"
+
+    def parse(text: str) -> int:
+        try:
+            number = parse_whole(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number{bounds}") from None
+        if (least is not None and number < least) or (most is not None and number > most):
+            raise argparse.ArgumentTypeError(f"{text} is not a whole number{bounds}")
+        return number
+
+    return parse
+
+
+def number(text: str) -> float:
+    """Parse any number."""
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+
+
+def positive(most: float) -> Callable[[str], float]:
+    """Return the type of numbers above 0 and below `most`."""
+
+    def parse(text: str) -> float:
+        found = number(text)
+        if not 0 < found < most:
+            raise argparse.ArgumentTypeError(f"{text} is not a number above 0 and below {most:g}")
+        return found
+
+    return parse
+
+
+def size(text: str) -> int:
+    """Parse a number of bytes, such as 80GB or 24GiB."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i)?B?", text.strip(), re.IGNORECASE)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write 80GB or 24GiB")
+    number, unit, is_binary = found.groups()
+    return int(float(number) * (1024 if is_binary else 1000) ** ("KMGT".index(unit.upper()) + 1 if unit else 0))
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    """Return the type of a few words."""
+
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(choices)}{did_you_mean(text, choices)}")
+        return text
+
+    return parse
+
+
+def add_tokenizer_option(parser: argparse.ArgumentParser, *, action: str = "store", more: str = "") -> None:
+    """Add --tokenizer, which is required."""
+    parser.add_argument("--tokenizer", required=True, action=action, metavar="PATH", help=_TOKENIZER_HELP + more)
+
+
+def add_input_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how files of text are read."""
+    parser.add_argument(
+        "--input-format",
+        type=one_of("auto", "text", "jsonl"),
+        default="auto",
+        metavar="FORMAT",
+        help="text, jsonl, or auto: JSON lines in files named .jsonl, .ndjson or .json, text in others, and an error "
+        "if the content is something else",
+    )
+    parser.add_argument(
+        "--json-field",
+        default="text",
+        metavar="NAME",
+        help="field of a JSON line that has the text; meta.text is the field text in meta",
+    )
+    parser.add_argument(
+        "--bad-lines",
+        type=one_of("error", "skip"),
+        default="error",
+        metavar="WHAT",
+        help="what a JSON line without a text is: an error, or skipped (skip)",
+    )
+
+
+def add_threads_option(parser: argparse.ArgumentParser) -> None:
+    """Add --threads."""
+    parser.add_argument("--threads", type=whole(), metavar="N", help="number of worker threads (default: one a core)")
+
+
+def add_json_option(parser: argparse.ArgumentParser) -> None:
+    """Add --json."""
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def add_quiet_option(parser: argparse.ArgumentParser) -> None:
+    """Add --quiet."""
+    parser.add_argument("--quiet", action="store_true", help="show no progress")

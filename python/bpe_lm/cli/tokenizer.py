@@ -1,0 +1,213 @@
+"""The commands of a tokenizer: train-tokenizer, inspect, compare."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bpe_lm.cli.guard import notes_afterwards
+from bpe_lm.cli.inspection import print_inspection
+from bpe_lm.cli.options import (
+    add_input_options,
+    add_json_option,
+    add_quiet_option,
+    add_threads_option,
+    add_tokenizer_option,
+    one_of,
+    whole,
+)
+from bpe_lm.cli.tables import print_json, print_rows, print_table
+from bpe_lm.picture import check_picture
+from bpe_lm.progress import megabytes
+from bpe_lm.tokenizer.comparison import PILE_BYTES, Compression, compare
+from bpe_lm.tokenizer.figures import draw_lengths
+from bpe_lm.tokenizer.inspection import inspect
+from bpe_lm.tokenizer.report import TrainingReport, train_tokenizer
+from bpe_lm.tokenizer.tokenizer import Tokenizer
+
+
+def add_commands(commands: Any) -> None:
+    """Add the commands to a parser's."""
+    _add_train_tokenizer(commands)
+    _add_inspect(commands)
+    _add_compare(commands)
+
+
+def _add_train_tokenizer(commands: Any) -> None:
+    parser = commands.add_parser(
+        "train-tokenizer",
+        help="train a byte-level BPE tokenizer on text files",
+        description="Train a byte-level BPE tokenizer on text files, and save it in a folder in every format.",
+    )
+    parser.add_argument(
+        "corpus", nargs="+", help="files of text or JSON lines, plain, gzip or zstd; - for standard input"
+    )
+    parser.add_argument(
+        "--vocab-size",
+        type=whole(),
+        required=True,
+        metavar="N",
+        help="number of tokens: 256 bytes, merges and special tokens",
+    )
+    parser.add_argument("--out", required=True, metavar="FOLDER", help="folder to write the tokenizer into")
+    parser.add_argument(
+        "--special-token",
+        action="append",
+        metavar="TEXT",
+        default=[],
+        help="text that is one token, such as '<|endoftext|>'; give it again for more (default: none)",
+    )
+    parser.add_argument(
+        "--pattern",
+        default="gpt2",
+        metavar="REGEX",
+        help="how texts are split before merging: gpt2, cl100k, o200k, or a regular expression",
+    )
+    add_input_options(parser)
+    parser.add_argument(
+        "--tie-break",
+        type=one_of("bytes", "hf"),
+        default="bytes",
+        metavar="RULE",
+        help="which of several pairs with the same count is merged: bytes (the course's rule) or hf (Hugging Face's)",
+    )
+    parser.add_argument(
+        "--min-frequency", type=whole(), default=1, metavar="N", help="stop at a pair that occurs less often"
+    )
+    parser.add_argument(
+        "--max-token-length",
+        type=whole(),
+        metavar="BYTES",
+        help="never merge into longer tokens (default: no limit)",
+    )
+    add_threads_option(parser)
+    parser.add_argument("--force", action="store_true", help="replace the tokenizer in FOLDER")
+    add_json_option(parser)
+    add_quiet_option(parser)
+    parser.set_defaults(run=_train_tokenizer)
+
+
+def _train_tokenizer(options: argparse.Namespace) -> None:
+    with notes_afterwards():
+        report = train_tokenizer(
+            options.corpus,
+            options.vocab_size,
+            options.special_token,
+            options.out,
+            progress=not options.quiet,
+            force=options.force,
+            pattern=options.pattern,
+            tie_break=options.tie_break,
+            threads=options.threads,
+            min_frequency=options.min_frequency,
+            max_token_length=options.max_token_length,
+            input_format=options.input_format,
+            json_field=options.json_field,
+            bad_lines=options.bad_lines,
+        )
+    if options.json:
+        print_json(report.as_dict())
+    else:
+        print_training_report(report)
+
+
+def print_training_report(report: TrainingReport) -> None:
+    """Print the figures of a tokenizer's training as a table."""
+    speed = report.bytes_per_second / 1e6
+    print_rows(
+        [
+            ("corpus", f"{', '.join(report.corpus)} ({megabytes(report.corpus_bytes)})"),
+            *([("bad lines skipped", f"{report.skipped_lines:,}")] if report.skipped_lines else []),
+            ("distinct pretokens", f"{report.distinct_pretokens:,}"),
+            ("vocabulary", f"{report.vocab_size:,} tokens, {report.merges:,} merges"),
+            *([("fewer than asked for", report.why_smaller)] if report.why_smaller else []),
+            ("pretokenize and count", f"{report.count_seconds:.2f} s ({speed:,.0f} MB/s)"),
+            ("merge", f"{report.merge_seconds:.2f} s"),
+            ("in all", f"{report.total_seconds:.2f} s"),
+            ("peak memory", megabytes(report.peak_memory)),
+            ("bytes per token", f"{report.bytes_per_token:.2f}"),
+            ("longest tokens", "\n".join(report.longest_tokens)),
+            ("written to", report.folder),
+        ]
+    )
+
+
+def _add_inspect(commands: Any) -> None:
+    parser = commands.add_parser(
+        "inspect",
+        help="show what is in a tokenizer: longest tokens, lengths, unused tokens",
+        description="Show the longest tokens of a tokenizer, the lengths of its tokens and, if train-tokenizer wrote "
+        "it, its most and least frequent merges and the tokens that are never used.",
+    )
+    parser.add_argument("tokenizer", help="a folder, a tokenizer.json or a .tiktoken file")
+    parser.add_argument(
+        "--longest", type=whole(0, 10**6 - 1), default=10, metavar="N", help="number of longest tokens and pretokens"
+    )
+    parser.add_argument(
+        "--png",
+        metavar="FILE",
+        help="draw the lengths of the tokens in a .png or .svg file; needs matplotlib (default: no picture)",
+    )
+    add_json_option(parser)
+    parser.set_defaults(run=_inspect)
+
+
+def _inspect(options: argparse.Namespace) -> None:
+    if options.png:
+        check_picture(options.png)
+    inspection = inspect(options.tokenizer, options.longest)
+    if options.png:
+        draw_lengths(inspection, options.png)
+    if options.json:
+        print_json(inspection.as_dict())
+        return
+    print_inspection(inspection)
+    if options.png:
+        print(f"drawn in {options.png}")
+
+
+def _add_compare(commands: Any) -> None:
+    parser = commands.add_parser(
+        "compare",
+        help="compare tokenizers on texts: bytes per token and speed",
+        description="Encode each file with each tokenizer, and print bytes per token and the speed.",
+    )
+    parser.add_argument("corpus", nargs="+", help="files to encode, as for encode")
+    add_tokenizer_option(parser, action="append", more="; give it again for more")
+    add_threads_option(parser)
+    add_json_option(parser)
+    add_quiet_option(parser)
+    parser.set_defaults(run=_compare)
+
+
+def _compare(options: argparse.Namespace) -> None:
+    tokenizers = {path: Tokenizer.load(path) for path in options.tokenizer}
+    found = compare(tokenizers, options.corpus, threads=options.threads, progress=not options.quiet)
+    if options.json:
+        print_json([compression.as_dict() for compression in found])
+    else:
+        _print_compressions(found)
+
+
+def _print_compressions(compressions: Sequence[Compression]) -> None:
+    """Print a table with a row for each tokenizer and a column for each corpus."""
+    corpora = list(dict.fromkeys(found.corpus for found in compressions))
+    headings = ["tokenizer", *(f"bytes per token\n{Path(corpus).name}" for corpus in corpora), "MB/s", "the Pile in"]
+    rows = []
+    for name in dict.fromkeys(found.tokenizer for found in compressions):
+        own = [found for found in compressions if found.tokenizer == name]
+        speed = sum(found.text_bytes for found in own) / max(sum(found.seconds for found in own), 1e-9)
+        by_corpus = {found.corpus: f"{found.bytes_per_token:.2f}" for found in own}
+        cells = [by_corpus[corpus] for corpus in corpora]
+        rows.append([name, *cells, f"{speed / 1e6:,.0f}", duration(PILE_BYTES / speed)])
+    print_table(headings, rows)
+
+
+def duration(seconds: float) -> str:
+    """Format seconds in the greatest unit of which there are at least two."""
+    for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.1f} s"
