@@ -1,16 +1,20 @@
 """The model's parts against formulas that are too simple to be wrong, the course's arrays, and Hugging Face's Llama."""
 
+import ast
+import dataclasses
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from bpe_lm import _core
 from bpe_lm.errors import ConfigError
-from bpe_lm.kernels.attention import attend, can_attend
-from bpe_lm.kernels.linear import product
+from bpe_lm.kernels.attention import fused_attention, supports_fused_attention
+from bpe_lm.kernels.linear import linear
+from bpe_lm.model import transformer
 from bpe_lm.model.attention import MultiheadSelfAttention, causal_attention, scaled_dot_product_attention, softmax
-from bpe_lm.model.config import ModelConfig
+from bpe_lm.model.config import ModelConfig, Switches
 from bpe_lm.model.layers import Embedding, FeedForward, Linear, RMSNorm, RotaryPositionalEmbedding, SwiGLU, silu
 from bpe_lm.model.transformer import TransformerBlock, TransformerLM
 
@@ -167,7 +171,9 @@ def both_ways(layer, x):
 def test_fast_self_attention_has_the_references_values_and_gradients(monkeypatch, kernels, has_rope, length, heads):
     if not kernels:
         monkeypatch.setattr("bpe_lm.kernels.cpu._ARE_AVAILABLE", False)
-    assert can_attend(torch.ones(1, length, 3, heads, 64 // heads)) == (kernels and _core.kernels_are_available())
+    assert supports_fused_attention(torch.ones(1, length, 3, heads, 64 // heads)) == (
+        kernels and _core.kernels_are_available()
+    )
     rope = RotaryPositionalEmbedding(1e4, 64 // heads, 200) if has_rope else None
     fast, reference = (MultiheadSelfAttention(64, heads, rope, implementation=name) for name in ("fast", "reference"))
     reference.load_state_dict(fast.state_dict())
@@ -193,7 +199,7 @@ def test_attention_is_an_operator_as_torch_wants_it(dtype):
     for angles in ((rope.cos, rope.sin), (None, None)):
         torch.library.opcheck(torch.ops.bpe_lm.causal_attention, (qkv, *angles))
     for strided in (qkv[:, :4], qkv.transpose(0, 1)):
-        found, expected = ([attend(x, None, None)] for x in (strided, strided.contiguous()))
+        found, expected = ([fused_attention(x, None, None)] for x in (strided, strided.contiguous()))
         for values in (found, expected):
             values += torch.autograd.grad(values[0].square().sum(), qkv)
         assert all(map(torch.equal, found, expected))
@@ -209,15 +215,15 @@ def test_a_model_without_storage_gives_shapes():
 @pytest.mark.parametrize("shape", [(300, 256), (2, 150, 256)])
 def test_large_products_are_products_whatever_lies_how_in_memory(monkeypatch, shape):
     """Above 2^24 multiplications oneDNN makes them in float32."""
-    calls, operator = [], torch.ops.bpe_lm.product
+    calls, operator = [], torch.ops.bpe_lm.linear
     torch.library.opcheck(operator, (randn(5, 7, 5).requires_grad_(), randn(6, 3, 5).requires_grad_()))
-    monkeypatch.setattr("bpe_lm.kernels.linear._product", lambda x, w: calls.append(x.shape) or operator(x, w))
+    monkeypatch.setattr("bpe_lm.kernels.linear._linear", lambda x, w: calls.append(x.shape) or operator(x, w))
     weight, x = randn(1, 260, 256), randn(2, *shape)
     for w in (weight, randn(3, 256, 260).T):
         for rows in (x, x.transpose(0, -2).contiguous().transpose(0, -2), x[:1].expand(shape)):
             a, b = rows.detach().requires_grad_(), w.detach().requires_grad_()
             outer = torch.ones(()).expand(*shape[:-1], 260)
-            found = product(a, b)
+            found = linear(a, b)
             exact = a.detach().double() @ b.detach().double().T
             da, db = torch.autograd.grad(found, (a, b), outer)
             assert torch.allclose(found.double(), exact, atol=1e-4)
@@ -226,7 +232,7 @@ def test_large_products_are_products_whatever_lies_how_in_memory(monkeypatch, sh
             assert torch.allclose(db.double(), next(flat).T @ next(flat), atol=1e-3)
     assert len(calls) == (6 * (1 + 2) if _core.kernels_are_available() else 0)
     vector = randn(4, 5000)
-    assert torch.allclose(product(vector, vector.expand(4000, -1)), (vector @ vector).expand(4000), rtol=1e-4)
+    assert torch.allclose(linear(vector, vector.expand(4000, -1)), (vector @ vector).expand(4000), rtol=1e-4)
 
 
 def test_one_row_is_multiplied_as_many_are():
@@ -255,7 +261,7 @@ def test_self_attention_is_causal_and_heads_are_stacked_on_rows():
 
 @pytest.mark.parametrize("norm", ["pre", "post", "none"])
 def test_blocks_are_their_formulas(norm):
-    block = TransformerBlock(64, 4, 128, RotaryPositionalEmbedding(1e4, 16, 12), norm=norm)
+    block = TransformerBlock(64, 4, 128, RotaryPositionalEmbedding(1e4, 16, 12), switches=Switches(norm=norm))
     x = randn(1, 2, 12, 64)
     if norm == "post":
         z = block.ln1(x + block.attn(x))
@@ -265,6 +271,58 @@ def test_blocks_are_their_formulas(norm):
         expected = z + block.ffn(block.ln2(z))
     assert torch.equal(block(x), expected)
     assert (norm == "none") == ("ln1.weight" not in block.state_dict())
+
+
+@pytest.mark.parametrize("change", [{}, {"norm": "none"}, {"ffn": "relu2"}, {"tied_head": True}], ids=str)
+def test_initial_weights_are_drawn_in_a_fixed_order(change):
+    """The same seed gives the same weights in every version: another order of draws would change published runs."""
+    torch.manual_seed(7)
+    found = TransformerLM(100, 16, 64, 2, 4, 128, **change).state_dict()
+    torch.manual_seed(7)
+    expected = {"token_embeddings": torch.nn.init.trunc_normal_(torch.empty(100, 64), a=-3, b=3)}
+    attention = {f"attn.{name}_proj": (64, 64) for name in ("q", "k", "v", "output")}
+    ffn = {"ffn.w1": (128, 64), "ffn.w2": (64, 128)} | ({} if "ffn" in change else {"ffn.w3": (128, 64)})
+    shapes = {f"layers.{i}.{name}": shape for i in range(2) for name, shape in (attention | ffn).items()}
+    for name, shape in (shapes | {"lm_head": (100, 64)}).items():
+        std = (2 / sum(shape)) ** 0.5
+        expected[name] = torch.nn.init.trunc_normal_(torch.empty(shape), std=std, a=-3 * std, b=3 * std)
+    if "tied_head" in change:
+        expected["token_embeddings"] = expected["lm_head"]
+    for name, weight in expected.items():
+        assert torch.equal(found.pop(f"{name}.weight"), weight), name
+    assert all(torch.equal(weight, torch.ones(64)) for weight in found.values())
+
+
+def test_a_new_switch_reaches_every_layer_that_could_read_it(monkeypatch):
+    extended = dataclasses.make_dataclass(
+        "Extended", [("softcap", float, 0.0)], bases=(ModelConfig,), frozen=True, kw_only=True
+    )
+    received = []
+
+    def recorded(original):
+        def call(*args, **options):
+            received.extend(value for value in (*args, *options.values()) if isinstance(value, Switches))
+            return original(*args, **options)
+
+        return call
+
+    monkeypatch.setattr(transformer, "ModelConfig", extended)
+    for name in ("TransformerBlock", "MultiheadSelfAttention", "_norm", "_feed_forward"):
+        monkeypatch.setattr(transformer, name, recorded(getattr(transformer, name)))
+    model = TransformerLM.from_config(extended(**SMALL.as_dict(), softcap=30.0))
+    # Three blocks, each with attention, two norms and a feed-forward network; and the last norm.
+    assert received == [model.config] * (3 * 5 + 1)
+    assert model.config.softcap == 30
+    assert model.layers[0].attn.switches is model.config
+
+
+def test_no_layer_passes_a_switch_on_by_its_name():
+    """So a new switch is a field of `Switches`, a line that reads it, and a test."""
+    names = {field.name for field in dataclasses.fields(Switches)}
+    for path in Path(transformer.__file__).parent.glob("*.py"):
+        tree = ast.parse(path.read_text())
+        passed = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg | ast.keyword)}
+        assert not names & passed, f"{path.name} passes {names & passed}"
 
 
 def test_the_model_has_the_courses_names_and_sizes():
