@@ -329,7 +329,8 @@ def _generate(options: argparse.Namespace) -> None:
 def _export(options: argparse.Namespace) -> None:
     kind, out = options.to
     with _language_model():
-        from bpe_lm.export.llama import export_gguf, export_huggingface
+        from bpe_lm.export.gguf import export_gguf
+        from bpe_lm.export.llama import export_huggingface
         from bpe_lm.export.load import Pretrained
         from bpe_lm.training.devices import device_of
         from bpe_lm.training.memory import enough_memory

@@ -87,7 +87,7 @@ class ModelConfig(Switches, Sizes):
 
     @property
     def flops_per_token(self) -> float:
-        """FLOPs of a training step: 6 x the weights of matrix products + 12 x layers x d_model x context_length."""
+        """Of a training step: 6 x the weights of matrix products + 12 x layers x d_model x context_length."""
         return 6.0 * self._matrix_weights + 12.0 * self.num_layers * self.d_model * self.context_length
 
     @property
