@@ -19,7 +19,7 @@ _CPU_CHUNK, _GPU_CHUNK = 1 << 25, 1 << 26
 """The largest number of logits in memory at a time."""
 
 _CACHED = 1 << 20
-"""The numbers that stay in a CPU's cache while several of torch's operations pass over them."""
+"""How many numbers fit into a CPU's cache, so that several of torch's operations in a row find them there."""
 
 
 def sum_of_cross_entropies(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:

@@ -102,7 +102,7 @@ class TransformerLM(nn.Module):
         end = start + token_ids.shape[-1]
         if end > self.config.context_length:
             raise OptionError(
-                f"{end} tokens are more than the context_length of {self.config.context_length}; cut them"
+                f"{end} tokens are more than the context_length of {self.config.context_length}; shorten the text"
             )
         is_checkpointed = self.checkpoints_activations and torch.is_grad_enabled()
         if caches:
