@@ -11,7 +11,9 @@ import torch
 from bpe_lm.cli.guard import Terminated
 from bpe_lm.cli.main import main
 from bpe_lm.errors import CheckpointError, ExportError, FileError, OutputExists
-from bpe_lm.export.llama import export_gguf, export_huggingface
+from bpe_lm.export import llama
+from bpe_lm.export.gguf import export_gguf
+from bpe_lm.export.llama import export_huggingface
 from bpe_lm.export.load import load_model
 from bpe_lm.model.config import ModelConfig
 from bpe_lm.model.generate import generate_ids
@@ -165,7 +167,7 @@ def test_gguf_has_gpt2s_pattern_only(tokenizer, tmp_path):
         ({"rms_norm_eps": 1e-6}, "rms_norm_eps"),
         ({"rope_parameters": {"rope_type": "llama3", "rope_theta": 1e4}}, "rope_type is 'llama3'"),
         ({"partial_rotary_factor": 0.5}, "partial_rotary_factor is 0.5"),
-        ({"hidden_size": "many"}, "is no config of a Llama"),
+        ({"hidden_size": "many"}, "is not the config of a Llama"),
     ],
 )
 def test_other_llamas_are_refused(tokenizer, tmp_path, changes, message):
@@ -213,7 +215,7 @@ def test_the_command_exports_a_run(tokenizer, sample, tmp_path, capsys):
 
 def test_what_an_export_did_not_write_is_kept(tokenizer, tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(OutputExists, match="has mine.txt, which is not of an export"):
+    with pytest.raises(OutputExists, match="has mine.txt, which no export writes"):
         export_huggingface(model(), tokenizer, tmp_path, force=True)
     with pytest.raises(OutputExists, match="is not a folder"):
         export_huggingface(model(), tokenizer, tmp_path / "mine.txt", force=True)
@@ -234,12 +236,12 @@ def test_force_replaces_exports_only(tokenizer, tmp_path):
     (tmp_path / "tokenizer").mkdir()
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (tmp_path / "saved" / name).rename(tmp_path / "tokenizer" / name)
-    with pytest.raises(OutputExists, match="has no model that was exported"):
+    with pytest.raises(OutputExists, match="has no exported model"):
         export_huggingface(model(), tokenizer, tmp_path / "tokenizer", force=True)
     assert {path.name for path in (tmp_path / "tokenizer").iterdir()} == {"tokenizer.json", "tokenizer_config.json"}
     (tmp_path / "mine.txt").write_text("mine")
     os.mkfifo(tmp_path / "pipe")
-    for name, message in (("mine.txt", "is no GGUF file"), ("pipe", "is a named pipe"), ("saved", "is a folder")):
+    for name, message in (("mine.txt", "is not a GGUF file"), ("pipe", "is a named pipe"), ("saved", "is a folder")):
         for force in (False, True):
             with pytest.raises(OutputExists, match=message if force or name != "mine.txt" else "give --force"):
                 export_gguf(model(), tokenizer, tmp_path / name, force=force)
@@ -309,7 +311,7 @@ def test_a_kill_between_the_two_renames_loses_nothing(tokenizer, tmp_path, monke
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_a_field_that_llama_is_not_known_to_have_is_refused(tokenizer, tmp_path):
+def test_a_field_that_llama_is_not_known_to_have_is_refused(tokenizer, tmp_path, monkeypatch):
     known = dataclasses.fields(ModelConfig)
     extended = dataclasses.make_dataclass(
         "Extended", [("softcap", float, 0.0)], bases=(ModelConfig,), frozen=True, kw_only=True
@@ -319,9 +321,12 @@ def test_a_field_that_llama_is_not_known_to_have_is_refused(tokenizer, tmp_path)
     ours.config = extended(**CONFIG.as_dict())
     assert len(dataclasses.fields(ours.config)) == len(known) + 1
     for export in (export_huggingface, export_gguf):
-        with pytest.raises(ExportError, match=r"model.softcap is 0.0: Llama has no such thing"):
+        with pytest.raises(ExportError, match=r"model.softcap is 0.0: no Llama has that"):
             export(ours, tokenizer, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+    monkeypatch.setattr(llama, "ModelConfig", extended)
+    with pytest.raises(ExportError, match=r"model.softcap is 0.0: no Llama has that"):
+        load_model(tmp_path / "before")
 
 
 def test_without_an_end_of_text(tokenizer, tmp_path):

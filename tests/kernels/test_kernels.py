@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from bpe_lm import _core, errors
-from bpe_lm.kernels import cpu as kernels
+from bpe_lm.kernels.cpu import as_output
 
 pytestmark = pytest.mark.usefixtures("needs_kernels")
 
@@ -17,7 +17,7 @@ import os, signal, sys, threading
 import numpy as np, torch
 from bpe_lm import _core
 from bpe_lm.model.config import ModelConfig
-from bpe_lm.kernels.attention import attend
+from bpe_lm.kernels.attention import fused_attention
 from bpe_lm.model.loss import cross_entropy
 from bpe_lm.model.transformer import TransformerLM
 
@@ -73,7 +73,7 @@ before = set(os.listdir("/proc/self/task"))
 rounds = 0
 while rounds < 20 or len(seen) < 20:
     rounds += 1
-    attention(3), loss(3), attend(torch.ones(1, 256, 3, 2, 32), None, None)
+    attention(3), loss(3), fused_attention(torch.ones(1, 256, 3, 2, 32), None, None)
     torch.ones(300, 1000).exp_()
 stop.set()
 watcher.join()
@@ -142,4 +142,4 @@ def test_a_kernel_of_a_wrong_machine_or_shape_is_an_error_of_ours():
     with pytest.raises(errors.OptionError, match="shape"):
         _core.cross_entropy(np.zeros((4, 8), np.float32), np.zeros(3, np.int64), 2, False, np.empty(4, np.float32))
     with pytest.raises(ValueError, match="contiguous"):
-        kernels.as_output(torch.zeros(4, 4).T)
+        as_output(torch.zeros(4, 4).T)

@@ -144,7 +144,7 @@ def test_text_comes_in_whole_characters(model):
 @pytest.mark.parametrize(
     ("prompt", "options", "message"),
     [
-        ([], {}, "no token to go on from"),
+        ([], {}, "no token to continue"),
         ([300], {}, "the id 300, and the model knows 300 tokens"),
         ([1], {"temperature": -1}, "temperature is -1"),
         ([1], {"top_k": 0}, "top_k is 0"),

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from bpe_lm.errors import OptionError, TokenFileError
-from bpe_lm.export.llama import export_gguf, export_huggingface
+from bpe_lm.export.gguf import export_gguf
+from bpe_lm.export.llama import export_huggingface
 from bpe_lm.export.load import Pretrained
 from bpe_lm.files import StrPath
 from bpe_lm.kernels.implementation import Dtype

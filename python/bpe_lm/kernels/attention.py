@@ -1,8 +1,8 @@
-"""Causal self-attention on a CPU: an operator of torch around the kernel src/kernels/attention.rs.
+"""Causal attention: a kernel for self-attention on a CPU, and torch's function for all other cases.
 
-One operator takes the product that makes queries, keys and values as it is, and gives the heads as the next product
-takes them: 10 ms for both passes of 16 x 16 heads of 256 x 32 in bfloat16, where `scaled_dot_product_attention` needs
-62, and the rotation around it 5 (2 cores, AMD Zen 5, torch 2.15).
+The kernel, src/kernels/attention.rs, reads queries, keys and values from one product, rotates them, and writes the
+heads in the order of the next product. Both passes of 16 x 16 heads of 256 x 32 take 10 ms in bfloat16. torch's
+function takes 62 ms, and the rotation before it 5 ms (2 cores, AMD Zen 5, torch 2.15).
 """
 
 from __future__ import annotations
@@ -11,29 +11,45 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from bpe_lm import _core
-from bpe_lm.kernels import cpu as kernels
-from bpe_lm.kernels.cpu import as_array, as_output
+from bpe_lm.kernels.cpu import as_array, as_output, is_recording, supports
 
 
-def can_attend(qkv: Tensor) -> bool:
-    """Whether the kernel is for such queries, keys and values, on this machine."""
-    return kernels.take(qkv) and qkv.numel() > 0
+def fast_causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Return softmax(Q K^T / sqrt(d_k)) V, where query i of n sees the keys up to number i + (keys - n).
+
+    Shapes: (..., queries, d_k) and (..., keys, d_k) twice -> (..., queries, d_k).
+    """
+    queries, keys = q.shape[-2], k.shape[-2]
+    if queries in (1, keys):
+        return functional.scaled_dot_product_attention(q, k, v, is_causal=queries > 1)
+    return functional.scaled_dot_product_attention(q, k, v, attn_mask=causal_mask(queries, keys, q.device))
 
 
-def attend(qkv: Tensor, cos: Tensor | None, sin: Tensor | None) -> Tensor:
-    """softmax(Q K^T / sqrt(d_k)) V, where query i sees the keys 0 .. i, and with cos and sin Q and K are rotated.
+def causal_mask(queries: int, keys: int, device: torch.device) -> Tensor:
+    """Return the Bool matrix (queries, keys) that is True where a query sees a key."""
+    return torch.ones(queries, keys, dtype=torch.bool, device=device).tril(keys - queries)
+
+
+def supports_fused_attention(qkv: Tensor) -> bool:
+    """Return whether the kernel runs on this machine and takes these queries, keys and values."""
+    return supports(qkv) and qkv.numel() > 0
+
+
+def fused_attention(qkv: Tensor, cos: Tensor | None, sin: Tensor | None) -> Tensor:
+    """Return softmax(Q K^T / sqrt(d_k)) V, where query i sees the keys 0 .. i. cos and sin rotate Q and K before.
 
     Shapes: (..., seq, 3, head, d_k), and (seq, d_k / 2) twice -> (..., seq, head, d_k).
     """
-    function = _forward if kernels.needs_operator() else _run
+    function = _forward if is_recording() else _run
     outputs, _ = function(qkv.reshape(-1, *qkv.shape[-4:]), cos, sin)
     return outputs.view(*qkv.shape[:-3], *qkv.shape[-2:])
 
 
 def _run(qkv: Tensor, cos: Tensor | None, sin: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The outputs, and the logarithm to base 2 of each query's sum: (batch, head, seq)."""
+    """Return the outputs, and the base-2 logarithm of each query's sum of exponentials: (batch, head, seq)."""
     outputs, log_sums = _empty(qkv)
     _core.attention_forward(
         as_array(qkv), _angles(cos, sin), torch.get_num_threads(), as_output(outputs), as_output(log_sums)
@@ -64,7 +80,7 @@ def _(qkv: Tensor, cos: Tensor | None, sin: Tensor | None) -> tuple[Tensor, Tens
 def _backward(
     gradient: Tensor, qkv: Tensor, cos: Tensor | None, sin: Tensor | None, outputs: Tensor, log_sums: Tensor
 ) -> Tensor:
-    """That of queries, keys and values. The probabilities are made again."""
+    """Return the gradient of queries, keys and values. The probabilities are computed again, not stored."""
     qkv_gradient = qkv.new_empty(qkv.shape)
     arrays = as_array(gradient), as_array(qkv), _angles(cos, sin), as_array(outputs), as_array(log_sums)
     _core.attention_backward(*arrays, torch.get_num_threads(), as_output(qkv_gradient))

@@ -1,4 +1,4 @@
-"""Tensors for the kernels of src/kernels, which want arrays, and a chip with AVX512-BF16."""
+"""Tensors for the kernels of src/kernels, which take numpy arrays and need a CPU with AVX512-BF16."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from bpe_lm import _core
 _ARE_AVAILABLE = _core.kernels_are_available()
 
 
-def take(tensor: Tensor) -> bool:
-    """Whether the kernels are for such a tensor, on this machine."""
+def supports(tensor: Tensor) -> bool:
+    """Return whether the kernels run on this machine and take this tensor: on a CPU, in float32 or bfloat16."""
     return _ARE_AVAILABLE and tensor.device.type == "cpu" and tensor.dtype in (torch.float32, torch.bfloat16)
 
 
-def needs_operator() -> bool:
-    """Whether torch has to know what is called, for a gradient or a graph.
+def is_recording() -> bool:
+    """Return whether torch records operations, for gradients or for a compiled graph.
 
-    If not, the function behind an operator is called itself: the first call of an operator imports torch's compiler,
-    0.85 s that a generated text should not wait for.
+    Only then does a fast form need its operator. Otherwise the function behind the operator is called directly: the
+    first call of an operator imports torch's compiler, which would delay a generated text by 0.85 s.
     """
     return torch.is_grad_enabled() or torch.compiler.is_compiling()
 
 
 def as_array(tensor: Tensor) -> Any:
-    """The same numbers in order. numpy knows no bfloat16, and gets the bits."""
+    """Return the numbers of a tensor as a contiguous array. numpy has no bfloat16, so it gets the bits as uint16."""
     tensor = tensor.detach().contiguous()
     return (tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor).numpy()
 
 
 def as_output(tensor: Tensor) -> Any:
-    """The tensor itself, to be written into.
+    """Return the memory of a tensor as an array for a kernel to write into.
 
     Raises:
-        ValueError: Its numbers are not in order, so that only a copy's would be.
+        ValueError: The tensor is not contiguous, so that the kernel would write into a copy.
     """
     if not tensor.is_contiguous():
         raise ValueError(f"a kernel cannot write into strides of {tensor.stride()}; make the tensor contiguous")

@@ -1,6 +1,6 @@
-"""The sum of cross-entropies of a linear head, and its gradients, without all logits at once.
+"""The sum of cross-entropies of a linear head, and its gradients, without holding all logits in memory.
 
-Logits, loss and gradients are computed chunk by chunk. Hsu et al. 2024, arXiv:2410.10989, have the idea.
+Logits, loss and gradients are computed chunk by chunk. The idea is by Hsu et al. 2024, arXiv:2410.10989.
 """
 
 from __future__ import annotations
@@ -12,19 +12,18 @@ import torch
 from torch import Tensor
 
 from bpe_lm import _core
-from bpe_lm.kernels import cpu as kernels
-from bpe_lm.kernels.cpu import as_array, as_output
-from bpe_lm.kernels.linear import product
+from bpe_lm.kernels.cpu import as_array, as_output, is_recording, supports
+from bpe_lm.kernels.linear import linear_of_rows
 
 _CPU_CHUNK, _GPU_CHUNK = 1 << 25, 1 << 26
-"""Logits in memory at a time."""
+"""The largest number of logits in memory at a time."""
 
 _CACHED = 1 << 20
-"""Numbers that on a CPU are in the cache when torch's operations go over them several times."""
+"""How many numbers fit into a CPU's cache, so that several of torch's operations in a row find them there."""
 
 
 def sum_of_cross_entropies(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
-    """The sum over rows of cross_entropy(hidden W^T, targets). Shapes: (rows, d), (vocab, d), (rows,) -> ()."""
+    """Return the sum over rows of cross_entropy(hidden W^T, targets). Shapes: (rows, d), (vocab, d), (rows,) -> ()."""
     total: Tensor = _LinearCrossEntropy.apply(hidden, weight, targets, torch.is_grad_enabled())
     return total
 
@@ -37,7 +36,7 @@ _SCHEMA = (
 def _run(
     hidden: Tensor, weight: Tensor, targets: Tensor, narrow: torch.dtype, needs_gradient: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The sum over rows, and its gradients."""
+    """Return the sum over rows, and its gradients with respect to hidden and weight."""
     device, wide = hidden.device.type, torch.promote_types(hidden.dtype, torch.float32)
     w, total = weight.to(narrow), torch.zeros((), dtype=wide, device=hidden.device)
     hidden_gradient = torch.empty_like(hidden if needs_gradient else hidden[:0])
@@ -46,11 +45,11 @@ def _run(
     with torch.autocast(device, enabled=False):
         for start in range(0, len(hidden), chunk):
             h = hidden[start : start + chunk].to(narrow)
-            logits = product(h, w)
+            logits = linear_of_rows(h, w)
             total += _loss_and_gradient(logits, targets[start : start + chunk], needs_gradient)
             if needs_gradient:
-                hidden_gradient[start : start + chunk] = product(logits, w.T)
-                _add(product(logits.T, h.T), weight_gradient)
+                hidden_gradient[start : start + chunk] = linear_of_rows(logits, w.T)
+                _add(linear_of_rows(logits.T, h.T), weight_gradient)
     return total, hidden_gradient, weight_gradient
 
 
@@ -58,26 +57,26 @@ def _run(
 def _sum_and_gradients(
     hidden: Tensor, weight: Tensor, targets: Tensor, narrow: torch.dtype, needs_gradient: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """An operator, as a compiler that saw into it would keep all chunks to join them."""
+    """Hide the chunks from a compiler, which would keep all of them to join them."""
     return _run(hidden, weight, targets, narrow, needs_gradient)
 
 
 def _add(part: Tensor, to: Tensor) -> None:
-    """Some rows at a time: torch makes a wide copy of what it adds to a wider type."""
+    """Add a part to a sum, some rows at a time: torch first copies what it adds to a wider type."""
     rows = max(_CACHED // to.shape[-1], 1) if to.device.type == "cpu" else len(to)
     for narrow, wide in zip(torch.split(part, rows), torch.split(to, rows), strict=True):
         wide += narrow
 
 
 def _rows_of_a_chunk(rows: int, vocab_size: int, device: str) -> int:
-    """So many that all chunks are about equal."""
+    """Return the number of rows of a chunk that fits the limit; all chunks are about equally long."""
     most = max((_CPU_CHUNK if device == "cpu" else _GPU_CHUNK) // vocab_size, 1)
     return ceil(rows / ceil(rows / most)) if rows else 1
 
 
 def _loss_and_gradient(logits: Tensor, targets: Tensor, needs_gradient: bool) -> Tensor:
-    """The sum over rows; the gradient takes the place of the logits."""
-    if kernels.take(logits):
+    """Return the sum over rows, and overwrite the logits with their gradient if that is needed."""
+    if supports(logits):
         losses = logits.new_empty(len(logits), dtype=torch.float32)
         arrays = as_output(logits), as_array(targets.long())
         _core.cross_entropy(*arrays, torch.get_num_threads(), needs_gradient, as_output(losses))
@@ -105,14 +104,17 @@ def _(
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
-    """The sum over rows. d loss / d logits is softmax(logits) - onehot(target), whatever comes behind the sum."""
+    """The sum over rows, whose gradient is computed in the forward pass.
+
+    d sum / d logits is softmax(logits) - onehot(target). The backward pass only multiplies by the gradient of the sum.
+    """
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, is_recorded: bool) -> Tensor:
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, has_gradients: bool) -> Tensor:
         device = hidden.device.type
         narrow = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
-        needs_gradient = is_recorded and any(ctx.needs_input_grad)
-        function = _sum_and_gradients if is_recorded or kernels.needs_operator() else _run
+        needs_gradient = has_gradients and any(ctx.needs_input_grad)
+        function = _sum_and_gradients if has_gradients or is_recording() else _run
         total, *gradients = function(hidden, weight, targets, narrow, needs_gradient)
         ctx.save_for_backward(*gradients)
         return total
@@ -120,11 +122,14 @@ class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, Tensor, None, None]:
         hidden_gradient, weight_gradient = ctx.saved_tensors
-        # In place, for the largest is as large as the head; autograd refuses a second time.
+        # In place, because the weight's gradient is as large as the head. autograd refuses a second backward pass.
         return hidden_gradient.mul_(outer[0]), weight_gradient.mul_(outer[0]), None, None
 
 
 def workspace(rows: int, d_model: int, vocab_size: int, itemsize: int) -> int:
-    """Bytes of the largest temporaries on a CPU: logits of a chunk, their part of the gradient, the head."""
+    """Return the bytes of the largest temporaries on a CPU: a chunk's logits and weight gradient, and the narrow head.
+
+    `itemsize` is the size of a number of the matrix products, in bytes.
+    """
     chunk = _rows_of_a_chunk(rows, vocab_size, "cpu")
     return itemsize * vocab_size * (chunk + (2 if itemsize == 2 else 1) * d_model)

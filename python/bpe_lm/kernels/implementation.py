@@ -1,4 +1,4 @@
-"""The two forms of each operation, and the number formats that products are computed in."""
+"""The two forms of an operation, and the number formats of matrix products."""
 
 from typing import Literal
 

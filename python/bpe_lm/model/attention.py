@@ -1,4 +1,7 @@
-"""Attention: softmax(Q K^T / sqrt(d_k)) V. Vaswani et al. 2017, arXiv:1706.03762."""
+"""Attention: softmax(Q K^T / sqrt(d_k)) V. Vaswani et al. 2017, arXiv:1706.03762.
+
+The formula comes first. `implementation="fast"` computes it by a form of `bpe_lm.kernels.attention`.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,11 @@ import torch
 from einops import einsum, rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from torch.nn import functional
 
-from bpe_lm.kernels.attention import attend, can_attend
+from bpe_lm.kernels.attention import causal_mask, fast_causal_attention, fused_attention, supports_fused_attention
 from bpe_lm.kernels.implementation import Implementation
-from bpe_lm.kernels.linear import product
+from bpe_lm.kernels.linear import linear_of_rows
+from bpe_lm.model.config import COURSE, Switches
 from bpe_lm.model.layers import Device, Linear, RotaryPositionalEmbedding
 
 
@@ -29,12 +32,15 @@ def scaled_dot_product_attention(
     V: Float[Tensor, "... keys d_v"],
     mask: Bool[Tensor, "... queries keys"] | None = None,
 ) -> Float[Tensor, "... queries d_v"]:
-    """softmax(Q K^T / sqrt(d_k)) V, where `mask` is True at the keys that a query sees. One that sees none gets 0."""
+    """softmax(Q K^T / sqrt(d_k)) V, where `mask` is True at the keys that a query sees.
+
+    A query that sees no key gets zeros.
+    """
     scores = einsum(Q, K, "... q d, ... k d -> ... q k") / Q.shape[-1] ** 0.5
     if mask is None:
         return einsum(softmax(scores, -1), V, "... q k, ... k d -> ... q d")
     sees_any = mask.any(-1, keepdim=True)
-    # A row of -inf alone has no softmax; its scores do not matter.
+    # A row that is all -inf has no softmax. Such a row keeps its scores, and its weights become 0.
     weights = softmax(scores.masked_fill(~mask & sees_any, -inf), -1).masked_fill(~sees_any, 0)
     return einsum(weights, V, "... q k, ... k d -> ... q d")
 
@@ -46,26 +52,22 @@ def causal_attention(
     *,
     implementation: Implementation = "fast",
 ) -> Float[Tensor, "... queries d_v"]:
-    """Attention of the last tokens to all: query i of n sees the keys up to number i + (keys - queries)."""
-    queries, keys = Q.shape[-2], K.shape[-2]
-    if implementation == "fast" and queries in (1, keys):
-        return functional.scaled_dot_product_attention(Q, K, V, is_causal=queries > 1)
-    mask = torch.ones(queries, keys, dtype=torch.bool, device=Q.device).tril(keys - queries)
+    """Attention of a text's last tokens to all: query i sees the keys up to number i + (keys - queries)."""
     if implementation == "fast":
-        return functional.scaled_dot_product_attention(Q, K, V, attn_mask=mask)
-    return scaled_dot_product_attention(Q, K, V, mask)
+        return fast_causal_attention(Q, K, V)
+    return scaled_dot_product_attention(Q, K, V, causal_mask(Q.shape[-2], K.shape[-2], Q.device))
 
 
 @dataclass
 class KeyValueCache:
-    """A layer's keys and values so far: (batch, head, context_length, d_k), of which `length` are there."""
+    """The keys and values of a layer: (batch, head, context_length, d_k), of which the first `length` are in use."""
 
     keys: Tensor
     values: Tensor
     length: int = 0
 
     def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Add those of new tokens; all that are there now."""
+        """Add the keys and values of new tokens, and return all in use."""
         end = self.length + keys.shape[-2]
         self.keys[..., self.length : end, :] = keys
         self.values[..., self.length : end, :] = values
@@ -74,7 +76,10 @@ class KeyValueCache:
 
 
 class MultiheadSelfAttention(nn.Module):
-    """Causal: concat(head_1 .. head_h) W_O, where head_i = Attention(W_Q^i x, W_K^i x, W_V^i x)."""
+    """Causal: W_O concat(head_1, ..., head_h), where head_i = Attention(W_Q^i x, W_K^i x, W_V^i x).
+
+    With `rope`, the queries W_Q^i x and the keys W_K^i x are rotated.
+    """
 
     def __init__(
         self,
@@ -82,6 +87,7 @@ class MultiheadSelfAttention(nn.Module):
         num_heads: int,
         rope: RotaryPositionalEmbedding | None = None,
         *,
+        switches: Switches = COURSE,
         implementation: Implementation = "fast",
         device: Device = None,
         dtype: torch.dtype | None = None,
@@ -89,7 +95,7 @@ class MultiheadSelfAttention(nn.Module):
         super().__init__()
         if d_model % num_heads:
             raise ValueError(f"d_model is {d_model}, which {num_heads} heads cannot share; make it a multiple")
-        self.num_heads, self.rope, self.implementation = num_heads, rope, implementation
+        self.num_heads, self.rope, self.switches, self.implementation = num_heads, rope, switches, implementation
         self.q_proj = Linear(d_model, d_model, device, dtype)
         self.k_proj = Linear(d_model, d_model, device, dtype)
         self.v_proj = Linear(d_model, d_model, device, dtype)
@@ -101,34 +107,33 @@ class MultiheadSelfAttention(nn.Module):
         token_positions: Int[Tensor, "... seq"] | None = None,
         cache: KeyValueCache | None = None,
     ) -> Float[Tensor, "... seq d_model"]:
-        """Shapes: (..., seq, d_model) -> (..., seq, d_model). Positions are 0, 1, ... if they are not given."""
+        """Shapes: (..., seq, d_model) -> (..., seq, d_model). The default positions are 0, 1, ..., seq - 1."""
         if token_positions is None:
             token_positions = torch.arange(x.shape[-2], device=x.device)
-        if cache is None:
-            heads = self._attend_to_itself(x, token_positions)
-        else:
-            heads = self._attend_to_cache(x, token_positions, cache)
+        heads = self._heads(x, token_positions) if cache is None else self._heads_with_cache(x, token_positions, cache)
         return self.output_proj(rearrange(heads, "... seq h d -> ... seq (h d)"))
 
-    def _attend_to_itself(self, x: Tensor, token_positions: Tensor) -> Float[Tensor, "... seq h d_k"]:
-        """Queries, keys and values by one product."""
+    def _heads(self, x: Tensor, token_positions: Tensor) -> Float[Tensor, "... seq h d_k"]:
+        """Compute queries, keys and values by one product, and attend."""
         weights = torch.cat([self.q_proj.weight, self.k_proj.weight, self.v_proj.weight])
-        qkv = rearrange(product(x, weights), "... seq (three h d) -> ... seq three h d", three=3, h=self.num_heads)
-        if self.implementation == "fast" and token_positions.shape == x.shape[-2:-1] and can_attend(qkv):
-            return attend(qkv, *(self.rope.angles(token_positions) if self.rope else (None, None)))
+        products = linear_of_rows(x, weights)
+        qkv = rearrange(products, "... seq (three h d) -> ... seq three h d", three=3, h=self.num_heads)
+        shares_positions = token_positions.shape == x.shape[-2:-1]
+        if self.implementation == "fast" and shares_positions and supports_fused_attention(qkv):
+            return fused_attention(qkv, *(self.rope.angles(token_positions) if self.rope else (None, None)))
         q, k, v = rearrange(qkv, "... seq three h d -> three ... h seq d")
-        return self._attend(*self._turn(q, k, token_positions), v)
+        return self._attend(*self._rotate(q, k, token_positions), v)
 
-    def _attend_to_cache(
+    def _heads_with_cache(
         self, x: Tensor, token_positions: Tensor, cache: KeyValueCache
     ) -> Float[Tensor, "... seq h d_k"]:
-        """Three products, which for one token are faster."""
+        """Compute queries, keys and values by three products, which are faster for one token, and attend."""
         parts = (proj(x).unflatten(-1, (self.num_heads, -1)) for proj in (self.q_proj, self.k_proj, self.v_proj))
         q, k, v = (part.transpose(-2, -3) for part in parts)
-        q, k = self._turn(q, k, token_positions)
+        q, k = self._rotate(q, k, token_positions)
         return self._attend(q, *cache.append(k, v))
 
-    def _turn(self, q: Tensor, k: Tensor, token_positions: Tensor) -> tuple[Tensor, Tensor]:
+    def _rotate(self, q: Tensor, k: Tensor, token_positions: Tensor) -> tuple[Tensor, Tensor]:
         if self.rope is None:
             return q, k
         return self.rope(q, token_positions), self.rope(k, token_positions)

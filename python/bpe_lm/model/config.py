@@ -1,4 +1,4 @@
-"""The shape of a model: a frozen dataclass, so that an ablation is a one-field difference."""
+"""The architecture of a model: a frozen dataclass, so that an ablation is a difference in one field."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Position = Literal["rope", "none"]
 FeedForwardKind = Literal["swiglu", "silu", "relu2"]
 
 MOST_WEIGHTS = 2**50
-"""Beyond which torch could not even count a model's bytes."""
+"""The largest number of weights whose size in bytes torch can still compute."""
 
 
 @dataclass(frozen=True)
-class ModelConfig:
-    """The shape of a `TransformerLM`."""
+class Sizes:
+    """The course's arguments of `TransformerLM`, in its order."""
 
     vocab_size: int = key(10_000, "tokens that the model knows")
     context_length: int = key(256, "tokens that it sees at once")
@@ -28,6 +28,16 @@ class ModelConfig:
     num_heads: int = key(16, "attention heads of a block")
     d_ff: int = key(1344, "width within the feed-forward network")
     rope_theta: float = key(10_000.0, "base of the angles of rotary embeddings")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Switches:
+    """Choices beside the sizes. The defaults are the course's architecture.
+
+    Every block, attention layer and feed-forward network receives all of them. A new switch is a field here, and a
+    line in the layer that reads it.
+    """
+
     norm: Norm = key("pre", "RMSNorm before each sub-layer, behind it, or none")
     position: Position = key("rope", "rotary embeddings, or none")
     ffn: FeedForwardKind = key("swiglu", "feed-forward network: gated (swiglu) or not (silu, relu2)")
@@ -35,6 +45,18 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         check_types(self, "model")
+
+
+COURSE = Switches()
+"""The architecture of the course's handout."""
+
+
+@dataclass(frozen=True)
+class ModelConfig(Switches, Sizes):
+    """The sizes and the switches of a `TransformerLM`."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         for name in ("vocab_size", "context_length", "d_model", "num_layers", "num_heads", "d_ff"):
             at_least(self, "model", name, 1)
         if self.rope_theta <= 0:
@@ -49,15 +71,18 @@ class ModelConfig:
                 f"model.d_model is {self.d_model}, which {self.num_heads} heads cannot share; make it a multiple"
             )
         if self.position == "rope" and self.d_model // self.num_heads % 2:
-            raise ConfigError("rotary embeddings turn pairs: model.d_model / model.num_heads must be even")
+            raise ConfigError(
+                f"model.d_model / model.num_heads is {self.d_model // self.num_heads}, and must be even: rotary "
+                "embeddings rotate pairs; change one of them, or set model.position none"
+            )
 
     def as_dict(self) -> dict[str, Any]:
-        """The arguments of `TransformerLM`."""
+        """The arguments of `TransformerLM` by name."""
         return dataclasses.asdict(self)
 
     @property
     def ffn_matrices(self) -> int:
-        """3 with a gate, else 2."""
+        """Matrices of a feed-forward network: 3 with a gate, else 2."""
         return 3 if self.ffn == "swiglu" else 2
 
     @property

@@ -1,4 +1,4 @@
-"""Text from a model, a token at a time."""
+"""Generation of text by a model, one token at a time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bpe_lm.model.transformer import TransformerLM
 from bpe_lm.tokenizer.tokenizer import END_OF_TEXT, Tokenizer
 
 _ARGMAX_BELOW = 1e-30
-"""A temperature next to 0, by which logits cannot be divided in float32."""
+"""Temperatures below this count as 0, because dividing float32 logits by them would overflow."""
 
 
 @torch.no_grad()
@@ -31,25 +31,25 @@ def generate_ids(
     num_ids: int | None = None,
     is_cached: bool = True,
 ) -> Iterator[int]:
-    """Ids that follow those of the prompt, as they are drawn; `stop_id` ends them and is not among them.
+    """Yield the ids that follow a prompt, as they are drawn. Drawing `stop_id` ends them; it is not yielded.
 
-    When `context_length` tokens are full, the older half is forgotten. Without the cache everything is computed anew
-    for each token, and the ids are the same.
+    When the context is full, its older half is dropped. Without the cache, the model computes the whole context for
+    each token; the ids are the same.
 
     Args:
-        model: It is not changed.
-        prompt: At least one id; the last `context_length` of them count.
-        max_tokens: How many at most.
-        temperature: Logits are divided by it; 0 takes the likeliest.
-        top_k: Draw among the likeliest so many only.
-        top_p: Draw among the likeliest whose probabilities add up to it, as few as do.
-        seed: The same seed gives the same ids; None a new one each time.
-        stop_id: Usually that of `<|endoftext|>`.
-        num_ids: Draw lower ids only, where the model's vocabulary is larger than the tokenizer's.
-        is_cached: Whether to keep keys and values.
+        model: The model that predicts the next id. It is not changed.
+        prompt: At least one id. Only the last `context_length` of them are used.
+        max_tokens: The largest number of ids to draw.
+        temperature: The divisor of the logits; 0 takes the most likely id.
+        top_k: Draw among this many of the most likely ids only.
+        top_p: Draw among the fewest most likely ids whose probabilities add up to this.
+        seed: The same seed gives the same ids; None draws a new seed.
+        stop_id: The id that ends a text, usually that of `<|endoftext|>`.
+        num_ids: Draw ids below this only, for a model whose vocabulary is larger than the tokenizer's.
+        is_cached: Whether to store keys and values between tokens.
 
     Raises:
-        OptionError: An option makes no sense, or an id is beyond the vocabulary.
+        OptionError: An option makes no sense, or an id of the prompt is not in the vocabulary.
     """
     _check(model, prompt, max_tokens, temperature, top_k, top_p)
     if seed is not None and not 0 <= seed < 2**63:
@@ -80,7 +80,7 @@ def draw(
     top_p: float = 1.0,
     generator: torch.Generator | None = None,
 ) -> int:
-    """An id with probability softmax(logits / temperature), among those that `top_k` and `top_p` leave."""
+    """Draw an id with probability softmax(logits / temperature), among those that `top_k` and `top_p` allow."""
     if temperature < _ARGMAX_BELOW:
         return int(logits.argmax())
     scaled = (logits - logits.max()) / temperature
@@ -90,9 +90,9 @@ def draw(
     probabilities = softmax(scaled, -1)
     if top_p < 1:
         ordered, order = probabilities.sort(descending=True)
-        # One is left out if those before it are enough.
-        is_enough = ordered.cumsum(0) - ordered >= top_p
-        probabilities = probabilities.index_fill(0, order[is_enough], 0.0)
+        # An id is left out if the more likely ids already add up to top_p.
+        is_left_out = ordered.cumsum(0) - ordered >= top_p
+        probabilities = probabilities.index_fill(0, order[is_left_out], 0.0)
     return int(torch.multinomial(probabilities, 1, generator=generator))
 
 
@@ -108,12 +108,13 @@ def generate(
     seed: int | None = None,
     is_cached: bool = True,
 ) -> Iterator[str]:
-    """Text that follows the prompt, as it comes, never half a character; `<|endoftext|>` ends it.
+    """Yield the text that follows a prompt, piece by piece, until `<|endoftext|>`. A piece has whole characters only.
 
-    An empty prompt stands for `<|endoftext|>`, after which a text begins. In a prompt special tokens mean themselves.
+    An empty prompt stands for `<|endoftext|>`, after which a new text begins. Special tokens in a prompt are encoded as
+    special tokens.
 
     Raises:
-        OptionError: As `generate_ids`.
+        OptionError: As in `generate_ids`.
     """
     stop_id = tokenizer.special_ids.get(END_OF_TEXT)
     ids = tokenizer.encode(prompt) or ([] if stop_id is None else [stop_id])
@@ -141,15 +142,15 @@ def _check(
     model: TransformerLM, prompt: list[int], max_tokens: int, temperature: float, top_k: int | None, top_p: float
 ) -> None:
     if not prompt:
-        raise OptionError("the prompt has no token to go on from; give one")
+        raise OptionError("the prompt has no token to continue; give at least one")
     wrong = [number for number in prompt if not 0 <= number < model.config.vocab_size]
     if wrong:
         raise OptionError(
             f"the prompt has the id {wrong[0]}, and the model knows {model.config.vocab_size:,} tokens; "
-            "use the tokenizer that it was trained with"
+            "use the tokenizer that the model was trained with"
         )
     if max_tokens < 0:
-        raise OptionError(f"max_tokens is {max_tokens}, and must not be negative")
+        raise OptionError(f"max_tokens is {max_tokens}, and must be 0 or more")
     if not 0 <= temperature < float("inf"):
         raise OptionError(f"temperature is {temperature}, and must be 0 or more")
     if top_k is not None and top_k < 1:

@@ -1,4 +1,7 @@
-"""The layers of the model, each a formula. Weights begin as the course says; biases there are none."""
+"""The layers of the model, each a formula. Initial weights are the course's; no layer has a bias.
+
+`linear` and `embedding` compute the formula in the fastest way for a device: see `bpe_lm.kernels`.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,13 @@ from einops import einsum, rearrange
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from bpe_lm.kernels.embedding import embedded_rows
-from bpe_lm.kernels.linear import product
+from bpe_lm.kernels.embedding import embedding
+from bpe_lm.kernels.linear import linear
 
 Device = torch.device | str | None
 
 EPS = 1e-5
-"""Of a norm."""
+"""The epsilon of RMSNorm."""
 
 
 def silu(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -22,7 +25,7 @@ def silu(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 
 class Linear(nn.Module):
-    """y = W x, with W ~ N(0, 2 / (d_in + d_out)), cut off at 3 standard deviations."""
+    """y = W x, where W starts from N(0, 2 / (d_in + d_out)) truncated at 3 standard deviations."""
 
     def __init__(self, in_features: int, out_features: int, device: Device = None, dtype: torch.dtype | None = None):
         super().__init__()
@@ -32,23 +35,11 @@ class Linear(nn.Module):
 
     def forward(self, x: Float[Tensor, "... d_in"]) -> Float[Tensor, "... d_out"]:
         """Shapes: (..., d_in) -> (..., d_out)."""
-        if x.device.type == "cpu" and x.numel() == x.shape[-1] and not torch.is_grad_enabled():
-            return _row(x, self.weight)
-        return product(x, self.weight)
-
-
-def _row(x: Float[Tensor, "... d_in"], weight: Float[Tensor, "d_out d_in"]) -> Float[Tensor, "... d_out"]:
-    """W x for a single x, by all threads: a product of one row uses one, at a quarter of this one's speed.
-
-    x is made a transposed row: as a column with stride 1 it sends torch 2.15 to a loop eleven times as slow.
-    """
-    threads = torch.get_num_threads()
-    parts = weight.view(threads if len(weight) % threads == 0 else 1, -1, x.shape[-1])
-    return torch.bmm(parts, x.reshape(1, 1, -1).expand(len(parts), -1, -1).mT).view(*x.shape[:-1], len(weight))
+        return linear(x, self.weight)
 
 
 class Embedding(nn.Module):
-    """Row `id` of a table of N(0, 1), cut off at 3."""
+    """y = W[id], where W starts from N(0, 1) truncated at 3."""
 
     def __init__(
         self, num_embeddings: int, embedding_dim: int, device: Device = None, dtype: torch.dtype | None = None
@@ -59,7 +50,7 @@ class Embedding(nn.Module):
 
     def forward(self, token_ids: Int[Tensor, "*shape"]) -> Float[Tensor, "... d_model"]:
         """Shapes: (...) -> (..., d_model)."""
-        return embedded_rows(self.weight, token_ids)
+        return embedding(self.weight, token_ids)
 
 
 class RMSNorm(nn.Module):
@@ -71,14 +62,14 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(d_model, device=device, dtype=dtype))
 
     def forward(self, x: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
-        """Returns the type of `x`."""
+        """Shapes: (..., d_model) -> (..., d_model). The result has the number format of `x`."""
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
         scale = torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)
         return (wide * scale * self.weight).to(x.dtype)
 
 
 class SwiGLU(nn.Module):
-    """W2 (silu(W1 x) * W3 x), with d_ff some 8/3 d_model. Shazeer 2020, arXiv:2002.05202."""
+    """y = W2 (silu(W1 x) * W3 x), usually with d_ff near 8/3 d_model. Shazeer 2020, arXiv:2002.05202."""
 
     def __init__(self, d_model: int, d_ff: int, device: Device = None, dtype: torch.dtype | None = None):
         super().__init__()
@@ -92,7 +83,7 @@ class SwiGLU(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """W2 f(W1 x), where f is silu, or relu squared (So et al. 2021, arXiv:2109.08668)."""
+    """y = W2 f(W1 x), where f is silu, or relu squared ("relu2": So et al. 2021, arXiv:2109.08668)."""
 
     def __init__(
         self, d_model: int, d_ff: int, activation: str, device: Device = None, dtype: torch.dtype | None = None
@@ -109,7 +100,7 @@ class FeedForward(nn.Module):
 
 
 class RotaryPositionalEmbedding(nn.Module):
-    """Turns the pair (x_2k, x_2k+1) at position i by i * theta^(-2k / d_k). Su et al. 2021, arXiv:2104.09864."""
+    """Rotate the pair (x_2k, x_2k+1) at position i by i * theta^(-2k / d_k). Su et al. 2021, arXiv:2104.09864."""
 
     cos: Tensor
     sin: Tensor
@@ -117,7 +108,7 @@ class RotaryPositionalEmbedding(nn.Module):
     def __init__(self, theta: float, d_k: int, max_seq_len: int, device: Device = None):
         super().__init__()
         if d_k % 2:
-            raise ValueError(f"rotary embeddings turn pairs, and d_k is {d_k}; make d_model / num_heads even")
+            raise ValueError(f"rotary embeddings rotate pairs, and d_k is {d_k}; make d_model / num_heads even")
         frequencies = theta ** (-torch.arange(0, d_k, 2, dtype=torch.float64) / d_k)
         angles = einsum(torch.arange(max_seq_len, dtype=torch.float64), frequencies, "i, k -> i k")
         self.register_buffer("cos", angles.cos().float().to(device), persistent=False)
@@ -126,21 +117,27 @@ class RotaryPositionalEmbedding(nn.Module):
     def forward(
         self, x: Float[Tensor, "... seq d_k"], token_positions: Int[Tensor, "... seq"]
     ) -> Float[Tensor, "... seq d_k"]:
-        """Positions may be any below `max_seq_len`; their leading dimensions broadcast against those of `x`."""
+        """Shapes: (..., seq, d_k) and (..., seq) -> (..., seq, d_k).
+
+        Positions are below `max_seq_len`, in any order. Their leading dimensions broadcast against those of `x`.
+        """
         cos, sin = self.angles(token_positions)
         if x.ndim > cos.ndim > 2:  # (batch, seq) against (batch, head, seq, d_k)
             cos, sin = (rearrange(table, "... seq k -> ... 1 seq k") for table in (cos, sin))
         return rotate(x, cos, sin)
 
     def angles(self, token_positions: Int[Tensor, "... seq"]) -> tuple[Tensor, Tensor]:
-        """cos and sin of i * theta^(-2k / d_k): (..., seq, d_k / 2) each."""
+        """Return cos and sin of i * theta^(-2k / d_k). Shapes: (..., seq) -> (..., seq, d_k / 2) twice."""
         return self.cos[token_positions], self.sin[token_positions]
 
 
 def rotate(
     x: Float[Tensor, "... seq d_k"], cos: Float[Tensor, "... seq half"], sin: Float[Tensor, "... seq half"]
 ) -> Float[Tensor, "... seq d_k"]:
-    """(a, b) -> (a cos - b sin, a sin + b cos) for each pair, in float32; returns the type of `x`."""
+    """(a, b) -> (a cos - b sin, a sin + b cos) for each pair, computed in float32.
+
+    The result has the number format of `x`.
+    """
     a, b = rearrange(x, "... (k two) -> ... k two", two=2).unbind(-1)
-    turned = torch.stack((a * cos - b * sin, a * sin + b * cos), dim=-1)
-    return rearrange(turned, "... k two -> ... (k two)").to(x.dtype)
+    rotated = torch.stack((a * cos - b * sin, a * sin + b * cos), dim=-1)
+    return rearrange(rotated, "... k two -> ... (k two)").to(x.dtype)

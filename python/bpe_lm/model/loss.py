@@ -1,4 +1,4 @@
-"""The loss, and what it means."""
+"""The loss of a language model, and the measures derived from it: perplexity and bits per byte."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from bpe_lm.kernels.implementation import Dtype, Implementation
 from bpe_lm.model.transformer import TransformerLM
 
 _LOG_MAX = 709.78
-"""The logarithm of the greatest float."""
+"""The logarithm of the largest float."""
 
 
 def cross_entropy(logits: Float[Tensor, "... vocab_size"], targets: Int[Tensor, "*shape"]) -> Float[Tensor, ""]:
-    """mean of log sum_j exp(logits_j) - logits_target, in nats; finite for logits of any size."""
+    """The mean of log sum_j exp(logits_j) - logits_target, in nats. Finite logits of any size give a finite loss."""
     shifted = logits - logits.amax(-1, keepdim=True)
     at_targets = shifted.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
     return (shifted.exp().sum(-1).log() - at_targets).mean()
@@ -30,7 +30,7 @@ def linear_cross_entropy(
     *,
     implementation: Implementation = "fast",
 ) -> Float[Tensor, ""]:
-    """cross_entropy(hidden W^T, targets). "fast" holds the logits of one chunk at a time."""
+    """cross_entropy(hidden W^T, targets). The fast form holds one chunk of logits in memory at a time."""
     if implementation == "reference":
         logits = hidden @ weight.T
         return cross_entropy(logits.to(torch.promote_types(logits.dtype, torch.float32)), targets)
@@ -39,24 +39,27 @@ def linear_cross_entropy(
 
 
 class LanguageModelLoss(nn.Module):
-    """The loss of a model: all that training and evaluation ask of it. "bfloat16" is mixed precision by autocast."""
+    """The mean cross-entropy of a model on a batch, for training and evaluation.
+
+    `dtype="bfloat16"` is mixed precision by autocast.
+    """
 
     def __init__(self, model: TransformerLM, *, implementation: Implementation = "fast", dtype: Dtype = "float32"):
         super().__init__()
         self.model, self.implementation, self.dtype = model, implementation, dtype
 
     def forward(self, inputs: Int[Tensor, "batch seq"], targets: Int[Tensor, "batch seq"]) -> Float[Tensor, ""]:
-        """The mean over all targets, in nats."""
+        """Return the mean over all targets, in nats."""
         with torch.autocast(inputs.device.type, dtype=torch.bfloat16, enabled=self.dtype == "bfloat16"):
             hidden = self.model.hidden(inputs)
             return linear_cross_entropy(hidden, self.model.lm_head.weight, targets, implementation=self.implementation)
 
 
 def perplexity(loss: float) -> float:
-    """exp(mean cross-entropy): among how many equally likely tokens the model is as undecided."""
+    """exp(mean cross-entropy): the number of equally likely tokens that would be as hard to guess."""
     return exp(loss) if loss < _LOG_MAX else float("inf")
 
 
 def bits_per_byte(total_nats: float, num_bytes: int) -> float:
-    """Comparable between tokenizers, which nats per token are not."""
+    """nats / log 2 / bytes: a loss that is comparable between tokenizers, which nats per token are not."""
     return total_nats / log(2) / num_bytes

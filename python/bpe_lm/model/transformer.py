@@ -1,8 +1,9 @@
-"""The Transformer, read from top to bottom: TransformerLM, its blocks, and in other files their parts."""
+"""The Transformer from top to bottom: `TransformerLM`, and its blocks. `attention` and `layers` hold their parts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -12,12 +13,15 @@ from torch.utils.checkpoint import checkpoint
 from bpe_lm.errors import OptionError
 from bpe_lm.kernels.implementation import Implementation
 from bpe_lm.model.attention import KeyValueCache, MultiheadSelfAttention
-from bpe_lm.model.config import FeedForwardKind, ModelConfig, Norm, Position
+from bpe_lm.model.config import COURSE, ModelConfig, Switches
 from bpe_lm.model.layers import Device, Embedding, FeedForward, Linear, RMSNorm, RotaryPositionalEmbedding, SwiGLU
 
 
 class TransformerLM(nn.Module):
-    """logits = head(norm(block_L(... block_1(embedding(ids))))). Radford et al. 2019, with Llama's parts."""
+    """logits = head(norm(block_L(... block_1(embedding(ids))))). Radford et al. 2019, with the parts of Llama.
+
+    The first arguments are the course's; any other field of `ModelConfig` is a keyword.
+    """
 
     def __init__(
         self,
@@ -29,31 +33,18 @@ class TransformerLM(nn.Module):
         d_ff: int,
         rope_theta: float = 10_000.0,
         *,
-        norm: Norm = "pre",
-        position: Position = "rope",
-        ffn: FeedForwardKind = "swiglu",
-        tied_head: bool = False,
         implementation: Implementation = "fast",
         device: Device = None,
         dtype: torch.dtype | None = None,
+        **switches: Any,
     ):
         super().__init__()
-        self.config = ModelConfig(
-            vocab_size=vocab_size,
-            context_length=context_length,
-            d_model=d_model,
-            num_layers=num_layers,
-            num_heads=num_heads,
-            d_ff=d_ff,
-            rope_theta=rope_theta,
-            norm=norm,
-            position=position,
-            ffn=ffn,
-            tied_head=tied_head,
+        self.config = config = ModelConfig(
+            vocab_size, context_length, d_model, num_layers, num_heads, d_ff, rope_theta, **switches
         )
         self.checkpoints_activations = False
         rope = None
-        if position == "rope":
+        if config.position == "rope":
             rope = RotaryPositionalEmbedding(rope_theta, d_model // num_heads, context_length, device)
         self.token_embeddings = Embedding(vocab_size, d_model, device, dtype)
         self.layers = nn.ModuleList(
@@ -62,17 +53,16 @@ class TransformerLM(nn.Module):
                 num_heads,
                 d_ff,
                 rope,
-                norm=norm,
-                ffn=ffn,
+                switches=config,
                 implementation=implementation,
                 device=device,
                 dtype=dtype,
             )
             for _ in range(num_layers)
         )
-        self.ln_final = _norm(d_model, norm != "none", device, dtype)
+        self.ln_final = _norm(d_model, config, device, dtype)
         self.lm_head = Linear(d_model, vocab_size, device, dtype)
-        if tied_head:
+        if config.tied_head:
             self.token_embeddings.weight = self.lm_head.weight
 
     @classmethod
@@ -84,7 +74,7 @@ class TransformerLM(nn.Module):
         device: Device = None,
         dtype: torch.dtype | None = None,
     ) -> TransformerLM:
-        """The model that a config describes, with new weights."""
+        """Create the model that a config describes, with new weights."""
         return cls(**config.as_dict(), implementation=implementation, device=device, dtype=dtype)
 
     def forward(
@@ -93,7 +83,7 @@ class TransformerLM(nn.Module):
         token_positions: Int[Tensor, "... seq"] | None = None,
         caches: Sequence[KeyValueCache] | None = None,
     ) -> Float[Tensor, "batch seq vocab_size"]:
-        """Logits of the token after each. With `caches`, the ids are those after the ones that are there."""
+        """Return the logits of each token's successor. With `caches`, the ids follow those that the caches hold."""
         return self.lm_head(self.hidden(token_ids, token_positions, caches))
 
     def hidden(
@@ -102,16 +92,17 @@ class TransformerLM(nn.Module):
         token_positions: Int[Tensor, "... seq"] | None = None,
         caches: Sequence[KeyValueCache] | None = None,
     ) -> Float[Tensor, "batch seq d_model"]:
-        """What the head makes logits of.
+        """Return the final hidden states, from which the head computes logits.
 
         Raises:
-            OptionError: The caches are of another batch, or activation checkpointing is on; the text is too long.
+            OptionError: The text is longer than the context; or caches are given and do not fit the batch or the model,
+                or activation checkpointing is on.
         """
         start = caches[0].length if caches else 0
         end = start + token_ids.shape[-1]
         if end > self.config.context_length:
             raise OptionError(
-                f"{end} tokens are more than the context_length of {self.config.context_length}; cut them"
+                f"{end} tokens are more than the context_length of {self.config.context_length}; shorten the text"
             )
         is_checkpointed = self.checkpoints_activations and torch.is_grad_enabled()
         if caches:
@@ -121,14 +112,14 @@ class TransformerLM(nn.Module):
         x = self.token_embeddings(token_ids)
         for number, layer in enumerate(self.layers):
             if is_checkpointed:
-                # A block's activations are computed again for its gradient, and not kept.
+                # The activations of a block are computed again for its gradient, not stored.
                 x = checkpoint(layer, x, token_positions, use_reentrant=False)
             else:
                 x = layer(x, token_positions, caches[number] if caches else None)
         return self.ln_final(x)
 
     def new_caches(self, batch: int = 1) -> list[KeyValueCache]:
-        """Empty caches for a text of up to `context_length` tokens."""
+        """Create empty caches for `batch` texts of up to `context_length` tokens, one per layer."""
         weight = self.lm_head.weight
         heads = self.config.num_heads
         shape = (batch, heads, self.config.context_length, self.config.d_model // heads)
@@ -139,7 +130,7 @@ class TransformerLM(nn.Module):
         return [KeyValueCache(empty(), empty()) for _ in self.layers]
 
     def num_parameters(self) -> int:
-        """The number of weights; a tied head counts once."""
+        """Return the number of weights; a tied head counts once."""
         return sum(parameter.numel() for parameter in self.parameters())
 
 
@@ -153,24 +144,19 @@ class TransformerBlock(nn.Module):
         d_ff: int,
         rope: RotaryPositionalEmbedding | None = None,
         *,
-        norm: Norm = "pre",
-        ffn: FeedForwardKind = "swiglu",
+        switches: Switches = COURSE,
         implementation: Implementation = "fast",
         device: Device = None,
         dtype: torch.dtype | None = None,
     ):
         super().__init__()
-        self.is_post_norm = norm == "post"
-        self.ln1 = _norm(d_model, norm != "none", device, dtype)
+        self.is_post_norm = switches.norm == "post"
+        self.ln1 = _norm(d_model, switches, device, dtype)
         self.attn = MultiheadSelfAttention(
-            d_model, num_heads, rope, implementation=implementation, device=device, dtype=dtype
+            d_model, num_heads, rope, switches=switches, implementation=implementation, device=device, dtype=dtype
         )
-        self.ln2 = _norm(d_model, norm != "none", device, dtype)
-        self.ffn: nn.Module
-        if ffn == "swiglu":
-            self.ffn = SwiGLU(d_model, d_ff, device, dtype)
-        else:
-            self.ffn = FeedForward(d_model, d_ff, ffn, device, dtype)
+        self.ln2 = _norm(d_model, switches, device, dtype)
+        self.ffn = _feed_forward(d_model, d_ff, switches, device, dtype)
 
     def forward(
         self,
@@ -187,16 +173,28 @@ class TransformerBlock(nn.Module):
 
 
 class Identity(nn.Module):
-    """y = x, where a norm was left out."""
+    """y = x, in place of a norm that is switched off."""
 
     def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """Returns `x`."""
+        """Return `x`."""
         return x
+
+
+def _norm(d_model: int, switches: Switches, device: Device, dtype: torch.dtype | None) -> nn.Module:
+    return Identity() if switches.norm == "none" else RMSNorm(d_model, device=device, dtype=dtype)
+
+
+def _feed_forward(
+    d_model: int, d_ff: int, switches: Switches, device: Device, dtype: torch.dtype | None
+) -> SwiGLU | FeedForward:
+    if switches.ffn == "swiglu":
+        return SwiGLU(d_model, d_ff, device, dtype)
+    return FeedForward(d_model, d_ff, switches.ffn, device, dtype)
 
 
 def _check_caches(caches: Sequence[KeyValueCache], token_ids: Tensor, num_layers: int, is_checkpointed: bool) -> None:
     if is_checkpointed:
-        # A block that is computed again for its gradient would append its keys twice.
+        # A block that is computed again for its gradient would append its keys to the cache twice.
         raise OptionError(
             "activation checkpointing takes no caches; call the model under torch.no_grad(), or set "
             "checkpoints_activations to False"
@@ -204,9 +202,5 @@ def _check_caches(caches: Sequence[KeyValueCache], token_ids: Tensor, num_layers
     if len(caches) != num_layers:
         raise OptionError(f"{len(caches)} caches were given for {num_layers} layers; make them with new_caches")
     if len(caches[0].keys) != len(token_ids):
-        # A batch of one would be copied into all rows without a word.
+        # Without this check, a single text would silently be copied into all rows of the cache.
         raise OptionError(f"the caches are of {len(caches[0].keys)} texts, and {len(token_ids)} were given")
-
-
-def _norm(d_model: int, is_there: bool, device: Device, dtype: torch.dtype | None) -> nn.Module:
-    return RMSNorm(d_model, device=device, dtype=dtype) if is_there else Identity()
