@@ -21,9 +21,9 @@ PRIVATE = {
     "torch._inductor.exc:CppCompileError": "training/trainer.py",
     "torch._inductor.exc:InvalidCxxCompiler": "training/trainer.py",
     "torch._inductor.exc:OperatorIssue": "training/trainer.py",
-    "torch._subclasses.fake_tensor:FakeTensorMode": "training/account.py",
-    "torch.utils._python_dispatch:TorchDispatchMode": "training/account.py",
-    "torch.utils._pytree:tree_leaves": "training/account.py",
+    "torch._subclasses.fake_tensor:FakeTensorMode": "kernels/allocation.py",
+    "torch.utils._python_dispatch:TorchDispatchMode": "kernels/allocation.py",
+    "torch.utils._pytree:tree_leaves": "kernels/allocation.py",
     "torch.distributed.distributed_c10d:PrefixStore": "training/parallel.py",
     "torch.distributed.rendezvous:rendezvous": "training/parallel.py",
 }

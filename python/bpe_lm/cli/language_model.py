@@ -382,13 +382,14 @@ def _tokenizer_of(trained: Pretrained, given: str | None) -> Tokenizer:
 def _account(options: argparse.Namespace) -> None:
     config = resolve(options.config, options.flags)
     with _language_model():
+        from bpe_lm.cli.account import print_account
         from bpe_lm.training.account import Account
 
         found = Account.of(config, options.memory)
     if options.json:
         print_json(found.as_dict())
     else:
-        found.print()
+        print_account(found)
 
 
 def _plot(options: argparse.Namespace) -> None:

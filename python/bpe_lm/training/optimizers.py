@@ -151,8 +151,8 @@ def _check(**values: float) -> None:
             raise ValueError(f"{name} is {value}, and must not be negative")
 
 
-def optimizer_of(config: TrainConfig, model: TransformerLM) -> torch.optim.Optimizer:
-    """A new one."""
+def new_optimizer(config: TrainConfig, model: TransformerLM) -> torch.optim.Optimizer:
+    """The optimizer that a config describes, with no state yet."""
     options = config.optimizer
     if options.name == "sgd":
         return SGD(model.parameters(), config.schedule.max_learning_rate)

@@ -27,6 +27,7 @@ from bpe_lm.errors import ConfigError, FileError, ResumeMismatch, TokenFileError
 from bpe_lm.fields import keys
 from bpe_lm.files import read_json
 from bpe_lm.machine import peak_memory
+from bpe_lm.model.flops import training_flops_per_token
 from bpe_lm.model.loss import LanguageModelLoss
 from bpe_lm.model.transformer import TransformerLM
 from bpe_lm.progress import megabytes
@@ -37,7 +38,7 @@ from bpe_lm.training.config import BEST, CHECKPOINTS, CONFIG, DATA, PROFILE, Tra
 from bpe_lm.training.devices import device_of, peak_flops
 from bpe_lm.training.evaluate import evaluate
 from bpe_lm.training.memory import enough_memory, is_out_of_memory, keep_freed_memory
-from bpe_lm.training.optimizers import clip_gradients, optimizer_of
+from bpe_lm.training.optimizers import clip_gradients, new_optimizer
 from bpe_lm.training.parallel import World, join_world, local, replicate, shard, synchronized
 from bpe_lm.training.profiling import NoProfiler, Profiler, StepProfile, part
 from bpe_lm.training.run_checkpoint import keep_newest, keep_only, load_newest, save_run_checkpoint
@@ -154,7 +155,7 @@ class Trainer:
         self.loss = LanguageModelLoss(self.model, implementation=config.implementation, dtype=config.dtype)
         if config.parallel == "fsdp" and self.world.size > 1:
             shard(self.loss, self.world, self.device.type)
-        self.optimizer = optimizer_of(config, self.model)
+        self.optimizer = new_optimizer(config, self.model)
         self.progress = Progress()
         self.step = 0
         checkpoints = self.folder / CHECKPOINTS
@@ -326,9 +327,9 @@ class Trainer:
         speed = window.steps * config.tokens_per_step / window.spent
         record = {
             **{"kind": "train", "step": self.step, "tokens": tokens, "seconds": progress.seconds},
-            **{"flops": tokens * config.model.flops_per_token, "loss": loss, "learning_rate": rate},
+            **{"flops": tokens * training_flops_per_token(config.model), "loss": loss, "learning_rate": rate},
             **{"gradient_norm": norm, "tokens_per_second": speed},
-            "mfu": speed * config.model.flops_per_token / self._peak if self._peak else None,
+            "mfu": speed * training_flops_per_token(config.model) / self._peak if self._peak else None,
             "data_wait": window.waited / window.spent,
         }
         self._record(record)
@@ -357,7 +358,7 @@ class Trainer:
     def _profiler(self, is_wanted: bool) -> Profiler | NoProfiler:
         if not is_wanted or not self.world.is_first:
             return NoProfiler()
-        flops = self.config.tokens_per_step / self.world.size * self.config.model.flops_per_token
+        flops = self.config.tokens_per_step / self.world.size * training_flops_per_token(self.config.model)
         return Profiler(self.folder / PROFILE, self.device, flops, self._peak)
 
     def _why_stop(self, received: list[int]) -> str | None:
