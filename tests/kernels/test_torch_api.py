@@ -11,21 +11,19 @@ import pytest
 import torch
 
 PRIVATE = {
-    "torch:_foreach_add_": "training/optimizers.py",
-    "torch:_foreach_mul_": "training/optimizers.py",
-    "torch:_fused_adamw_": "training/optimizers.py",
+    "torch:_foreach_add_": "kernels/adamw.py",
+    "torch:_foreach_mul_": "kernels/norms.py",
+    "torch:_fused_adamw_": "kernels/adamw.py",
     "torch:ops.mkldnn._linear_pointwise": "kernels/linear.py",
-    "torch._dynamo:exc": "training/trainer.py",
-    "torch._dynamo.exc:TorchDynamoException": "training/trainer.py",
-    "torch._inductor:exc": "training/trainer.py",
-    "torch._inductor.exc:CppCompileError": "training/trainer.py",
-    "torch._inductor.exc:InvalidCxxCompiler": "training/trainer.py",
-    "torch._inductor.exc:OperatorIssue": "training/trainer.py",
+    "torch._dynamo.exc:TorchDynamoException": "kernels/compiler.py",
+    "torch._inductor.exc:CppCompileError": "kernels/compiler.py",
+    "torch._inductor.exc:InvalidCxxCompiler": "kernels/compiler.py",
+    "torch._inductor.exc:OperatorIssue": "kernels/compiler.py",
     "torch._subclasses.fake_tensor:FakeTensorMode": "kernels/allocation.py",
+    "torch.distributed.distributed_c10d:PrefixStore": "kernels/rendezvous.py",
+    "torch.distributed.rendezvous:rendezvous": "kernels/rendezvous.py",
     "torch.utils._python_dispatch:TorchDispatchMode": "kernels/allocation.py",
     "torch.utils._pytree:tree_leaves": "kernels/allocation.py",
-    "torch.distributed.distributed_c10d:PrefixStore": "training/parallel.py",
-    "torch.distributed.rendezvous:rendezvous": "training/parallel.py",
 }
 """Modules and what is taken from them, and where it is used."""
 
@@ -59,3 +57,11 @@ def test_the_table_has_all_that_are_used():
             used |= {f"{module}:{name.split()[0]}" for name in names.split(",")}
     assert used
     assert used <= set(PRIVATE)
+
+
+def test_they_are_used_in_kernels_alone():
+    package = Path(inspect.getfile(bpe_lm)).parent
+    private = re.compile(r"\btorch\.(?:\w+\.)*_[a-z]|^ *(?:from|import) torch[\w.]*\._", re.MULTILINE)
+    users = {str(path.relative_to(package)) for path in package.rglob("*.py") if private.search(path.read_text())}
+    assert users <= set(PRIVATE.values())
+    assert all(place.startswith("kernels/") for place in PRIVATE.values())
