@@ -26,6 +26,7 @@ from typing import Any
 
 import torch
 from bpe_lm.model.config import ModelConfig
+from bpe_lm.model.flops import training_flops_per_token
 from bpe_lm.model.loss import LanguageModelLoss, linear_cross_entropy
 from bpe_lm.model.transformer import TransformerLM
 from bpe_lm.training.config import over
@@ -159,7 +160,7 @@ def steps_table(device: torch.device, peak: float | None, end: float, *, quick: 
         for label, (_, first) in made.items():
             seconds = statistics.median(times[label])
             speed = rows * config.context_length / seconds
-            mfu = f"{speed * config.flops_per_token / peak:.1%}" if peak else "-"
+            mfu = f"{speed * training_flops_per_token(config) / peak:.1%}" if peak else "-"
             print(f"| {name} | {label} | {seconds * 1e3:,.2f} | {speed:,.0f} | {mfu} | {first:.4f} |", flush=True)
             if name == "TinyStories" and not quick:
                 print(f"| | | {TINYSTORIES_TOKENS / speed:,.0f} s for 327.68 M tokens | | | |", flush=True)

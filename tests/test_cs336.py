@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from types import FunctionType
 
@@ -20,8 +21,10 @@ import pytest
 import torch
 from bpe_lm import _core
 from bpe_lm.model.config import ModelConfig
+from bpe_lm.model.flops import count_parameters, forward_flops, training_flops
 from bpe_lm.tokenizer.tokens import from_alphabet
-from bpe_lm.training.account import count_parameters, course_memory, forward_flops, training_seconds
+from bpe_lm.training.account import course_memory, training_seconds
+from bpe_lm.training.presets import PRESETS
 from torch import Tensor
 from torch.nn import functional
 
@@ -619,7 +622,8 @@ def test_the_pages_figures_are_those_of_account():
     for name, row in rows:
         layers, d, heads = shapes[name]
         d_ff = 64 * round(8 / 3 * d / 64)
-        config = ModelConfig(50_257, 1024, d, layers, heads, d_ff)
+        config = PRESETS[f"gpt2-{name.lower()}"]().model
+        assert config == ModelConfig(50_257, 1024, d, layers, heads, d_ff)
         # By hand: 2 n of a product of n weights with a token; scores and their weighted sums are 4 T^2 d a layer.
         matrices = layers * (4 * d * d + 3 * d * d_ff) + 50_257 * d
         parameters = matrices + 50_257 * d + (2 * layers + 1) * d
@@ -631,10 +635,11 @@ def test_the_pages_figures_are_those_of_account():
 
 
 def test_the_pages_sentences_on_xl_are_those_of_account():
-    config = ModelConfig(50_257, 1024, 1600, 48, 25, 4288)
-    long = forward_flops(ModelConfig(50_257, 16_384, 1600, 48, 25, 4288))
-    memory = course_memory(config)
-    hours = training_seconds(forward_flops(config), 1024, 400_000, 495e12, 0.5) / 3600
+    run = PRESETS["gpt2-xl"]()
+    assert (run.batch_size, run.steps) == (1024, 400_000)
+    long = forward_flops(replace(run.model, context_length=16_384))
+    memory = course_memory(run.model)
+    hours = training_seconds(training_flops(run.model) * run.batch_size * run.steps, 495e12, 0.5) / 3600
     page = " ".join(PAGE.split())
     for sentence in (
         f"{long.total:.3e}".replace("e+", "e") + f", of which scores are {long.shares()['scores']:.2%}"[:-1] + " %",

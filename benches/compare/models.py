@@ -40,12 +40,18 @@ KEPT = "llama bfloat16 compiled, memory kept"
 """As our trainer has it; what torch does by itself is what Llama is compared as."""
 
 
+def config_of(shape: dict[str, int]) -> Any:
+    from bpe_lm.model.config import ModelConfig
+
+    s = shape
+    return ModelConfig(s["vocab"], s["context"], s["d"], s["layers"], s["heads"], s["ff"])
+
+
 def ours(shape: dict[str, int]) -> Any:
     from bpe_lm.model.transformer import TransformerLM
 
     torch.manual_seed(1)
-    s = shape
-    return TransformerLM(s["vocab"], s["context"], s["d"], s["layers"], s["heads"], s["ff"])
+    return TransformerLM.from_config(config_of(shape))
 
 
 def llama(shape: dict[str, int]) -> Any:
@@ -83,6 +89,7 @@ def roof(dtype: torch.dtype) -> float:
 
 
 def train(variant: str, shape: dict[str, int], steps: int) -> dict[str, float]:
+    from bpe_lm.model.flops import training_flops_per_token
     from bpe_lm.training.batches import Batches
     from bpe_lm.training.memory import keep_freed_memory
     from bpe_lm.training.optimizers import AdamW, clip_gradients
@@ -134,9 +141,7 @@ def train(variant: str, shape: dict[str, int], steps: int) -> dict[str, float]:
         losses.append(loss.item())
     step_seconds = statistics.median(times[2:])
     tokens = shape["batch"] * shape["context"]
-    s = shape
-    flops = 6 * (s["layers"] * (4 * s["d"] ** 2 + 3 * s["d"] * s["ff"]) + s["vocab"] * s["d"])
-    flops += 12 * s["layers"] * s["d"] * s["context"]
+    flops = training_flops_per_token(config_of(shape))
     share = tokens / step_seconds * flops / roof(torch.bfloat16 if narrow else torch.float32)
     return {"tokens_per_second": tokens / step_seconds, "loss": losses[0], "roof": share}
 

@@ -55,7 +55,7 @@ from bpe_lm.training.presets import resolve
         ("pretrain --model.num-layer 5 debug --out o", "did you mean --model.num-layers?", "pretrain"),
         ("pretrain debug --out o --schedule.name x", "is a flag no more; use schedule.shape", "pretrain"),
         ("pretrain debug --out o --resum", "there is no flag --resum; did you mean --resume?", "pretrain"),
-        ("pretrain --out o", "CONFIG is missing: a preset (tinystories, tinystories_low_resource,", "pretrain"),
+        ("pretrain --out o", "CONFIG is missing: a preset (tinystories, tinystories-low-resource,", "pretrain"),
         ("pretrain debug demo --out o", "unexpected: demo", "pretrain"),
         ("pretrain debug", "arguments are required: --out", "pretrain"),
         ("pretrain debug --out=", "--out is empty; name a path", "pretrain"),

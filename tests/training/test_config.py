@@ -221,7 +221,6 @@ def test_an_ablation_is_a_one_field_difference():
     assert dataclasses.replace(ablated, norm="pre") == base
     with pytest.raises(dataclasses.FrozenInstanceError):
         base.norm = "post"  # type: ignore[misc]
-    assert base.flops_per_token == pytest.approx(111.7e6, rel=1e-3)
 
 
 def test_every_key_has_a_meaning_and_pretrain_help_shows_it(capsys):

@@ -205,7 +205,7 @@ def test_a_process_touches_no_gpu_but_its_own(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "set_device", lambda device: calls.append(("set", str(device))))
     monkeypatch.setattr(torch, "empty", lambda *size, device: calls.append(("touch", str(device))) or empty(*size))
-    monkeypatch.setattr(parallel, "rendezvous", lambda url: iter([(torch.distributed.HashStore(), 3, 4)]))
+    monkeypatch.setattr(parallel, "torchrun_store", lambda prefix: (torch.distributed.HashStore(), 3, 4))
     monkeypatch.setattr(torch.distributed, "init_process_group", lambda backend, **options: joined.update(options))
     for name in ("auto", "cuda", "cuda:0"):
         calls.clear()
@@ -214,5 +214,5 @@ def test_a_process_touches_no_gpu_but_its_own(monkeypatch):
         assert calls == [("set", "cuda:1"), ("touch", "cuda:1")]
     assert parallel.join_world(device) == parallel.World(3, 4, 1)
     assert joined["device_id"] == device
-    with pytest.raises(ConfigError, match="device is mps, which has no several processes"):
+    with pytest.raises(ConfigError, match="device is mps, on which only one process can train"):
         parallel.join_world(torch.device("mps"))

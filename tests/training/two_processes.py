@@ -53,7 +53,7 @@ def runs() -> None:
         shutil.copytree(FOLDER / "sgd", FOLDER / "sgd-resumed")
         shutil.rmtree(find_checkpoints(FOLDER / "sgd-resumed" / "checkpoints")[0])
         (FOLDER / "sgd-resumed" / "result.json").unlink(missing_ok=True)
-    world.wait()
+    world.barrier()
     pretrain("sgd-resumed", "--parallel", "fsdp", "--optimizer.name", "sgd", "--resume")
 
 
@@ -149,7 +149,7 @@ def faults() -> dict[str, object]:
     if world.is_first:
         for path in folder.rglob("checkpoint.json"):
             path.unlink()
-    world.wait()
+    world.barrier()
     found["none whole"] = error_of(load)
     return found
 
@@ -161,7 +161,7 @@ result = {
     "refused": refused(),
     "optimizers": {name: goes_on(name) for name in OPTIMIZERS},
     "faults": faults(),
-    "sum": [math.isnan(value) for value in world.sum(math.nan if world.rank else 1.0, 2.0)],
+    "sum": [math.isnan(value) for value in world.all_reduce_sum(math.nan if world.rank else 1.0, 2.0)],
     "joined": joined.call_count,
 }
 (FOLDER / f"found-{world.rank}.json").write_text(json.dumps(result))

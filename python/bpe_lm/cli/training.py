@@ -167,10 +167,11 @@ def _add_account(commands: Any) -> None:
 def _account(options: argparse.Namespace) -> None:
     config = resolve(options.config, options.flags)
     with language_model():
+        from bpe_lm.cli.account import print_account
         from bpe_lm.training.account import Account
 
         found = Account.of(config, options.memory)
     if options.json:
         print_json(found.as_dict())
     else:
-        found.print()
+        print_account(found)

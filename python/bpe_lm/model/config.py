@@ -86,11 +86,6 @@ class ModelConfig(Switches, Sizes):
         return 3 if self.ffn == "swiglu" else 2
 
     @property
-    def flops_per_token(self) -> float:
-        """Of a training step: 6 x the weights of matrix products + 12 x layers x d_model x context_length."""
-        return 6.0 * self._matrix_weights + 12.0 * self.num_layers * self.d_model * self.context_length
-
-    @property
     def _matrix_weights(self) -> int:
         ffn = self.ffn_matrices * self.d_model * self.d_ff
         return self.num_layers * (4 * self.d_model**2 + ffn) + self.vocab_size * self.d_model

@@ -18,7 +18,7 @@ from torch.optim import Optimizer
 
 from bpe_lm.errors import CheckpointError, FileError
 from bpe_lm.files import write_whole
-from bpe_lm.training.parallel import placed_as
+from bpe_lm.training.parallel import shard_like
 
 Target = str | os.PathLike[str] | IO[bytes]
 
@@ -90,7 +90,7 @@ def load_optimizer(optimizer: Optimizer, state: Any, source: object) -> None:
         optimizer.load_state_dict(state)
         for parameter, found in optimizer.state.items():
             whole = {key: value for key, value in found.items() if getattr(value, "shape", None) == parameter.shape}
-            found.update({key: placed_as(value, parameter) for key, value in whole.items()})
+            found.update({key: shard_like(value, parameter) for key, value in whole.items()})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{source} is of another optimizer: {error}") from error
 

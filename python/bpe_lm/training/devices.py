@@ -27,19 +27,22 @@ PEAK_FLOPS = {
     "4090": (165e12, 82.6e12),
     "3090": (71e12, 35.6e12),
 }
-"""Of dense bfloat16 (T4: float16) and of float32 without TF32, which is off here, by what a GPU's name contains.
+"""Peak FLOP/s in dense bfloat16 (T4: float16) and in float32 without TF32, which is off here. Keys: a part of the name.
 
 From NVIDIA's data sheets, whose figures for tensor cores are twice as high where they are "with sparsity": B200 of HGX
 B200 (an eighth of it), H200 (SXM, NVL), H100 (SXM, NVL; PCIe in the edition of 2022), A100, L40S, L4 and T4, and the
 white papers of Ada and GA102.
 """
 
+PEAK_TF32 = {"A100": 156e12, "H100": 495e12, "B200": 1125e12}
+"""Peak FLOP/s in dense TF32, from the same data sheets: the course's handouts compute with those of A100 and H100."""
+
 
 def device_of(name: str) -> torch.device:
-    """The device of this name, or for "auto" the fastest that is here. Nothing was ever run on mps.
+    """Open the device of this name, or for "auto" the fastest of this machine. Nothing was ever run on mps.
 
     Raises:
-        ConfigError: It is not here.
+        ConfigError: This machine has no such device.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
@@ -54,15 +57,21 @@ def device_of(name: str) -> torch.device:
         raise ConfigError(f"device is {name!r}, which is not here ({reason}); try cpu") from error
 
 
+def device_of_run(name: str) -> torch.device:
+    """The kind of device that a run with this `device` would train on here: a CPU where the machine has no CUDA GPU."""
+    asks_for_gpu = name == "auto" or name.startswith("cuda")
+    return torch.device("cuda" if asks_for_gpu and torch.cuda.is_available() else "cpu")
+
+
 def peak_of(gpu: str, dtype: Dtype) -> float | None:
-    """The peak of a GPU by its name, in FLOP/s; None where it is not known, or a part of a GPU."""
-    found = (peaks for part, peaks in PEAK_FLOPS.items() if re.search(rf"\b{part}\b", gpu) and "MIG" not in gpu)
-    bfloat16, float32 = next(found, (None, None))
+    """The peak FLOP/s of a GPU by its name; None for an unknown GPU or a part of one (MIG)."""
+    known = (peaks for part, peaks in PEAK_FLOPS.items() if re.search(rf"\b{part}\b", gpu) and "MIG" not in gpu)
+    bfloat16, float32 = next(known, (None, None))
     return bfloat16 if dtype == "bfloat16" else float32
 
 
 def peak_flops(device: torch.device, dtype: Dtype) -> float | None:
-    """What MFU is a share of: the data sheet's figure for a known GPU, on a CPU what a matrix product reaches now."""
+    """The peak for MFU in FLOP/s: a known GPU's by its data sheet, a CPU's as a matrix product reaches it now."""
     if device.type == "cuda":
         return peak_of(torch.cuda.get_device_name(device), dtype)
     if device.type != "cpu":

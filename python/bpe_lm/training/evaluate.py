@@ -91,7 +91,7 @@ def evaluate(
             done = sum(pieces[min(first + world.size, len(pieces)) - 1])
             if show is not None:
                 show("evaluate", done, total)
-    mean = world.sum(nats)[0] / total
+    mean = world.all_reduce_sum(nats)[0] / total
     bits = bits_per_byte(mean * total, text_bytes) if text_bytes and total == len(tokens) - 1 else None
     return Evaluation(mean, perplexity(mean), bits, total)
 

@@ -1,4 +1,4 @@
-"""Optimizers, and the clipping of gradients."""
+"""Optimizers, and the clipping of gradients. They see tensors: those of one process, whether it has all or a shard."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import Parameter
 
+from bpe_lm.kernels.adamw import fused_adamw
 from bpe_lm.kernels.implementation import Implementation
+from bpe_lm.kernels.norms import norm_of_all, scale_all
 from bpe_lm.model.transformer import TransformerLM
 from bpe_lm.training.config import TrainConfig
-from bpe_lm.training.parallel import is_divided, local
 
 Closure = Callable[[], float]
 
@@ -21,12 +23,12 @@ class SGD(torch.optim.Optimizer):
     """theta <- theta - lr / sqrt(t + 1) * gradient, t = 0, 1, ...: the course's toy."""
 
     def __init__(self, params: Iterable[Parameter] | Iterable[dict[str, Any]], lr: float = 1e-3):
-        _check(lr=lr)
+        _check_not_negative(lr=lr)
         super().__init__(params, {"lr": lr})
 
     @torch.no_grad()
     def step(self, closure: Closure | None = None) -> float | None:  # type: ignore[override]
-        """Parameters without a gradient stay. Returns what `closure` does."""
+        """Update each parameter that has a gradient. Returns the result of `closure`."""
         loss = _evaluate(closure)
         for group in self.param_groups:
             for parameter in group["params"]:
@@ -56,7 +58,7 @@ class AdamW(torch.optim.Optimizer):
         *,
         implementation: Implementation = "fast",
     ):
-        _check(lr=lr, eps=eps, weight_decay=weight_decay)
+        _check_not_negative(lr=lr, eps=eps, weight_decay=weight_decay)
         if not all(0 <= beta < 1 for beta in betas):
             raise ValueError(f"betas are {betas}, and must be at least 0 and below 1")
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
@@ -64,20 +66,20 @@ class AdamW(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Closure | None = None) -> float | None:  # type: ignore[override]
-        """Parameters without a gradient stay. Returns what `closure` does."""
+        """Update each parameter that has a gradient. Returns the result of `closure`."""
         loss = _evaluate(closure)
         for group in self.param_groups:
             parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
             for parameter in parameters:
-                state = self.state_of(parameter)
-                # A state that was loaded has it where it was saved from.
+                state = self._state_of(parameter)
+                # A checkpoint may have been saved on another device.
                 state["step"] = state["step"].to(parameter.device)
             if parameters:
                 (self._step_fast if self.implementation == "fast" else self._step_reference)(group, parameters)
         return loss
 
-    def state_of(self, parameter: Parameter) -> dict[str, Any]:
-        """Its t, m and v: zeros if it has had no step yet."""
+    def _state_of(self, parameter: Parameter) -> dict[str, Any]:
+        """t, m and v of a parameter; zeros before its first step."""
         state = self.state[parameter]
         if not state:
             state["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
@@ -101,41 +103,37 @@ class AdamW(torch.optim.Optimizer):
 
     def _step_fast(self, group: dict[str, Any], parameters: list[Parameter]) -> None:
         states = [self.state[parameter] for parameter in parameters]
-        steps = [state["step"] for state in states]
-        torch._foreach_add_(steps, 1)
-        torch._fused_adamw_(
+        fused_adamw(
             [parameter.data for parameter in parameters],
             [parameter.grad for parameter in parameters if parameter.grad is not None],
             [state["exp_avg"] for state in states],
             [state["exp_avg_sq"] for state in states],
-            [],
-            steps,
+            [state["step"] for state in states],
             lr=group["lr"],
-            beta1=group["betas"][0],
-            beta2=group["betas"][1],
-            weight_decay=group["weight_decay"],
+            betas=group["betas"],
             eps=group["eps"],
-            amsgrad=False,
-            maximize=False,
+            weight_decay=group["weight_decay"],
         )
 
 
 @torch.no_grad()
-def clip_gradients(parameters: Iterable[Parameter], max_l2_norm: float, eps: float = 1e-6) -> Tensor:
+def clip_gradients(parameters: Iterable[Parameter], max_l2_norm: float, eps: float = 1e-6) -> Float[Tensor, ""]:
     """g <- g * min(1, max_l2_norm / (|g| + eps)), with |g| the norm of all gradients together. Returns |g|."""
-    found = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    if not found:
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    if not gradients:
         return torch.zeros(())
-    gradients = [local(gradient) for gradient in found]
-    norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(gradient) for gradient in gradients]))
-    if is_divided(found[0]):
-        square = norm.square()
-        torch.distributed.all_reduce(square)
-        norm = square.sqrt()
-    factor = torch.clamp(max_l2_norm / (norm + eps), max=1.0)
-    # One that is not finite would make all of them so, and hide where it came from.
-    torch._foreach_mul_(gradients, torch.where(norm.isfinite(), factor, torch.ones_like(factor)))
+    norm = norm_of_all(gradients)
+    scale_to_norm(gradients, norm, max_l2_norm, eps)
     return norm
+
+
+def scale_to_norm(gradients: list[Tensor], norm: Float[Tensor, ""], max_l2_norm: float, eps: float = 1e-6) -> None:
+    """Multiply gradients in place by min(1, max_l2_norm / (norm + eps)), or by 1 if the norm is not finite.
+
+    A factor that is not finite would spread to every gradient, and hide the parameter where it began.
+    """
+    factor = torch.clamp(max_l2_norm / (norm + eps), max=1.0)
+    scale_all(gradients, torch.where(norm.isfinite(), factor, torch.ones_like(factor)))
 
 
 def _evaluate(closure: Closure | None) -> float | None:
@@ -145,14 +143,14 @@ def _evaluate(closure: Closure | None) -> float | None:
         return closure()
 
 
-def _check(**values: float) -> None:
+def _check_not_negative(**values: float) -> None:
     for name, value in values.items():
         if not value >= 0:
             raise ValueError(f"{name} is {value}, and must not be negative")
 
 
-def optimizer_of(config: TrainConfig, model: TransformerLM) -> torch.optim.Optimizer:
-    """A new one."""
+def new_optimizer(config: TrainConfig, model: TransformerLM) -> torch.optim.Optimizer:
+    """The optimizer that a config describes, with no state yet."""
     options = config.optimizer
     if options.name == "sgd":
         return SGD(model.parameters(), config.schedule.max_learning_rate)

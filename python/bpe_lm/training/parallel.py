@@ -1,26 +1,38 @@
 """Several processes, as torchrun starts them: each has its rows of a batch, and all take the same step.
 
-Why is nothing else divided? A batch is a function of (seed, step), so each process can cut its rows out of it, and the
-number of processes changes nothing of what is learned. "ddp" keeps all weights in each process and adds up gradients;
-"fsdp" (torch's FSDP2) keeps a part of weights, gradients and optimizer in each, and gathers a block when it is needed.
+Why are only rows divided? A batch is a function of (seed, step), so each process can cut its rows out of it, and a run
+learns the same with any number of processes. "ddp" keeps all weights in each process and averages gradients. "fsdp"
+(torch's FSDP2) keeps a shard of weights, gradients and optimizer state in each, and gathers a block when it is needed.
 """
 
 from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
+from jaxtyping import Float
 from torch import Tensor, nn
-from torch.distributed.distributed_c10d import PrefixStore
-from torch.distributed.rendezvous import rendezvous
+from torch.nn import Parameter
 
-from bpe_lm.errors import BpeLmError, ConfigError, InternalError
+from bpe_lm.errors import BpeLmError, ConfigError
+from bpe_lm.kernels.norms import norm_of_all
+from bpe_lm.kernels.rendezvous import torchrun_store
+from bpe_lm.training.messages import (
+    Json,
+    attempt,
+    broadcast,
+    device_of_messages,
+    error_as_json,
+    error_of_json,
+    gather,
+)
+from bpe_lm.training.optimizers import clip_gradients, scale_to_norm
 
 if TYPE_CHECKING:
     from bpe_lm.model.loss import LanguageModelLoss
@@ -32,7 +44,7 @@ _BACKENDS = {"cpu": "gloo", "cuda": "nccl"}
 
 @dataclass(frozen=True)
 class World:
-    """How many processes train, and which this is."""
+    """The processes that train together: their number, and the rank of this one."""
 
     rank: int = 0
     size: int = 1
@@ -40,70 +52,56 @@ class World:
 
     @property
     def is_first(self) -> bool:
-        """Whether this process writes what only one should."""
+        """Whether this is the process that writes files and messages."""
         return self.rank == 0
 
     def rows(self, batch_size: int) -> slice:
-        """This process's of a batch."""
+        """This process's rows of a batch."""
         number = batch_size // self.size
         return slice(self.rank * number, (self.rank + 1) * number)
 
-    def sum(self, *values: float) -> list[float]:
-        """Each of all processes."""
+    def all_reduce_sum(self, *values: float) -> list[float]:
+        """Sum each value over all processes."""
         if self.size == 1:
             return list(values)
-        device = "cuda" if dist.get_backend() == "nccl" else "cpu"
-        together = torch.tensor(values, dtype=torch.float64, device=device)
-        dist.all_reduce(together)
-        return together.tolist()
+        sums = torch.tensor(values, dtype=torch.float64, device=device_of_messages())
+        dist.all_reduce(sums)
+        return sums.tolist()
 
-    def from_first(self, function: Callable[[], T]) -> T:
-        """Call a function in the first process, and return its result in all, or raise its error."""
+    def broadcast_from_first(self, function: Callable[[], Json]) -> Json:
+        """Call a function in the first process. Returns its result, a value of JSON, or raises its error, in all."""
         if self.size == 1:
             return function()
-        outcome: list[Any] = [*_attempt(function)] if self.is_first else [None, None]
-        dist.broadcast_object_list(outcome)
-        value, error = outcome
-        if error is not None:
+        value, error = attempt(function) if self.is_first else (None, None)
+        value, told = broadcast([value, error_as_json(error)], 0)
+        if error := error or error_of_json(told):
             raise error
-        return cast("T", value)
+        return value
 
-    def in_each(self, function: Callable[[], T]) -> T:
-        """Call a function in each process; where it fails in one, all raise an error, and none waits for that one."""
+    def on_each(self, function: Callable[[], T]) -> T:
+        """Call a function in each process. If it fails in one, all raise an error, and none waits for that process."""
         if self.size == 1:
             return function()
-        value, error = _attempt(function)
-        errors: list[Exception | None] = [None] * self.size
-        dist.all_gather_object(errors, error)
+        value, error = attempt(function)
+        errors = gather(error_as_json(error))
         if error is not None:
             raise error
-        for rank, other in enumerate(errors):
+        for rank, content in enumerate(errors):
+            other = error_of_json(content)
             if other is not None:
                 raise type(other)(f"process {rank}: {other}") if isinstance(other, BpeLmError) else other
         return cast("T", value)
 
-    def wait(self) -> None:
-        """For all to come here."""
+    def barrier(self) -> None:
+        """Wait until all processes call this."""
         if self.size > 1:
             dist.barrier()
 
     def leave(self) -> None:
-        """Wait for all at the end of a run. The group stays for the next run, and is left when Python exits."""
+        """Wait for all processes at the end of a run. The group stays for the next run until Python exits."""
         if self.size > 1 and dist.is_initialized():
             dist.barrier()
             atexit.register(_leave_group)
-
-
-def _attempt(function: Callable[[], T]) -> tuple[T | None, Exception | None]:
-    """A function's result or its error, as one that other processes can be told."""
-    try:
-        return function(), None
-    except (BpeLmError, OSError) as error:
-        return None, error
-    except Exception as error:
-        told = InternalError(f"{type(error).__name__}: {error}")
-        told.__cause__ = error
-        return None, told
 
 
 def _leave_group() -> None:
@@ -116,7 +114,7 @@ def _has_others() -> bool:
 
 
 def local_device(device: torch.device) -> torch.device:
-    """Where several processes train, the GPU of this one, which becomes the current one before any is touched."""
+    """This process's GPU where several processes train on GPUs, which becomes the current one before torch uses any."""
     if device.type != "cuda" or not _has_others():
         return device
     device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
@@ -125,37 +123,42 @@ def local_device(device: torch.device) -> torch.device:
 
 
 def join_world(device: torch.device) -> World:
-    """The processes of torchrun; without it, this one. A process joins once: torch cannot found a group again.
+    """Join the processes that torchrun started; without torchrun, return this process alone.
+
+    A process joins once, and keeps its group for later runs, because torch cannot found a group again.
 
     Raises:
-        ConfigError: They train on a device that cannot speak to others, or on another kind than before.
+        ConfigError: The device cannot exchange tensors between processes, or is of another kind than in earlier runs.
     """
     if not _has_others():
         return World()
     if device.type not in _BACKENDS:
-        raise ConfigError(f"device is {device.type}, which has no several processes; use cpu or cuda")
-    # A run that fails leaves no group: others might be waited for.
+        raise ConfigError(f"device is {device.type}, on which only one process can train; use cpu or cuda")
+    # A run that fails must not wait for others in the exit handler.
     atexit.unregister(_leave_group)
     if not dist.is_initialized():
-        # torch 2.15 leaves in torchrun's store what processes said before a restart, and those after it wait for ever.
-        # Between machines the number of restarts is not the same, so there this cannot help.
-        store, rank, size = next(rendezvous("env://"))
-        if os.environ.get("GROUP_WORLD_SIZE") == "1":
-            store = PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+        # torch 2.15 leaves messages from before a restart in torchrun's store, and the processes after it wait for
+        # ever. Machines count restarts each on its own, so between several machines this cannot help.
+        restarts = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        prefix = f"attempt {restarts}" if os.environ.get("GROUP_WORLD_SIZE") == "1" else "all attempts"
+        store, rank, size = torchrun_store(prefix)
         own = device if device.type == "cuda" else None
         dist.init_process_group(_BACKENDS[device.type], store=store, rank=rank, world_size=size, device_id=own)
     elif f"{device.type}:" not in dist.get_backend_config():
-        raise ConfigError(f"device is {device.type}, and the processes of this run have joined on another kind before")
+        raise ConfigError(
+            f"device is {device.type}, and an earlier run of this process joined the others on another kind; start a "
+            "new process"
+        )
     return World(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_RANK"]))
 
 
 def replicate(loss: nn.Module) -> nn.Module:
-    """The same loss; its gradients become the mean of all processes'."""
+    """Wrap a loss so that its gradients become the mean over all processes."""
     return nn.parallel.DistributedDataParallel(loss, broadcast_buffers=False)
 
 
 def shard(loss: LanguageModelLoss, world: World, device_type: str) -> None:
-    """Divide weights between all processes, in place; gradients become the mean, and are divided as well."""
+    """Divide weights between all processes in place. Gradients become the mean, in the same shards."""
     # Half a second to import.
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
@@ -168,7 +171,7 @@ def shard(loss: LanguageModelLoss, world: World, device_type: str) -> None:
 
 @contextmanager
 def synchronized(module: Any, is_last: bool) -> Iterator[None]:
-    """Gradients of micro-batches are added up in each process, and between them once, with the last."""
+    """Add up gradients of micro-batches in each process, and between processes once, with the last micro-batch."""
     if isinstance(module, nn.parallel.DistributedDataParallel) and not is_last:
         with module.no_sync():
             yield
@@ -178,19 +181,34 @@ def synchronized(module: Any, is_last: bool) -> Iterator[None]:
     yield
 
 
-def is_divided(tensor: Tensor) -> bool:
-    """Whether this process has a part of it: a DTensor."""
+@torch.no_grad()
+def clip_sharded_gradients(parameters: Iterable[Parameter], max_l2_norm: float) -> Float[Tensor, ""]:
+    """Clip gradients as `clip_gradients`, by the norm of the gradients of all processes where each has a shard."""
+    parameters = list(parameters)
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    if not any(map(is_sharded, gradients)):
+        return clip_gradients(parameters, max_l2_norm)
+    shards = [local_shard(gradient) for gradient in gradients]
+    square = norm_of_all(shards).square()
+    dist.all_reduce(square)
+    norm = square.sqrt()
+    scale_to_norm(shards, norm, max_l2_norm)
+    return norm
+
+
+def is_sharded(tensor: Tensor) -> bool:
+    """Whether a tensor is a DTensor, of which this process has a shard."""
     return hasattr(tensor, "device_mesh")
 
 
-def local(tensor: Tensor) -> Tensor:
-    """What this process has of it."""
-    return tensor.to_local() if is_divided(tensor) else tensor  # type: ignore[attr-defined]
+def local_shard(tensor: Tensor) -> Tensor:
+    """This process's shard of a tensor, or the whole of one that is not sharded."""
+    return tensor.to_local() if is_sharded(tensor) else tensor  # type: ignore[attr-defined]
 
 
-def placed_as(tensor: Tensor, other: Tensor) -> Tensor:
-    """A whole tensor, which each process has, divided as another one is."""
-    if not is_divided(other) or is_divided(tensor):
+def shard_like(tensor: Tensor, other: Tensor) -> Tensor:
+    """Divide a whole tensor, which each process has, as another one is divided."""
+    if not is_sharded(other) or is_sharded(tensor):
         return tensor
     from torch.distributed.tensor import DTensor, distribute_tensor
 

@@ -45,7 +45,54 @@ def debug() -> TrainConfig:
     )
 
 
-PRESETS = {preset.__name__: preset for preset in (tinystories, tinystories_low_resource, owt, demo, debug)}
+def gpt2_small() -> TrainConfig:
+    """GPT-2 small, 12 layers."""
+    return _gpt2(12, 768, 12, 6e-4)
+
+
+def gpt2_medium() -> TrainConfig:
+    """GPT-2 medium, 24 layers."""
+    return _gpt2(24, 1024, 16, 3e-4)
+
+
+def gpt2_large() -> TrainConfig:
+    """GPT-2 large, 36 layers."""
+    return _gpt2(36, 1280, 20, 2.5e-4)
+
+
+def gpt2_xl() -> TrainConfig:
+    """GPT-2 XL, 48 layers."""
+    return _gpt2(48, 1600, 25, 2e-4)
+
+
+def _gpt2(num_layers: int, d_model: int, num_heads: int, max_learning_rate: float) -> TrainConfig:
+    """A shape of Radford et al. 2019 with SwiGLU, and the run whose cost the course asks for: 4.2e11 tokens.
+
+    The learning rates are those of Brown et al. 2020, table 2.1 (arXiv:2005.14165), for models of these sizes.
+    """
+    model = ModelConfig(50_257, 1024, d_model, num_layers, num_heads, swiglu_width(d_model))
+    schedule = ScheduleConfig(max_learning_rate=max_learning_rate)
+    return TrainConfig(model=model, schedule=schedule, steps=400_000, batch_size=1024, micro_batch_size=8)
+
+
+def swiglu_width(d_model: int) -> int:
+    """The d_ff of the course's handout of 2026: 8/3 d_model, to the nearest multiple of 64."""
+    return max(64 * round(8 * d_model / 3 / 64), 64)
+
+
+_FUNCTIONS = (
+    tinystories,
+    tinystories_low_resource,
+    owt,
+    demo,
+    debug,
+    gpt2_small,
+    gpt2_medium,
+    gpt2_large,
+    gpt2_xl,
+)
+PRESETS = {function.__name__.replace("_", "-"): function for function in _FUNCTIONS}
+"""Each preset's function by its name on a command line, as in `gpt2-small`."""
 
 
 def resolve(source: str, flags: Sequence[str] = ()) -> TrainConfig:

@@ -26,7 +26,7 @@ from torch.optim import Optimizer
 from bpe_lm.errors import CheckpointError, FileError
 from bpe_lm.files import replace_folder, restore_folder, write_synced
 from bpe_lm.training.checkpoint import NOT_OURS, check_model, copied, load_optimizer, pack, read_bytes, unpack
-from bpe_lm.training.parallel import World, is_divided, placed_as
+from bpe_lm.training.parallel import World, is_sharded, shard_like
 
 MARKER = "checkpoint.json"
 MODEL, OPTIMIZER = "model.safetensors", "optimizer.safetensors"
@@ -74,12 +74,12 @@ def save_run_checkpoint(
         replace_folder(partial, target)
 
     try:
-        world.from_first(begin)
-        if any(map(is_divided, model.parameters())):
+        world.broadcast_from_first(begin)
+        if any(map(is_sharded, model.parameters())):
             from bpe_lm.training.shards import write_shards
 
             content["optimizer"] = pack(write_shards(partial, model, optimizer))[1]
-        world.from_first(finish)
+        world.broadcast_from_first(finish)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
         reason = error.strerror or error
@@ -132,15 +132,15 @@ def load_newest(
     """
     world, opened = world or World(), None
 
-    def pick() -> Path | None:
+    def pick() -> str | None:
         nonlocal opened
         opened = _open_newest(folder, optimizer is not None)
-        return None if opened is None else opened.saved.path
+        return None if opened is None else opened.saved.path.name
 
-    path = world.from_first(pick)
-    if path is None:
+    name = world.broadcast_from_first(pick)
+    if name is None:
         return None
-    found = world.in_each(lambda: opened or _open(path, optimizer is not None, is_verified=True))
+    found = world.on_each(lambda: opened or _open(folder / name, optimizer is not None, is_verified=True))
     return _take(found, model, optimizer, world)
 
 
@@ -224,14 +224,14 @@ def _take(opened: _Opened, model: nn.Module, optimizer: Optimizer | None, world:
         if weights is not None:
             _set_weights(model, weights)
 
-    world.in_each(change)
+    world.on_each(change)
     return opened.saved
 
 
 @torch.no_grad()
 def _set_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
     for name, own in model.state_dict().items():
-        own.copy_(placed_as(weights[name], own))
+        own.copy_(shard_like(weights[name], own))
 
 
 def _sha256(content: Any) -> str:

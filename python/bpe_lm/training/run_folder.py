@@ -60,8 +60,17 @@ class TrainResult:
     signal: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """The result as values of JSON."""
         return asdict(self) | {"folder": str(self.folder)}
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any], folder: Path) -> TrainResult:
+        """The result that `as_dict` gave, of a run that is in `folder` now.
+
+        Raises:
+            KeyError: A field is missing.
+        """
+        return cls(folder=folder, **{f.name: content[f.name] for f in fields(cls) if f.name != "folder"})
 
 
 class RunFolder:
@@ -236,11 +245,14 @@ class RunFolder:
         if not (self.path / RESULT).exists():
             return None
         try:
-            content = read_json(self.path / RESULT)
-            known = {f.name: content[f.name] for f in fields(TrainResult) if f.name != "folder"}
+            return TrainResult.of(read_json(self.path / RESULT), self.path)
         except (ConfigError, KeyError):
             return None
-        return TrainResult(folder=self.path, **known)
+
+    def result_as_dict(self) -> dict[str, Any] | None:
+        """`result` as values of JSON."""
+        result = self.result()
+        return None if result is None else result.as_dict()
 
     def wandb_id(self) -> str:
         """The run's id at Weights & Biases, the same after a resume."""

@@ -20,7 +20,7 @@ from torch.distributed.checkpoint.state_dict_saver import save
 from torch.optim import Optimizer
 
 from bpe_lm.errors import CheckpointError, FileError, InternalError
-from bpe_lm.training.parallel import World, is_divided
+from bpe_lm.training.parallel import World, is_sharded
 
 State = dict[str, Any]
 """Of an optimizer: "state" by the parameter's name, "param_groups" as torch has them."""
@@ -75,7 +75,7 @@ def read_shards(folder: Path, model: nn.Module, optimizer: Optimizer | None, res
     reader = HuggingFaceStorageReader(str(folder))
     tensors, names = _weights(model)
     # What fails in one process alone must do so before all of them read together.
-    there = world.in_each(lambda: _read_metadata(reader, folder, tensors))
+    there = world.on_each(lambda: _read_metadata(reader, folder, tensors))
     states: dict[Tensor, dict[str, Any]] = {}
     for parameter, name in names.items() if optimizer is not None else ():
         start = f"optimizer.{name}."
@@ -87,7 +87,7 @@ def read_shards(folder: Path, model: nn.Module, optimizer: Optimizer | None, res
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "torch.distributed is disabled")  # As it is meant.
-            load(tensors, storage_reader=reader, no_dist=not any(map(is_divided, tensors.values())))
+            load(tensors, storage_reader=reader, no_dist=not any(map(is_sharded, tensors.values())))
     except CheckpointException as error:
         raise FileError(f"could not read {folder}: {next(iter(error.failures.values()))[0]}") from error
     if optimizer is None:
@@ -106,7 +106,7 @@ def _weights(model: nn.Module) -> tuple[dict[str, Tensor], dict[Tensor, str]]:
     # A tied head is kept once, under its first name.
     tied = {name for name, _ in model.named_parameters(remove_duplicate=False)} - set(names.values())
     tensors = {f"model.{name}": tensor for name, tensor in state.items() if name not in tied}
-    if any(map(is_divided, tensors.values())) and not all(map(is_divided, names)):
+    if any(map(is_sharded, tensors.values())) and not all(map(is_sharded, names)):
         raise InternalError("FSDP has left parameters whole, whose optimizer's state is not")
     return tensors, names
 

@@ -26,7 +26,9 @@ from torch import Tensor, nn
 from bpe_lm.errors import ConfigError, FileError, ResumeMismatch, TokenFileError, TrainingDiverged
 from bpe_lm.fields import keys
 from bpe_lm.files import read_json
+from bpe_lm.kernels.compiler import is_compiler_error
 from bpe_lm.machine import peak_memory
+from bpe_lm.model.flops import training_flops_per_token
 from bpe_lm.model.loss import LanguageModelLoss
 from bpe_lm.model.transformer import TransformerLM
 from bpe_lm.progress import Display, megabytes
@@ -37,8 +39,16 @@ from bpe_lm.training.config import BEST, CHECKPOINTS, CONFIG, DATA, PROFILE, Tra
 from bpe_lm.training.devices import device_of, peak_flops
 from bpe_lm.training.evaluate import evaluate
 from bpe_lm.training.memory import enough_memory, is_out_of_memory, keep_freed_memory
-from bpe_lm.training.optimizers import clip_gradients, optimizer_of
-from bpe_lm.training.parallel import World, join_world, local, replicate, shard, synchronized
+from bpe_lm.training.optimizers import new_optimizer
+from bpe_lm.training.parallel import (
+    World,
+    clip_sharded_gradients,
+    join_world,
+    local_shard,
+    replicate,
+    shard,
+    synchronized,
+)
 from bpe_lm.training.profiling import NoProfiler, Profiler, StepProfile, part
 from bpe_lm.training.run_checkpoint import keep_newest, keep_only, load_newest, save_run_checkpoint
 from bpe_lm.training.run_folder import RunFolder, TrainResult
@@ -142,8 +152,8 @@ class Trainer:
             raise
 
     def _begin(self, resume: bool, force: bool) -> None:
-        is_resumed = self.world.from_first(lambda: self._run_folder.enter(resume=resume, force=force))
-        was = self.world.in_each(self._take_up) if is_resumed else None
+        is_resumed = self.world.broadcast_from_first(lambda: self._run_folder.enter(resume=resume, force=force))
+        was = self.world.on_each(self._take_up) if is_resumed else None
         config = self.config
         if self.world.local_rank == 0:
             files = dict.fromkeys(path for path in (config.data.train, config.data.valid) if path)
@@ -154,7 +164,7 @@ class Trainer:
         self.loss = LanguageModelLoss(self.model, implementation=config.implementation, dtype=config.dtype)
         if config.parallel == "fsdp" and self.world.size > 1:
             shard(self.loss, self.world, self.device.type)
-        self.optimizer = optimizer_of(config, self.model)
+        self.optimizer = new_optimizer(config, self.model)
         self.progress = Progress()
         self.step = 0
         checkpoints = self.folder / CHECKPOINTS
@@ -163,7 +173,7 @@ class Trainer:
             self.step, self.progress = saved.step, Progress.of(saved.progress)
         if was is not None:
             if saved is None:
-                self.world.from_first(lambda: self._run_folder.check_lost_none(was.checkpoint_every))
+                self.world.broadcast_from_first(lambda: self._run_folder.check_lost_none(was.checkpoint_every))
             self._check_steps(was)
             self.result = self._result_if_over(was)
         self._is_compiled, self._has_stepped = config.compile, False
@@ -171,9 +181,9 @@ class Trainer:
         self._peak = peak_flops(self.device, config.dtype)
         if self.result is None:
             self._compare_validation()
-            self.world.in_each(self._finish_verification)
+            self.world.on_each(self._finish_verification)
             # Nothing was changed until here, and nothing can be wrong any more.
-            self.world.from_first(lambda: self._begin_folder(is_resumed))
+            self.world.broadcast_from_first(lambda: self._begin_folder(is_resumed))
 
     def _take_up(self) -> TrainConfig:
         """The config that the run in the folder had; ours becomes what it goes on with."""
@@ -228,7 +238,8 @@ class Trainer:
 
     def _result_if_over(self, was: TrainConfig) -> TrainResult | None:
         """How the run ended, unless it was by a signal, or the config lets it go on."""
-        result = self.world.from_first(self._run_folder.result)
+        content = self.world.broadcast_from_first(self._run_folder.result_as_dict)
+        result = None if content is None else TrainResult.of(content, self.folder)
         if result is None or result.reason == "signal":
             return None
         if result.reason == "diverged":
@@ -326,9 +337,9 @@ class Trainer:
         speed = window.steps * config.tokens_per_step / window.spent
         record = {
             **{"kind": "train", "step": self.step, "tokens": tokens, "seconds": progress.seconds},
-            **{"flops": tokens * config.model.flops_per_token, "loss": loss, "learning_rate": rate},
+            **{"flops": tokens * training_flops_per_token(config.model), "loss": loss, "learning_rate": rate},
             **{"gradient_norm": norm, "tokens_per_second": speed},
-            "mfu": speed * config.model.flops_per_token / self._peak if self._peak else None,
+            "mfu": speed * training_flops_per_token(config.model) / self._peak if self._peak else None,
             "data_wait": window.waited / window.spent,
         }
         self._record(record)
@@ -358,7 +369,7 @@ class Trainer:
     def _profiler(self, is_wanted: bool) -> Profiler | NoProfiler:
         if not is_wanted or not self.world.is_first:
             return NoProfiler()
-        flops = self.config.tokens_per_step / self.world.size * self.config.model.flops_per_token
+        flops = self.config.tokens_per_step / self.world.size * training_flops_per_token(self.config.model)
         return Profiler(self.folder / PROFILE, self.device, flops, self._peak)
 
     def _why_stop(self, received: list[int]) -> str | None:
@@ -367,7 +378,7 @@ class Trainer:
         if self.step >= config.steps:
             return "finished"
         is_over = config.max_time > 0 and progress.seconds >= config.max_time
-        signals, over = self.world.sum(received[0] if received else 0, is_over)
+        signals, over = self.world.all_reduce_sum(received[0] if received else 0, is_over)
         if config.stop_when_worse and progress.worse >= config.stop_when_worse:
             return "worse"
         if signals:
@@ -384,8 +395,8 @@ class Trainer:
         rate = learning_rate(config.schedule, config.steps, self.step)
         total = self._gradients(x, y, config.micro_batch_size or len(x))
         with part("clip"):
-            norm = clip_gradients(self.model.parameters(), config.optimizer.max_l2_norm or float("inf"))
-        found = self.world.sum(float(total))[0] / self.world.size, float(norm)
+            norm = clip_sharded_gradients(self.model.parameters(), config.optimizer.max_l2_norm or float("inf"))
+        found = self.world.all_reduce_sum(float(total))[0] / self.world.size, float(norm)
         if not all(map(_is_finite, found)):
             self._skip(x, y, *found)
             return *found, rate
@@ -413,7 +424,9 @@ class Trainer:
             return total
         except Exception as error:
             # Other processes may have compiled it, and wait for this one.
-            if self._has_stepped or self.world.size > 1 or not (self._is_compiled and _is_compilers(error)):
+            is_first_of_one = not self._has_stepped and self.world.size == 1
+            is_compilers = self._is_compiled and is_compiler_error(error) and not is_out_of_memory(error)
+            if not (is_first_of_one and is_compilers):
                 raise
             _warn_not_compiled(error)
             self._is_compiled = False
@@ -434,8 +447,8 @@ class Trainer:
         return replicate(loss) if self.config.parallel == "ddp" and self.world.size > 1 else loss
 
     def _weights_are_finite(self) -> bool:
-        bad = sum(not local(parameter).isfinite().all() for parameter in self.model.parameters())
-        return self.world.sum(bad) == [0]
+        bad = sum(not local_shard(parameter).isfinite().all() for parameter in self.model.parameters())
+        return self.world.all_reduce_sum(bad) == [0]
 
     def _skip(self, x: Tensor, y: Tensor, loss: float, norm: float) -> None:
         self.progress.skipped += 1
@@ -465,7 +478,7 @@ class Trainer:
         With several processes outputs are not looked at, for which all of them would have to come here.
         """
         for name, parameter in self.model.named_parameters():
-            if not local(parameter).isfinite().all():
+            if not local_shard(parameter).isfinite().all():
                 return f"the weight {name}"
         bad: list[str] = []
 
@@ -487,7 +500,7 @@ class Trainer:
             return "the loss"
         # Gradients are made from the loss backwards.
         gradients = reversed([(name, p.grad) for name, p in self.model.named_parameters() if p.grad is not None])
-        found = [name for name, gradient in gradients if not local(gradient).isfinite().all()]
+        found = [name for name, gradient in gradients if not local_shard(gradient).isfinite().all()]
         return f"the gradient of {found[0]}" if found else None
 
     def _validate_if_due(self) -> None:
@@ -607,15 +620,6 @@ def _resumed(was: TrainConfig, now: TrainConfig, folder: Path) -> TrainConfig:
     if changed:
         raise ResumeMismatch(f"the run in {folder} has another config: {'; '.join(changed)}")
     return now
-
-
-def _is_compilers(error: Exception) -> bool:
-    """Whether the compiler failed, and not what it compiled."""
-    from torch._dynamo import exc as dynamo
-    from torch._inductor import exc as inductor
-
-    kinds = (dynamo.TorchDynamoException, inductor.OperatorIssue, inductor.CppCompileError, inductor.InvalidCxxCompiler)
-    return isinstance(error, kinds) and not is_out_of_memory(error)
 
 
 def _warn_not_compiled(error: Exception) -> None:

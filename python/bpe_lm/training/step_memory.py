@@ -1,0 +1,120 @@
+"""The memory of a training step, predicted from its config.
+
+No formula says what is kept for the backward pass: it depends on each operation, and changes with each line of the
+model. So this module does a step with tensors that have a shape and no content, and adds up those that are alive. Only
+the temporaries inside the loss and the unused part of the heap are formulas.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+
+import torch
+from torch.optim import Optimizer
+
+from bpe_lm.kernels.allocation import simulated_tensors
+from bpe_lm.kernels.cross_entropy import workspace
+from bpe_lm.model.loss import LanguageModelLoss
+from bpe_lm.model.transformer import TransformerLM
+from bpe_lm.training.config import TrainConfig
+from bpe_lm.training.optimizers import clip_gradients, new_optimizer
+
+LIBRARIES = 180 << 20
+"""Bytes of torch's code and tables that a first step touches: 172 MiB in float32, 188 in bfloat16 (2.15, Linux)."""
+
+_UNUSED, _UNUSED_CHECKPOINTED = 0.31, 1.05
+"""Unused bytes of the heap at the peak, as a fraction of activations: 0.24 to 0.38, and 0.8 to 1.3 with activation
+checkpointing, for TinyStories' shape with 16 to 128 rows, in float32 and bfloat16 (glibc)."""
+
+_FEW_LAYERS = 4
+"""A step of this many layers is simulated, and of one more: each further layer adds the same bytes."""
+
+
+@dataclass(frozen=True)
+class StepMemory:
+    """Bytes of one process at the peak of a training step, by what holds them."""
+
+    parameters: int
+    gradients: int
+    optimizer: int
+    activations: int
+    loss: int
+    unused: int
+
+    @property
+    def peak(self) -> int:
+        """Resident bytes above those of a process that has only imported torch."""
+        return sum(asdict(self).values()) + LIBRARIES
+
+
+def step_memory(config: TrainConfig, rows: int | None = None) -> StepMemory:
+    """Predict the memory of an eager step on a CPU that computes `rows` texts at a time (default: a micro-batch)."""
+    rows = rows or config.micro_batch_size or config.batch_size
+    layers = config.model.num_layers
+    few = min(layers, _FEW_LAYERS)
+    parameters, gradients, optimizer, activations = _tensors_of(config, few, rows)
+    if layers > few:
+        more = _tensors_of(config, few + 1, rows)
+        parameters, gradients, optimizer, activations = (
+            value + (layers - few) * (larger - value)
+            for value, larger in zip((parameters, gradients, optimizer, activations), more, strict=True)
+        )
+    share = _UNUSED_CHECKPOINTED if config.activation_checkpointing else _UNUSED
+    inside = _inside_the_loss(config, rows)
+    return StepMemory(parameters, gradients, optimizer, activations, inside, int(share * activations))
+
+
+def _tensors_of(config: TrainConfig, layers: int, rows: int) -> tuple[int, int, int, int]:
+    """Bytes of parameters, gradients, the optimizer's state and activations, of a model with this many layers."""
+    model_config = replace(config.model, num_layers=layers)
+    with torch.device("meta"):
+        model = TransformerLM.from_config(model_config, implementation=config.implementation)
+    model.checkpoints_activations = config.activation_checkpointing
+    with simulated_tensors() as allocated:
+        model.to_empty(device="cpu")
+        if model_config.tied_head:
+            model.token_embeddings.weight = model.lm_head.weight
+        parameters = allocated.now
+        loss = LanguageModelLoss(model, implementation=config.implementation, dtype=config.dtype)
+        # The reference reads the number of steps from a tensor, which has no content here.
+        optimizer = new_optimizer(replace(config, implementation="fast"), model)
+        _step(config, loss, optimizer, rows)
+        state = allocated.now - parameters
+        # The first step had no state of the optimizer yet.
+        gradients = _step(config, loss, optimizer, rows)
+    return parameters, gradients, state, allocated.peak - parameters - gradients - state
+
+
+def _step(config: TrainConfig, loss: LanguageModelLoss, optimizer: Optimizer, rows: int) -> int:
+    """Do a step, and return the bytes of its gradients."""
+    ids = torch.zeros(rows, config.model.context_length, dtype=torch.int64)
+    for _ in range(2 if config.micro_batch_size else 1):  # The second has the gradients of the first beside it.
+        loss(ids, ids).backward()
+    clip_gradients(loss.model.parameters(), 1.0)
+    optimizer.step()
+    gradients = sum(p.grad.nbytes for p in loss.model.parameters() if p.grad is not None)
+    optimizer.zero_grad(set_to_none=True)
+    return gradients
+
+
+def _inside_the_loss(config: TrainConfig, rows: int) -> int:
+    """Bytes of the fast loss's temporaries, which the simulation does not see."""
+    if config.implementation != "fast":
+        return 0
+    model, itemsize = config.model, 2 if config.dtype == "bfloat16" else 4
+    return workspace(rows * model.context_length, model.d_model, model.vocab_size, itemsize)
+
+
+def largest_batch(config: TrainConfig, memory: float) -> int:
+    """The most rows at a time whose step fits into `memory` bytes.
+
+    From some number of rows on, activations grow in proportion to it.
+    """
+    rows = 16
+    for _ in range(2):
+        half, whole = (step_memory(config, number).peak for number in (rows // 2, rows))
+        estimate = rows + int((memory - whole) // ((whole - half) / (rows - rows // 2)))
+        rows = max(estimate, 2)
+    while estimate > 0 and step_memory(config, estimate).peak > memory:
+        estimate -= 1
+    return max(estimate, 0)
