@@ -14,7 +14,10 @@ EXTRAS = PROJECT["optional-dependencies"]
 
 
 def test_what_is_needed_to_run_has_a_range():
-    needed = [*PROJECT["dependencies"], *(need for extra in ("lm", "plots", "gguf", "wandb") for need in EXTRAS[extra])]
+    needed = [
+        *PROJECT["dependencies"],
+        *(need for extra in ("lm", "data", "plots", "gguf", "wandb") for need in EXTRAS[extra]),
+    ]
     for need in map(Requirement, needed):
         assert {part.operator for part in need.specifier} == {">=", "<"}, str(need)
 
@@ -22,7 +25,7 @@ def test_what_is_needed_to_run_has_a_range():
 def test_the_tested_versions_are_within_what_is_asked_for():
     everything = [
         *PROJECT["dependencies"],
-        *(need for extra in ("lm", "dev", "plots", "gguf") for need in EXTRAS[extra]),
+        *(need for extra in ("lm", "data", "dev", "plots", "gguf") for need in EXTRAS[extra]),
     ]
     for need in map(Requirement, everything):
         assert need.specifier.contains(TESTED[need.name.lower().replace("-", "_")]), str(need)

@@ -201,20 +201,16 @@ def _data_sample(options: argparse.Namespace) -> None:
 
 
 def _data_download(options: argparse.Namespace) -> None:
-    from bpe_lm.data.download import check_targets, corpus_files, download
+    from bpe_lm.data.download import download_corpus
 
-    files = corpus_files(options.corpus)
-    for file in files:
-        check_targets(file, options.out)
     try:
-        for file in files:
-            is_new = download(file, options.out, progress=not options.quiet, force=options.force)
-            path = Path(options.out, file.name)
-            kept = "" if is_new else ", kept as it was: --force replaces it"
-            print(f"{path} ({megabytes(path.stat().st_size)}{kept})", flush=True)
+        files = download_corpus(options.corpus, options.out, progress=not options.quiet, force=options.force)
     except (KeyboardInterrupt, Terminated):
         print(f"what has arrived is kept in {options.out}; the same command goes on from there", file=sys.stderr)
         raise
+    for file in files:
+        kept = "" if file.is_new else ", kept as it was: --force replaces it"
+        print(f"{file.path} ({megabytes(file.path.stat().st_size)}{kept})")
 
 
 def _inspect(options: argparse.Namespace) -> None:
@@ -390,7 +386,7 @@ def _parser() -> argparse.ArgumentParser:
     download.add_argument(
         "corpus",
         type=one_of("tinystories", "openwebtext"),
-        help="tinystories, 2.2 GB, or openwebtext, 12 GB; and validation",
+        help="tinystories (2.2 GB) or openwebtext (12 GB unpacked); each with its validation text",
     )
     download.add_argument("--out", default="data", metavar="FOLDER", help="default: data")
     download.add_argument("--force", action="store_true", help="fetch what is in FOLDER already, and replace it")
