@@ -5,9 +5,9 @@ BIN := .venv/bin
 RUST := Cargo.toml $(shell find src -name '*.rs')
 DEMO := runs/demo
 
-.PHONY: help demo test test-long lint format bench clean
+.PHONY: help demo test test-long test-lowest lint format bench clean
 
-help: ## Show this list
+help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
 
 .venv/installed: pyproject.toml constraints.txt
@@ -22,7 +22,7 @@ help: ## Show this list
 		$(BIN)/python -m maturin develop --release --extras dev,lm --quiet
 	@touch $@
 
-demo: .venv/built ## Stories -> tokenizer -> token ids -> a small Transformer -> its loss as a picture -> a story (3 to 8 minutes)
+demo: .venv/built ## Write stories, train a tokenizer and a small Transformer on them, generate a story (3 to 8 minutes)
 	$(BIN)/bpe-lm data sample --megabytes 20
 	$(BIN)/bpe-lm train-tokenizer data/sample-train.txt --vocab-size 4000 --special-token '<|endoftext|>' \
 		--out $(DEMO)/tokenizer --force
@@ -37,17 +37,33 @@ demo: .venv/built ## Stories -> tokenizer -> token ids -> a small Transformer ->
 	@echo
 	@echo "Next, on a text of your own: the README's section Try it."
 
-test: .venv/built ## Rust tests, Python tests, lints
+test: .venv/built ## Run the Rust tests, the Python tests and the lints
 	cargo test --release
 	$(BIN)/python -m pytest
 	$(MAKE) lint
 
-test-long: .venv/built ## What takes minutes, and llama.cpp, which is built for it
+test-long: .venv/built ## All tests, also those that take minutes: builds llama.cpp, then runs test-lowest
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt llama-cpp-python
 	cargo test --release -- --include-ignored
 	$(BIN)/python -m pytest -m 'long or not long'
+	$(MAKE) test-lowest
 
-lint: .venv/built ## rustfmt, clippy, ruff, mypy, and the rules of the house
+# A second environment has the lowest versions; its .pth file names the sources and, behind its own packages, those of
+# .venv, for torch and the test tools. WITH_TORCH=1 fetches the lowest torch as well (3 GB on Linux).
+.venv-lowest/installed: pyproject.toml tests/lowest.py .venv/built
+	@echo "Setting up .venv-lowest with the lowest versions that pyproject.toml allows ..."
+	@$(BIN)/python -m venv --clear .venv-lowest
+	@.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check \
+		$$($(BIN)/python tests/lowest.py $(if $(WITH_TORCH),--with-torch))
+	@$(BIN)/python -c 'import packaging, pathlib, sys; print(*sys.argv[1:], pathlib.Path(packaging.__file__).parents[1], sep="\n")' \
+		"$(CURDIR)/python" > "$$(.venv-lowest/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/tested.pth"
+	@touch $@
+
+# transformers itself asks for newer versions, so its tests are left out.
+test-lowest: .venv-lowest/installed ## The Python tests with the lowest versions that pyproject.toml allows
+	.venv-lowest/bin/python -m pytest -k 'not transformers and not auto_tokenizer'
+
+lint: .venv/built ## Check format, types, stubs, and which module may import which
 	@if cargo fmt --version >/dev/null 2>&1; then cargo fmt --check; else echo "rustfmt is not installed: skipped"; fi
 	@if cargo clippy --version >/dev/null 2>&1; then \
 		cargo clippy --release --all-targets --features python -- -D warnings; \
@@ -57,6 +73,7 @@ lint: .venv/built ## rustfmt, clippy, ruff, mypy, and the rules of the house
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest bpe_lm._core
 	$(BIN)/python tests/rooms.py
+	$(BIN)/python tests/rust_modules.py
 	@! grep -rl pyo3 src --include='*.rs' | grep -v -e '^src/lib.rs$$' -e '^src/python/' \
 		|| { echo "pyo3 belongs in src/python/ only"; exit 1; }
 	@awk '/#\[py(methods|function)/ { inside = 1; methods = /methods/ } \
@@ -72,8 +89,8 @@ format: .venv/built ## Format the sources
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: ## One criterion bench a stage
+bench: ## Run the criterion benchmarks, one per stage
 	cargo bench
 
-clean: ## Remove what was built, but not data/ and runs/
-	rm -rf .venv target
+clean: ## Remove .venv, .venv-lowest and target; keep data/ and runs/
+	rm -rf .venv .venv-lowest target

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Train a byte-level BPE tokenizer of 32,000 tokens on OpenWebText, and compare it with the one of TinyStories.
+"""Train a byte-level BPE tokenizer of 32,000 tokens on OpenWebText, and compare it with TinyStories' tokenizer.
 
 Profile the whole process with `/usr/bin/time -v .venv/bin/python train_bpe_expts_owt.py`,
 or its Python part with `--profile`.
@@ -17,8 +17,8 @@ OPENWEBTEXT = Experiment(
     vocab_size=32_000,
     folder=Path("runs/openwebtext"),
     how_to_get=(
-        "`bpe-lm data download openwebtext` fetches it from Hugging Face, stanford-cs336/owt-sample "
-        "(the course's sample of OpenWebText, 11.9 GB unpacked)."
+        "`bpe-lm data download openwebtext` downloads it packed from Hugging Face, stanford-cs336/owt-sample "
+        "(the course's sample of OpenWebText, 11.9 GB of text)."
     ),
 )
 

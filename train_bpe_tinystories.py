@@ -14,7 +14,7 @@ TINYSTORIES = Experiment(
     corpus=Path("data/TinyStoriesV2-GPT4-train.txt"),
     vocab_size=10_000,
     folder=Path("runs/tinystories"),
-    how_to_get="`bpe-lm data download tinystories` fetches it (2.2 GB) from Hugging Face, roneneldan/TinyStories.",
+    how_to_get="`bpe-lm data download tinystories` downloads it (2.2 GB) from Hugging Face, roneneldan/TinyStories.",
 )
 
 if __name__ == "__main__":

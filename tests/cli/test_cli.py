@@ -1,5 +1,6 @@
 """The command line as a person meets it: results on stdout, progress and errors on stderr, exit statuses."""
 
+import gzip
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from bpe_lm import _core
+from bpe_lm.cli.course import Experiment
 
 ROOT = Path(__file__).parents[2]
 END_OF_TEXT = "<|endoftext|>"
@@ -213,9 +215,25 @@ def script(name, *arguments, cwd):
 def test_the_scripts_say_how_to_get_a_missing_corpus(name, tmp_path):
     done = script(name, cwd=tmp_path)
     assert done.returncode == 1
-    for word in ("Hugging Face", "bpe-lm data download", "--corpus", "--sample"):
+    for word in ("neither data/", ".txt.gz", "Hugging Face", "bpe-lm data download", "--corpus", "--sample"):
         assert word in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_script_finds_its_corpus_unpacked_before_packed(tmp_path):
+    experiment = Experiment("name", tmp_path / "owt_train.txt", 300, tmp_path, "how")
+    assert experiment.existing_corpus() is None
+    for name in ("owt_train.txt.gz", "owt_train.txt"):
+        (tmp_path / name).touch()
+        assert experiment.existing_corpus() == tmp_path / name
+
+
+def test_the_second_script_trains_on_the_packed_corpus(sample, tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "owt_train.txt.gz").write_bytes(gzip.compress(sample.read_bytes(), 1))
+    done = script("train_bpe_expts_owt.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "runs/openwebtext" in done.stdout
 
 
 def test_the_scripts_train_and_the_second_compares(sample, tmp_path):

@@ -258,7 +258,7 @@ def test_a_script_wants_a_folder(tmp_path, capsys, monkeypatch):
 
 def test_a_download_looks_at_all_names_before_it_fetches(tmp_path, obstacle, capsys, monkeypatch):
     obstacle(tmp_path / "TinyStoriesV2-GPT4-valid.txt")
-    monkeypatch.setattr("bpe_lm.data.download.download", never)
+    monkeypatch.setattr("bpe_lm.data.download._download", never)
     assert main(["data", "download", "tinystories", "--out", str(tmp_path), "--force"]) == 1
     assert "TinyStoriesV2-GPT4-valid.txt is " in capsys.readouterr().err
 
@@ -273,7 +273,7 @@ def test_a_download_looks_at_all_names_before_it_fetches(tmp_path, obstacle, cap
 )
 def test_an_address_is_no_place_of_this_machine(tmp_path, capsys, monkeypatch, command):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("bpe_lm.data.download._fetch", never)
+    monkeypatch.setattr("bpe_lm.data.download._download", never)
     assert main(command.split()) == 1
     assert "is an address, and only local files are written" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""What the course's two training scripts share: find the corpus, train, report, compare."""
+"""Run the course's two training scripts: find the corpus, train, report, compare."""
 
 import argparse
 import cProfile
@@ -22,7 +22,10 @@ SAMPLE_MEGABYTES = 20
 
 @dataclass(frozen=True)
 class Experiment:
-    """A corpus of the course and the tokenizer that is trained on it."""
+    """A corpus of the course, and the tokenizer that is trained on it.
+
+    `corpus` is the unpacked text file. The same name with .gz is read if the unpacked file does not exist.
+    """
 
     name: str
     corpus: Path
@@ -30,16 +33,36 @@ class Experiment:
     folder: Path
     how_to_get: str
 
+    def existing_corpus(self) -> Path | None:
+        """Return the unpacked or the packed corpus, whichever exists, or None."""
+        packed = self.corpus.with_name(self.corpus.name + ".gz")
+        return next((path for path in (self.corpus, packed) if path.exists()), None)
+
 
 def run(experiment: Experiment, description: str, other: Experiment | None = None) -> int:
-    """Train as the command line says; return the exit status."""
-    parser = argparse.ArgumentParser(description=description)
+    """Train with the options of the command line; return the exit status."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--corpus", type=Path, help=f"a text file (default: {experiment.corpus})")
-    source.add_argument("--sample", action="store_true", help=f"{SAMPLE_MEGABYTES} MB of made-up stories instead")
-    parser.add_argument("--out", type=Path, default=experiment.folder, help=f"default: {experiment.folder}")
-    parser.add_argument("--threads", type=int, help="default: one a core")
-    parser.add_argument("--profile", action="store_true", help="print cProfile's top 20 after the table")
+    source.add_argument(
+        "--corpus",
+        type=Path,
+        metavar="FILE",
+        help=f"the text to train on (default: {experiment.corpus}, or the same name with .gz)",
+    )
+    source.add_argument(
+        "--sample", action="store_true", help=f"write {SAMPLE_MEGABYTES} MB of made-up stories and train on them"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=experiment.folder,
+        metavar="FOLDER",
+        help=f"where the tokenizer is written (default: {experiment.folder})",
+    )
+    parser.add_argument("--threads", type=int, metavar="N", help="number of threads (default: one per core)")
+    parser.add_argument(
+        "--profile", action="store_true", help="print cProfile's 20 slowest functions after the result (default: off)"
+    )
     options = parser.parse_args()
     return guarded(lambda: _train(experiment, other, options))
 
@@ -64,30 +87,29 @@ def _train(experiment: Experiment, other: Experiment | None, options: argparse.N
         pstats.Stats(profile, stream=sys.stdout).sort_stats("cumulative").print_stats(20)
         print(f"seconds: count {report.count_seconds:.2f}, merge {report.merge_seconds:.2f}")
     if other and (other.folder / "tokenizer.json").exists():
-        _compare({experiment.name: (options.out, corpus), other.name: (other.folder, other.corpus)})
+        _compare({experiment.name: (options.out, corpus), other.name: (other.folder, other.existing_corpus())})
 
 
 def _find_corpus(experiment: Experiment, options: argparse.Namespace) -> Path:
     if options.sample:
         return write_samples("data", SAMPLE_MEGABYTES)[0]
-    if options.corpus:
-        return Path(options.corpus)
-    if not experiment.corpus.exists():
+    corpus = options.corpus or experiment.existing_corpus()
+    if corpus is None:
         raise CorpusError(
-            f"{experiment.corpus} is not there. {experiment.how_to_get}\n"
+            f"neither {experiment.corpus} nor {experiment.corpus}.gz exists. {experiment.how_to_get}\n"
             "Or train on a file of your own with --corpus FILE, or on made-up stories with --sample."
         )
-    return experiment.corpus
+    return Path(corpus)
 
 
-def _compare(trained: dict[str, tuple[Path, Path]]) -> None:
-    """Print what two vocabularies share, and how well each compresses either corpus."""
+def _compare(trained: dict[str, tuple[Path, Path | None]]) -> None:
+    """Print how many tokens two vocabularies share, and how well each compresses either corpus."""
     from rich.table import Table
 
     tokenizers = {name: Tokenizer.load(folder) for name, (folder, _) in trained.items()}
     shared = set.intersection(*(set(tokenizer.vocab.values()) for tokenizer in tokenizers.values()))
     table = Table("tokenizer", "tokens", "in both", "longest token", title="The two vocabularies")
-    corpora = {name: corpus for name, (_, corpus) in trained.items() if corpus.exists()}
+    corpora = {name: corpus for name, (_, corpus) in trained.items() if corpus}
     for name in corpora:
         table.add_column(f"bytes per token on {name}")
     for name, tokenizer in tokenizers.items():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Any
 
 from bpe_lm.cli.guard import Terminated
@@ -55,7 +54,7 @@ def _add_download(commands: Any) -> None:
     parser.add_argument(
         "corpus",
         type=one_of("tinystories", "openwebtext"),
-        help="tinystories, 2.2 GB, or openwebtext, 12 GB; each with its validation text",
+        help="tinystories (2.2 GB) or openwebtext (12 GB unpacked); each with its validation text",
     )
     parser.add_argument("--out", default="data", metavar="FOLDER", help="folder to write into")
     parser.add_argument("--force", action="store_true", help="fetch and replace files that are in FOLDER already")
@@ -64,17 +63,13 @@ def _add_download(commands: Any) -> None:
 
 
 def _download(options: argparse.Namespace) -> None:
-    from bpe_lm.data.download import check_targets, corpus_files, download
+    from bpe_lm.data.download import download_corpus
 
-    files = corpus_files(options.corpus)
-    for file in files:
-        check_targets(file, options.out)
     try:
-        for file in files:
-            is_new = download(file, options.out, progress=not options.quiet, force=options.force)
-            path = Path(options.out, file.name)
-            kept = "" if is_new else ", kept as it was: --force replaces it"
-            print(f"{path} ({megabytes(path.stat().st_size)}{kept})", flush=True)
+        files = download_corpus(options.corpus, options.out, progress=not options.quiet, force=options.force)
     except (KeyboardInterrupt, Terminated):
         print(f"what has arrived is kept in {options.out}; the same command goes on from there", file=sys.stderr)
         raise
+    for file in files:
+        kept = "" if file.is_new else ", kept as it was: --force replaces it"
+        print(f"{file.path} ({megabytes(file.path.stat().st_size)}{kept})")
