@@ -1,6 +1,6 @@
 """The table of all config keys in docs/training.md, made from the config's dataclasses.
 
-    python tests/docs_tables.py    rewrite the table
+python tests/docs_tables.py    rewrite the table
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _shown(default: Any) -> str:
 def with_table(page: str) -> str:
     """Return a page with the table between its markers."""
     before, start, rest = page.partition(START)
-    inside, end, after = rest.partition(END)
+    _, end, after = rest.partition(END)
     if not (start and end):
         raise ValueError(f"{PAGE} lacks {START} or {END}")
     return f"{before}{START}\n{table()}\n{END}{after}"
