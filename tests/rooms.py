@@ -155,7 +155,13 @@ def folder_graph(package: Path) -> Graph:
 
 
 def reduced(graph: Graph) -> Graph:
-    """Return an acyclic graph without the arrows that a chain of other arrows implies."""
+    """Return a graph without the arrows that a chain of other arrows implies.
+
+    Raises:
+        ValueError: The graph has a circle.
+    """
+    if found := circles(graph):
+        raise ValueError(f"a circle cannot be drawn downward: {', '.join(found[0])}")
 
     def reach(name: str) -> set[str]:
         return {name}.union(*(reach(other) for other in graph.get(name, ())))
@@ -173,19 +179,16 @@ def mermaid(graph: Graph) -> str:
 
 
 def rust_graph() -> Graph | None:
-    """Return the top-level modules of the Rust crate with those that they use, or None without tests/rust_modules.py.
+    """Return the crate's folders, and its files beside them, with those that they use.
 
-    `lib.rs` is left out: it declares all of them.
+    `lib` is left out, because it declares all of them. None without tests/rust_modules.py.
     """
     try:
         import rust_modules
     except ModuleNotFoundError:
         return None
-    graph: Graph = defaultdict(set)
-    for module, others in rust_modules.imports(ROOT / "src").items():
-        name, *_ = module.split("::")
-        graph[name] |= {other.split("::")[0] for other in others} - {name}
-    return {name: others - {"lib", "crate"} for name, others in graph.items() if name not in ("lib", "crate")}
+    graph: Graph = rust_modules.folders(rust_modules.imports(ROOT / "src"))
+    return {name: others for name, others in graph.items() if name != "lib"}
 
 
 def drawings() -> dict[str, str]:

@@ -8,6 +8,7 @@ import tomllib
 from contextlib import suppress
 from pathlib import Path
 
+import bpe_lm
 import docs_tables
 import pytest
 from bpe_lm.cli.main import main
@@ -69,6 +70,36 @@ def test_each_link_leads_to_a_file(page):
 def test_readme_links_every_page_of_docs():
     linked = set(re.findall(r"docs/([\w-]+\.md)", text_of(README)))
     assert linked == {path.name for path in (ROOT / "docs").glob("*.md")}
+
+
+@pytest.mark.parametrize("page", WITH_LINKS, ids=lambda path: path.name)
+def test_each_path_that_is_named_exists(page):
+    text = re.sub(r"```.*?```", "", text_of(page), flags=re.DOTALL)
+    for path in re.findall(r"(?<![\w/.])((?:src|python|tests|benches|docs)/[\w./*-]*)", text):
+        is_the_courses = path == "tests/adapters.py"
+        assert is_the_courses or list(ROOT.glob(path.rstrip("./"))), f"{page.name} names {path}"
+    if page.name == "architecture.md":
+        for path in re.findall(r"(?<![\w/.])((?:model|training|export)/[\w.]*)", text):
+            assert (ROOT / "python" / "bpe_lm" / path).exists(), f"{page.name} names {path}"
+
+
+@pytest.mark.parametrize("page", WITH_LINKS, ids=lambda path: path.name)
+def test_each_name_of_the_package_exists(page):
+    for name in re.findall(r"`bpe_lm\.(\w+)", text_of(page)):
+        assert hasattr(bpe_lm, name) or (ROOT / "python" / "bpe_lm" / name).is_dir(), f"{page.name} names bpe_lm.{name}"
+
+
+def test_the_types_and_entry_points_of_the_pipeline_exist():
+    rows = re.findall(r"^\|(.*)\|$", text_of(ROOT / "docs" / "architecture.md"), re.MULTILINE)[2:]
+    names = {
+        name for row in rows for code in re.findall(r"`([^`]+)`", row) for name in re.findall(r"[A-Za-z]\w+", code)
+    }
+    names -= {"Int", "Float", "Tensor", "batch", "seq", "Vec", "str", "model", "token_ids"}
+    assert len(names) > 15
+    sources = [*(ROOT / "src").rglob("*.rs"), *(ROOT / "python" / "bpe_lm").rglob("*.py")]
+    code = "\n".join(map(text_of, sources))
+    for name in names:
+        assert re.search(rf"\b(?:class|def|struct|enum|type|fn) {name}\b", code), f"architecture.md names {name}"
 
 
 # Commands
