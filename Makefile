@@ -35,7 +35,7 @@ demo: .venv/built ## Write stories, train a tokenizer and a small Transformer on
 	@echo
 	$(BIN)/bpe-lm generate $(DEMO)/model --prompt 'Once upon a time' --seed 336
 	@echo
-	@echo "Next, on a text of your own: the README's section Try it."
+	@echo "Next, on a text of your own: docs/tokenizer.md, then docs/training.md."
 
 test: .venv/built ## Run the Rust tests, the Python tests and the lints
 	cargo test --release

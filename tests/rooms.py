@@ -1,101 +1,116 @@
-"""The rooms of the Python package and the doors between them: which file imports which, and whether it may.
+"""The folders of the Python package, and the imports between them.
 
-    python tests/rooms.py            exit with 1 if an import runs sideways or upwards, or if there is a circle
-    python tests/rooms.py --draw     rewrite the drawing in docs/architecture.md
+    python tests/rooms.py           report each import that is not allowed; exit with 1 if there is any
+    python tests/rooms.py --draw    rewrite the drawings of the imports in docs/architecture.md
 
-Every import counts: at the top of a file, inside a function, and for a type checker alone.
+The folders lie in layers, and a file imports from its own folder and from lower layers. Every import counts: at the top
+of a file, inside a function, and under `if TYPE_CHECKING:`.
 """
 
 from __future__ import annotations
 
 import ast
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-PACKAGE = "bpe_lm"
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "python" / "bpe_lm"
+PAGE = ROOT / "docs" / "architecture.md"
+
+BASE, TOP = "base", "top"
+"""The names of two layers without a folder: helpers such as errors.py, and the package's `__init__` and `__main__`."""
+
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("root",),
+    (BASE,),
     ("tokenizer", "data", "kernels"),
     ("model",),
     ("training",),
     ("export", "experiments"),
     ("cli",),
-    ("top",),
+    (TOP,),
 )
-"""From the lowest. A file imports from its own room and from the rooms of lower layers."""
+"""The folders of each layer, the lowest layer first."""
+
+HEIGHT = {folder: height for height, folders in enumerate(LAYERS) for folder in folders}
 
 Graph = dict[str, set[str]]
-"""A file's module, and the modules of the package that it imports."""
+"""The name of a module or folder, and the names of those that it imports."""
 
 
-def room_of(module: str) -> str:
-    """The folder of a module; `root` for a file beside the folders, `top` for the package itself and __main__."""
+def folder_of(module: str, packages: set[str]) -> str:
+    """Return the folder of a module, `base` for a file beside the folders, or `top` for the package itself."""
     parts = module.split(".")
     if len(parts) == 1 or parts[1] == "__main__":
-        return "top"
-    return parts[1] if len(parts) > 2 else "root"
+        return TOP
+    return parts[1] if len(parts) > 2 or module in packages else BASE
 
 
 def imports(package: Path) -> Graph:
-    """Every module of a package with the modules of the package that it imports."""
+    """Return each module of a package with the modules of the package that it imports."""
     files = {module_of(path, package): path for path in sorted(package.rglob("*.py"))}
-    stubs = {module_of(path, package): path for path in sorted(package.rglob("*.pyi"))}
-    modules = files.keys() | stubs.keys()
-    return {
-        module: {found for name in _imported(path, module) if (found := _nearest(name, modules)) and found != module}
-        for module, path in files.items()
-    }
+    modules = files.keys() | {module_of(path, package) for path in package.rglob("*.pyi")}
+    graph = {}
+    for module, path in files.items():
+        imported = {_module_in(name, modules) for name in _imported_names(path, module)}
+        graph[module] = {other for other in imported if other is not None and other != module}
+    return graph
 
 
 def module_of(path: Path, package: Path) -> str:
-    """The dotted name of a file: a folder's `__init__.py` is the folder."""
+    """Return the dotted name of a file; that of `__init__.py` is its folder's."""
     parts = [package.name, *path.relative_to(package).with_suffix("").parts]
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def _imported(path: Path, module: str) -> Iterator[str]:
-    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+def packages_in(package: Path) -> set[str]:
+    """Return the dotted names of the package's folders that have an `__init__.py`."""
+    return {module_of(path, package) for path in package.rglob("__init__.py")}
+
+
+def _imported_names(path: Path, module: str) -> Iterator[str]:
+    """Yield the dotted name of everything that a file imports; relative imports are resolved."""
+    parents = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            ancestors = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
-            base = ".".join([*ancestors, *([node.module] if node.module else [])])
-            yield from (f"{base}.{alias.name}" for alias in node.names)
+            base = parents[: len(parents) + 1 - node.level] if node.level else []
+            for alias in node.names:
+                yield ".".join([*base, *([node.module] if node.module else []), alias.name])
 
 
-def _nearest(name: str, modules: set[str]) -> str | None:
-    """The module that a dotted name is in: `bpe_lm.files.write_whole` is in `bpe_lm.files`."""
-    while name not in modules:
+def _module_in(name: str, modules: set[str]) -> str | None:
+    """Return the module that a dotted name leads to: `bpe_lm.files.write_whole` leads to `bpe_lm.files`."""
+    while name and name not in modules:
         name = name.rpartition(".")[0]
-        if not name:
-            return None
-    return name
+    return name or None
 
 
-def wrong_imports(graph: Graph) -> list[str]:
-    """Imports that run sideways or upwards, one sentence each."""
-    height = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
-    found = []
+def forbidden_imports(graph: Graph, packages: set[str]) -> list[str]:
+    """Return one sentence for each import that does not lead to a lower layer or the same folder."""
+    faults = []
     for module, others in sorted(graph.items()):
-        room = room_of(module)
-        if room not in height:
-            found.append(f"{module} is in no known room; the rooms are {', '.join(height)}")
+        folder = folder_of(module, packages)
+        if folder not in HEIGHT:
+            faults.append(f"{module}: {folder} is in no layer; add it to LAYERS in tests/rooms.py")
             continue
         for other in sorted(others):
-            other_room = room_of(other)
-            if other_room != room and height.get(other_room, len(LAYERS)) >= height[room]:
-                found.append(f"{module} imports {other}, which is not below it")
-    return found
+            other_folder = folder_of(other, packages)
+            if other_folder == TOP:
+                faults.append(f"{module} imports {other}: import from the file that defines the name")
+            elif other_folder != folder and HEIGHT.get(other_folder, len(LAYERS)) >= HEIGHT[folder]:
+                faults.append(f"{module} imports {other}: {other_folder} is not in a layer below {folder}")
+    return faults
 
 
 def circles(graph: Graph) -> list[list[str]]:
-    """The groups of modules that import each other, by Tarjan's algorithm."""
+    """Return the groups of modules that import each other, directly or through others, by Tarjan's algorithm."""
     index: dict[str, int] = {}
     low: dict[str, int] = {}
     stack: list[str] = []
-    found: list[list[str]] = []
+    groups: list[list[str]] = []
 
     def visit(module: str) -> None:
         index[module] = low[module] = len(index)
@@ -111,21 +126,99 @@ def circles(graph: Graph) -> list[list[str]]:
             group = sorted(stack[start:])
             del stack[start:]
             if len(group) > 1:
-                found.append(group)
+                groups.append(group)
 
     for module in sorted(graph):
         if module not in index:
             visit(module)
-    return found
+    return groups
 
 
 def faults(package: Path) -> list[str]:
-    """What is wrong with the imports of a package, one sentence each."""
+    """Return one sentence for each import of a package that is not allowed, and for each circle."""
     graph = imports(package)
-    return wrong_imports(graph) + [f"a circle of imports: {', '.join(group)}" for group in circles(graph)]
+    found = forbidden_imports(graph, packages_in(package))
+    return found + [f"a circle of imports: {', '.join(group)}" for group in circles(graph)]
+
+
+# The drawings
+
+
+def folder_graph(package: Path) -> Graph:
+    """Return each folder of a package with the other folders that its files import."""
+    packages = packages_in(package)
+    graph: Graph = defaultdict(set)
+    for module, others in imports(package).items():
+        folder = folder_of(module, packages)
+        graph[folder] |= {folder_of(other, packages) for other in others} - {folder}
+    return dict(graph)
+
+
+def reduced(graph: Graph) -> Graph:
+    """Return a graph without the arrows that a chain of other arrows implies.
+
+    Raises:
+        ValueError: The graph has a circle.
+    """
+    if found := circles(graph):
+        raise ValueError(f"a circle cannot be drawn downward: {', '.join(found[0])}")
+
+    def reach(name: str) -> set[str]:
+        return {name}.union(*(reach(other) for other in graph.get(name, ())))
+
+    return {
+        name: {other for other in others if not any(other in reach(third) for third in others - {other})}
+        for name, others in graph.items()
+    }
+
+
+def mermaid(graph: Graph) -> str:
+    """Return a graph as a Mermaid flowchart whose arrows run downward."""
+    lines = [f"    {name} --> {other}" for name in sorted(graph) for other in sorted(graph[name])]
+    return "\n".join(["```mermaid", "flowchart TD", *lines, "```"])
+
+
+def rust_graph() -> Graph | None:
+    """Return the crate's folders, and its files beside them, with those that they use.
+
+    `lib` is left out, because it declares all of them. None without tests/rust_modules.py.
+    """
+    try:
+        import rust_modules
+    except ModuleNotFoundError:
+        return None
+    graph: Graph = rust_modules.folders(rust_modules.imports(ROOT / "src"))
+    return {name: others for name, others in graph.items() if name != "lib"}
+
+
+def drawings() -> dict[str, str]:
+    """Return the text of each drawing by the name in its markers."""
+    found = {"python": mermaid(reduced(folder_graph(PACKAGE)))}
+    graph = rust_graph()
+    return found if graph is None else found | {"rust": mermaid(reduced(graph))}
+
+
+def drawn(page: str) -> str:
+    """Return a page with the drawings between `<!-- drawing NAME -->` and `<!-- end -->` as they should be."""
+    for name, drawing in drawings().items():
+        start = f"<!-- drawing {name}, by `python tests/rooms.py --draw` -->"
+        if start not in page:
+            raise ValueError(f"{PAGE} lacks the marker {start}")
+        before, _, rest = page.partition(start)
+        page = f"{before}{start}\n{drawing}\n<!-- end -->{rest.partition('<!-- end -->')[2]}"
+    return page
+
+
+def main() -> int:
+    """Draw, or report; return the exit status."""
+    if sys.argv[1:] == ["--draw"]:
+        PAGE.write_text(drawn(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+        return 0
+    found = faults(PACKAGE)
+    for fault in found:
+        print(fault)
+    return bool(found)
 
 
 if __name__ == "__main__":
-    found = faults(Path("python", PACKAGE))
-    print("\n".join(found), end="\n" if found else "")
-    sys.exit(bool(found))
+    sys.exit(main())
