@@ -1,1 +1,1 @@
-"""Corpora: downloaded, or made up. Without torch."""
+"""The corpora: downloaded or made up. Nothing here imports torch."""

@@ -1,5 +1,6 @@
-"""Made-up stories to try everything on."""
+"""Write made-up children's stories, to try everything on without a download."""
 
+import os
 from pathlib import Path
 
 from bpe_lm import _core
@@ -8,11 +9,24 @@ from bpe_lm.files import check_file_target, check_folder_target
 SAMPLE_SEED = 336
 
 
-def write_samples(folder: str | Path, megabytes_wanted: float, seed: int = SAMPLE_SEED) -> tuple[Path, Path]:
+def write_samples(
+    folder: str | os.PathLike[str], megabytes_wanted: float, seed: int = SAMPLE_SEED
+) -> tuple[Path, Path]:
     """Write training stories, and a tenth as many validation stories that share no sentence with them.
 
+    Args:
+        folder: Where `sample-train.txt` and `sample-valid.txt` are written; files of these names are replaced.
+        megabytes_wanted: Size of the training stories in units of 1,000,000 bytes. The last story is not cut, so the
+            file is a little larger.
+        seed: The same seed and size give the same bytes.
+
+    Returns:
+        The paths of the training and the validation file.
+
     Raises:
-        OutputExists: Before any work, when something else has the name of the folder or of a file.
+        OutputExists: The folder is not a folder, or a file's name belongs to a folder, a device, a pipe or a socket.
+            Nothing has been written then.
+        FileError: A file could not be written.
     """
     check_folder_target(folder)
     folder = Path(folder)
