@@ -21,12 +21,12 @@ MOST_WEIGHTS = 2**50
 class Sizes:
     """The course's arguments of `TransformerLM`, in its order."""
 
-    vocab_size: int = key(10_000, "tokens that the model knows")
-    context_length: int = key(256, "tokens that it sees at once")
+    vocab_size: int = key(10_000, "tokens of the vocabulary")
+    context_length: int = key(256, "the most tokens that the model sees at once")
     d_model: int = key(512, "width of the residual stream")
-    num_layers: int = key(4, "Transformer blocks")
-    num_heads: int = key(16, "attention heads of a block")
-    d_ff: int = key(1344, "width within the feed-forward network")
+    num_layers: int = key(4, "number of Transformer blocks")
+    num_heads: int = key(16, "number of attention heads of a block")
+    d_ff: int = key(1344, "inner width of the feed-forward network")
     rope_theta: float = key(10_000.0, "base of the angles of rotary embeddings")
 
 
@@ -38,10 +38,10 @@ class Switches:
     line in the layer that reads it.
     """
 
-    norm: Norm = key("pre", "RMSNorm before each sub-layer, behind it, or none")
-    position: Position = key("rope", "rotary embeddings, or none")
+    norm: Norm = key("pre", "RMSNorm before each sub-layer (pre), after its sum (post), or none")
+    position: Position = key("rope", "rotary embeddings (rope), or none")
     ffn: FeedForwardKind = key("swiglu", "feed-forward network: gated (swiglu) or not (silu, relu2)")
-    tied_head: bool = key(False, "the head has the weights of the embedding")
+    tied_head: bool = key(False, "the head shares the weights of the embedding")
 
     def __post_init__(self) -> None:
         check_types(self, "model")
