@@ -28,7 +28,7 @@ _KINDS = {
 }
 """What an operation is, by its name: the first that matches. Others are elementwise operations and sums."""
 
-_NO_OPERATION = ("ProfilerStep", "part: ", "autograd::", "Optimizer.", "Activity Buffer", "cuda", "Torch-Compiled")
+_NO_OPERATION = ("ProfilerStep", "phase: ", "autograd::", "Optimizer.", "Activity Buffer", "cuda", "Torch-Compiled")
 
 
 @dataclass(frozen=True)
@@ -126,9 +126,9 @@ class NoProfiler:
 
 
 @contextmanager
-def part(name: str) -> Iterator[None]:
+def phase(name: str) -> Iterator[None]:
     """What happens within belongs to this part of a step."""
-    with record_function(f"part: {name}"):
+    with record_function(f"phase: {name}"):
         yield
 
 
@@ -136,8 +136,8 @@ def _summary(events: Any, seconds: float, is_gpu: bool, flops: float, peak: floa
     parts, kinds = dict.fromkeys(PARTS, 0.0), dict.fromkeys(_KINDS, 0.0)
     for event in events:
         name, is_on_gpu = event.name, "CUDA" in str(event.device_type)
-        if name.startswith("part: ") and not is_on_gpu:
-            parts[name.removeprefix("part: ")] += event.time_range.elapsed_us() / 1e6 / _STEPS
+        if name.startswith("phase: ") and not is_on_gpu:
+            parts[name.removeprefix("phase: ")] += event.time_range.elapsed_us() / 1e6 / _STEPS
         elif is_on_gpu == is_gpu and not (name.startswith(_NO_OPERATION) or (is_gpu and event.is_user_annotation)):
             own = event.time_range.elapsed_us() if is_gpu else event.self_cpu_time_total
             kind = next(
