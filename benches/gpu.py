@@ -29,7 +29,7 @@ from bpe_lm.model.config import ModelConfig
 from bpe_lm.model.flops import training_flops_per_token
 from bpe_lm.model.loss import LanguageModelLoss, linear_cross_entropy
 from bpe_lm.model.transformer import TransformerLM
-from bpe_lm.training.config import over
+from bpe_lm.training.config import override
 from bpe_lm.training.devices import peak_flops
 from bpe_lm.training.optimizers import AdamW, clip_gradients
 from bpe_lm.training.presets import resolve
@@ -215,7 +215,7 @@ def real_run(options: argparse.Namespace) -> None:
         "compile": True,
         "max_time": options.max_time,
     }
-    config = over(resolve("tinystories"), changes | {"validate_every": 1000, "checkpoint_every": 10_000})
+    config = override(resolve("tinystories"), changes | {"validate_every": 1000, "checkpoint_every": 10_000})
     with Trainer(config, options.out, force=True, progress=True) as trainer:
         found = trainer.run()
     print(f"\nTinyStories: {found.step:,} steps in {found.seconds:,.0f} s, validation {found.loss} ({found.best_loss})")

@@ -22,16 +22,16 @@ TRUTH = {
     **dict.fromkeys(("true", "yes", "on", "1"), True),
     **dict.fromkeys(("false", "no", "off", "0"), False),
 }
-"""The words of a switch, in lower case."""
+"""The words for a switch that is on or off, in lower case."""
 
 _MOST_DIGITS = 30
 
 
 def parse_whole(text: str) -> int:
-    """Return the whole number that a text is, such as 10000, 10_000 or 1e4.
+    """Parse a whole number, such as 10000, 10_000 or 1e4.
 
     Raises:
-        ValueError: It is none, or has more than 30 digits.
+        ValueError: The text is no whole number, or has more than 30 digits.
     """
     try:
         number = Decimal(text)
@@ -43,10 +43,10 @@ def parse_whole(text: str) -> int:
 
 
 def parse_truth(text: str) -> bool:
-    """Return whether a text is true, yes, on or 1, or false, no, off or 0.
+    """Parse true, yes, on or 1, or false, no, off or 0.
 
     Raises:
-        ValueError: It is none of these.
+        ValueError: The text is none of these.
     """
     try:
         return TRUTH[text.lower()]
@@ -55,10 +55,10 @@ def parse_truth(text: str) -> bool:
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known name that was most likely meant; of names with dots, the last part may be meant alone.
+    """Return the known name that a person most likely meant. A name with dots may be given by its last part alone.
 
-    Tried in turn: the same last part (in another table), a few letters that differ, initials (lr for learning-rate),
-    a part of the name.
+    The tests in order: the same last part (in another table), a few different letters, initials (lr for
+    learning-rate), a part of the name.
     """
     names = {_plain(name): name for name in known}
     lasts: dict[str, str] = {}
@@ -98,14 +98,14 @@ def _last(name: str) -> str:
     return name.rpartition(".")[2]
 
 
-def key(default: _T, meaning: str) -> _T:
-    """A field and what it means, for --help."""
-    found: _T = field(default=default, metadata={"meaning": meaning})
-    return found
+def key(default: _T, meaning: str, *, unit: str = "") -> _T:
+    """Declare a key: a field with a default, its meaning for --help, and the unit of its number."""
+    declared: _T = field(default=default, metadata={"meaning": meaning, "unit": unit})
+    return declared
 
 
 def keys(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every key with dots, and its value."""
+    """Yield the dotted name and the value of each key of a config."""
     for f in fields(config):
         value = getattr(config, f.name)
         if is_dataclass(value):
@@ -115,18 +115,27 @@ def keys(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def meanings(config: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield each key of a config with what it means."""
+    """Yield the dotted name and the meaning of each key of a config."""
+    return _metadata(config, "meaning", prefix)
+
+
+def units(config: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the dotted name and the unit of each key of a config; the unit is empty where a value has none."""
+    return _metadata(config, "unit", prefix)
+
+
+def _metadata(config: Any, name: str, prefix: str) -> Iterator[tuple[str, str]]:
     for f in fields(config):
         value = getattr(config, f.name)
         if is_dataclass(value):
-            yield from meanings(value, f"{prefix}{f.name}.")
+            yield from _metadata(value, name, f"{prefix}{f.name}.")
         else:
-            yield f"{prefix}{f.name}", f.metadata.get("meaning", "")
+            yield f"{prefix}{f.name}", f.metadata.get(name, "")
 
 
 @cache
 def kinds(table: Hashable) -> dict[str, Any]:
-    """The type of each key of a config's class."""
+    """The type of each key of a config's class, by its dotted name."""
     return dict(_kinds(table, ""))
 
 
@@ -139,68 +148,75 @@ def _kinds(table: Any, prefix: str) -> Iterator[tuple[str, Any]]:
 
 
 def key_of(text: str) -> str:
-    """The key that a flag or a key of a file names: - and _ are the same."""
+    """The key that a flag or a name in a file stands for; - and _ are the same."""
     return text.removeprefix("--").replace("-", "_")
 
 
 def flag_of(key: str) -> str:
-    """The flag of a key."""
+    """The flag of a key, such as `--model.num-layers`."""
     return f"--{key.replace('_', '-')}"
 
 
-def spelled(
+def values_by_field(
     config: Any, values: Mapping[str, Any], renamed: Mapping[str, str], *, root: Any = None, prefix: str = ""
 ) -> dict[str, Any]:
-    """The values under the names of the fields, each of which is known.
+    """Return nested values by the names of a config's fields, with - and _ as the same.
+
+    Args:
+        config: The config whose fields the values are for.
+        values: Values by name, nested as the config is.
+        renamed: What replaced each key of an older version.
+        root: The whole config, where `config` is one of its tables.
+        prefix: The dotted name of that table.
 
     Raises:
-        ConfigError: A key is unknown (`renamed` has what replaced an old one), or is given twice.
+        ConfigError: A key is unknown or of an older version, is given twice, or is a table without its keys.
     """
     root = config if root is None else root
     names = [f.name for f in fields(config)]
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for key, value in values.items():
         name = key_of(key)
         if new := renamed.get(f"{prefix}{name}"):
-            raise ConfigError(f"{prefix}{name} is a key no more; use {new}")
+            raise ConfigError(f"{prefix}{name} is no longer a key; use {new}")
         if name not in names:
             meant = did_you_mean(f"{prefix}{name}", kinds(root.__class__))
-            raise ConfigError(f"unknown key {prefix}{key}" + (meant or f"; there are {', '.join(names)}"))
-        if name in found:
+            raise ConfigError(f"unknown key {prefix}{key}" + (meant or f"; the keys are {', '.join(names)}"))
+        if name in result:
             raise ConfigError(f"{prefix}{name} is given twice, once with - and once with _")
         table = getattr(config, name)
         if is_dataclass(table):
             if not isinstance(value, Mapping):
                 raise ConfigError(f"{prefix}{name} is a table with keys of its own, not {value!r}")
-            found[name] = spelled(table, value, renamed, root=root, prefix=f"{prefix}{name}.")
+            result[name] = values_by_field(table, value, renamed, root=root, prefix=f"{prefix}{name}.")
         else:
-            found[name] = value
-    return found
+            result[name] = value
+    return result
 
 
-def replaced(config: Any, values: Mapping[str, Any]) -> Any:
-    """The config with other values, nested as its tables are."""
+def replace_nested(config: Any, values: Mapping[str, Any]) -> Any:
+    """Return a config with some values replaced, which are nested as its tables are."""
     changed = {
-        name: replaced(getattr(config, name), value) if is_dataclass(getattr(config, name)) else value
+        name: replace_nested(getattr(config, name), value) if is_dataclass(getattr(config, name)) else value
         for name, value in values.items()
     }
     return replace(config, **changed)
 
 
-def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested values, of which some are changed."""
+def merge_nested(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested values with the changes put over them."""
     result = dict(values)
     for name, change in changes.items():
         old = result.get(name)
         if isinstance(old, Mapping) and isinstance(change, Mapping):
-            result[name] = merged(old, change)
+            result[name] = merge_nested(old, change)
         else:
             result[name] = change
     return result
 
 
 def parse_flags(flags: Sequence[str], table: type, renamed: Mapping[str, str]) -> dict[str, Any]:
-    """The nested values that flags give; `--key value` or `--key=value`, and a switch may stand alone.
+    """Parse flags into nested values: `--key value` or `--key=value`; a switch may stand alone.
 
     Raises:
         ConfigError: A flag is unknown, or its value is not of the key's type.
@@ -212,7 +228,7 @@ def parse_flags(flags: Sequence[str], table: type, renamed: Mapping[str, str]) -
         flag, has_value, text = rest.pop(0).partition("=")
         key = key_of(flag)
         if not flag.startswith("--"):
-            raise ConfigError(f"{flag!r} is no flag; write --key value, as in --model.num-layers 6")
+            raise ConfigError(f"{flag!r} is not a flag; write --key value, as in --model.num-layers 6")
         if key not in known:
             raise ConfigError(unknown_flag(flag, list(map(flag_of, known)), table, renamed))
         kind = known[key]
@@ -231,17 +247,17 @@ def parse_flags(flags: Sequence[str], table: type, renamed: Mapping[str, str]) -
 
 
 def unknown_flag(flag: str, known: Sequence[str], table: type, renamed: Mapping[str, str]) -> str:
-    """An error with the flag that is meant, of those that are known."""
+    """The text of an error for an unknown flag, with the known flag that was most likely meant."""
     key = key_of(flag)
     if new := renamed.get(key):
-        return f"{flag_of(key)} is a flag no more; use {new}"
+        return f"{flag_of(key)} is no longer a flag; use {new}"
     if of_table := [name for name in kinds(table) if name.startswith(f"{key}.")]:
         return f"{flag} is a table; give one of its keys, such as {flag_of(of_table[0])}"
     return f"there is no flag {flag}{did_you_mean(flag, known)}"
 
 
 def _parse_as(kind: Any, text: str, flag: str) -> Any:
-    """The value of this type that a text is. What a `Literal` may be is checked with the whole config."""
+    """Parse a text as a value of this type. The choices of a `Literal` are checked with the whole config."""
     try:
         if kind is bool:
             return parse_truth(text)
@@ -257,7 +273,14 @@ def _parse_as(kind: Any, text: str, flag: str) -> Any:
 
 
 def check_types(config: Any, table: str) -> None:
-    """A whole number is also a float, and a float that is whole (1e4, as TOML and JSON have it) a whole number."""
+    """Check that each field of a config has a value of its type, and convert numbers to it.
+
+    A float field takes a whole number, and a field of whole numbers takes a float without a fraction, such as 1e4 of
+    TOML and JSON. `table` is the prefix of the keys.
+
+    Raises:
+        ConfigError: A value is of another type or not a choice, or a number is infinite or too large.
+    """
     hints = typing.get_type_hints(type(config))
     for f in fields(config):
         value, kind = getattr(config, f.name), hints[f.name]
@@ -291,10 +314,10 @@ _WORDS = {
 
 
 def at_least(config: Any, table: str, name: str, least: float) -> None:
-    """Refuse a field that is below a limit.
+    """Check that a field is not below a limit. `table` is the prefix of its key.
 
     Raises:
-        ConfigError: It is; `table` is the prefix of its key.
+        ConfigError: The field is below the limit.
     """
     value = getattr(config, name)
     if value < least:

@@ -8,7 +8,7 @@ from bpe_lm.cli.main import main
 from bpe_lm.model.flops import count_parameters, training_flops_per_token
 from bpe_lm.training import account as accounting
 from bpe_lm.training.account import Account
-from bpe_lm.training.config import over
+from bpe_lm.training.config import override
 from bpe_lm.training.presets import resolve
 from bpe_lm.training.step_memory import StepMemory
 
@@ -47,7 +47,7 @@ def test_the_time_of_a_run_is_its_flops_by_the_rate_of_this_machine(capsys, monk
     flags = ["debug", "--model.num-layers", "3", "--steps", "200000", "--device", "cuda", "--memory", "24GB"]
     assert main(["account", *flags]) == 0
     text = " ".join(capsys.readouterr().out.split())
-    config = over(resolve("debug"), {"model": {"num_layers": 3}})
+    config = override(resolve("debug"), {"model": {"num_layers": 3}})
     flops = training_flops_per_token(config.model) * config.tokens_per_step * 200_000
     assert f"{flops:.3e} FLOPs At least {duration(flops / 5e11)} on this machine" in text
     assert "its matrix products reach 500 GFLOP/s in float32 now" in text
@@ -107,6 +107,6 @@ def test_the_command_prints_and_gives_json(capsys):
         assert part in text
     assert main(["account", "debug", "--model.num-layers", "3", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["parameters"] == count_parameters(over(resolve("debug").model, {"num_layers": 3}))
+    assert found["parameters"] == count_parameters(override(resolve("debug").model, {"num_layers": 3}))
     with pytest.raises(SystemExit):
         main(["account", "debug", "--memory", "many"])

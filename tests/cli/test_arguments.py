@@ -53,7 +53,7 @@ from bpe_lm.training.presets import resolve
         ("account debug --d-model 4", "there is no flag --d-model; did you mean --model.d-model?", "account"),
         ("pretrain debug --out o --model.num-layer 5", "did you mean --model.num-layers?", "pretrain"),
         ("pretrain --model.num-layer 5 debug --out o", "did you mean --model.num-layers?", "pretrain"),
-        ("pretrain debug --out o --schedule.name x", "is a flag no more; use schedule.shape", "pretrain"),
+        ("pretrain debug --out o --schedule.name x", "is no longer a flag; use schedule.shape", "pretrain"),
         ("pretrain debug --out o --resum", "there is no flag --resum; did you mean --resume?", "pretrain"),
         ("pretrain --out o", "CONFIG is missing: a preset (tinystories, tinystories-low-resource,", "pretrain"),
         ("pretrain debug demo --out o", "unexpected: demo", "pretrain"),

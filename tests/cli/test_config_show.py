@@ -38,7 +38,7 @@ def test_flags_change_what_is_shown(tmp_path, capsys):
 
 
 def test_a_runs_folder_is_shown(tmp_path, capsys):
-    config = over(resolve("debug"), {"steps": 30, "data": {"train": "x.bin"}})
+    config = override(resolve("debug"), {"steps": 30, "data": {"train": "x.bin"}})
     (tmp_path / "config.json").write_text(json.dumps({"format": CONFIG_FORMAT} | config.as_dict()))
     file = tmp_path / "again.toml"
     file.write_text(shown(capsys, str(tmp_path)))

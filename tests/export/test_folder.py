@@ -5,7 +5,7 @@ import json
 import pytest
 from bpe_lm import Trainer, evaluate_folder, export_folder, generate_from_folder
 from bpe_lm.errors import ConfigError, FileError, OptionError
-from bpe_lm.training.config import over
+from bpe_lm.training.config import override
 from bpe_lm.training.presets import resolve
 
 
@@ -15,7 +15,7 @@ def run(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "run"
     files = {"train": str(data / "train.bin"), "valid": str(data / "valid.bin"), "tokenizer": str(data / "tokenizer")}
     changes = {"steps": 2, "validate_every": 2, "validation_tokens": 160, "device": "cpu", "schedule": {"warmup": 1}}
-    with Trainer(over(resolve("debug"), {"data": files} | changes), folder) as trainer:
+    with Trainer(override(resolve("debug"), {"data": files} | changes), folder) as trainer:
         trainer.run()
     return folder
 

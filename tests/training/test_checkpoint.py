@@ -89,7 +89,7 @@ def test_any_module_and_optimizer(tmp_path, make):
 def test_another_models_checkpoint_is_refused(tmp_path):
     save_checkpoint(*stepped(), 1, tmp_path / "c")
     other, its = stepped(ModelConfig(**SMALL.as_dict() | {"d_ff": 48}))
-    with pytest.raises(CheckpointError, match=r"model: layers.0.ffn.w1.weight is \(32, 16\), and here \(48, 16\)"):
+    with pytest.raises(CheckpointError, match=r"model: layers.0.ffn.w1.weight is \(32, 16\), and \(48, 16\) here"):
         load_checkpoint(tmp_path / "c", other, its)
     with pytest.raises(FileError, match="could not read"):
         load_checkpoint(tmp_path / "none", other, its)

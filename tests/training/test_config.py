@@ -6,7 +6,7 @@ from bpe_lm.cli.main import main
 from bpe_lm.errors import ConfigError, FileError
 from bpe_lm.fields import flag_of, keys, kinds, meanings
 from bpe_lm.model.config import ModelConfig
-from bpe_lm.training.config import CONFIG_FORMAT, TrainConfig, over
+from bpe_lm.training.config import CONFIG_FORMAT, TrainConfig, override
 from bpe_lm.training.presets import PRESETS, resolve
 
 
@@ -41,7 +41,10 @@ def test_presets_are_themselves_when_saved(preset):
         (["--d-mod=1"], "did you mean --model.d-model?"),
         (["--context", "3"], "did you mean --model.context-length?"),
         (["--qqq", "3"], "there is no flag --qqq"),
-        (["--schedule.warmup-iters", "3"], "--schedule.warmup-iters is a flag no more; use schedule.warmup, in steps"),
+        (
+            ["--schedule.warmup-iters", "3"],
+            "--schedule.warmup-iters is no longer a flag; use schedule.warmup, in steps",
+        ),
         (["--model.norm", "prenorm"], "model.norm is 'prenorm', and must be one of pre, post, none; did you mean pre?"),
         (["--steps", "many"], "--steps is 'many', and must be a whole number"),
         (["--steps", "1.5e0"], "--steps is '1.5e0', and must be a whole number"),
@@ -49,7 +52,7 @@ def test_presets_are_themselves_when_saved(preset):
         (["--steps", "0"], "steps is 0, and must be at least 1"),
         (["--batch-size", "6", "--micro-batch-size", "4"], "no multiple of micro_batch_size"),
         (["--compile=maybe"], "--compile is 'maybe', and must be true or false"),
-        (["--compile", "maybe"], "'maybe' is no flag"),
+        (["--compile", "maybe"], "'maybe' is not a flag"),
         (["--model", "3"], "--model is a table; give one of its keys, such as --model.vocab-size"),
         (["--schedule.max-learning-rate", "nan"], "must be finite"),
         (["--schedule.max-learning-rate", "fast"], "--schedule.max-learning-rate is 'fast', and must be a number"),
@@ -59,7 +62,7 @@ def test_presets_are_themselves_when_saved(preset):
         (["--optimizer.max-l2-norm", "-1"], "optimizer.max_l2_norm is -1.0, and must be at least 0"),
         (["--max-time", "-5"], "max_time is -5.0, and must be at least 0"),
         (["--model.rope-theta", "0"], "must be above 0"),
-        (["steps", "3"], "'steps' is no flag"),
+        (["steps", "3"], "'steps' is not a flag"),
         (["--steps", "1e20"], "steps is 100000000000000000000, and must be below 2^63"),
         (["--batch-size", "9e18"], "batch_size x model.context_length is 2.3e+21 tokens, and must be below 2^63"),
         (["--model.d-model=1e15", "--model.num-heads=1"], "would have 1.6e+31 weights, more than any memory holds"),
@@ -117,7 +120,10 @@ def test_what_has_another_type_in_a_file_is_named(tmp_path):
         ("[model]\nnum-layers = 1\nnum_layers = 2", "model.num_layers is given twice"),
         ("[model]\nlayers = 3", "unknown key model.layers; did you mean model.num_layers?"),
         ("preset = 'demmo'", "there is no preset 'demmo'"),
-        ("[schedule]\nmin_learning_rate = 1e-4", "schedule.min_learning_rate is a key no more; use schedule.min_ratio"),
+        (
+            "[schedule]\nmin_learning_rate = 1e-4",
+            "schedule.min_learning_rate is no longer a key; use schedule.min_ratio",
+        ),
     ):
         (tmp_path / "run.toml").write_text(text)
         with pytest.raises(ConfigError) as caught:
@@ -154,7 +160,7 @@ def test_json_is_a_source_by_its_path_or_by_the_runs_folder(tmp_path):
     assert resolve(str(tmp_path)) == config
     assert resolve(str(tmp_path), ["--steps", "8"]) == dataclasses.replace(config, steps=8)
     (tmp_path / "other.json").write_text('{"preset": "debug", "model": {"num-layers": 3}}')
-    assert resolve(str(tmp_path / "other.json")) == over(resolve("debug"), {"model": {"num_layers": 3}})
+    assert resolve(str(tmp_path / "other.json")) == override(resolve("debug"), {"model": {"num_layers": 3}})
 
 
 def test_a_config_of_another_version_says_so(tmp_path):
@@ -170,12 +176,12 @@ def test_a_config_of_another_version_says_so(tmp_path):
     for load in (TrainConfig.load, lambda path: resolve(str(path))):
         with pytest.raises(ConfigError) as caught:
             load(path)
-        assert "is of an older version of bpe-lm (schedule.name is a key no more; use schedule.shape)" in str(
+        assert "is of an older version of bpe-lm (schedule.name is no longer a key; use schedule.shape)" in str(
             caught.value
         )
         assert "evaluate, generate and export open such a run" in str(caught.value)
     path.write_text(json.dumps({"format": CONFIG_FORMAT} | old))
-    with pytest.raises(ConfigError, match=r"config.json: schedule.name is a key no more"):
+    with pytest.raises(ConfigError, match=r"config.json: schedule.name is no longer a key"):
         TrainConfig.load(path)
     path.write_text(json.dumps({"architectures": ["LlamaForCausalLM"]}))
     with pytest.raises(ConfigError, match=r"is the config of an exported model, and not of a run"):
@@ -217,7 +223,7 @@ def test_data_of_another_machine_is_refused_by_its_address():
 
 def test_an_ablation_is_a_one_field_difference():
     base = ModelConfig()
-    ablated = over(base, {"norm": "none"})
+    ablated = override(base, {"norm": "none"})
     assert dataclasses.replace(ablated, norm="pre") == base
     with pytest.raises(dataclasses.FrozenInstanceError):
         base.norm = "post"  # type: ignore[misc]

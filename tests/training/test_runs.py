@@ -22,7 +22,7 @@ from bpe_lm.tokenizer.token_file import Verification
 from bpe_lm.training import run_checkpoint as checkpoint
 from bpe_lm.training import run_folder
 from bpe_lm.training import trainer as training
-from bpe_lm.training.config import TrainConfig, over
+from bpe_lm.training.config import TrainConfig, override
 from bpe_lm.training.devices import peak_of
 from bpe_lm.training.evaluate import Evaluation
 from bpe_lm.training.presets import resolve
@@ -44,7 +44,7 @@ def no_measuring(monkeypatch):
 def config(data) -> TrainConfig:
     files = {"train": str(data / "train.bin"), "valid": str(data / "valid.bin"), "tokenizer": str(data / "tokenizer")}
     changes = {"steps": 4, "checkpoint_every": 2, "validate_every": 2, "validation_tokens": 160, "device": "cpu"}
-    return over(resolve("debug"), {"data": files, "schedule": {"shape": "constant", "warmup": 1}} | changes)
+    return override(resolve("debug"), {"data": files, "schedule": {"shape": "constant", "warmup": 1}} | changes)
 
 
 def run(config: TrainConfig, folder: Path, **options) -> training.TrainResult:
@@ -177,7 +177,7 @@ class Killed(BaseException):
 @pytest.mark.parametrize("was_there", [False, True])
 def test_a_run_that_is_killed_at_any_moment_of_its_beginning_begins_again(config, tmp_path, monkeypatch, was_there):
     """Killed before each change to the folder: the old run is whole, or the new one begins."""
-    changed = over(config, {"seed": 2})
+    changed = override(config, {"seed": 2})
     for moment in range(100):
         path = tmp_path / str(moment)
         folder = RunFolder(path)
@@ -229,10 +229,10 @@ def test_a_flipped_id_is_seen_before_the_first_step(config, data, tmp_path, name
     damaged = bytearray((tmp_path / f"{name}.bin").read_bytes())
     damaged[-1000] ^= 1
     (tmp_path / f"{name}.bin").write_bytes(damaged)
-    changed = over(config, {"data": {name: str(tmp_path / f"{name}.bin")}})
+    changed = override(config, {"data": {name: str(tmp_path / f"{name}.bin")}})
     for options in ({"force": True}, {"resume": True}):
         with pytest.raises(TokenFileError, match=rf"{name}\.bin.*bytes 0 to {len(damaged)}"):
-            Trainer(over(changed, {"steps": 6}), tmp_path / "run", **options)
+            Trainer(override(changed, {"steps": 6}), tmp_path / "run", **options)
     assert content(tmp_path / "run") == before
 
 
@@ -281,7 +281,7 @@ ENDS = {
 
 
 def end(reason: str, config: TrainConfig, folder: Path) -> TrainConfig:
-    config = over(config, ENDS[reason])
+    config = override(config, ENDS[reason])
     with Trainer(config, folder) as trainer:
         if reason == "diverged":
             poisoned(trainer, float("nan"), 3)
@@ -317,9 +317,9 @@ def test_a_run_that_is_over_is_left_as_it_is(config, tmp_path, reason):
 def test_a_run_that_is_asked_for_more_goes_on(config, tmp_path, reason, more):
     config = end(reason, config, tmp_path / "run")
     before = find_checkpoints(tmp_path / "run" / "checkpoints")[0].name
-    more = over(config, {"schedule": {}} | more)
+    more = override(config, {"schedule": {}} | more)
     if reason == "worse":
-        more = over(more, {"steps": int(before.removeprefix("step-")) + 2})
+        more = override(more, {"steps": int(before.removeprefix("step-")) + 2})
     with Trainer(more, tmp_path / "run", resume=True) as trainer:
         assert not (tmp_path / "run" / "result.json").exists()
         assert f"step-{trainer.step:08}" == before
@@ -337,19 +337,19 @@ def test_pretrain_says_that_a_run_is_over_and_names_what_makes_it_go_on(config, 
     assert "is over, and was left as it is; a larger --steps makes it go on" in said.err
     assert strict_json(said.out)["reason"] == "finished"
     assert content(tmp_path / "run") == before
-    longer = flags(over(config, {"steps": 6}))
+    longer = flags(override(config, {"steps": 6}))
     assert main(["pretrain", "debug", *out, *longer, "--resume"]) == 0
     assert result_of(tmp_path / "run")["step"] == 6
-    shorter = flags(over(config, {"steps": 5}))
+    shorter = flags(override(config, {"steps": 5}))
     assert main(["pretrain", "debug", *out, *shorter, "--resume"]) == 1
     assert "steps is 5, and the run in" in capsys.readouterr().err
     assert result_of(tmp_path / "run")["step"] == 6
 
 
 def test_a_longer_run_of_a_constant_rate_is_the_one_that_was_long_from_its_beginning(config, tmp_path):
-    run(over(config, {"steps": 8}), tmp_path / "whole")
+    run(override(config, {"steps": 8}), tmp_path / "whole")
     run(config, tmp_path / "parts")
-    run(over(config, {"steps": 8}), tmp_path / "parts", resume=True)
+    run(override(config, {"steps": 8}), tmp_path / "parts", resume=True)
     assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
     assert same(tmp_path / "parts", tmp_path / "whole")
     first = next(iter(read_records(tmp_path / "parts" / "metrics.jsonl")))
@@ -357,12 +357,12 @@ def test_a_longer_run_of_a_constant_rate_is_the_one_that_was_long_from_its_begin
 
 
 def test_a_longer_run_keeps_its_warm_up_and_a_cosine_says_what_it_means(config, tmp_path):
-    config = over(config, {"steps": 8, "schedule": {"shape": "cosine", "warmup": 0.25}})
+    config = override(config, {"steps": 8, "schedule": {"shape": "cosine", "warmup": 0.25}})
     run(config, tmp_path / "run")
     for steps in (16, 24):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            trainer = Trainer(over(config, {"steps": steps}), tmp_path / "run", resume=True)
+            trainer = Trainer(override(config, {"steps": steps}), tmp_path / "run", resume=True)
         notes = [str(warning.message) for warning in caught]
         assert re.match(f"steps was .* and is {steps}, on which a schedule of shape cosine depends: step", notes[-1])
         if steps == 24:
@@ -382,16 +382,16 @@ def test_losses_on_other_validation_tokens_do_not_compare(config, data, tmp_path
     ):
         shutil.copytree(tmp_path / "run", tmp_path / "copy")
         with pytest.warns(UserWarning, match=message):
-            result = run(over(longer, changes), tmp_path / "copy", resume=True)
+            result = run(override(longer, changes), tmp_path / "copy", resume=True)
         assert result.best_loss == result.loss
         assert find_checkpoints(tmp_path / "copy" / "best")[0].name == "step-00000006"
         shutil.rmtree(tmp_path / "copy")
     with warnings.catch_warnings(action="error"):
-        run(over(longer, {"data": {"valid": ""}}), tmp_path / "run", resume=True)
+        run(override(longer, {"data": {"valid": ""}}), tmp_path / "run", resume=True)
 
 
 def test_a_run_whose_time_is_over_takes_no_further_step(config, tmp_path):
-    config = over(config, {"max_time": 1e-9})
+    config = override(config, {"max_time": 1e-9})
     run(config, tmp_path / "run")
     (tmp_path / "run" / "result.json").unlink()  # As a kill before its last write leaves it.
     assert run(config, tmp_path / "run", resume=True).reason == "time"
@@ -438,7 +438,7 @@ def test_a_diverged_run_prints_json_and_fails(config, tmp_path, monkeypatch, cap
 
 
 def test_a_norm_beyond_float32_is_told_from_a_gradient_that_is_not_finite(config, tmp_path):
-    with Trainer(over(config, {"max_skipped_steps": 0}), tmp_path / "run") as trainer:
+    with Trainer(override(config, {"max_skipped_steps": 0}), tmp_path / "run") as trainer:
         poisoned(trainer, 1e25)
         with pytest.raises(TrainingDiverged, match="each gradient is finite, and the norm of all together is not"):
             trainer.run()
@@ -477,7 +477,7 @@ def test_a_run_opens_from_any_folder_and_wherever_it_and_its_data_went(config, d
     shutil.copytree(data, tmp_path / "here" / "data")
     monkeypatch.chdir(tmp_path / "here")
     paths = {"train": "data/train.bin", "valid": "data/valid.bin", "tokenizer": "data/tokenizer"}
-    run(over(config, {"data": paths}), Path("run"))
+    run(override(config, {"data": paths}), Path("run"))
     (tmp_path / "there").mkdir()
     monkeypatch.chdir(tmp_path / "there")
     loss = evaluation(capsys, "../here/run")["loss"]
@@ -490,7 +490,7 @@ def test_a_run_opens_from_any_folder_and_wherever_it_and_its_data_went(config, d
     assert "tokenizer, is not there; name it with --tokenizer" in refused(capsys, "generate", "moved")
     assert written(capsys, "moved", "--tokenizer", "data/tokenizer") == text
     assert main(["pretrain", "--resume", "--out", "moved", "--steps", "6"]) == 1
-    assert "which is not there; name it with --data.train" in capsys.readouterr().err
+    assert "which does not exist; name the file with --data.train" in capsys.readouterr().err
     to = ["--to", "huggingface", "exported"]
     assert "name it with --tokenizer" in refused(capsys, "export", "moved", *to)
     assert main(["export", "moved", "--tokenizer", "data/tokenizer", *to]) == 0
@@ -547,7 +547,7 @@ def test_progress_of_another_version_is_read(config, tmp_path):
         found = json.loads(path.read_text())["content"]
         found["progress"] = {"seconds": 1.0, "forgotten": 7}
         path.write_text(json.dumps({"content": found, "sha256": checkpoint._sha256(found)}))
-    with Trainer(over(config, {"steps": 6}), tmp_path / "run", resume=True) as trainer:
+    with Trainer(override(config, {"steps": 6}), tmp_path / "run", resume=True) as trainer:
         assert (trainer.step, trainer.progress.seconds) == (4, 1.0)
 
 
@@ -561,7 +561,7 @@ def test_a_model_of_another_architecture_is_not_taken_for_ours(config, tmp_path)
 
 
 def test_evaluation_is_in_the_runs_dtype_and_says_so(config, tmp_path, capsys):
-    config = over(config, {"dtype": "bfloat16", "validation_tokens": 0})
+    config = override(config, {"dtype": "bfloat16", "validation_tokens": 0})
     result = run(config, tmp_path / "run")
     found = evaluation(capsys, tmp_path / "run", "--last")
     assert found["dtype"] == "bfloat16"
@@ -587,7 +587,7 @@ def test_a_model_is_opened_without_its_optimizer(config, tmp_path):
         path.write_bytes(b"damaged")
     assert load_model(tmp_path / "run").num_parameters() > 0
     with pytest.warns(UserWarning, match="damaged"), pytest.raises(CheckpointError, match="undamaged"):
-        Trainer(over(config, {"steps": 6}), tmp_path / "run", resume=True)
+        Trainer(override(config, {"steps": 6}), tmp_path / "run", resume=True)
 
 
 # What is recorded on the way
@@ -616,7 +616,7 @@ def test_validation_and_saving_are_no_part_of_the_speed(config, tmp_path, monkey
     monkeypatch.setattr(training, "evaluate", clock.taking(1000, training.evaluate))
     monkeypatch.setattr(training, "save_run_checkpoint", clock.taking(100, training.save_run_checkpoint))
     monkeypatch.setattr(training.Batches, "__call__", clock.taking(1, training.Batches.__call__))
-    changed = over(config, {"steps": 12, "log_every": 4, "validate_every": 3, "checkpoint_every": 2})
+    changed = override(config, {"steps": 12, "log_every": 4, "validate_every": 3, "checkpoint_every": 2})
     with Trainer(changed, tmp_path / "run") as trainer:
         trainer._train_step = clock.taking(3, trainer._train_step)
         trainer._peak = 1e6
@@ -655,7 +655,7 @@ def test_the_peak_is_of_the_gpu_and_of_the_dtype(gpu, bfloat16, float32):
 def test_progress_says_of_which_step_a_validation_is_and_what_memory_it_takes(config, tmp_path, monkeypatch):
     lines = []
     monkeypatch.setattr(training.Display, "update", lambda self, stage, done, total, line: lines.append(line))
-    result = run(over(config, {"log_every": 1, "validate_every": 2}), tmp_path / "run")
+    result = run(override(config, {"log_every": 1, "validate_every": 2}), tmp_path / "run")
     assert "validation" not in lines[1]
     assert re.search(r"^step 4 of 4, loss [\d.]+, validation [\d.]+ at step 2, .*tokens/s, [\d.]+ [GM]B$", lines[3])
     assert result.loss is not None
@@ -681,9 +681,9 @@ class Wandb:
 def test_a_resumed_run_is_the_same_at_weights_and_biases(config, tmp_path, monkeypatch):
     tracker = Wandb()
     monkeypatch.setitem(__import__("sys").modules, "wandb", tracker)
-    config = over(config, {"wandb_project": "x"})
+    config = override(config, {"wandb_project": "x"})
     run(config, tmp_path / "run")
-    run(over(config, {"steps": 6}), tmp_path / "run", resume=True)
+    run(override(config, {"steps": 6}), tmp_path / "run", resume=True)
     run(config, tmp_path / "run", force=True)
     first, resumed, forced = tracker.runs
     assert first["name"] == "run"
@@ -693,7 +693,7 @@ def test_a_resumed_run_is_the_same_at_weights_and_biases(config, tmp_path, monke
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_either_optimizer_resumes_to_the_bit(config, tmp_path, optimizer):
-    config = over(config, {"optimizer": {"name": optimizer}, "steps": 6})
+    config = override(config, {"optimizer": {"name": optimizer}, "steps": 6})
     run(config, tmp_path / "whole")
     with Trainer(config, tmp_path / "parts") as trainer:
         step = trainer._train_step

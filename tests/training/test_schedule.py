@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from bpe_lm.errors import ConfigError, OptionError
-from bpe_lm.training.config import ScheduleConfig, TrainConfig, over
+from bpe_lm.training.config import ScheduleConfig, TrainConfig, override
 from bpe_lm.training.presets import PRESETS, resolve
 from bpe_lm.training.schedules import cosine_schedule, learning_rate
 from hypothesis import assume, given
@@ -113,15 +113,15 @@ def test_presets_warm_up_over_a_fraction_and_decay_in_short_runs_too(preset, war
         ({"min_ratio": -0.1}, r"schedule.min_ratio is -0.1, and must be from 0 to 1"),
         ({"max_learning_rate": 0}, r"max_learning_rate is 0.0, and must be above 0"),
         ({"shape": "cosin"}, r"schedule.shape is 'cosin', and must be one of .*; did you mean cosine\?"),
-        ({"name": "constant"}, r"schedule.name is a key no more; use schedule.shape"),
-        ({"min_learning_rate": 1e-4}, r"schedule.min_learning_rate is a key no more; use schedule.min_ratio"),
-        ({"warmup_iters": 200}, r"schedule.warmup_iters is a key no more; use schedule.warmup"),
-        ({"cosine_cycle_iters": 200}, r"schedule.cosine_cycle_iters is a key no more; use schedule.decay"),
+        ({"name": "constant"}, r"schedule.name is no longer a key; use schedule.shape"),
+        ({"min_learning_rate": 1e-4}, r"schedule.min_learning_rate is no longer a key; use schedule.min_ratio"),
+        ({"warmup_iters": 200}, r"schedule.warmup_iters is no longer a key; use schedule.warmup"),
+        ({"cosine_cycle_iters": 200}, r"schedule.cosine_cycle_iters is no longer a key; use schedule.decay"),
     ],
 )
 def test_what_cannot_be_met_names_both_numbers(values, message):
     with pytest.raises(ConfigError, match=message):
-        over(TrainConfig(), {"steps": 100, "schedule": values})
+        override(TrainConfig(), {"steps": 100, "schedule": values})
 
 
 def test_fractions_that_fill_the_run_fill_it_in_steps_too():

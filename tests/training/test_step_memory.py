@@ -6,20 +6,20 @@ import sys
 import pytest
 from bpe_lm.model.flops import count_parameters
 from bpe_lm.training import step_memory as prediction
-from bpe_lm.training.config import over
+from bpe_lm.training.config import override
 from bpe_lm.training.presets import resolve
 from bpe_lm.training.step_memory import largest_batch, step_memory
 
 
 def test_memory_is_of_the_parts_that_a_step_has():
-    config = over(resolve("tinystories"), {"batch_size": 16})
+    config = override(resolve("tinystories"), {"batch_size": 16})
     found = step_memory(config)
     weights = 4 * count_parameters(config.model)
     assert found.gradients == weights
     assert found.parameters == pytest.approx(weights, rel=1e-3)  # And tables of angles.
     assert found.optimizer == pytest.approx(2 * weights, rel=1e-3)
-    narrow = step_memory(over(config, {"dtype": "bfloat16"}))
-    again = step_memory(over(config, {"activation_checkpointing": True}))
+    narrow = step_memory(override(config, {"dtype": "bfloat16"}))
+    again = step_memory(override(config, {"activation_checkpointing": True}))
     assert 0.5 < narrow.activations / found.activations < 0.8
     assert again.activations < 0.5 * found.activations
     rows = largest_batch(config, 8e9)
@@ -35,12 +35,12 @@ def resident(name):
     return next(1024 * int(line.split()[1]) for line in Path("/proc/self/status").open() if line.startswith(name))
 
 before = resident("VmRSS")
-from bpe_lm.training.config import over
+from bpe_lm.training.config import override
 from bpe_lm.training.presets import resolve
 from bpe_lm.training.trainer import Trainer
 changes = {"batch_size": 16, "steps": 3, "dtype": sys.argv[1], "device": "cpu", "data": {"train": sys.argv[2]}}
 changes["activation_checkpointing"] = sys.argv[4] == "1"
-with Trainer(over(resolve("tinystories"), changes), sys.argv[3]) as trainer:
+with Trainer(override(resolve("tinystories"), changes), sys.argv[3]) as trainer:
     trainer._save = lambda name: None
     trainer.run()
 print(resident("VmHWM") - before)
@@ -55,19 +55,19 @@ def test_the_predicted_peak_is_the_measured_one(tmp_path, data, dtype, is_checkp
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     changes = {"batch_size": 16, "dtype": dtype, "activation_checkpointing": is_checkpointed}
-    config = over(resolve("tinystories"), changes)
+    config = override(resolve("tinystories"), changes)
     assert step_memory(config).peak == pytest.approx(int(done.stdout), rel=0.1)
 
 
 @pytest.mark.parametrize("changes", [{}, {"activation_checkpointing": True}, {"micro_batch_size": 2}])
 def test_more_layers_are_predicted_from_a_few(changes, monkeypatch):
-    config = over(resolve("debug"), changes | {"model": {"num_layers": 7, "tied_head": True}})
+    config = override(resolve("debug"), changes | {"model": {"num_layers": 7, "tied_head": True}})
     found = step_memory(config)
     monkeypatch.setattr(prediction, "_FEW_LAYERS", 7)
     assert found == step_memory(config)
 
 
 def test_the_formulas_are_simulated_as_well():
-    config = over(resolve("debug"), {"implementation": "reference"})
+    config = override(resolve("debug"), {"implementation": "reference"})
     assert step_memory(config).loss == 0
     assert step_memory(config).activations > step_memory(resolve("debug")).activations

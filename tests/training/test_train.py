@@ -27,7 +27,7 @@ from bpe_lm.errors import (
 )
 from bpe_lm.tokenizer.token_file import Manifest, open_tokens
 from bpe_lm.training import trainer as training
-from bpe_lm.training.config import TrainConfig, over
+from bpe_lm.training.config import TrainConfig, override
 from bpe_lm.training.devices import device_of
 from bpe_lm.training.evaluate import evaluate
 from bpe_lm.training.presets import resolve
@@ -43,7 +43,7 @@ END_OF_TEXT = "<|endoftext|>"
 @pytest.fixture
 def config(data) -> TrainConfig:
     files = {"train": str(data / "train.bin"), "valid": str(data / "valid.bin"), "tokenizer": str(data / "tokenizer")}
-    return over(resolve("debug"), {"data": files, "steps": 12, "checkpoint_every": 4, "validate_every": 6})
+    return override(resolve("debug"), {"data": files, "steps": 12, "checkpoint_every": 4, "validate_every": 6})
 
 
 def run(config: TrainConfig, folder: Path, **options) -> training.TrainResult:
@@ -65,7 +65,7 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 
 def test_a_run_learns_and_leaves_what_it_says(config, tmp_path):
     result = run(
-        over(config, {"steps": 200, "log_every": 20, "schedule": {"max_learning_rate": 1e-2}}), tmp_path / "run"
+        override(config, {"steps": 200, "log_every": 20, "schedule": {"max_learning_rate": 1e-2}}), tmp_path / "run"
     )
     losses = records(tmp_path / "run")
     assert losses[1] > 5
@@ -85,13 +85,13 @@ def test_a_run_learns_and_leaves_what_it_says(config, tmp_path):
 def test_a_model_learns_one_batch_by_heart(config, tmp_path, monkeypatch):
     monkeypatch.setattr(training.Batches, "starts", lambda self, step: training.torch.arange(8).numpy() * 100)
     changed = {"steps": 200, "schedule": {"max_learning_rate": 1e-2, "warmup": 10}, "data": {"valid": ""}}
-    run(over(config, changed), tmp_path / "run")
+    run(override(config, changed), tmp_path / "run")
     assert records(tmp_path / "run")[200] < 0.3
 
 
 FOUR_MODELS = """
 import sys, torch, torch._dynamo
-from bpe_lm.training.config import over
+from bpe_lm.training.config import override
 from bpe_lm.training.presets import resolve
 from bpe_lm.training.trainer import Trainer
 compiled, real = [], torch.compile
@@ -103,7 +103,7 @@ torch._dynamo.config.recompile_limit = 2
 for number in range(4):
     model = {"d_ff": 32 + 8 * number, "num_layers": 1}
     changes = {"compile": True, "steps": 1, "data": {"train": sys.argv[1]}, "model": model}
-    with Trainer(over(resolve("debug"), changes | {"device": "cpu"}), f"{sys.argv[2]}/{number}") as trainer:
+    with Trainer(override(resolve("debug"), changes | {"device": "cpu"}), f"{sys.argv[2]}/{number}") as trainer:
         trainer.run()
 print(sorted(set(compiled)))
 """
@@ -118,7 +118,7 @@ def test_a_process_compiles_any_number_of_models(data, tmp_path):
 
 @pytest.mark.parametrize("implementation", ["fast", "reference"])
 def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(config, tmp_path, implementation):
-    config = over(config, {"implementation": implementation})
+    config = override(config, {"implementation": implementation})
     run(config, tmp_path / "whole")
     stop = 7
     with Trainer(config, tmp_path / "parts") as trainer:
@@ -160,7 +160,9 @@ def command(config: TrainConfig, folder: Path, *more: str) -> list[str]:
 def uninterrupted(data, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("uninterrupted")
     files = {"train": str(data / "train.bin"), "valid": str(data / "valid.bin"), "tokenizer": str(data / "tokenizer")}
-    subprocess.run(command(over(resolve("debug"), {"data": files}), folder / "run"), check=True, capture_output=True)
+    subprocess.run(
+        command(override(resolve("debug"), {"data": files}), folder / "run"), check=True, capture_output=True
+    )
     return folder / "run"
 
 
@@ -205,16 +207,16 @@ def test_a_signal_saves_and_exits(config, tmp_path, uninterrupted, number, statu
 def test_the_gradient_is_the_same_whatever_the_micro_batch(config, tmp_path):
     losses = {}
     for micro in (0, 4, 1):
-        run(over(config, {"micro_batch_size": micro}), tmp_path / str(micro))
+        run(override(config, {"micro_batch_size": micro}), tmp_path / str(micro))
         losses[micro] = records(tmp_path / str(micro))
     for micro in (4, 1):
         assert losses[micro] == pytest.approx(losses[0], rel=1e-5)
 
 
 def test_bfloat16_learns_nearly_the_same(config, tmp_path):
-    changed = over(config, {"steps": 40, "schedule": {"max_learning_rate": 5e-3}})
+    changed = override(config, {"steps": 40, "schedule": {"max_learning_rate": 5e-3}})
     for dtype in ("float32", "bfloat16"):
-        run(over(changed, {"dtype": dtype}), tmp_path / dtype)
+        run(override(changed, {"dtype": dtype}), tmp_path / dtype)
     assert records(tmp_path / "bfloat16")[40] == pytest.approx(records(tmp_path / "float32")[40], rel=0.02)
     assert all(tensor.dtype == torch.float32 for tensor in weights(tmp_path / "bfloat16").values())
 
@@ -239,7 +241,7 @@ def test_a_compiler_that_fails_is_one_warning(config, tmp_path, monkeypatch):
     monkeypatch.setattr(torch, "compile", compile_failing_at(1, InvalidCxxCompiler("no compiler here")))
     run(config, tmp_path / "eager")
     with pytest.warns(UserWarning, match="no compiler here") as caught:
-        run(over(config, {"compile": True}), tmp_path / "compiled")
+        run(override(config, {"compile": True}), tmp_path / "compiled")
     assert len(caught) == 1
     assert records(tmp_path / "compiled") == records(tmp_path / "eager")
 
@@ -248,7 +250,7 @@ def test_a_compiler_that_fails_is_one_warning(config, tmp_path, monkeypatch):
 def test_what_is_no_failure_of_the_compiler_at_the_first_step_is_raised(config, tmp_path, monkeypatch, call, error):
     monkeypatch.setattr(torch, "compile", compile_failing_at(call, error))
     with pytest.raises(type(error), match="a defect"):
-        run(over(config, {"compile": True}), tmp_path / "run")
+        run(override(config, {"compile": True}), tmp_path / "run")
 
 
 @pytest.mark.parametrize("compiles", [False, True])
@@ -260,7 +262,7 @@ def test_memory_that_runs_out_is_one_error_that_says_what_to_do(config, tmp_path
         torch.empty(1 << 50) if kind == "cpu" else np.empty(1 << 50)
 
     monkeypatch.setattr(torch, "compile", lambda function: lambda *arguments: take_too_much())
-    with Trainer(over(config, {"micro_batch_size": 4, "compile": compiles}), tmp_path / "run") as trainer:
+    with Trainer(override(config, {"micro_batch_size": 4, "compile": compiles}), tmp_path / "run") as trainer:
         if not compiles:
             trainer._loss = lambda x, y: take_too_much()
         with pytest.raises(OutOfMemory, match="batch_size is 8 and micro_batch_size 4.*bpe-lm account") as caught:
@@ -307,7 +309,7 @@ def test_a_bad_step_is_skipped(config, tmp_path):
     ],
 )
 def test_too_many_bad_steps_stop_it_and_what_was_saved_is_untouched(config, tmp_path, where, name):
-    config = over(config, {"max_skipped_steps": 6, "steps": 30, "checkpoint_every": 2, "validate_every": 2})
+    config = override(config, {"max_skipped_steps": 6, "steps": 30, "checkpoint_every": 2, "validate_every": 2})
     with Trainer(config, tmp_path / "run") as trainer:
         step = trainer._train_step
 
@@ -333,12 +335,12 @@ def test_force_and_resume_keep_what_is_there_until_nothing_can_be_wrong(config, 
     run(config, tmp_path / "run")
     before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
     with pytest.raises(ConfigError):
-        Trainer(over(config, {"device": "cuda:99"}), tmp_path / "run", force=True)
+        Trainer(override(config, {"device": "cuda:99"}), tmp_path / "run", force=True)
     other = bpe_lm.Tokenizer(*bpe_lm.train_bpe(iter(["abc abd"]), 258, []), [END_OF_TEXT])
     other.encode_file(data / "train.txt", tmp_path / "other.bin")
     files = {"train": str(tmp_path / "other.bin"), "valid": "", "tokenizer": ""}
     with pytest.raises(ResumeMismatch, match="another tokenizer"):
-        Trainer(over(config, {"data": files}), tmp_path / "run", resume=True)
+        Trainer(override(config, {"data": files}), tmp_path / "run", resume=True)
     assert before == {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
 
 
@@ -348,7 +350,7 @@ def test_later_checkpoints_are_forgotten_by_a_run_that_goes_on_from_before_them(
     newest = find_checkpoints(tmp_path / "run" / "checkpoints")[0]
     (newest / "model.safetensors").write_bytes(b"damaged")
     with pytest.warns(UserWarning, match="taking the one before"):
-        trainer = Trainer(over(config, {"checkpoints_kept": 1}), tmp_path / "run", resume=True)
+        trainer = Trainer(override(config, {"checkpoints_kept": 1}), tmp_path / "run", resume=True)
     with trainer:
         assert trainer.step == 8
         assert [p.name for p in find_checkpoints(tmp_path / "run" / "checkpoints")] == ["step-00000008"]
@@ -359,7 +361,7 @@ def test_later_checkpoints_are_forgotten_by_a_run_that_goes_on_from_before_them(
 def test_bad_input_is_named(config, data, tmp_path):
     def refused(kind, message, **changed):
         with pytest.raises(kind, match=message):
-            Trainer(over(config, changed), tmp_path / "refused")
+            Trainer(override(config, changed), tmp_path / "refused")
 
     refused(ConfigError, "data.train is not set", data={"train": ""})
     refused(TokenFileError, "model.vocab_size is 299; make it at least as large", model={"vocab_size": 299})
@@ -378,7 +380,7 @@ def test_bad_input_is_named(config, data, tmp_path):
 
 @pytest.mark.parametrize("name", ["mps", "vulkan", "nope", "cuda:99", "meta"])
 def test_a_device_that_is_not_here_is_one_short_line(name):
-    with pytest.raises(ConfigError, match="which is not here") as found:
+    with pytest.raises(ConfigError, match="which this machine lacks") as found:
         device_of(name)
     assert "\n" not in str(found.value)
     assert len(str(found.value)) < 200
@@ -392,16 +394,16 @@ def test_a_folder_in_use_or_with_another_run_is_refused(config, tmp_path):
     with pytest.raises(OutputExists, match="--resume or --force"):
         Trainer(config, tmp_path / "run")
     with pytest.raises(ResumeMismatch, match="model.d_ff was 64 and is 96"):
-        Trainer(over(config, {"model": {"d_ff": 96}}), tmp_path / "run", resume=True)
+        Trainer(override(config, {"model": {"d_ff": 96}}), tmp_path / "run", resume=True)
     first = weights(tmp_path / "run")
     run(config, tmp_path / "run", force=True)
     assert same(first, weights(tmp_path / "run"))
 
 
 def test_time_and_worse_end_a_run(config, tmp_path):
-    assert run(over(config, {"max_time": 1e-9}), tmp_path / "time").reason == "time"
+    assert run(override(config, {"max_time": 1e-9}), tmp_path / "time").reason == "time"
     changed = {"steps": 40, "validate_every": 1, "stop_when_worse": 2, "schedule": {"max_learning_rate": 30.0}}
-    result = run(over(config, changed), tmp_path / "worse")
+    result = run(override(config, changed), tmp_path / "worse")
     assert result.reason == "worse"
     assert result.step < 40
 
@@ -433,7 +435,7 @@ def test_a_tracker_that_fails_does_not_stop_it(config, tmp_path, monkeypatch, fa
     tracker = Tracker(failing_from)
     monkeypatch.setitem(sys.modules, "wandb", tracker)
     with pytest.warns(UserWarning, match="no network.*training goes on without it"):
-        assert run(over(config, {"wandb_project": "x", "log_every": 1}), tmp_path / "run").reason == "finished"
+        assert run(override(config, {"wandb_project": "x", "log_every": 1}), tmp_path / "run").reason == "finished"
     records = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert max(record.get("step", 0) for record in records) == config.steps
     if failing_from:
@@ -508,7 +510,7 @@ def test_importing_the_package_or_asking_for_help_imports_no_torch():
 
 def test_activations_that_are_made_again_are_the_same(config, tmp_path):
     run(config, tmp_path / "kept")
-    run(over(config, {"activation_checkpointing": True}), tmp_path / "again")
+    run(override(config, {"activation_checkpointing": True}), tmp_path / "again")
     assert records(tmp_path / "again") == records(tmp_path / "kept")
     assert same(weights(tmp_path / "again"), weights(tmp_path / "kept"))
 
@@ -539,7 +541,7 @@ print(*graphs)
 
 def test_evaluation_and_generation_compile_nothing(config, tmp_path):
     """In a process of its own: the compiler cannot see through what looks at shapes in these."""
-    config = over(config, {"compile": True, "steps": 6, "validate_every": 2})
+    config = override(config, {"compile": True, "steps": 6, "validate_every": 2})
     (tmp_path / "config.json").write_text(json.dumps(config.as_dict()))
     command = [sys.executable, "-c", COUNT_GRAPHS, str(tmp_path / "config.json"), str(tmp_path / "run")]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -564,13 +566,13 @@ def test_a_profile_says_where_the_time_goes(config, data, tmp_path, capsys):
     assert "| backward |" in text
     trace = json.loads((tmp_path / "run" / "profile" / "trace.json").read_text())
     assert any(event.get("name") == "part: backward" for event in trace["traceEvents"])
-    with Trainer(over(config, {"steps": 3}), tmp_path / "short") as trainer:
+    with Trainer(override(config, {"steps": 3}), tmp_path / "short") as trainer:
         trainer.run(profile=True)
     assert trainer.profile is None
 
 
 def test_the_best_outlives_a_resume_from_before_it(config, tmp_path):
-    config = over(config, {"validate_every": 2, "checkpoint_every": 5})
+    config = override(config, {"validate_every": 2, "checkpoint_every": 5})
     with Trainer(config, tmp_path / "run") as trainer:
         step = trainer._train_step
 
@@ -604,7 +606,7 @@ def test_a_run_that_was_killed_before_its_first_step_begins_again(config, tmp_pa
 
 def test_weights_that_are_not_finite_are_not_saved(config, tmp_path):
     changes = {"checkpoint_every": 1, "max_skipped_steps": 1, "data": {"valid": ""}}
-    with Trainer(over(config, changes), tmp_path / "run") as trainer:
+    with Trainer(override(config, changes), tmp_path / "run") as trainer:
         step = trainer._train_step
 
         def poisoned(x, y):
@@ -620,15 +622,15 @@ def test_weights_that_are_not_finite_are_not_saved(config, tmp_path):
 
 
 def test_a_resumed_run_logs_what_an_uninterrupted_one_does(config, tmp_path):
-    config = over(config, {"log_every": 5, "checkpoint_every": 4})
+    config = override(config, {"log_every": 5, "checkpoint_every": 4})
     run(config, tmp_path / "whole")
-    run(over(config, {"max_time": 1e-9}), tmp_path / "parts")
+    run(override(config, {"max_time": 1e-9}), tmp_path / "parts")
     run(config, tmp_path / "parts", resume=True)
     assert records(tmp_path / "parts") == records(tmp_path / "whole")
 
 
 def test_evaluate_wants_the_runs_tokenizer(config, data, tmp_path, capsys):
-    run(over(config, {"steps": 2}), tmp_path / "run")
+    run(override(config, {"steps": 2}), tmp_path / "run")
     vocab, merges = bpe_lm.train_bpe(data / "valid.txt", 290, [END_OF_TEXT])
     bpe_lm.Tokenizer(vocab, merges, [END_OF_TEXT]).encode_file(data / "valid.txt", tmp_path / "other.bin")
     assert main(["evaluate", str(tmp_path / "run"), "--tokens", str(tmp_path / "other.bin")]) == 1

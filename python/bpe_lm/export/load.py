@@ -13,7 +13,7 @@ from bpe_lm.model.config import ModelConfig
 from bpe_lm.model.layers import Device
 from bpe_lm.model.transformer import TransformerLM
 from bpe_lm.tokenizer.tokenizer import Tokenizer
-from bpe_lm.training.config import BEST, CHECKPOINTS, CONFIG, DATA, DataConfig, TrainConfig, over
+from bpe_lm.training.config import BEST, CHECKPOINTS, CONFIG, DATA, DataConfig, TrainConfig, override
 from bpe_lm.training.run_checkpoint import load_newest
 
 
@@ -119,7 +119,7 @@ class Pretrained:
     def _model_config(self) -> ModelConfig:
         """Read the model's shape. An unknown key is refused: it may mean another architecture."""
         try:
-            found: TrainConfig = over(TrainConfig(), {"model": read_json(self.folder / CONFIG)["model"]})
+            found: TrainConfig = override(TrainConfig(), {"model": read_json(self.folder / CONFIG)["model"]})
             return found.model
         except ConfigError as error:
             raise ConfigError(

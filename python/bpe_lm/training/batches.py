@@ -1,4 +1,4 @@
-"""Batches: each is a function of (seed, step), so that a resumed run needs no memory of those before."""
+"""Batches: each is a function of (seed, step), so that a resumed run needs no record of earlier batches."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ Tokens = npt.NDArray[np.integer]
 def get_batch(
     dataset: Tokens, batch_size: int, context_length: int, device: Device, generator: np.random.Generator | None = None
 ) -> tuple[Int[Tensor, "batch seq"], Int[Tensor, "batch seq"]]:
-    """Inputs x, and targets y, the tokens one further, from uniformly random places of a 1-D array or memory map.
+    """Cut inputs x and targets y, the next tokens, from uniformly random places of a 1-D array or memory map.
 
     Raises:
-        ValueError: The array has no `context_length` + 1 tokens.
-        RuntimeError: There is no such device.
+        ValueError: The array has fewer than `context_length` + 1 tokens.
+        RuntimeError: The machine lacks the device.
     """
     number = len(dataset) - context_length
     if number < 1:
-        raise ValueError(f"{len(dataset)} tokens are fewer than a context of {context_length} and the one that follows")
+        raise ValueError(f"{len(dataset)} tokens are fewer than a context of {context_length} and the token after it")
     generator = generator or np.random.default_rng()
     starts = generator.integers(0, number, batch_size)
     return to_device(dataset[starts[:, None] + np.arange(context_length + 1)].astype(np.int64), device)
@@ -38,7 +38,7 @@ def get_batch(
 def to_device(
     tokens: npt.NDArray[np.int64], device: Device
 ) -> tuple[Int[Tensor, "batch seq"], Int[Tensor, "batch seq"]]:
-    """All columns but the last, and all but the first."""
+    """Move rows of tokens to a device. Returns all columns except the last, and all except the first."""
     both = torch.from_numpy(tokens)
     target = torch.device(device) if device is not None else torch.device("cpu")
     if target.type == "cuda":
@@ -49,26 +49,26 @@ def to_device(
 
 
 class Batches:
-    """The batches of a run. Each has a stream of its own, of a counter-based generator (Philox)."""
+    """The batches of a run. Each step has its own stream of a counter-based generator (Philox)."""
 
     def __init__(self, dataset: Tokens, batch_size: int, context_length: int, seed: int, vocab_size: int):
         if len(dataset) < context_length + 1:
             raise TokenFileError(
-                f"the training file has {len(dataset):,} tokens, fewer than a context of {context_length} and the one "
-                "that follows; encode more text, or make model.context_length smaller"
+                f"the training file has {len(dataset):,} tokens, fewer than a context of {context_length} and the "
+                "token after it; encode more text, or make model.context_length smaller"
             )
         self.dataset, self.batch_size, self.context_length = dataset, batch_size, context_length
         self.seed, self.vocab_size = seed, vocab_size
 
     def starts(self, step: int) -> npt.NDArray[np.int64]:
-        """Where the stretches of a batch begin. Shape (batch,)."""
+        """The places where the rows of a batch begin. Shape (batch,)."""
         generator = np.random.Generator(np.random.Philox(key=self.seed, counter=[0, 0, 0, step]))
         return generator.integers(0, len(self.dataset) - self.context_length, self.batch_size)
 
     def __call__(
         self, step: int, device: Device, rows: slice = slice(None)
     ) -> tuple[Int[Tensor, "batch seq"], Int[Tensor, "batch seq"]]:
-        """Inputs and targets, or some rows of them.
+        """Return the inputs and targets of a step, or some rows of them.
 
         Raises:
             TokenFileError: An id is beyond the vocabulary.
@@ -82,10 +82,10 @@ class Batches:
 def check_ids(
     dataset: Tokens, starts: npt.NDArray[np.int64], greatest: int, vocab_size: int, kind: str = "training"
 ) -> None:
-    """Name the place of an id beyond the vocabulary.
+    """Check that the greatest id of some rows, which begin at `starts`, is in the vocabulary.
 
     Raises:
-        TokenFileError: `greatest`, which is behind one of `starts`, is.
+        TokenFileError: The id is beyond the vocabulary; the message names its place.
     """
     if greatest < vocab_size:
         return

@@ -1,6 +1,6 @@
 """The course's pair, `save_checkpoint` and `load_checkpoint`: a model and its optimizer in one file.
 
-Tensors are safetensors and all else is JSON, nothing that could be code.
+Tensors are stored as safetensors and everything else as JSON, because a pickle could run code.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from bpe_lm.training.parallel import shard_like
 Target = str | os.PathLike[str] | IO[bytes]
 
 NOT_OURS = (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
-"""What reading something else, or something damaged, raises."""
+"""The errors that reading a damaged file, or a file of another format, raises."""
 
 
 def save_checkpoint(model: nn.Module, optimizer: Optimizer, iteration: int, out: Target) -> None:
     """Write model, optimizer and iteration into one safetensors file.
 
     Raises:
-        FileError: It could not be written; what was there before is still there.
+        FileError: The file could not be written; an older file of this name stays.
     """
     tensors, described = pack({"model": model.state_dict(), "optimizer": optimizer.state_dict()})
     data = save(tensors, {"bpe_lm": json.dumps({"iteration": iteration, "state": described})})
@@ -41,11 +41,11 @@ def save_checkpoint(model: nn.Module, optimizer: Optimizer, iteration: int, out:
 
 
 def load_checkpoint(src: Target, model: nn.Module, optimizer: Optimizer) -> int:
-    """Read what `save_checkpoint` wrote into model and optimizer; returns the iteration.
+    """Read a file of `save_checkpoint` into model and optimizer. Returns the iteration.
 
     Raises:
-        CheckpointError: It is damaged, or of another model.
-        FileError: It could not be read.
+        CheckpointError: The file is damaged, or of another model.
+        FileError: The file could not be read.
     """
     data = read_bytes(Path(src)) if isinstance(src, str | os.PathLike) else src.read()
     try:
@@ -54,7 +54,7 @@ def load_checkpoint(src: Target, model: nn.Module, optimizer: Optimizer) -> int:
         state = unpack(load(data), described["state"])
         iteration, weights, optimizer_state = int(described["iteration"]), dict(state["model"]), state["optimizer"]
     except NOT_OURS as error:
-        raise CheckpointError(f"{src} is no checkpoint, or a damaged one: {error}") from error
+        raise CheckpointError(f"{src} is not a checkpoint, or is damaged: {error}") from error
     check_model(model, weights, src)
     load_optimizer(optimizer, optimizer_state, src)
     model.load_state_dict(weights)
@@ -62,10 +62,10 @@ def load_checkpoint(src: Target, model: nn.Module, optimizer: Optimizer) -> int:
 
 
 def check_model(model: nn.Module, state: Mapping[str, Tensor], source: object) -> None:
-    """Compare names and shapes, and change nothing.
+    """Compare the names and shapes of a state with those of a model.
 
     Raises:
-        CheckpointError: They are others.
+        CheckpointError: They differ.
     """
     own, others = (
         {name: tuple(value.shape) if isinstance(value, Tensor) else () for name, value in values.items()}
@@ -73,15 +73,15 @@ def check_model(model: nn.Module, state: Mapping[str, Tensor], source: object) -
     )
     for name in sorted(own.keys() | others.keys()):
         if own.get(name) != others.get(name):
-            there, here = (f"{shapes.get(name, 'not there')}" for shapes in (others, own))
-            raise CheckpointError(f"{source} is of another model: {name} is {there}, and here {here}")
+            saved, expected = (f"{shapes.get(name, 'missing')}" for shapes in (others, own))
+            raise CheckpointError(f"{source} is of another model: {name} is {saved}, and {expected} here")
 
 
 def load_optimizer(optimizer: Optimizer, state: Any, source: object) -> None:
-    """Set an optimizer's state.
+    """Set the state of an optimizer.
 
     Raises:
-        CheckpointError: It is of another kind of optimizer, or of other parameters.
+        CheckpointError: The state is of another kind of optimizer, or of other parameters.
     """
     try:
         names = [set(group) for group in optimizer.state_dict()["param_groups"]]
@@ -96,7 +96,7 @@ def load_optimizer(optimizer: Optimizer, state: Any, source: object) -> None:
 
 
 def pack(state: Any) -> tuple[dict[str, Tensor], Any]:
-    """Take the tensors out of nested dicts, lists and tuples. Keys keep their types."""
+    """Separate nested dicts, lists and tuples into tensors by name and a description in JSON. Keys keep their types."""
     tensors: dict[str, Tensor] = {}
 
     def describe(value: Any) -> Any:
@@ -110,13 +110,13 @@ def pack(state: Any) -> tuple[dict[str, Tensor], Any]:
             return {"tuple" if isinstance(value, tuple) else "list": [describe(item) for item in value]}
         if value is None or isinstance(value, bool | int | float | str):
             return value
-        raise CheckpointError(f"a state has a {type(value).__name__}, which is no tensor and no JSON")
+        raise CheckpointError(f"a state has a {type(value).__name__}, which is neither a tensor nor JSON")
 
     return tensors, describe(state)
 
 
 def unpack(tensors: Mapping[str, Tensor], described: Any) -> Any:
-    """Put together what `pack` took apart."""
+    """Restore the state that `pack` separated."""
     if not isinstance(described, dict):
         return described
     [(kind, value)] = described.items()
@@ -129,7 +129,7 @@ def unpack(tensors: Mapping[str, Tensor], described: Any) -> Any:
 
 
 def copied(tensor: Tensor) -> Tensor:
-    """safetensors refuses tensors that share memory, as a tied head does."""
+    """Copy a tensor to the CPU, because safetensors refuses tensors that share memory, as those of a tied head do."""
     return tensor.detach().cpu().contiguous().clone()
 
 
@@ -137,7 +137,7 @@ def read_bytes(path: Path) -> bytes:
     """Read a whole file.
 
     Raises:
-        FileError: It could not be read.
+        FileError: The file could not be read.
     """
     try:
         return path.read_bytes()

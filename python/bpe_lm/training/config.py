@@ -1,4 +1,4 @@
-"""What a training run is: frozen dataclasses, and the files that hold one."""
+"""The config of a training run: frozen dataclasses, and the files that they are read from."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from bpe_lm.errors import ConfigError, FileError
-from bpe_lm.fields import at_least, check_types, key, replaced, spelled
+from bpe_lm.fields import at_least, check_types, key, replace_nested, values_by_field
 from bpe_lm.files import read_json
 from bpe_lm.kernels.implementation import Dtype, Implementation
 from bpe_lm.model.config import ModelConfig
@@ -23,38 +23,38 @@ CONFIG_FORMAT = 2
 """The version of a run's config.json, under its key `format`. The first one had no such key."""
 
 WSD_DECAY = 0.2
-"""The part of a run over which wsd falls by default."""
+"""The fraction of a run over which the rate of wsd falls by default."""
 
 RENAMED = {
     "schedule.name": "schedule.shape",
-    "schedule.min_learning_rate": "schedule.min_ratio, a share of schedule.max_learning_rate",
+    "schedule.min_learning_rate": "schedule.min_ratio, a fraction of schedule.max_learning_rate",
     "schedule.warmup_iters": "schedule.warmup, in steps or as a fraction of the run",
     "schedule.cosine_cycle_iters": "schedule.decay, the fall at the end, in steps or as a fraction of the run",
 }
-"""Keys of format 1, and what says the same now."""
+"""Keys of format 1, and the keys that replaced them."""
 
 CONFIG, DATA, CHECKPOINTS, BEST, PROFILE = "config.json", "data.json", "checkpoints", "best", "profile"
-"""What is in the folder of a run."""
+"""Names in the folder of a run."""
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Token files that `bpe-lm encode` wrote, and the tokenizer that made them."""
+    """Token files that `bpe-lm encode` wrote, and the tokenizer that it used."""
 
     train: str = key("", "token file to train on")
     valid: str = key("", "token file to validate on")
-    tokenizer: str = key("", "tokenizer that made them")
+    tokenizer: str = key("", "tokenizer that encoded them")
 
     def __post_init__(self) -> None:
         check_types(self, "data")
         for name, path in vars(self).items():
             if "://" in path:
-                raise ConfigError(f"data.{name} is {path}, and only local files are read: download it first")
+                raise ConfigError(f"data.{name} is {path}, and only local files are read; download it first")
 
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """How gradients change weights."""
+    """The optimizer: how gradients change weights."""
 
     name: Literal["adamw", "sgd"] = key("adamw", "AdamW, or the course's SGD")
     beta1: float = key(0.9, "decay of the mean of gradients")
@@ -73,18 +73,22 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class ScheduleConfig:
-    """The learning rate rises in a line over `warmup`, is constant, and falls over `decay`, the end of the run.
+    """The learning rate, which rises linearly over `warmup`, is constant, and falls over `decay` at the end of the run.
 
-    `shape` is that of the fall to `min_ratio` x the maximum. `warmup` and `decay` are a fraction of the run, below 1,
-    or steps, from 1 on. `decay` 0 means all that follows the warm-up (cosine, linear), 0.2 of the run (wsd), or that
-    the rate never falls (constant).
+    `shape` is that of the fall to `min_ratio` x the maximum. `warmup` and `decay` are fractions of the run below 1, and
+    steps from 1 on. `decay` 0 stands for everything after the warm-up (cosine, linear), for 0.2 of the run (wsd), or
+    for no fall (constant).
     """
 
     shape: Shape = key("cosine", "how the learning rate falls")
     max_learning_rate: float = key(1e-3, "rate after the warm-up")
-    min_ratio: float = key(0.1, "the last rate, as a share of the maximum")
-    warmup: int | float = key(0.04, "fraction of the run (below 1) or steps (from 1 on)")
-    decay: int | float = key(0, "the same for the fall at the end; 0: all after the warm-up, or 0.2 of the run (wsd)")
+    min_ratio: float = key(0.1, "the last rate, as a fraction of the maximum")
+    warmup: int | float = key(0.04, "fraction of the run (below 1) or steps (from 1 on)", unit="fraction or steps")
+    decay: int | float = key(
+        0,
+        "the same for the fall at the end; 0: all after the warm-up, or 0.2 of the run (wsd)",
+        unit="fraction or steps",
+    )
 
     def __post_init__(self) -> None:
         check_types(self, "schedule")
@@ -92,7 +96,7 @@ class ScheduleConfig:
             raise ConfigError(f"schedule.max_learning_rate is {self.max_learning_rate}, and must be above 0")
         if not 0 <= self.min_ratio <= 1:
             raise ConfigError(
-                f"schedule.min_ratio is {self.min_ratio}, and must be from 0 to 1: a share of max_learning_rate"
+                f"schedule.min_ratio is {self.min_ratio}, and must be from 0 to 1: a fraction of max_learning_rate"
             )
         for name in ("warmup", "decay"):
             _check_length(self, name)
@@ -107,21 +111,21 @@ class ScheduleConfig:
             )
 
     def in_steps(self, steps: int) -> ScheduleConfig:
-        """The same for a run of so many steps, with `warmup` and `decay` in steps.
+        """Return the schedule for a run of this many steps, with `warmup` and `decay` in steps.
 
         Raises:
-            ConfigError: As `lengths`.
+            ConfigError: The run is too short, as for `lengths`.
         """
         warmup, decay = self.lengths(steps)
         return replace(self, warmup=warmup, decay=decay)
 
     def lengths(self, steps: int) -> tuple[int, int]:
-        """How many steps of a run of so many are the warm-up, and how many the decay.
+        """Return the steps of warm-up and the steps of decay in a run of this many steps.
 
-        A fraction becomes the nearest number of steps; a warm-up leaves at least one step, and a fall has at least one.
+        A fraction becomes the nearest number of steps. A warm-up leaves at least one step, and a fall has at least one.
 
         Raises:
-            ConfigError: The warm-up is as long as the run, or there is no room for the decay after it.
+            ConfigError: The warm-up is as long as the run, or leaves no room for the decay.
         """
         warmup = int(self.warmup)
         if 0 < self.warmup < 1:
@@ -151,30 +155,34 @@ class ScheduleConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A training run."""
+    """The config of a training run."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
-    steps: int = key(5_000, "optimizer steps of the run")
-    batch_size: int = key(32, "rows of a step, over all processes")
-    micro_batch_size: int = key(0, "rows of a process at once; 0: all of its part of the batch")
-    seed: int = key(336, "of the weights and the batches")
-    device: str = key("auto", "cpu, cuda, mps, or auto: the fastest that is here")
-    dtype: Dtype = key("float32", "of matrix products; weights stay float32")
+    steps: int = key(5_000, "optimizer steps of the run", unit="steps")
+    batch_size: int = key(32, "rows of a step, over all processes", unit="rows")
+    micro_batch_size: int = key(0, "rows of a process at once; 0: all of its rows of the batch", unit="rows")
+    seed: int = key(336, "seed of the weights and the batches")
+    device: str = key("auto", "cpu, cuda, mps, or auto: the fastest of this machine")
+    dtype: Dtype = key("float32", "number format of matrix products; weights stay float32")
     implementation: Implementation = key("fast", "the fast layers, or the formulas")
     compile: bool = key(False, "use torch.compile")
     parallel: Parallel = key("ddp", "how several processes share the model")
-    activation_checkpointing: bool = key(False, "compute activations again in the backward pass, for less memory")
-    max_time: float = key(0.0, "seconds after which the run stops; 0: no limit")
-    log_every: int = key(10, "steps between records")
-    validate_every: int = key(500, "steps between validations")
-    validation_tokens: int = key(100_000, "tokens of a validation; 0: all")
-    checkpoint_every: int = key(500, "steps between checkpoints")
-    checkpoints_kept: int = key(2, "how many of the newest are kept")
-    max_skipped_steps: int = key(10, "stop after more steps in a row with a loss or gradient that is not finite")
-    stop_when_worse: int = key(0, "stop after so many validations without a better loss; 0: never")
+    activation_checkpointing: bool = key(False, "compute activations again in the backward pass, which saves memory")
+    max_time: float = key(0.0, "seconds after which the run stops; 0: no limit", unit="seconds")
+    log_every: int = key(10, "steps between records", unit="steps")
+    validate_every: int = key(500, "steps between validations", unit="steps")
+    validation_tokens: int = key(100_000, "tokens of a validation; 0: all", unit="tokens")
+    checkpoint_every: int = key(500, "steps between checkpoints", unit="steps")
+    checkpoints_kept: int = key(2, "number of the newest checkpoints that are kept", unit="checkpoints")
+    max_skipped_steps: int = key(
+        10, "stop after more than this many steps in a row with a loss or gradient that is not finite", unit="steps"
+    )
+    stop_when_worse: int = key(
+        0, "stop after this many validations without a better loss; 0: never", unit="validations"
+    )
     wandb_project: str = key("", "project of Weights & Biases; empty: none")
 
     def __post_init__(self) -> None:
@@ -197,33 +205,33 @@ class TrainConfig:
 
     @property
     def tokens_per_step(self) -> int:
-        """Of a whole batch."""
+        """The tokens of a whole batch."""
         return self.batch_size * self.model.context_length
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """The config as values of JSON."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
-        """Of nested values; those that are not there keep their defaults.
+        """Build a config from nested values. A missing value keeps its default.
 
         Raises:
             ConfigError: A key is unknown, or a value makes no sense.
         """
-        return over(cls(), values)
+        return override(cls(), values)
 
     @classmethod
     def load(cls, path: str | Path) -> TrainConfig:
-        """Of the `config.json` of a run.
+        """Read the `config.json` of a run.
 
         Raises:
-            ConfigError: It is of another version, or damaged.
-            FileError: It could not be read.
+            ConfigError: The file is of another version, or damaged.
+            FileError: The file could not be read.
         """
         values = read_config(Path(path))
         try:
-            return over(cls(), values)
+            return override(cls(), values)
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from None
 
@@ -231,22 +239,22 @@ class TrainConfig:
 _Config = TypeVar("_Config", bound="TrainConfig | ModelConfig | DataConfig | OptimizerConfig | ScheduleConfig")
 
 
-def over(config: _Config, values: Mapping[str, Any]) -> _Config:
-    """The config with other values, which may be nested.
+def override(config: _Config, values: Mapping[str, Any]) -> _Config:
+    """Return a config with some values replaced, which may be nested.
 
     Raises:
         ConfigError: A key is unknown, or a value makes no sense.
     """
-    changed: _Config = replaced(config, spelled(config, values, RENAMED))
+    changed: _Config = replace_nested(config, values_by_field(config, values, RENAMED))
     return changed
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The values in a TOML or JSON file, of which each key is known; there may be a `preset` too.
+    """Read the values in a TOML or JSON file. Its keys are those of `TrainConfig`, and `preset`.
 
     Raises:
-        ConfigError: It is of another version, or damaged.
-        FileError: It could not be read.
+        ConfigError: The file is of another version, has an unknown key, or is damaged.
+        FileError: The file could not be read.
     """
     values = read_json(path) if path.suffix == ".json" else _read_toml(path)
     number, preset = values.pop("format", None), values.pop("preset", None)
@@ -258,7 +266,7 @@ def read_config(path: Path) -> dict[str, Any]:
     if "architectures" in values:
         raise ConfigError(f"{path} is the config of an exported model, and not of a run")
     try:
-        values = spelled(TrainConfig(), values, RENAMED)
+        values = values_by_field(TrainConfig(), values, RENAMED)
     except ConfigError as error:
         if path.name != CONFIG or number == CONFIG_FORMAT:
             raise ConfigError(f"{path}: {error}") from None
@@ -279,7 +287,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 
 def _check_length(config: ScheduleConfig, name: str) -> None:
-    """A fraction below 1, or whole steps, which become an int."""
+    """Check that a length is a fraction below 1 or whole steps, and convert whole steps to an int."""
     value = getattr(config, name)
     wanted = "a fraction of the run, below 1, or a whole number of steps, from 1 on"
     if value < 0 or (value > 1 and value != int(value)):
@@ -291,5 +299,5 @@ def _check_length(config: ScheduleConfig, name: str) -> None:
 
 
 def _exactly(number: float) -> Fraction:
-    """What is written, so that 0.1 is a tenth and 0.9 + 0.1 are 1."""
+    """The decimal number as it is written, so that 0.1 is a tenth and 0.9 + 0.1 are 1."""
     return Fraction(repr(number))

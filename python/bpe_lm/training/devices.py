@@ -54,7 +54,7 @@ def device_of(name: str) -> torch.device:
         return device
     except (RuntimeError, AssertionError) as error:
         reason = textwrap.shorten(str(error).partition(". ")[0], 120, placeholder=" ...")
-        raise ConfigError(f"device is {name!r}, which is not here ({reason}); try cpu") from error
+        raise ConfigError(f"device is {name!r}, which this machine lacks ({reason}); try cpu") from error
 
 
 def device_of_run(name: str) -> torch.device:

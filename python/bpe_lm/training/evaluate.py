@@ -1,4 +1,4 @@
-"""How well a model predicts a token file."""
+"""The loss of a model on a token file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BATCH_TOKENS = 8192
 
 @dataclass(frozen=True)
 class Evaluation:
-    """`loss` in nats per token; `bits_per_byte` where the bytes of the text are known."""
+    """The result of an evaluation: `loss` in nats per token, `bits_per_byte` where the bytes of the text are known."""
 
     loss: float
     perplexity: float
@@ -31,7 +31,7 @@ class Evaluation:
     tokens: int
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """The result as values of JSON."""
         return asdict(self)
 
 
@@ -47,59 +47,58 @@ def evaluate(
     loss: nn.Module | None = None,
     world: World | None = None,
 ) -> Evaluation:
-    """Every token but the first, each once, predicted from those before it in its stretch of `context_length`.
+    """Predict every token except the first once, from the tokens before it in its window of `context_length`.
 
     Args:
-        model: It is not changed.
+        model: The model, which is not changed.
         tokens: Shape (count,).
-        text_bytes: Of the text that all tokens stand for, to give bits per byte.
-        limit: Look at the first so many only (in whole stretches), which then has no bits per byte.
+        text_bytes: The bytes of the text that the tokens stand for, from which bits per byte are computed.
+        limit: Predict only this many tokens from the beginning (in whole windows); without bits per byte.
         dtype: "bfloat16" for mixed precision.
-        progress: True shows it on stderr; a function is called with ("evaluate", tokens done, all).
-        loss: What computes it, if the model is divided between processes.
-        world: Those processes. Each takes its share, and gets the result of all.
+        progress: True shows progress on stderr; a function is called with ("evaluate", tokens done, all tokens).
+        loss: The module that computes the loss, if the model is sharded over processes.
+        world: The processes. Each evaluates its share of the windows and gets the result of all.
 
     Raises:
-        TokenFileError: There are fewer tokens than a context and the one that follows, or an id is beyond the
-            vocabulary.
+        TokenFileError: The file has fewer than `context_length` + 1 tokens, or an id is beyond the vocabulary.
     """
     context = model.config.context_length
     if len(tokens) < context + 1:
         raise TokenFileError(
-            f"the validation file has {len(tokens):,} tokens, fewer than a context of {context} and the one that "
-            "follows; encode more text, or make model.context_length smaller"
+            f"the validation file has {len(tokens):,} tokens, fewer than a context of {context} and the token "
+            "after it; encode more text, or make model.context_length smaller"
         )
     total = len(tokens) - 1
     if limit is not None and limit < total:
         total = max(limit // context, 1) * context
     device = model.lm_head.weight.device
     loss, world = loss or LanguageModelLoss(model, dtype=dtype), world or World()
-    pieces = list(_pieces(total, context))
-    nats, done = 0.0, 0
+    batches = list(_batches(total, context))
+    nats = 0.0
     with shown(progress) as show:
-        for first in range(0, len(pieces), world.size):
-            # All processes compute together, to the last: one that has nothing left does again what counts no more.
+        for first in range(0, len(batches), world.size):
+            # Ranks without work repeat the last batch, and its result is ignored, so that collectives stay in step.
             number = first + world.rank
-            start, length = pieces[min(number, len(pieces) - 1)]
-            piece = np.asarray(tokens[start : start + length + 1]).astype(np.int64)
-            check_ids(tokens, np.array([start]), int(piece.max()), model.config.vocab_size, "validation")
-            ids = torch.from_numpy(piece).to(device)
+            start, length = batches[min(number, len(batches) - 1)]
+            batch = np.asarray(tokens[start : start + length + 1]).astype(np.int64)
+            check_ids(tokens, np.array([start]), int(batch.max()), model.config.vocab_size, "validation")
+            ids = torch.from_numpy(batch).to(device)
             rows = max(length // context, 1)
-            found = float(loss(ids[:-1].view(rows, -1), ids[1:].view(rows, -1)))
-            if number < len(pieces):
-                nats += found * length
-            done = sum(pieces[min(first + world.size, len(pieces)) - 1])
+            mean_of_batch = float(loss(ids[:-1].view(rows, -1), ids[1:].view(rows, -1)))
+            if number < len(batches):
+                nats += mean_of_batch * length
             if show is not None:
-                show("evaluate", done, total)
+                last_start, last_length = batches[min(first + world.size, len(batches)) - 1]
+                show("evaluate", last_start + last_length, total)
     mean = world.all_reduce_sum(nats)[0] / total
     bits = bits_per_byte(mean * total, text_bytes) if text_bytes and total == len(tokens) - 1 else None
     return Evaluation(mean, perplexity(mean), bits, total)
 
 
-def _pieces(total: int, context: int) -> Iterator[tuple[int, int]]:
-    """Start and length: whole stretches together, and the last, which may be shorter, alone."""
-    batch, start = max(_BATCH_TOKENS // context, 1) * context, 0
+def _batches(total: int, context: int) -> Iterator[tuple[int, int]]:
+    """Yield the start and the length of batches of whole windows, and of the last window, which may be shorter."""
+    longest, start = max(_BATCH_TOKENS // context, 1) * context, 0
     while start < total:
-        length = min(batch, (total - start) // context * context) or total - start
+        length = min(longest, (total - start) // context * context) or total - start
         yield start, length
         start += length

@@ -1,8 +1,8 @@
-"""The memory that a process keeps, and that it does not get.
+"""Memory that a process keeps between steps, and the error when memory runs out.
 
-A training step frees and takes the same gigabyte again. glibc gives large blocks back to the system at once, which
-hands them out again as pages of zeros, one fault for each 4 KiB: of a compiled step of 1.03 s in bfloat16 those were
-0.18 s (TinyStories' shape, 2 cores, AMD Zen 5).
+Each training step frees and allocates the same gigabyte. glibc returns large blocks to the system at once, and the
+system hands them out again as pages of zeros, with one page fault for each 4 KiB. These faults were 0.18 s of a
+compiled step of 1.03 s in bfloat16 (TinyStories' shape, 2 cores, AMD Zen 5).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _TEXTS = (
 
 
 def keep_freed_memory() -> bool:
-    """From now on what this process frees stays with it, to be used again. False where the C library is not glibc."""
+    """Make this process keep the memory that it frees from now on. Returns False where the C library is not glibc."""
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError, TypeError):
@@ -35,10 +35,10 @@ def keep_freed_memory() -> bool:
 
 @contextmanager
 def enough_memory(remedy: str) -> Iterator[None]:
-    """Turn what torch and numpy raise when memory runs out into one error that says what to do.
+    """Turn the errors of torch and numpy for a lack of memory into one error with a remedy.
 
     Raises:
-        OutOfMemory: It ran out.
+        OutOfMemory: Memory ran out.
     """
     try:
         yield
@@ -50,7 +50,7 @@ def enough_memory(remedy: str) -> Iterator[None]:
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether memory ran out: torch has a type for that, or only a text. The compiler wraps both."""
+    """Whether memory ran out. torch has a type for that, or only a text, and the compiler wraps both."""
     if error is None:
         return False
     says_so = isinstance(error, RuntimeError) and any(text in str(error) for text in _TEXTS)

@@ -1,4 +1,4 @@
-"""Named training runs, and the run that a preset, a file or a run's folder and flags over it describe."""
+"""Named training runs, and the config that a preset, a file or a run's folder describes together with flags."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from bpe_lm.errors import ConfigError, FileError
-from bpe_lm.fields import merged, nearest, parse_flags
+from bpe_lm.fields import merge_nested, nearest, parse_flags
 from bpe_lm.model.config import ModelConfig
-from bpe_lm.training.config import CONFIG, RENAMED, ScheduleConfig, TrainConfig, over, read_config
+from bpe_lm.training.config import CONFIG, RENAMED, ScheduleConfig, TrainConfig, override, read_config
 
 
 def tinystories() -> TrainConfig:
@@ -28,7 +28,7 @@ def owt() -> TrainConfig:
 
 
 def demo() -> TrainConfig:
-    """What two cores learn in a few minutes. The warm-up is 50 steps of 600."""
+    """A small model that two cores train in a few minutes. The warm-up is 50 steps of 600."""
     model = ModelConfig(vocab_size=4_000, context_length=128, d_model=192, num_layers=4, num_heads=6, d_ff=512)
     schedule = ScheduleConfig(max_learning_rate=3e-3, warmup=0.083)
     return TrainConfig(
@@ -37,7 +37,7 @@ def demo() -> TrainConfig:
 
 
 def debug() -> TrainConfig:
-    """A model that does a step in milliseconds. The warm-up is 5 steps of 20."""
+    """A model whose step takes milliseconds. The warm-up is 5 steps of 20."""
     model = ModelConfig(vocab_size=300, context_length=16, d_model=32, num_layers=2, num_heads=4, d_ff=64)
     schedule = ScheduleConfig(warmup=0.25)
     return TrainConfig(
@@ -96,28 +96,29 @@ PRESETS = {function.__name__.replace("_", "-"): function for function in _FUNCTI
 
 
 def resolve(source: str, flags: Sequence[str] = ()) -> TrainConfig:
-    """The config that a source and flags over it describe; they are merged first, and the whole is checked once.
+    """Return the config that a source and flags describe. Flags are merged first, and the whole is checked once.
 
     Args:
-        source: A preset's name, a TOML or JSON file (whose key `preset` may name what it changes), or a run's folder.
-        flags: As a command line has them: `--model.num-layers 6`, `--steps=1e4`, `--compile`. A value is read as its
-            key's type.
+        source: A preset's name, a TOML or JSON file (whose key `preset` may name the preset that it changes), or a
+            run's folder.
+        flags: Words of a command line: `--model.num-layers 6`, `--steps=1e4`, `--compile`. A value is parsed as the
+            type of its key.
 
     Raises:
-        ConfigError: A key is unknown, with the one that is meant, or a value makes no sense.
+        ConfigError: A key is unknown (the message names the nearest known key), or a value makes no sense.
         FileError: The file could not be read.
     """
-    # Flags first, because one that is unknown may have made its value the source.
+    # Flags are parsed first, because the value of an unknown flag may have become the source.
     changes = parse_flags(flags, TrainConfig, RENAMED)
     if source in PRESETS:
-        return over(PRESETS[source](), changes)
+        return override(PRESETS[source](), changes)
     path = _config_file(source)
     values = read_config(path)
     preset = values.pop("preset", None)
     if preset is not None and not (isinstance(preset, str) and preset in PRESETS):
         raise ConfigError(f"{path}: there is no preset {preset!r}; the presets are {', '.join(PRESETS)}")
     try:
-        return over(PRESETS[preset]() if preset else TrainConfig(), merged(values, changes))
+        return override(PRESETS[preset]() if preset else TrainConfig(), merge_nested(values, changes))
     except ConfigError as error:
         raise (error if changes else ConfigError(f"{path}: {error}")) from None
 
@@ -126,7 +127,7 @@ def _config_file(source: str) -> Path:
     path = Path(source)
     if path.is_dir():
         if not (path / CONFIG).is_file():
-            raise FileError(f"{path} is a folder without {CONFIG}; name a run's, a file, or a preset")
+            raise FileError(f"{path} is a folder without {CONFIG}; name the folder of a run, a file, or a preset")
         return path / CONFIG
     if not path.exists():
         close = nearest(source, PRESETS)

@@ -1,4 +1,4 @@
-"""Where the time of a training step goes: a trace for a viewer, a table, and a sentence on what bounds it."""
+"""The time of a training step by phase and by operation: a trace for a viewer, a table, and what bounds the step."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _KINDS = {
     "communication": r"nccl|gloo|all_reduce|all_gather|reduce_scatter",
     "copies and casts": r"copy|memcpy|memset|_to_copy|fill|zero",
 }
-"""What an operation is, by its name: the first that matches. Others are elementwise operations and sums."""
+"""Patterns for the names of operations; the first match decides. Others are elementwise operations and sums."""
 
-_NO_OPERATION = ("ProfilerStep", "part: ", "autograd::", "Optimizer.", "Activity Buffer", "cuda", "Torch-Compiled")
+_NO_OPERATION = ("ProfilerStep", "phase: ", "autograd::", "Optimizer.", "Activity Buffer", "cuda", "Torch-Compiled")
 
 
 @dataclass(frozen=True)
 class StepProfile:
-    """Seconds of one step: by the loop's parts, and by what its operations are."""
+    """Seconds of one step, by the phases of the loop and by the kinds of operations."""
 
     seconds: float
     parts: dict[str, float]
@@ -42,7 +42,7 @@ class StepProfile:
     is_gpu: bool
 
     def verdict(self) -> str:
-        """What bounds the step, and what may help."""
+        """A sentence on what bounds the step and what may help."""
         shares = {kind: seconds / self.seconds for kind, seconds in self.kinds.items()}
         idle = max(1 - sum(shares.values()), 0)
         waits = self.parts["data"] / self.seconds
@@ -60,7 +60,7 @@ class StepProfile:
         return f"A step is bound by {kind}: {shares[kind]:.0%} of it."
 
     def table(self) -> str:
-        """In Markdown."""
+        """The times as tables in Markdown."""
         rest = {"else": self.seconds - sum(self.parts.values())}
         idle = {"in no operation": max(self.seconds - sum(self.kinds.values()), 0.0)}
         lines = [f"A step takes {self.seconds * 1e3:,.1f} ms. {self.verdict()}"]
@@ -73,13 +73,13 @@ class StepProfile:
 
 
 class Profiler:
-    """Looks at three steps of a run, after three others, and writes a folder."""
+    """Records three steps of a run, after the first three, and writes a folder."""
 
     def __init__(self, folder: Path, device: torch.device, flops_per_step: float, peak: float | None):
         self.folder, self.device, self.flops, self.peak = folder, device, flops_per_step, peak
         self.found: StepProfile | None = None
         self._done, self._start, self._end = 0, 0.0, 0.0
-        os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # Else it speaks on stderr.
+        os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # Without it, torch prints on stderr.
         activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (device.type == "cuda")
         self._profile = profile(
             activities=activities,
@@ -95,7 +95,7 @@ class Profiler:
         self._profile.__exit__(*error)  # type: ignore[no-untyped-call]
 
     def step(self) -> None:
-        """A training step is over."""
+        """Count a finished training step."""
         self._done += 1
         self._end = time.perf_counter()
         self._profile.step()
@@ -104,7 +104,7 @@ class Profiler:
 
     def _write(self, made: Any) -> None:
         if self._done < _SKIPPED + _STEPS:
-            return  # The run ended before.
+            return  # The run ended before the last recorded step.
         self.folder.mkdir(parents=True, exist_ok=True)
         made.export_chrome_trace(str(self.folder / TRACE))
         seconds = (self._end - self._start) / _STEPS
@@ -113,7 +113,7 @@ class Profiler:
 
 
 class NoProfiler:
-    """Looks at nothing."""
+    """Records nothing."""
 
     def __enter__(self) -> NoProfiler:
         return self
@@ -122,13 +122,13 @@ class NoProfiler:
         pass
 
     def step(self) -> None:
-        """A training step is over."""
+        """Do nothing."""
 
 
 @contextmanager
-def part(name: str) -> Iterator[None]:
-    """What happens within belongs to this part of a step."""
-    with record_function(f"part: {name}"):
+def phase(name: str) -> Iterator[None]:
+    """Mark what runs in this context as a phase of the step."""
+    with record_function(f"phase: {name}"):
         yield
 
 
@@ -136,8 +136,8 @@ def _summary(events: Any, seconds: float, is_gpu: bool, flops: float, peak: floa
     parts, kinds = dict.fromkeys(PARTS, 0.0), dict.fromkeys(_KINDS, 0.0)
     for event in events:
         name, is_on_gpu = event.name, "CUDA" in str(event.device_type)
-        if name.startswith("part: ") and not is_on_gpu:
-            parts[name.removeprefix("part: ")] += event.time_range.elapsed_us() / 1e6 / _STEPS
+        if name.startswith("phase: ") and not is_on_gpu:
+            parts[name.removeprefix("phase: ")] += event.time_range.elapsed_us() / 1e6 / _STEPS
         elif is_on_gpu == is_gpu and not (name.startswith(_NO_OPERATION) or (is_gpu and event.is_user_annotation)):
             own = event.time_range.elapsed_us() if is_gpu else event.self_cpu_time_total
             kind = next(

@@ -1,8 +1,8 @@
-"""The checkpoints of a training run: folders, each whole or not there.
+"""The checkpoints of a training run: folders that are whole or absent.
 
 Each has `model.safetensors`, `optimizer.safetensors` and, written last, `checkpoint.json` with the checksums of both
-and of itself. A folder is made under another name and renamed when all of it is on the disk, so that one that can be
-seen is whole; and if the newest one is damaged all the same, the one before is taken.
+and of itself. A folder is written under another name and renamed after all of it is on the disk, so a folder with the
+final name is whole. If the newest checkpoint is damaged all the same, the one before it is loaded.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MODEL, OPTIMIZER = "model.safetensors", "optimizer.safetensors"
 
 @dataclass(frozen=True)
 class Saved:
-    """A checkpoint folder of a run: where it is, and what `checkpoint.json` says besides checksums."""
+    """A checkpoint folder of a run: its path, and the content of `checkpoint.json` without checksums."""
 
     path: Path
     step: int
@@ -49,7 +49,7 @@ def save_run_checkpoint(
     progress: Mapping[str, Any],
     world: World | None = None,
 ) -> Path:
-    """Write `folder/step-N`, whole or not at all. Where several processes train, all of them call this.
+    """Write `folder/step-N`, whole or not at all. In a distributed run all processes call this.
 
     Raises:
         FileError: The disk is full, or the folder cannot be written. Older checkpoints stay.
@@ -90,7 +90,7 @@ def save_run_checkpoint(
 
 
 def find_checkpoints(folder: Path) -> list[Path]:
-    """Those of a run, the newest first. Whether they are whole is not looked at."""
+    """Return the checkpoint folders of a run, the newest first, without a check of their content."""
     found = [path for path in folder.glob("step-*") if path.is_dir() and re.fullmatch(r"step-\d{8,}", path.name)]
     return sorted(found, key=_step_of, reverse=True)
 
@@ -100,21 +100,21 @@ def _step_of(path: Path) -> int:
 
 
 def forget_after(folder: Path, step: int) -> None:
-    """Remove the checkpoints of later steps: damaged ones, or those of a run that is done anew from here."""
+    """Remove the checkpoints of later steps, which are damaged or of a run that goes on from this step again."""
     later = [path for path in find_checkpoints(folder) if _step_of(path) > step]
     for path in [*later, *folder.glob(".step-*")]:
         shutil.rmtree(path, ignore_errors=True)
 
 
 def keep_only(path: Path) -> None:
-    """Remove the other checkpoints of its folder."""
+    """Remove every other checkpoint in the folder of this one."""
     for other in find_checkpoints(path.parent):
         if other != path:
             shutil.rmtree(other, ignore_errors=True)
 
 
 def keep_newest(folder: Path, number: int) -> None:
-    """Remove all but the newest checkpoints, and what an interrupted run left."""
+    """Remove all checkpoints except the newest, and the partial ones of an interrupted run."""
     for path in [*find_checkpoints(folder)[number:], *folder.glob(".step-*")]:
         shutil.rmtree(path, ignore_errors=True)
 
@@ -122,13 +122,13 @@ def keep_newest(folder: Path, number: int) -> None:
 def load_newest(
     folder: Path, model: nn.Module, optimizer: Optimizer | None = None, world: World | None = None
 ) -> Saved | None:
-    """Read the newest checkpoint that is undamaged; a damaged one is warned of. None if there is none at all.
+    """Load the newest undamaged checkpoint, and warn of damaged ones. Returns None if the folder has no checkpoint.
 
-    Where several processes train, all of them call this: the first picks one and verifies it, and the others take it.
+    In a distributed run all processes call this: the first picks and verifies a checkpoint, and the others follow.
 
     Raises:
-        CheckpointError: There are some, and none is undamaged; or the one is of another model.
-        FileError: It could not be read.
+        CheckpointError: Every checkpoint is damaged, or the newest undamaged one is of another model.
+        FileError: A file could not be read.
     """
     world, opened = world or World(), None
 
@@ -154,7 +154,7 @@ def _open_newest(folder: Path, has_optimizer: bool) -> _Opened | None:
         except (CheckpointError, FileError) as error:
             reason = error.__cause__
             if isinstance(reason, OSError) and reason.errno not in (errno.ENOENT, errno.EIO):
-                raise  # Not the file's fault: too many are open, or it may not be read.
+                raise  # The file may be whole: too many files are open, or this process may not read it.
             if path == found[-1]:
                 raise CheckpointError(f"no checkpoint in {folder} is undamaged: {error}") from error
             warnings.warn(f"{error}; taking the one before", stacklevel=2)
@@ -162,18 +162,20 @@ def _open_newest(folder: Path, has_optimizer: bool) -> _Opened | None:
 
 
 def load_run_checkpoint(path: Path, model: nn.Module, optimizer: Optimizer | None = None) -> Saved:
-    """Read a checkpoint folder; everything is checked before anything is changed. No optimizer: its file is not read.
+    """Load a checkpoint folder. Everything is checked before anything is changed.
+
+    Without an optimizer its file is not read.
 
     Raises:
-        CheckpointError: It is damaged, not whole, or of another model.
-        FileError: It could not be read.
+        CheckpointError: The checkpoint is damaged, incomplete, or of another model.
+        FileError: A file could not be read.
     """
     return _take(_open(path, optimizer is not None), model, optimizer, World())
 
 
 @dataclass(frozen=True)
 class _Opened:
-    """A checkpoint that is whole. Without `weights` it is in parts, which are still to be read."""
+    """A verified checkpoint. Without `weights` it is in shards, which are still to be read."""
 
     saved: Saved
     weights: dict[str, Tensor] | None
@@ -185,12 +187,12 @@ def _open(path: Path, has_optimizer: bool, *, is_verified: bool = False) -> _Ope
         marker = json.loads(read_bytes(path / MARKER))
         content = marker["content"]
         if _sha256(content) != marker["sha256"]:
-            raise CheckpointError(f"{path / MARKER} is damaged: its checksum is another")
+            raise CheckpointError(f"{path / MARKER} is damaged: its checksum differs")
         saved, sums, state = Saved(path, content["step"], content["progress"]), content["sha256"], None
         if MODEL not in sums:
             for name in () if is_verified else sums:
                 _check_sum(path / name, _sha256_of(path / name), sums)
-            # Earlier versions kept of an optimizer in parts its tensors alone.
+            # Earlier versions saved only the tensors of a sharded optimizer.
             return _Opened(saved, None, unpack({}, content.get("optimizer")))
         data = {name: read_bytes(path / name) for name in (MODEL, OPTIMIZER) if has_optimizer or name == MODEL}
         for name, tensors in () if is_verified else data.items():
@@ -206,7 +208,7 @@ def _open(path: Path, has_optimizer: bool, *, is_verified: bool = False) -> _Ope
 
 def _check_sum(path: Path, found: str, sums: Mapping[str, str]) -> None:
     if found != sums[path.name]:
-        raise CheckpointError(f"{path} is damaged: its checksum is another")
+        raise CheckpointError(f"{path} is damaged: its checksum differs")
 
 
 def _take(opened: _Opened, model: nn.Module, optimizer: Optimizer | None, world: World) -> Saved:
@@ -239,7 +241,7 @@ def _sha256(content: Any) -> str:
 
 
 def _sha256_of(path: Path) -> str:
-    """Of a file, which is not in memory as a whole."""
+    """The SHA-256 of a file, which is read in pieces."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

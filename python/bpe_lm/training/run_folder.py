@@ -1,8 +1,8 @@
-"""The folder of a run: whether one is there, who trains in it, and how the run ended.
+"""The folder of a run: its state, its lock, and how the run ended.
 
-A folder is a run if it has our config.json or a checkpoint, and `--force` replaces nothing else. A marker stands in it
-from before the first change until config.json is written, so that a run that was killed before that begins anew, and
-one whose config.json somebody removed is not taken for it.
+A folder is a run if it has our config.json or a checkpoint, and `--force` replaces nothing else. A marker file exists
+from before the first change until config.json is written. So a run that was killed in between begins anew, and a run
+whose config.json somebody removed is told from it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def is_our_config(path: Path) -> bool:
     """Whether a file is the config.json of a run, of any version.
 
     Raises:
-        FileError: It could not be read.
+        FileError: The file could not be read.
     """
     if not path.exists():
         return False
@@ -74,18 +74,18 @@ class TrainResult:
 
 
 class RunFolder:
-    """A folder that is a run, or will be one."""
+    """The folder of a run, or of one that will begin."""
 
     def __init__(self, path: Path):
         self.path = path
         self._lock: IO[bytes] | None = None
 
     def enter(self, *, resume: bool, force: bool) -> bool:
-        """Lock the folder; whether there is a run to go on with. Nothing is written into what is no run.
+        """Lock the folder. Returns whether it has a run to go on with. Only a run is ever written over.
 
         Raises:
-            OutputExists: As `check`.
-            OutputBusy: Another process trains there.
+            OutputExists: For the reasons of `check`.
+            OutputBusy: Another process trains in the folder.
             FileError: The folder could not be read or written.
         """
         self.check(resume=resume, force=force)
@@ -93,11 +93,11 @@ class RunFolder:
         return self.check(resume=resume, force=force)
 
     def check(self, *, resume: bool, force: bool) -> bool:
-        """Whether there is a run to go on with.
+        """Return whether the folder has a run to go on with.
 
         Raises:
-            OutputExists: The run there is neither resumed nor replaced, it has no config.json, or something else is
-                there, which is never replaced.
+            OutputExists: The folder has a run that is neither resumed nor replaced, a run without config.json, or
+                something else, which is never replaced.
             FileError: The folder could not be read.
         """
         check_folder_target(self.path)
@@ -119,11 +119,11 @@ class RunFolder:
         return True
 
     def check_lost_none(self, checkpoint_every: int) -> None:
-        """See that a run without a checkpoint never had one, so that to begin anew loses nothing.
+        """Check that a run without a checkpoint never had one, so that beginning anew loses nothing.
 
         Raises:
-            OutputExists: It did steps after which there was one.
-            FileError: Something could not be read.
+            OutputExists: The run has done steps after which it had a checkpoint.
+            FileError: A file could not be read.
         """
         result = self.result()
         if result is not None and result.reason != "diverged":
@@ -157,10 +157,10 @@ class RunFolder:
             )
 
     def lock(self) -> None:
-        """Keep others from training here, until `close`.
+        """Keep other processes from training in the folder until `close`.
 
         Raises:
-            OutputBusy: Another process trains there.
+            OutputBusy: Another process trains in the folder.
             FileError: The folder cannot be written.
         """
         try:
@@ -179,16 +179,16 @@ class RunFolder:
         self._lock = lock
 
     def close(self) -> None:
-        """Let others train here."""
+        """Release the lock."""
         if self._lock is not None:
             self._lock.close()
             self._lock = None
 
     def begin(self, config: TrainConfig, data: Mapping[str, Any]) -> None:
-        """Make a new run of it. One that was there goes with its config.json first; the new one's comes last.
+        """Begin a new run. config.json marks a folder as a run: it is deleted first and written last.
 
         Raises:
-            FileError: Something could not be written.
+            FileError: A file could not be written.
         """
         try:
             write_whole(self.path / BEGINNING, b"")
@@ -202,10 +202,10 @@ class RunFolder:
             raise self._failed(error) from error
 
     def go_on(self, config: TrainConfig, step: int) -> None:
-        """Prepare a run to go on from a step. The best stays, though it may be of a later one.
+        """Prepare a run to go on from a step. The best checkpoint stays, even of a later step.
 
         Raises:
-            FileError: Something could not be written.
+            FileError: A file could not be written.
         """
         try:
             (self.path / RESULT).unlink(missing_ok=True)
@@ -227,20 +227,20 @@ class RunFolder:
         write_whole(self.path / name, (json.dumps(finite(content), indent=2, allow_nan=False) + "\n").encode())
 
     def write_result(self, result: TrainResult) -> None:
-        """Write `result.json`, which is the last that a run writes.
+        """Write `result.json`, the last file of a run.
 
         Raises:
-            FileError: It could not be written.
+            FileError: The file could not be written.
         """
         content = result.as_dict()
-        del content["folder"]  # It may be moved.
+        del content["folder"]  # The folder may be moved.
         self._write(RESULT, content)
 
     def result(self) -> TrainResult | None:
-        """How the run ended; None if it did not, or an older version wrote it.
+        """Read how the run ended. Returns None if it has not ended, or if an older version wrote the file.
 
         Raises:
-            FileError: It could not be read.
+            FileError: The file could not be read.
         """
         if not (self.path / RESULT).exists():
             return None
@@ -255,7 +255,7 @@ class RunFolder:
         return None if result is None else result.as_dict()
 
     def wandb_id(self) -> str:
-        """The run's id at Weights & Biases, the same after a resume."""
+        """The run's id at Weights & Biases, which stays the same after a resume."""
         path = self.path / WANDB
         if not path.exists() or "id" not in read_json(path):
             self._write(WANDB, {"id": secrets.token_hex(8)})

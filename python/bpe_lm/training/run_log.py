@@ -24,7 +24,7 @@ Record = Mapping[str, Any]
 
 
 class RunLog:
-    """`metrics.jsonl`, from a step on. The first line says what the run is; others are of kind "train" or "valid"."""
+    """`metrics.jsonl`, from a step on. The first line identifies the run; others have the kind "train" or "valid"."""
 
     def __init__(self, folder: Path, config: TrainConfig, step: int, wandb_id: str | None = None):
         self._path = folder / METRICS
@@ -33,7 +33,7 @@ class RunLog:
         begun = old[0].get("time") if old and old[0].get("kind") == "run" else None
         first = {"kind": "run", **_identity(config), "time": begun or time.time()}
         kept = [first, *(record for record in old if record.get("kind") != "run")]
-        # Not in place: a kill would lose the records of the steps before.
+        # The file is replaced whole, because a kill while it is rewritten would lose earlier records.
         write_whole(self._path, "".join(json.dumps(record) + "\n" for record in kept).encode())
         try:
             self._file = self._path.open("a", encoding="utf-8")
@@ -60,7 +60,7 @@ class RunLog:
                 warnings.warn(f"Weights & Biases failed ({error}); training goes on without it", stacklevel=2)
 
     def close(self) -> None:
-        """The last line was written. One that could not be was reported when it was."""
+        """Close the file. Errors are ignored here, because `write` has raised them."""
         with suppress(OSError):
             self._file.close()
         if self._wandb is not None:
@@ -74,7 +74,7 @@ class RunLog:
 
 
 def read_records(path: Path) -> Iterator[dict[str, Any]]:
-    """The whole lines of a file of records; one that a crash cut off is left out."""
+    """Yield the records of a file, without a last line that a crash cut off."""
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
@@ -91,7 +91,7 @@ def read_records(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def config_sha256(config: TrainConfig) -> str:
-    """The identity of a config."""
+    """The SHA-256 of a config, which identifies it."""
     return hashlib.sha256(json.dumps(config.as_dict(), sort_keys=True).encode()).hexdigest()
 
 

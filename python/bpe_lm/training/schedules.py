@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def learning_rate(schedule: ScheduleConfig, steps: int, step: int) -> float:
-    """Return the rate of a step of a run of so many; steps count from 0, and the first has a rate above 0.
+    """Return the rate of a step, counted from 0, in a run of `steps` steps. The first step has a rate above 0.
 
-    The rate rises in a line over the warm-up, is constant, and falls over the decay, which ends with the last step.
+    The rate rises linearly over the warm-up, is constant, and falls over the decay, which ends with the last step.
 
     Raises:
         ConfigError: The run is too short for the warm-up and the decay.
@@ -35,9 +35,9 @@ def learning_rate(schedule: ScheduleConfig, steps: int, step: int) -> float:
 def cosine_schedule(
     it: int, max_learning_rate: float, min_learning_rate: float, warmup_iters: int, cosine_cycle_iters: int
 ) -> float:
-    """Return the rate of the course's schedule, whose arguments these are.
+    """Return the rate of the course's schedule, which has these arguments.
 
-    It rises in a line to the maximum at `warmup_iters`, and falls by half a cosine to the minimum at
+    The rate rises linearly to the maximum at `warmup_iters`, and falls by half a cosine to the minimum at
     `cosine_cycle_iters` (Loshchilov & Hutter 2016, arXiv:1608.03983).
 
     Raises:

@@ -1,7 +1,7 @@
-"""Checkpoint files of a model that several processes have in parts: each writes its own, and any number read them.
+"""Checkpoint files of a sharded model: each process writes its shards, and any number of processes read them.
 
-torch.distributed.checkpoint divides and puts together. Its own files are pickles; these are safetensors, by its writer
-for Hugging Face's format, which has the place of each part in a file's header.
+torch.distributed.checkpoint splits and joins the tensors. Its own format is a pickle, so these files are written by its
+writer for Hugging Face's safetensors, which has the place of each shard in the header of a file.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from bpe_lm.errors import CheckpointError, FileError, InternalError
 from bpe_lm.training.parallel import World, is_sharded
 
 State = dict[str, Any]
-"""Of an optimizer: "state" by the parameter's name, "param_groups" as torch has them."""
+"""The state of an optimizer: "state" by the name of a parameter, and torch's "param_groups"."""
 
 
 def write_shards(folder: Path, model: nn.Module, optimizer: Optimizer) -> State:
-    """Write this process's parts. All processes call this together.
+    """Write the shards of this process. All processes call this together.
 
     Returns:
-        What of the optimizer's state is no tensor, the same in each process.
+        The part of the optimizer's state that is not tensors, the same in each process.
 
     Raises:
-        CheckpointError: An option of the optimizer is a tensor, for which there is no place.
-        FileError: They could not be written.
+        CheckpointError: An option of the optimizer is a tensor, which this format cannot hold.
+        FileError: A file could not be written.
     """
     tensors, names = _weights(model)
     groups = optimizer.state_dict()["param_groups"]
@@ -56,25 +56,25 @@ def write_shards(folder: Path, model: nn.Module, optimizer: Optimizer) -> State:
 
 
 def read_shards(folder: Path, model: nn.Module, optimizer: Optimizer | None, rest: State | None, world: World) -> Any:
-    """Set weights from the parts that were written by any number of processes. All processes call this together.
+    """Set weights from the shards that any number of processes wrote. All processes call this together.
 
     Args:
-        folder: Where they are.
-        model: Whose weights to set.
-        optimizer: Whose state to read, if any.
-        rest: What `write_shards` returned; None if the parts are of a version that did not keep it.
+        folder: The folder of the shards.
+        model: The model whose weights are set.
+        optimizer: The optimizer whose state is read, if any.
+        rest: The result of `write_shards`; None for shards of a version that did not save it.
         world: The processes.
 
     Returns:
         The optimizer's state as torch's `load_state_dict` takes it.
 
     Raises:
-        CheckpointError: They are of another model. Nothing is changed then.
-        FileError: They could not be read.
+        CheckpointError: The shards are of another model, and nothing was changed.
+        FileError: A file could not be read.
     """
     reader = HuggingFaceStorageReader(str(folder))
     tensors, names = _weights(model)
-    # What fails in one process alone must do so before all of them read together.
+    # An error in one process must be raised before all of them enter the collective read.
     there = world.on_each(lambda: _read_metadata(reader, folder, tensors))
     states: dict[Tensor, dict[str, Any]] = {}
     for parameter, name in names.items() if optimizer is not None else ():
@@ -86,7 +86,7 @@ def read_shards(folder: Path, model: nn.Module, optimizer: Optimizer | None, res
         states[parameter] = found | (rest["state"].get(name, {}) if rest else {})
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "torch.distributed is disabled")  # As it is meant.
+            warnings.filterwarnings("ignore", "torch.distributed is disabled")  # On purpose.
             load(tensors, storage_reader=reader, no_dist=not any(map(is_sharded, tensors.values())))
     except CheckpointException as error:
         raise FileError(f"could not read {folder}: {next(iter(error.failures.values()))[0]}") from error
@@ -98,16 +98,16 @@ def read_shards(folder: Path, model: nn.Module, optimizer: Optimizer | None, res
 
 
 def _weights(model: nn.Module) -> tuple[dict[str, Tensor], dict[Tensor, str]]:
-    """Weights by name, and the names of parameters as the optimizer has them."""
-    # First: its hooks divide again what a forward pass has put together, and only then are parameters those that the
-    # optimizer has.
+    """Weights by name, and names by parameter, with the parameters that the optimizer has."""
+    # state_dict comes first: its hooks shard again what a forward pass has gathered, and only then are parameters those
+    # of the optimizer.
     state = model.state_dict()
     names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
-    # A tied head is kept once, under its first name.
+    # A tied head is saved once, under its first name.
     tied = {name for name, _ in model.named_parameters(remove_duplicate=False)} - set(names.values())
     tensors = {f"model.{name}": tensor for name, tensor in state.items() if name not in tied}
     if any(map(is_sharded, tensors.values())) and not all(map(is_sharded, names)):
-        raise InternalError("FSDP has left parameters whole, whose optimizer's state is not")
+        raise InternalError("FSDP left a parameter whole, and its optimizer state is sharded")
     return tensors, names
 
 
@@ -119,13 +119,13 @@ def _read_metadata(reader: HuggingFaceStorageReader, folder: Path, weights: dict
     shapes = {name: tuple(getattr(found, "size", ())) for name, found in there.items()}
     for name, tensor in weights.items():
         if shapes.get(name) != tuple(tensor.shape):
-            shape = shapes.get(name, "not there")
-            raise CheckpointError(f"{folder} is of another model: {name} is {shape}, and here {tuple(tensor.shape)}")
+            shape = shapes.get(name, "missing")
+            raise CheckpointError(f"{folder} is of another model: {name} is {shape}, and {tuple(tensor.shape)} here")
     return there
 
 
 def _empty(like: Any, parameter: Tensor) -> Tensor:
-    """For what the file has: divided as the parameter is, if it has its shape."""
+    """An empty tensor for one of the file, sharded as the parameter is if it has the parameter's shape."""
     if like.size == parameter.shape:
         return torch.zeros_like(parameter, dtype=like.properties.dtype)
     return torch.zeros(like.size, dtype=like.properties.dtype)

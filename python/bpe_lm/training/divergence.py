@@ -1,0 +1,72 @@
+"""Where a step that is not finite went wrong: the first weight, output or gradient that is not finite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from math import isfinite
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bpe_lm.model.loss import LanguageModelLoss
+from bpe_lm.training.parallel import local_shard
+
+MicroBatch = tuple[Tensor, Tensor]
+
+
+def weights_are_finite(model: nn.Module) -> bool:
+    """Whether each weight of this process is finite."""
+    return all(local_shard(parameter).isfinite().all() for parameter in model.parameters())
+
+
+def first_bad_value(loss: LanguageModelLoss, micro_batches: Iterable[MicroBatch], step_loss: float) -> str:
+    """Say what is not finite: a tensor, or only the loss of the step, or only the norm of its gradients.
+
+    The model must have the gradients of the step. `micro_batches` are its inputs and targets, for a second forward
+    pass; in a distributed run they are empty, because a forward pass needs every process.
+    """
+    name = _bad_weight(loss.model) or _bad_output(loss, micro_batches) or _bad_gradient(loss.model)
+    if name is not None:
+        return f"the first tensor that is not finite is {name}"
+    if not isfinite(step_loss):
+        return "the loss was not finite, and each weight, output and gradient is, when the step is done again"
+    return "each gradient is finite, and the norm of all together is not: their squares are beyond float32"
+
+
+def _bad_weight(model: nn.Module) -> str | None:
+    for name, parameter in model.named_parameters():
+        if not local_shard(parameter).isfinite().all():
+            return f"the weight {name}"
+    return None
+
+
+def _bad_output(loss: LanguageModelLoss, micro_batches: Iterable[MicroBatch]) -> str | None:
+    """The first module whose output is not finite in a forward pass, or the loss."""
+    bad: list[str] = []
+
+    def check(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
+        def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
+            if not output.isfinite().all():
+                bad.append(name)
+
+        return hook
+
+    hooks = [module.register_forward_hook(check(name)) for name, module in loss.model.named_modules() if name]
+    try:
+        with torch.no_grad():
+            losses = [loss(*micro_batch) for micro_batch in micro_batches]
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if bad:
+        return f"the output of {bad[0]}"
+    return None if all(found.isfinite() for found in losses) else "the loss"
+
+
+def _bad_gradient(model: nn.Module) -> str | None:
+    """The last parameter whose gradient is not finite: a backward pass begins at the last one."""
+    for name, parameter in reversed(list(model.named_parameters())):
+        if parameter.grad is not None and not local_shard(parameter.grad).isfinite().all():
+            return f"the gradient of {name}"
+    return None

@@ -1,0 +1,125 @@
+"""What a resumed run takes over from its folder, and what its config may change."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from bpe_lm.errors import ConfigError, ResumeMismatch
+from bpe_lm.fields import keys
+from bpe_lm.training.config import TrainConfig
+from bpe_lm.training.schedules import learning_rate
+
+FREE_TO_CHANGE = frozenset(
+    {
+        "steps",
+        "device",
+        "compile",
+        "parallel",
+        "micro_batch_size",
+        "activation_checkpointing",
+        "max_time",
+        "log_every",
+        "validate_every",
+        "validation_tokens",
+        "checkpoint_every",
+        "checkpoints_kept",
+        "max_skipped_steps",
+        "stop_when_worse",
+        "wandb_project",
+        "data.train",
+        "data.valid",
+        "data.tokenizer",
+    }
+)
+"""Config keys that may change between a run and its resumption."""
+
+
+@dataclass
+class Progress:
+    """The state of a run that a checkpoint has besides weights and optimizer.
+
+    `seconds` are those of the run, with validation and saving. `skipped` counts steps in a row that were not finite,
+    `worse` the validations in a row that were no better than `best_loss`. `loss`, of the step `loss_step`, and
+    `best_loss` are of validation, on the tokens `validated_on`; `train_loss` is the last finite one.
+    """
+
+    seconds: float = 0.0
+    skipped: int = 0
+    best_loss: float | None = None
+    worse: int = 0
+    loss: float | None = None
+    loss_step: int | None = None
+    train_loss: float | None = None
+    validated_on: str | None = None
+
+    @classmethod
+    def of(cls, saved: dict[str, Any]) -> Progress:
+        """Take the known fields from a checkpoint; another version may have more or fewer."""
+        return cls(**{f.name: saved[f.name] for f in fields(cls) if f.name in saved})
+
+
+def resumed_config(old: TrainConfig, new: TrainConfig, folder: Path) -> TrainConfig:
+    """The config with which a run goes on. A warm-up that is a fraction of the run keeps its length in steps.
+
+    Raises:
+        ResumeMismatch: A key differs that may not change.
+    """
+    schedule = new.schedule
+    if 0 < schedule.warmup < 1 and (old.steps != new.steps or old.schedule.warmup >= 1):
+        warmup = old.schedule.lengths(old.steps)[0]
+        if old.schedule.warmup >= 1 and schedule.lengths(new.steps)[0] != warmup:
+            warnings.warn(f"schedule.warmup stays {warmup:,} steps, with which the run in {folder} began", stacklevel=5)
+        new = replace(new, schedule=replace(schedule, warmup=warmup))
+        old = replace(old, schedule=replace(old.schedule, warmup=warmup))
+    old_values = dict(keys(old))
+    changed = [
+        f"{name} was {old_values[name]!r} and is {value!r}"
+        for name, value in keys(new)
+        if value != old_values[name] and name not in FREE_TO_CHANGE
+    ]
+    if changed:
+        raise ResumeMismatch(f"the run in {folder} has another config: {'; '.join(changed)}")
+    return new
+
+
+def check_enough_steps(config: TrainConfig, step: int, folder: Path) -> None:
+    """Refuse a config with fewer steps than the run has done.
+
+    Raises:
+        ConfigError: It has fewer.
+    """
+    if config.steps < step:
+        raise ConfigError(f"steps is {config.steps:,}, and the run in {folder} has done {step:,} already")
+
+
+def warn_of_another_schedule(old: TrainConfig, new: TrainConfig, step: int) -> None:
+    """Warn if another number of steps changes the learning rate of the steps that were done."""
+    if step == 0:
+        return
+    had, has = (learning_rate(config.schedule, config.steps, step - 1) for config in (old, new))
+    if had != has:
+        warnings.warn(
+            f"steps was {old.steps:,} and is {new.steps:,}, on which a schedule of shape {new.schedule.shape} depends: "
+            f"step {step:,} had the learning rate {had:.3g}, and the next has "
+            f"{learning_rate(new.schedule, new.steps, step):.3g}; a run of {new.steps:,} steps from its beginning has "
+            "other learning rates",
+            stacklevel=5,
+        )
+
+
+def compare_validation(progress: Progress, now: str | None, step: int, *, warns: bool) -> None:
+    """Forget the best loss if validation reads other tokens now: losses on different tokens do not compare."""
+    if now is None:
+        return
+    if progress.best_loss is not None and progress.validated_on not in (None, now):
+        if warns:
+            warnings.warn(
+                f"validation is on {now} from step {step:,} on, and was on {progress.validated_on}: losses do not "
+                f"compare, and the best is chosen anew",
+                stacklevel=5,
+            )
+        progress.best_loss, progress.worse = None, 0
+    progress.validated_on = now
