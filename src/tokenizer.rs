@@ -8,7 +8,8 @@ use crate::job::{Job, resolve_threads};
 use crate::merges::Merges;
 use crate::pretokenize::Pattern;
 use crate::special_tokens::SpecialTokens;
-use crate::vocab::{TokenId, Vocab};
+use crate::token_id::TokenId;
+use crate::vocab::Vocab;
 use sha2::{Digest, Sha256};
 use std::sync::{Mutex, TryLockError};
 

@@ -26,7 +26,7 @@ pub use tie_break::TieBreak;
 use crate::counts::PretokenCounts;
 use crate::error::Error;
 use crate::job::{Job, with_threads};
-use crate::vocab::TokenId;
+use crate::token_id::TokenId;
 use pair::{Pair, Symbol};
 use pair_index::{Limits, PairIndex};
 use rayon::ThreadPool;

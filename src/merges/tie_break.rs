@@ -7,8 +7,8 @@ total order on pairs.
 */
 
 use super::pair::Pair;
+use crate::byte_alphabet::alphabet;
 use crate::error::Error;
-use crate::formats::byte_alphabet::alphabet;
 use std::cmp::Ordering;
 
 /// The rule for pairs of equal count.

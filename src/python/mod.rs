@@ -11,10 +11,10 @@ mod tokenizer;
 
 use crate::corpus::{BadLines, Corpus, Format, InputOptions};
 use crate::formats;
+use crate::isa::Isa;
 use crate::job::{Job, resolve_threads};
 use crate::merges::TieBreak;
 use crate::pretokenize::Pattern;
-use crate::pretokenize::blocks::Isa;
 use crate::sample::{self, Split};
 use crate::special_tokens::SpecialTokens;
 use crate::token_file::{self, Dtype};
