@@ -43,6 +43,12 @@ assert_eq!(tokenizer.decode(ids)?, b"lowest<|endoftext|>");
 ```
 */
 
+pub mod error;
+mod panics;
+pub mod job;
+pub mod threads;
+#[cfg(test)]
+mod testing;
 pub mod token_id;
 pub mod byte_alphabet;
 pub mod isa;
@@ -65,8 +71,6 @@ pub mod formats;
 pub mod sample;
 #[cfg(target_arch = "x86_64")]
 pub mod kernels;
-pub mod job;
 mod output;
-pub mod error;
 #[cfg(feature = "python")]
 mod python;
