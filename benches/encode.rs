@@ -4,7 +4,7 @@
 mod common;
 
 use bpe_lm::corpus::Corpus;
-use bpe_lm::encode::{EncodeOptions, count_tokens};
+use bpe_lm::encode_corpus::{EncodeOptions, count_tokens};
 use bpe_lm::job::Job;
 use bpe_lm::pretokenize::Pattern;
 use bpe_lm::special_tokens::SpecialTokens;

@@ -25,7 +25,7 @@ impl StreamDecoder {
     pub fn push(&mut self, tokenizer: &Tokenizer, id: TokenId) -> Result<String, Error> {
         let token = tokenizer.vocab().get(id).ok_or(Error::TokenId {
             id: id.into(),
-            place: self.num_ids,
+            index: self.num_ids,
             greatest: tokenizer.greatest_id(),
         })?;
         self.num_ids += 1;

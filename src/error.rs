@@ -199,12 +199,12 @@ pub enum Error {
         offset: u64,
     },
     /// A number is no token.
-    #[error("{id} (number {place} of the ids, from 0) is no token: the greatest id is {greatest}")]
+    #[error("{id} (number {index} of the ids, from 0) is not a token id: the greatest one is {greatest}")]
     TokenId {
         /// The number.
         id: u64,
-        /// Its place among the ids.
-        place: u64,
+        /// Its index among the ids.
+        index: u64,
         /// The greatest id of the vocabulary.
         greatest: u32,
     },

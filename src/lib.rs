@@ -49,15 +49,15 @@ pub mod job;
 pub mod threads;
 #[cfg(test)]
 mod testing;
+mod output;
+mod prefetch;
+pub mod isa;
 pub mod token_id;
 pub mod byte_alphabet;
-pub mod isa;
-pub mod corpus;
 pub mod special_tokens;
 pub mod pretokenize;
-mod prefetch;
 mod pretoken_key;
-pub mod pretoken_table;
+pub mod corpus;
 pub mod counts;
 pub mod merges;
 pub mod vocab;
@@ -65,12 +65,14 @@ pub mod training;
 pub mod train_bpe;
 pub mod encode;
 pub mod tokenizer;
+pub mod encode_batch;
+pub mod encode_stream;
+pub mod encode_corpus;
 pub mod decode;
 pub mod token_file;
 pub mod formats;
 pub mod sample;
 #[cfg(target_arch = "x86_64")]
 pub mod kernels;
-mod output;
 #[cfg(feature = "python")]
 mod python;

@@ -7,11 +7,11 @@
 mod common;
 
 use bpe_lm::corpus::{Corpus, Cutter};
+use bpe_lm::counts::probe_one_line;
 use bpe_lm::counts::{PretokenCounts, count_pretokens};
 use bpe_lm::isa::Isa;
 use bpe_lm::job::Job;
 use bpe_lm::merges::{MergeOptions, learn_merges};
-use bpe_lm::pretoken_table::probe_one_line;
 use bpe_lm::pretokenize::blocks::BlockScanner;
 use bpe_lm::pretokenize::{Borders, Pattern, regex::RegexPretokenizer};
 use bpe_lm::sample::{Split, write_file};

@@ -4,7 +4,7 @@
 mod common;
 
 use bpe_lm::corpus::{BadLines, Corpus, InputOptions};
-use bpe_lm::encode::EncodeOptions;
+use bpe_lm::encode_corpus::EncodeOptions;
 use bpe_lm::error::Error;
 use bpe_lm::job::Job;
 use bpe_lm::pretokenize::Pattern;

@@ -25,7 +25,8 @@ pub use manifest::{Dtype, Manifest};
 pub use verify::{open, verify};
 
 use crate::corpus::{Corpus, Place};
-use crate::encode::{EncodeOptions, Encoded, Id, encode_corpus, separator_id};
+use crate::encode::Id;
+use crate::encode_corpus::{EncodeOptions, EncodedChunk, encode_corpus, separator_id};
 use crate::error::Error;
 use crate::job::{Job, Stage};
 use crate::threads::on_two_threads;
@@ -195,7 +196,7 @@ impl Work<'_> {
         let (many_are_new, syncs) = sync_channel(1);
         let encode = |job: &Job| {
             let mut num_new = 0;
-            let receive = move |encoded: Encoded<'_, T>| {
+            let receive = move |encoded: EncodedChunk<'_, T>| {
                 num_new += size_of_val(encoded.ids);
                 if num_new >= SYNC_BYTES {
                     num_new = 0;
