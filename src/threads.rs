@@ -5,7 +5,7 @@ They are started when the call begins and joined before it returns. So nothing s
 over a `fork`, and importing the package starts nothing.
 
 Threads that share work wait for each other, so a thread that fails or panics must stop the others. It does so through the cancel
-flag of a part of the caller's job ([`on_all_threads`]).
+flag of a part of the caller's job (`on_all_threads`).
 */
 
 use crate::error::Error;
