@@ -1,8 +1,9 @@
 /*!
-GPT-2's alphabet: one printable character for each byte, so that tokens can be keys of JSON and words in a line.
+GPT-2's alphabet: one printable character for each byte, so that tokens can be keys of JSON and words in a
+line.
 
-A byte that is printable in Latin-1 is its own character. The 68 other bytes are the characters from U+0100 on, in order. So a
-space is `Ġ` and a newline is `Ċ`.
+A byte that is printable in Latin-1 is its own character. The 68 other bytes are the characters from U+0100
+on, in order. So a space is `Ġ` and a newline is `Ċ`.
 */
 
 use std::collections::HashMap;

@@ -1,9 +1,9 @@
 /*!
 Token ids into text while they arrive one by one.
 
-A token may end inside a character, so its last bytes, at most three, are held back until the character is complete. Bytes that are
-not UTF-8 become U+FFFD, one for each stretch with which no character can begin. That is the rule of the decoders of Rust and
-Python.
+A token may end inside a character, so its last bytes, at most three, are held back until the character is
+complete. Bytes that are not UTF-8 become U+FFFD, one for each stretch with which no character can begin. That
+is the rule of the decoders of Rust and Python.
 */
 
 use crate::error::Error;

@@ -1,10 +1,11 @@
 /*!
 Many texts in memory into token ids.
 
-The texts are divided into shares of about the same size. Short texts are grouped by the hundred, and a long text is cut where no
-pretoken is split. Each worker adds the ids of its shares to segments of its own. When all shares are encoded, all workers copy
-the ids into one vector. (Ids could be written into that vector at once only in order.) Besides encoding, most of the work is
-memory management, so no segment grows, none is cleared, and all are in large pages.
+The texts are divided into shares of about the same size. Short texts are grouped by the hundred, and a long
+text is cut where no pretoken is split. Each worker adds the ids of its shares to segments of its own. When
+all shares are encoded, all workers copy the ids into one vector. (Ids could be written into that vector at
+once only in order.) Besides encoding, most of the work is memory management, so no segment grows, none is
+cleared, and all are in large pages.
 */
 
 use crate::corpus::{Cutter, piece_end};
@@ -58,8 +59,8 @@ struct EncodedShare {
 /// Encodes texts independently of each other. The greatest id must fit `T`.
 ///
 /// # Errors
-/// [`Error::SpecialInText`], [`Error::PatternLimit`], both with the number of the text; [`Error::Option`] for ids that do
-/// not fit; [`Error::Cancelled`].
+/// [`Error::SpecialInText`], [`Error::PatternLimit`], both with the number of the text; [`Error::Option`] for
+/// ids that do not fit; [`Error::Cancelled`].
 pub fn encode_batch<T: Id>(
     tokenizer: &Tokenizer,
     texts: &[&[u8]],
@@ -217,8 +218,8 @@ impl<S: Id, T: Id> Transfer<'_, S, T> {
     }
 }
 
-/// Copies all ids into one vector, in the order of the texts. `run_all` runs the transfers on the caller's threads: rayon's global
-/// pool would not exist in a process that was forked.
+/// Copies all ids into one vector, in the order of the texts. `run_all` runs the transfers on the caller's
+/// threads: rayon's global pool would not exist in a process that was forked.
 fn join<S: Id, T: Id>(
     done: &[Done<S>],
     shares: &[Share],

@@ -1,9 +1,9 @@
 /*!
 A text into token ids while it arrives in chunks that are cut anywhere.
 
-The encoder keeps the bytes that have arrived. It encodes them up to the last position where the text may be cut without a change
-of its pretokens, and the rest waits for more bytes. A few bytes on both sides decide whether a position is such a cut, so each
-position is checked once, when those bytes have arrived.
+The encoder keeps the bytes that have arrived. It encodes them up to the last position where the text may be
+cut without a change of its pretokens, and the rest waits for more bytes. A few bytes on both sides decide
+whether a position is such a cut, so each position is checked once, when those bytes have arrived.
 */
 
 use crate::corpus::{Cuts, Cutter};
@@ -30,8 +30,8 @@ impl StreamEncoder {
         StreamEncoder { special, pending: Vec::new(), searched: 1, offset: 0, ids: Vec::new() }
     }
 
-    /// Takes the next chunk; returns the ids that are certain now. With a pattern that is a regex, ids are certain only up to a
-    /// special token.
+    /// Takes the next chunk; returns the ids that are certain now. With a pattern that is a regex, ids are
+    /// certain only up to a special token.
     ///
     /// # Errors
     /// [`Error::SpecialInText`], [`Error::PatternLimit`], with the offset in the whole text.

@@ -1,5 +1,6 @@
 /*!
-Every way in which this crate can fail. Each error says what happened, where, which limit applies, and what the user can do.
+Every way in which this crate can fail. Each error says what happened, where, which limit applies, and what
+the user can do.
 */
 
 use std::path::{Path, PathBuf};
@@ -94,7 +95,8 @@ pub enum Error {
         /// The reason that the decoder gives.
         source: std::io::Error,
     },
-    /// A zstd file needs a larger window than the limit, so that it cannot be decompressed in the memory allowed for it.
+    /// A zstd file needs a larger window than the limit, so that it cannot be decompressed in the memory
+    /// allowed for it.
     #[error(
         "{path} was compressed with a zstd window {}, and the limit is {} MiB; the file is not damaged: decompress it first (zstd -d --long={}), or compress it again without --long",
         window.map_or_else(|| "that is larger".to_owned(), |window| format!("of {} MiB", window >> 20)), limit >> 20,

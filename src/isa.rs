@@ -1,9 +1,10 @@
 /*!
 The instruction set that the inner loops use, chosen once when the program runs.
 
-Two loops have more than one form: the one that finds the borders of pretokens ([`crate::pretokenize::blocks`]) and the one that
-looks encoded pretokens up ([`crate::encode`]). Both are told which form to run by a value of [`Isa`]. Such a value exists only
-where the processor has the instructions, and that is what makes the calls of those forms sound.
+Two loops have more than one form: the one that finds the borders of pretokens
+([`crate::pretokenize::blocks`]) and the one that looks encoded pretokens up ([`crate::encode`]). Both are
+told which form to run by a value of [`Isa`]. Such a value exists only where the processor has the
+instructions, and that is what makes the calls of those forms sound.
 */
 
 use std::sync::OnceLock;

@@ -1,12 +1,13 @@
 /*!
 A long piece of work as seen from outside: how far it is, and whether it should stop.
 
-Why not a callback passed down into the work? A callback into Python needs the interpreter's lock, and workers that wait for a
-lock on every chunk make the slowest progress bar there is. Workers here only touch atomics. The code that started the work
-reads them as often as it likes, and stops the work by a flag that every loop checks.
+Why not a callback passed down into the work? A callback into Python needs the interpreter's lock, and workers
+that wait for a lock on every chunk make the slowest progress bar there is. Workers here only touch atomics.
+The code that started the work reads them as often as it likes, and stops the work by a flag that every loop
+checks.
 
-An error inside the work never sets the caller's flag ([`crate::threads`]). Only the owner of a job cancels it, so the same job
-serves for another attempt after an error.
+An error inside the work never sets the caller's flag ([`crate::threads`]). Only the owner of a job cancels
+it, so the same job serves for another attempt after an error.
 */
 
 use crate::error::Error;
@@ -106,7 +107,8 @@ impl Job {
         self.cancelled.0.is_set.store(true, Relaxed);
     }
 
-    /// A part of this job, with the same progress. Cancelling the job cancels the part; cancelling the part leaves the job.
+    /// A part of this job, with the same progress. Cancelling the job cancels the part; cancelling the part
+    /// leaves the job.
     pub(crate) fn part(&self) -> Self {
         let flag = Flag { is_set: AtomicBool::new(false), outer: Some(self.cancelled.clone()) };
         Job { cancelled: CancelFlag(Arc::new(flag)), stages: Arc::clone(&self.stages) }

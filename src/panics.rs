@@ -7,7 +7,8 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Runs `work` and turns a panic into [`Error::Internal`]. After such an error, do not use the values that it was changing.
+/// Runs `work` and turns a panic into [`Error::Internal`]. After such an error, do not use the values that it
+/// was changing.
 pub(crate) fn caught<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(Error::Internal(message(&*panic))))
 }
@@ -18,8 +19,8 @@ pub(crate) fn message(panic: &(dyn Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic").to_owned()
 }
 
-/// Locks a mutex even if a thread panicked while it held the lock. For values that no panic can leave half-changed, and for work
-/// whose result nobody uses after a panic.
+/// Locks a mutex even if a thread panicked while it held the lock. For values that no panic can leave
+/// half-changed, and for work whose result nobody uses after a panic.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,10 +1,10 @@
 /*!
 Prefetching: the processor fetches memory into its cache before the program needs it.
 
-Why not load it earlier instead? A load that misses the cache stays in the processor's queue until the memory answers, and the
-queue is full after some two hundred more instructions. So a loop of 28 instructions has at most eight loads under way at a time.
-A prefetch leaves the queue at once. (Lookups of web text on one thread take 1.39 s with loads and 0.75 s with prefetches;
-benches/record/2-scan-and-count.md.)
+Why not load it earlier instead? A load that misses the cache stays in the processor's queue until the memory
+answers, and the queue is full after some two hundred more instructions. So a loop of 28 instructions has at
+most eight loads under way at a time. A prefetch leaves the queue at once. (Lookups of web text on one thread
+take 1.39 s with loads and 0.75 s with prefetches; benches/record/2-scan-and-count.md.)
 */
 
 /// Prefetches an item of a slice, which will be read soon. Does nothing on processors other than x86-64.

@@ -1,9 +1,10 @@
 /*!
 A pretoken as a number of 128 bits.
 
-Nine pretokens in ten are shorter than 16 bytes. Their key is the pretoken itself: its bytes, padded with zeros, and its length as
-last byte. Making such a key takes a load of 16 bytes and a mask, and comparing two keys compares two numbers. The key of a longer
-pretoken holds 56 bits of hash, and the place where its bytes are stored.
+Nine pretokens in ten are shorter than 16 bytes. Their key is the pretoken itself: its bytes, padded with
+zeros, and its length as last byte. Making such a key takes a load of 16 bytes and a mask, and comparing two
+keys compares two numbers. The key of a longer pretoken holds 56 bits of hash, and the place where its bytes
+are stored.
 */
 
 use crate::pretokenize::WINDOW;
@@ -22,7 +23,8 @@ pub(crate) const NO_PLACE: u64 = u64::MAX;
 pub(crate) const READ_AHEAD: usize = WINDOW + 16;
 /// The number of keys that are made together.
 pub(crate) const BATCH: usize = 128;
-/// Up to this many pretokens are looked up one by one, which takes less time than clearing the memory of a batch.
+/// Up to this many pretokens are looked up one by one, which takes less time than clearing the memory of a
+/// batch.
 pub(crate) const FEW: usize = 16;
 
 /// The key of a pretoken in a window, if the pretoken is short.
@@ -72,7 +74,8 @@ pub(crate) fn is_long(key: Key) -> bool {
     (key >> 120) as u8 == LONG
 }
 
-/// The key of a long pretoken without its place, which does not depend on the pretoken's bytes. Other keys are unchanged.
+/// The key of a long pretoken without its place, which does not depend on the pretoken's bytes. Other keys
+/// are unchanged.
 pub(crate) fn unplaced(key: Key) -> Key {
     if is_long(key) { key | Key::from(NO_PLACE) } else { key }
 }

@@ -1,8 +1,9 @@
 /*!
 Special tokens: strings such as `<|endoftext|>` that stand for themselves.
 
-A text is split at its special tokens before all other steps, so they never join their neighbours and never take part in a merge.
-If several match, the leftmost wins; of those that begin at the same position, the longest.
+A text is split at its special tokens before all other steps, so they never join their neighbours and never
+take part in a merge. If several match, the leftmost wins; of those that begin at the same position, the
+longest.
 */
 
 use crate::error::Error;
@@ -68,8 +69,8 @@ impl SpecialTokens {
         self.tokens.is_empty()
     }
 
-    /// Calls `visit` with each stretch of `text[range]` between special tokens, and with the number of the special token that
-    /// follows it, if there is one. An empty stretch at the very end is left out.
+    /// Calls `visit` with each stretch of `text[range]` between special tokens, and with the number of the
+    /// special token that follows it, if there is one. An empty stretch at the very end is left out.
     pub fn split<E>(
         &self,
         text: &[u8],

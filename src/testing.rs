@@ -20,9 +20,9 @@ pub(crate) fn is_on_purpose(error: &Error) -> bool {
     matches!(error, Error::Internal(message) if message == Job::ON_PURPOSE)
 }
 
-/// Runs `work` with a panic at its first touch of the job, then at its second, and so on until it runs without a panic. Each
-/// panic must be an error of its own kind, and the same job must serve for another run with the expected result. Returns the
-/// number of panics.
+/// Runs `work` with a panic at its first touch of the job, then at its second, and so on until it runs
+/// without a panic. Each panic must be an error of its own kind, and the same job must serve for another run
+/// with the expected result. Returns the number of panics.
 pub(crate) fn panic_everywhere<T: PartialEq + std::fmt::Debug + Send + 'static>(
     work: impl Fn(&Job) -> Result<T, Error> + Send + 'static,
 ) -> usize {

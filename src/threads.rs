@@ -1,11 +1,11 @@
 /*!
 Worker threads that belong to one call.
 
-They are started when the call begins and joined before it returns. So nothing survives a cancelled call, nothing is inherited
-over a `fork`, and importing the package starts nothing.
+They are started when the call begins and joined before it returns. So nothing survives a cancelled call,
+nothing is inherited over a `fork`, and importing the package starts nothing.
 
-Threads that share work wait for each other, so a thread that fails or panics must stop the others. It does so through the cancel
-flag of a part of the caller's job (`on_all_threads`).
+Threads that share work wait for each other, so a thread that fails or panics must stop the others. It does so
+through the cancel flag of a part of the caller's job (`on_all_threads`).
 */
 
 use crate::error::Error;
@@ -24,8 +24,8 @@ pub(crate) fn with_threads<T: Send>(
         .map_err(|error| Error::Threads { threads, reason: error.to_string() })?
 }
 
-/// Runs `work` on each thread of a pool. If one thread fails or panics, the others are cancelled through the job that they are
-/// given, which is a part of `job`; `job` itself is not cancelled.
+/// Runs `work` on each thread of a pool. If one thread fails or panics, the others are cancelled through the
+/// job that they are given, which is a part of `job`; `job` itself is not cancelled.
 pub(crate) fn on_all_threads<T: Send>(
     pool: &rayon::ThreadPool,
     job: &Job,
@@ -35,8 +35,8 @@ pub(crate) fn on_all_threads<T: Send>(
     first_cause(pool.broadcast(|_| cancelling(&part, &work)))
 }
 
-/// Runs `work` on this thread and `other` on a new thread. If one fails or panics, the other is cancelled, as in
-/// [`on_all_threads`].
+/// Runs `work` on this thread and `other` on a new thread. If one fails or panics, the other is cancelled, as
+/// in [`on_all_threads`].
 pub(crate) fn on_two_threads(
     job: &Job,
     work: impl FnOnce(&Job) -> Result<(), Error>,
@@ -57,7 +57,8 @@ fn cancelling<T>(job: &Job, work: impl FnOnce(&Job) -> Result<T, Error>) -> Resu
     caught(|| work(job)).inspect_err(|_| job.cancel())
 }
 
-/// All results, or the first error that is not merely [`Error::Cancelled`], the echo of another worker's error.
+/// All results, or the first error that is not merely [`Error::Cancelled`], the echo of another worker's
+/// error.
 fn first_cause<T>(results: Vec<Result<T, Error>>) -> Result<Vec<T>, Error> {
     let mut values = Vec::with_capacity(results.len());
     let mut cause = None;

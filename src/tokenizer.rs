@@ -1,9 +1,9 @@
 /*!
 A tokenizer: a vocabulary, merges, special tokens and a pattern that fit each other.
 
-Why is it one type? Each of them alone can be right and the four together wrong: a merge of a token that does not exist, two tokens
-with the same bytes, a special token with the id of another. All of this is checked when a tokenizer is made, so that encoding and
-decoding meet no such case.
+Why is it one type? Each of them alone can be right and the four together wrong: a merge of a token that does
+not exist, two tokens with the same bytes, a special token with the id of another. All of this is checked when
+a tokenizer is made, so that encoding and decoding meet no such case.
 */
 
 use crate::encode::{Encoder, EncoderPool, Knobs, PretokenEncoder, Rules};
@@ -94,12 +94,13 @@ impl std::fmt::Debug for Tokenizer {
 }
 
 impl Tokenizer {
-    /// Checks that all arguments fit each other: every byte has a token, and every merge joins two tokens that exist before it
-    /// and makes a third. Special tokens are found by their bytes, and added to the vocabulary if it lacks them.
+    /// Checks that all arguments fit each other: every byte has a token, and every merge joins two tokens
+    /// that exist before it and makes a third. Special tokens are found by their bytes, and added to the
+    /// vocabulary if it lacks them.
     ///
     /// # Errors
-    /// [`Error::Tokenizer`] that names the token or merge that does not fit, or two tokens with the same bytes of which either
-    /// may be the special one; [`Error::VocabTooLarge`].
+    /// [`Error::Tokenizer`] that names the token or merge that does not fit, or two tokens with the same
+    /// bytes of which either may be the special one; [`Error::VocabTooLarge`].
     pub fn new(
         mut vocab: Vocab,
         merges: Merges,
@@ -113,7 +114,8 @@ impl Tokenizer {
     /// As [`Tokenizer::new`], with the id of each special token.
     ///
     /// # Errors
-    /// Those of [`Tokenizer::new`]; [`Error::Tokenizer`] that names the special token whose id belongs to another token.
+    /// Those of [`Tokenizer::new`]; [`Error::Tokenizer`] that names the special token whose id belongs to
+    /// another token.
     pub fn with_special_ids(
         mut vocab: Vocab,
         merges: Merges,
@@ -126,7 +128,8 @@ impl Tokenizer {
         Self::from_parts(vocab, merges, special_tokens, special_ids, pattern)
     }
 
-    /// As [`Tokenizer::with_special_ids`], for a vocabulary that contains the special tokens and the ids apart.
+    /// As [`Tokenizer::with_special_ids`], for a vocabulary that contains the special tokens and the ids
+    /// apart.
     pub(crate) fn from_parts(
         vocab: Vocab,
         merges: Merges,
@@ -192,8 +195,9 @@ impl Tokenizer {
         TokenId::try_from(self.vocab.len().saturating_sub(1)).unwrap_or(TokenId::MAX)
     }
 
-    /// A name for everything that ids depend on: the SHA-256, in hexadecimal, of the pattern, the tokens, the merges and the
-    /// special tokens in the order of their ids. Each list and each string is preceded by its length.
+    /// A name for everything that ids depend on: the SHA-256, in hexadecimal, of the pattern, the tokens, the
+    /// merges and the special tokens in the order of their ids. Each list and each string is preceded by its
+    /// length.
     pub fn hash(&self) -> String {
         let mut hash = Sha256::new();
         let mut add = |all: &[&[u8]]| all.iter().for_each(|bytes| hash.update(bytes));
@@ -218,7 +222,8 @@ impl Tokenizer {
         for (id, _) in &special {
             add(&[&id.to_le_bytes()]);
         }
-        // The rest adds nothing, except where tokens share their bytes or an id, so that earlier names stay valid.
+        // The rest adds nothing, except where tokens share their bytes or an id, so that earlier names stay
+        // valid.
         for (id, token) in special.iter().filter(|&&(id, token)| self.vocab.get(id) != Some(token)) {
             add(&[&id.to_le_bytes(), &len(token.len()), token]);
         }
@@ -285,7 +290,8 @@ impl Tokenizer {
         })
     }
 
-    /// The special tokens that a cut must not split, including those that are searched for only in order to refuse them.
+    /// The special tokens that a cut must not split, including those that are searched for only in order to
+    /// refuse them.
     pub(crate) fn uncut(&self, special: Special) -> &SpecialTokens {
         match special {
             Special::Allow | Special::Raise => &self.special_tokens,

@@ -29,8 +29,8 @@ pub struct TrainOptions {
     pub max_token_length: Option<usize>,
     /// The number of worker threads.
     pub threads: usize,
-    /// The nominal size of a chunk in bytes. The default of 128 KiB leaves most of the second-level cache to the table
-    /// (benches/record/).
+    /// The nominal size of a chunk in bytes. The default of 128 KiB leaves most of the second-level cache to
+    /// the table (benches/record/).
     pub chunk_bytes: usize,
 }
 

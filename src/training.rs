@@ -1,8 +1,8 @@
 /*!
 The record of a training: how often each merge and token occurred, and the size of the corpus.
 
-Why not compute it later? The counts are dropped when training ends. Computing them again takes the corpus and as long as training
-does. During training they are a by-product that takes some 16 bytes a token.
+Why not compute it later? The counts are dropped when training ends. Computing them again takes the corpus and
+as long as training does. During training they are a by-product that takes some 16 bytes a token.
 */
 
 use crate::counts::PretokenCounts;
@@ -21,7 +21,8 @@ pub const MAX_START: usize = 100;
 pub struct Training {
     /// The version of this crate.
     pub version: String,
-    /// The name of the pattern, or its regular expression. [`Pattern::new`](crate::pretokenize::Pattern::new) accepts both.
+    /// The name of the pattern, or its regular expression. [`Pattern::new`](crate::pretokenize::Pattern::new)
+    /// accepts both.
     pub pattern: String,
     /// The rule for pairs of equal count.
     pub tie_break: TieBreak,
@@ -45,8 +46,8 @@ pub struct Training {
     pub longest_pretokens: Vec<LongPretoken>,
     /// The count of each merge's pair when it was merged.
     pub merge_counts: Vec<u64>,
-    /// How often each byte and each merged token, by id, occurs in the corpus when all merges are applied. Special tokens are
-    /// not counted; their ids come after these.
+    /// How often each byte and each merged token, by id, occurs in the corpus when all merges are applied.
+    /// Special tokens are not counted; their ids come after these.
     pub token_uses: Vec<u64>,
 }
 

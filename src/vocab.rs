@@ -15,16 +15,17 @@ pub const MAX_VOCAB_SIZE: usize = u32::MAX as usize - 1;
 /// The maximum number of unused ids, besides one for each token.
 const MAX_GAP: usize = 1 << 16;
 
-/// The maximum number of ids of a vocabulary with `num_tokens` tokens. Without it, one great id in a file would take all memory.
+/// The maximum number of ids of a vocabulary with `num_tokens` tokens. Without it, one great id in a file
+/// would take all memory.
 pub(crate) fn max_ids(num_tokens: usize) -> usize {
     num_tokens.saturating_mul(2).saturating_add(MAX_GAP).min(MAX_VOCAB_SIZE)
 }
 
-/// The tokens by id. A learned vocabulary has the 256 bytes first, then the tokens of the merges in order, then the special tokens.
-/// Other vocabularies may have ids without a token.
+/// The tokens by id. A learned vocabulary has the 256 bytes first, then the tokens of the merges in order,
+/// then the special tokens. Other vocabularies may have ids without a token.
 ///
-/// Several tokens may have the same bytes, such as a special `\n` and the byte 10. Text then gets the id of one of them; the others
-/// are *apart*.
+/// Several tokens may have the same bytes, such as a special `\n` and the byte 10. Text then gets the id of
+/// one of them; the others are *apart*.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Vocab {
     /// The bytes of each token; empty for an id without a token.
@@ -78,14 +79,15 @@ impl Vocab {
         &self.apart
     }
 
-    /// Finds the id of each special token by its bytes, and adds the special tokens that the vocabulary lacks.
+    /// Finds the id of each special token by its bytes, and adds the special tokens that the vocabulary
+    /// lacks.
     ///
-    /// If several tokens have the bytes of a special token and the vocabulary is numbered as learned (`is_learned`), the last of
-    /// them is the special token.
+    /// If several tokens have the bytes of a special token and the vocabulary is numbered as learned
+    /// (`is_learned`), the last of them is the special token.
     ///
     /// # Errors
-    /// [`Error::Tokenizer`] if several tokens have those bytes and the vocabulary is not numbered as learned, so that the id is
-    /// ambiguous; [`Error::VocabTooLarge`].
+    /// [`Error::Tokenizer`] if several tokens have those bytes and the vocabulary is not numbered as learned,
+    /// so that the id is ambiguous; [`Error::VocabTooLarge`].
     pub(crate) fn find_special_tokens(
         &mut self,
         special_tokens: &SpecialTokens,
@@ -122,11 +124,13 @@ impl Vocab {
         Ok(ids)
     }
 
-    /// Checks the ids of special tokens, and adds the special tokens that the vocabulary lacks. A special token may have the id of
-    /// another token if a file would give both the same name, as Hugging Face's does for a special `é` and the byte 0xE9.
+    /// Checks the ids of special tokens, and adds the special tokens that the vocabulary lacks. A special
+    /// token may have the id of another token if a file would give both the same name, as Hugging Face's does
+    /// for a special `é` and the byte 0xE9.
     ///
     /// # Errors
-    /// [`Error::Tokenizer`] that names the special token whose id belongs to another token or is far beyond all others.
+    /// [`Error::Tokenizer`] that names the special token whose id belongs to another token or is far beyond
+    /// all others.
     pub(crate) fn place_special_tokens(
         &mut self,
         special_tokens: &SpecialTokens,
@@ -159,12 +163,12 @@ impl Vocab {
         Ok(())
     }
 
-    /// Sets special tokens apart from other tokens with the same bytes. If several other tokens share their bytes and the
-    /// vocabulary is numbered as learned (`is_learned`), text gets the first of them.
+    /// Sets special tokens apart from other tokens with the same bytes. If several other tokens share their
+    /// bytes and the vocabulary is numbered as learned (`is_learned`), text gets the first of them.
     ///
     /// # Errors
-    /// [`Error::Tokenizer`] if several other tokens share their bytes and the vocabulary is not numbered as learned, so that the
-    /// token of the text is ambiguous.
+    /// [`Error::Tokenizer`] if several other tokens share their bytes and the vocabulary is not numbered as
+    /// learned, so that the token of the text is ambiguous.
     pub(crate) fn set_apart(
         &mut self,
         special_tokens: &SpecialTokens,
@@ -201,7 +205,8 @@ impl Vocab {
         Ok(())
     }
 
-    /// Whether the vocabulary begins with the 256 bytes, followed by the tokens that the merges make, in order.
+    /// Whether the vocabulary begins with the 256 bytes, followed by the tokens that the merges make, in
+    /// order.
     pub(crate) fn is_learned<'m>(&self, merges: impl IntoIterator<Item = (&'m [u8], &'m [u8])>) -> bool {
         (0..=255).zip(&self.tokens).filter(|(byte, token)| token[..] == [*byte]).count() == 256
             && merges.into_iter().zip(256..).all(|((left, right), id)| {

@@ -20,8 +20,8 @@ const INSERT: usize = 2048;
 /// Counts the pretokens of a corpus. Special tokens are not counted.
 ///
 /// # Errors
-/// Those of reading ([`Error::CorpusFile`], [`Error::FileChanged`]) and of matching ([`Error::PatternLimit`]);
-/// [`Error::EmptyCorpus`]; [`Error::Limit`]; [`Error::Cancelled`].
+/// Those of reading ([`Error::CorpusFile`], [`Error::FileChanged`]) and of matching
+/// ([`Error::PatternLimit`]); [`Error::EmptyCorpus`]; [`Error::Limit`]; [`Error::Cancelled`].
 pub fn count_pretokens(
     corpus: &Corpus,
     cutter: Cutter<'_>,
@@ -94,8 +94,8 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Locks the table for reading, unless another worker panicked while it inserted. Then the table may be half-changed, and
-    /// the panic is the error that the caller gets.
+    /// Locks the table for reading, unless another worker panicked while it inserted. Then the table may be
+    /// half-changed, and the panic is the error that the caller gets.
     fn read(&self) -> Result<RwLockReadGuard<'a, PretokenTable<AtomicU64>>, Error> {
         self.table.read().map_err(|_| Error::Cancelled)
     }

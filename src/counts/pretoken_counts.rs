@@ -54,7 +54,8 @@ impl PretokenCounts {
         self.table.iter().map(|(pretoken, &count)| (pretoken, count)).filter(|&(_, count)| count > 0)
     }
 
-    /// The counts in a table, without special tokens. The scanner reports a special token as a pretoken that no other equals.
+    /// The counts in a table, without special tokens. The scanner reports a special token as a pretoken that
+    /// no other equals.
     pub(super) fn new(
         table: PretokenTable<AtomicU64>,
         num_bytes: u64,

@@ -1,20 +1,24 @@
 /*!
 A map from pretokens to numbers and values: the innermost loop of counting.
 
-Why not a `HashMap<Vec<u8>, V>`? Nine pretokens in ten are their own key (`crate::pretoken_key`), so that a lookup is one load of
-16 bytes from the text, one multiplication and a comparison. Nothing is allocated and no pointer is followed. The bytes of
-longer pretokens are stored one after another in one vector, and their key holds the position.
+Why not a `HashMap<Vec<u8>, V>`? Nine pretokens in ten are their own key (`crate::pretoken_key`), so that a
+lookup is one load of 16 bytes from the text, one multiplication and a comparison. Nothing is allocated and no
+pointer is followed. The bytes of longer pretokens are stored one after another in one vector, and their key
+holds the position.
 
-Why are keys and values not in the hash table? Text uses few words often and many seldom. A hash table of whole entries spreads
-the few over all of its memory, and most lookups then wait for a page-table walk. Here the hash table holds only numbers, 4 bytes
-each. Keys and values are stored in the order in which they were first seen, so that the frequent ones are neighbours.
+Why are keys and values not in the hash table? Text uses few words often and many seldom. A hash table of
+whole entries spreads the few over all of its memory, and most lookups then wait for a page-table walk. Here
+the hash table holds only numbers, 4 bytes each. Keys and values are stored in the order in which they were
+first seen, so that the frequent ones are neighbours.
 
-Why batches? A rare word still waits for memory, twice. So the code passes over a batch three times: it builds the keys and
-prefetches their slots, it reads the slots and prefetches the keys that they name, and it compares (`crate::prefetch`).
+Why batches? A rare word still waits for memory, twice. So the code passes over a batch three times: it builds
+the keys and prefetches their slots, it reads the slots and prefetches the keys that they name, and it
+compares (`crate::prefetch`).
 
-The hash has no secret. A text made for the purpose can give all of its pretokens the same home, and each lookup then compares
-them all. The counts stay right, but take time quadratic in the number of such pretokens. The user who trains chooses the
-corpus. Encoding, which must expect hostile texts, looks at a few lines at most ([`crate::encode`]).
+The hash has no secret. A text made for the purpose can give all of its pretokens the same home, and each
+lookup then compares them all. The counts stay right, but take time quadratic in the number of such pretokens.
+The user who trains chooses the corpus. Encoding, which must expect hostile texts, looks at a few lines at
+most ([`crate::encode`]).
 */
 
 use crate::prefetch::prefetch;
@@ -50,10 +54,11 @@ pub(crate) trait Visitor<V> {
     fn unknown(&mut self, pretoken: Range<usize>);
 }
 
-/// Looks the pretokens of a window up and calls `visitor` for each, in order. Fast if the buffer has [`READ_AHEAD`] bytes from the
-/// window's beginning on.
+/// Looks the pretokens of a window up and calls `visitor` for each, in order. Fast if the buffer has
+/// [`READ_AHEAD`] bytes from the window's beginning on.
 ///
-/// A slot that was read before the visitor changed the table does no harm, as its key is compared with the pretoken.
+/// A slot that was read before the visitor changed the table does no harm, as its key is compared with the
+/// pretoken.
 #[inline]
 pub(crate) fn look_up<V, T: Visitor<V>>(visitor: &mut T, buffer: &[u8], borders: &Borders) {
     let (base, mut rest) = (borders.base(), borders.inside());
@@ -103,12 +108,12 @@ impl<V> Default for PretokenTable<V> {
 }
 
 impl<V> PretokenTable<V> {
-    /// The maximum number of pretokens: the number of a slot fits 32 bits. It is a million less than 2^31, so that it is enough to
-    /// check it now and then.
+    /// The maximum number of pretokens: the number of a slot fits 32 bits. It is a million less than 2^31, so
+    /// that it is enough to check it now and then.
     pub const MAX_LEN: usize = (1 << 31) - (1 << 20);
 
-    /// Writes the keys of the pretokens between `borders`, and the content of their first slots. Long pretokens get a key that is
-    /// in no table, and are looked up one by one.
+    /// Writes the keys of the pretokens between `borders`, and the content of their first slots. Long
+    /// pretokens get a key that is in no table, and are looked up one by one.
     #[inline(never)]
     #[allow(clippy::cast_possible_truncation)] // A table has at most 2^32 slots.
     fn prepare(
@@ -235,8 +240,8 @@ impl<V> PretokenTable<V> {
     }
 }
 
-/// Builds and hashes the key of each pretoken, and counts in a table of one cache line. Benches measure it as the limit of any
-/// table with these keys.
+/// Builds and hashes the key of each pretoken, and counts in a table of one cache line. Benches measure it as
+/// the limit of any table with these keys.
 pub fn probe_one_line(buffer: &[u8], borders: &Borders, table: &mut [u32; 16]) {
     let Some(window) = buffer[borders.base()..].first_chunk::<READ_AHEAD>() else { return };
     for pair in borders.inside().windows(2) {

@@ -1,24 +1,26 @@
 /*!
 One pretoken into tokens by backtracking, without merging.
 
-Encoding is defined by merging: while two adjacent tokens have a merge, apply the merge that was learned first. Done literally,
-that takes quadratic time; a heap of pairs makes it n log n, with 40 bytes of memory per byte of text. But the result can be
-recognized without merging. Two tokens are *compatible* if merging the bytes of both gives exactly these two tokens. A sequence of
-tokens is the result of merging if and only if every two neighbours are compatible. (Until the first merge over a border, the
-bytes of each token evolve as they would alone. Whether such a merge happens depends only on the two sides of that border, so it
-would also happen when the bytes of the two sides are merged alone.)
+Encoding is defined by merging: while two adjacent tokens have a merge, apply the merge that was learned
+first. Done literally, that takes quadratic time; a heap of pairs makes it n log n, with 40 bytes of memory
+per byte of text. But the result can be recognized without merging. Two tokens are *compatible* if merging the
+bytes of both gives exactly these two tokens. A sequence of tokens is the result of merging if and only if
+every two neighbours are compatible. (Until the first merge over a border, the bytes of each token evolve as
+they would alone. Whether such a merge happens depends only on the two sides of that border, so it would also
+happen when the bytes of the two sides are merged alone.)
 
-So the tokens are found from left to right. Take the longest token that continues the text. If it is not compatible with the
-last token, take the next shorter one. If no token is left, nothing can follow the last token: mark its end as dead, remove it, and
-try a shorter token instead of it. No position is left twice, so the time is linear. The idea is that of the crate `bpe` of
-rust-gems (GitHub, 2024).
+So the tokens are found from left to right. Take the longest token that continues the text. If it is not
+compatible with the last token, take the next shorter one. If no token is left, nothing can follow the last
+token: mark its end as dead, remove it, and try a shorter token instead of it. No position is left twice, so
+the time is linear. The idea is that of the crate `bpe` of rust-gems (GitHub, 2024).
 
-Two tokens are compatible if no pair over their border was due to be merged before both tokens were complete. To check this, the
-later of the two tokens is split, and its half at the border is examined next ([`PretokenEncoder::are_compatible`]).
+Two tokens are compatible if no pair over their border was due to be merged before both tokens were complete.
+To check this, the later of the two tokens is split, and its half at the border is examined next
+([`PretokenEncoder::are_compatible`]).
 
-All this needs merges in order of time, each after the merges that make its two tokens; [`PretokenEncoder::new`] checks it. Some
-merges never happen, because others always come first. The same check finds them, and they are left out: no text is encoded as
-their token.
+All this needs merges in order of time, each after the merges that make its two tokens;
+[`PretokenEncoder::new`] checks it. Some merges never happen, because others always come first. The same check
+finds them, and they are left out: no text is encoded as their token.
 */
 
 use super::merge_table::{MergeTable, NONE, Symbol};
@@ -55,8 +57,8 @@ pub(crate) struct Scratch {
 }
 
 impl PretokenEncoder {
-    /// Checks that every byte has a token, that every merge joins two tokens that exist before it, and that it makes a token.
-    /// An error is a text for the user that names the first merge or byte that fails.
+    /// Checks that every byte has a token, that every merge joins two tokens that exist before it, and that
+    /// it makes a token. An error is a text for the user that names the first merge or byte that fails.
     pub fn new(vocab: &Vocab, merges: &Merges) -> Result<Self, String> {
         let ids = vocab.ids();
         let mut encoder = PretokenEncoder {
@@ -137,8 +139,8 @@ impl PretokenEncoder {
                 before = left;
                 left = self.table.pair(left)[1];
             } else {
-                // Where one merge applies in two places, the left one comes first. So before the right token was made, the
-                // same merge would have been applied over the border.
+                // Where one merge applies in two places, the left one comes first. So before the right token
+                // was made, the same merge would have been applied over the border.
                 before = right + 1;
                 right = self.table.pair(right)[0];
             }

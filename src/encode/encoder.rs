@@ -42,7 +42,8 @@ impl Encoder {
         self.known.expect(num_bytes);
     }
 
-    /// Adds the ids of the text `buffer[range]` to `out`. Fastest if the buffer has [`READ_AHEAD`] more bytes behind the text.
+    /// Adds the ids of the text `buffer[range]` to `out`. Fastest if the buffer has [`READ_AHEAD`] more bytes
+    /// behind the text.
     ///
     /// # Errors
     /// Those of [`Pattern::for_each_pretoken`](crate::pretokenize::Pattern::for_each_pretoken).
@@ -69,7 +70,8 @@ impl Encoder {
         )
     }
 
-    /// As [`Encoder::encode`], for a text that may end where its memory ends. A short text is copied into a larger buffer.
+    /// As [`Encoder::encode`], for a text that may end where its memory ends. A short text is copied into a
+    /// larger buffer.
     ///
     /// # Errors
     /// Those of [`Pattern::for_each_pretoken`](crate::pretokenize::Pattern::for_each_pretoken).

@@ -1,8 +1,9 @@
 /*!
 A vector of ids that is written beyond its length.
 
-Why not a `Vec` and `push`? The number of a pretoken's ids cannot be predicted, and it costs less to write three ids and count one
-than to mispredict a branch. So the memory always extends beyond the last id, and surplus ids are written there.
+Why not a `Vec` and `push`? The number of a pretoken's ids cannot be predicted, and it costs less to write
+three ids and count one than to mispredict a branch. So the memory always extends beyond the last id, and
+surplus ids are written there.
 */
 
 use crate::pretokenize::WINDOW;

@@ -1,10 +1,10 @@
 /*!
 A map from pairs of symbols to the symbols that their merges make, and back.
 
-Why not the table that learning uses ([`crate::merges`])? This one never changes once it is built, and the pairs are stored by
-symbol anyway, so that a slot takes four bytes. The slots of 50,000 merges take half a megabyte and stay in the second-level
-cache. Nearly all pairs that are looked up have no merge; a filter of one bit per pair, in another quarter of a megabyte, answers
-those.
+Why not the table that learning uses ([`crate::merges`])? This one never changes once it is built, and the
+pairs are stored by symbol anyway, so that a slot takes four bytes. The slots of 50,000 merges take half a
+megabyte and stay in the second-level cache. Nearly all pairs that are looked up have no merge; a filter of
+one bit per pair, in another quarter of a megabyte, answers those.
 */
 
 /// A byte, or 256 + the number of a merge that happens. A greater symbol was made later.

@@ -1,9 +1,10 @@
 /*!
 The encoders that nobody uses at the moment.
 
-An encoder that has been used knows many pretokens already, so the next text takes one from here, and gives it back. Nobody waits:
-if no encoder is idle, or another thread is holding the lock, the text gets a new encoder. That also holds in a process that was
-forked while another thread held the lock, where the lock stays held for ever.
+An encoder that has been used knows many pretokens already, so the next text takes one from here, and gives it
+back. Nobody waits: if no encoder is idle, or another thread is holding the lock, the text gets a new encoder.
+That also holds in a process that was forked while another thread held the lock, where the lock stays held for
+ever.
 */
 
 use super::encoder::Encoder;

@@ -1,10 +1,10 @@
 /*!
 The tokens as a tree of their prefixes, which finds the longest token with which a text begins.
 
-Why not a map of children in each node, or a hash table of edges? Following edges is half of the work of encoding a new
-pretoken. In a double array (Aoe 1989, An Efficient Digital Search Algorithm by Using a Double-Array Structure) a step takes one
-load and one comparison. If a node has a child for a byte, the child is at the node's base plus the byte, and it names the node as
-its parent.
+Why not a map of children in each node, or a hash table of edges? Following edges is half of the work of
+encoding a new pretoken. In a double array (Aoe 1989, An Efficient Digital Search Algorithm by Using a
+Double-Array Structure) a step takes one load and one comparison. If a node has a child for a byte, the child
+is at the node's base plus the byte, and it names the node as its parent.
 */
 
 const ROOT: u32 = 0;
@@ -35,7 +35,8 @@ impl PrefixTree {
         let mut tree = PrefixTree { nodes: vec![FREE; 256] };
         tree.nodes[0].parent = NOBODY;
         let mut first_free = 1;
-        // Nodes whose children have no slots yet, with the length of each prefix and the tokens that begin with it.
+        // Nodes whose children have no slots yet, with the length of each prefix and the tokens that begin
+        // with it.
         let mut open = vec![(ROOT, 0, tokens)];
         while let Some((node, len, mut tokens)) = open.pop() {
             if let Some(&(token, number)) = tokens.first()

@@ -20,8 +20,8 @@ const AHEAD: usize = 4;
 /// Encodes a corpus that is read in order from `start` on. `receive` gets all ids, in order.
 ///
 /// # Errors
-/// Those of reading and matching; those of `receive`; [`Error::Option`] for a separator that is missing or not a special token;
-/// [`Error::Cancelled`].
+/// Those of reading and matching; those of `receive`; [`Error::Option`] for a separator that is missing or
+/// not a special token; [`Error::Cancelled`].
 pub(crate) fn encode_corpus<T: Id>(
     tokenizer: &Tokenizer,
     corpus: &Corpus,
@@ -109,7 +109,8 @@ mod tests {
         assert!(panics > 40, "{panics}");
     }
 
-    /// More workers than the chunks that may wait, so that without an end of the first all of them would wait.
+    /// More workers than the chunks that may wait, so that without an end of the first all of them would
+    /// wait.
     #[test]
     fn a_panic_of_what_receives_ids_is_an_error() {
         let (folder, tokenizer) = (tempfile::tempdir().unwrap(), tokenizer());

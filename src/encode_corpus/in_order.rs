@@ -1,10 +1,10 @@
 /*!
 Chunks in order, from workers that finish them in any order.
 
-Why is this a matter of its own? Workers take chunks in order and finish them in any order. A worker that finishes a chunk stores
-it here. If no other worker is delivering, it delivers all chunks that are next in order, including those that others store
-meanwhile. So nobody waits while a chunk is delivered, except a worker that is far ahead of a chunk that takes long, and the
-receiver needs no order and no thread of its own.
+Why is this a matter of its own? Workers take chunks in order and finish them in any order. A worker that
+finishes a chunk stores it here. If no other worker is delivering, it delivers all chunks that are next in
+order, including those that others store meanwhile. So nobody waits while a chunk is delivered, except a
+worker that is far ahead of a chunk that takes long, and the receiver needs no order and no thread of its own.
 */
 
 use super::separators::{EncodedChunk, Finished, Receiver};
@@ -34,8 +34,8 @@ struct State<T, R> {
     finished: BTreeMap<u64, Finished<T>>,
     /// The buffers of delivered chunks.
     idle: Vec<Ids<T>>,
-    /// Taken out by the worker that is delivering. If delivery fails it is not put back, so nothing is delivered after a failed
-    /// chunk.
+    /// Taken out by the worker that is delivering. If delivery fails it is not put back, so nothing is
+    /// delivered after a failed chunk.
     receiver: Option<Receiver<R>>,
 }
 
@@ -46,8 +46,8 @@ impl<T: Id, R: FnMut(EncodedChunk<'_, T>) -> Result<(), Error>> InOrder<T, R> {
         InOrder { state: Mutex::new(state), moved: Condvar::new(), max_ahead }
     }
 
-    /// Takes a finished chunk, and delivers all chunks that are next in order, unless another worker is delivering. Returns a
-    /// buffer for the worker's next chunk.
+    /// Takes a finished chunk, and delivers all chunks that are next in order, unless another worker is
+    /// delivering. Returns a buffer for the worker's next chunk.
     pub fn push(&self, number: u64, finished: Finished<T>, job: &Job) -> Result<Ids<T>, Error> {
         let mut state = lock(&self.state);
         while number != state.next && state.finished.len() >= self.max_ahead {

@@ -1,8 +1,8 @@
 /*!
 A corpus into token ids, in order, by any number of workers.
 
-Each worker takes the next chunk and encodes it (`worker`). Chunks are delivered in the order of the corpus (`in_order`), and a
-separator is put between files that lack one (`separators`).
+Each worker takes the next chunk and encodes it (`worker`). Chunks are delivered in the order of the corpus
+(`in_order`), and a separator is put between files that lack one (`separators`).
 */
 
 mod options;

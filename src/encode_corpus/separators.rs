@@ -1,8 +1,9 @@
 /*!
 Separators between the files of a corpus.
 
-A separator is put between two files, unless the first ends or the second begins with one. A chunk shows only its own edges. So the
-worker reports the edges of its chunk, and the decision is made where chunks are received in order.
+A separator is put between two files, unless the first ends or the second begins with one. A chunk shows only
+its own edges. So the worker reports the edges of its chunk, and the decision is made where chunks are
+received in order.
 */
 
 use crate::corpus::Place;

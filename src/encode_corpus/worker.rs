@@ -84,7 +84,8 @@ impl Worker<'_> {
     fn edges(&self, chunk: &Chunk, special: Special) -> (Edge, Edge) {
         if chunk.is_jsonl {
             let edge = if chunk.texts.is_empty() { Edge::Nothing } else { Edge::Separator };
-            // Each text has a separator behind it. The first one still needs a separator before it, as in any other file.
+            // Each text has a separator behind it. The first one still needs a separator before it, as in any
+            // other file.
             return (if edge == Edge::Nothing { edge } else { Edge::Text }, edge);
         }
         let text = chunk.texts.first().map_or(&[][..], |text| chunk.bytes[text.range.clone()].trim_ascii());

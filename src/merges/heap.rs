@@ -1,8 +1,8 @@
 /*!
 A binary max-heap of pairs by count. The tie rule orders pairs of equal count.
 
-Why not `std::collections::BinaryHeap`? The tie rule compares the bytes of tokens, which the heap does not own. With an `Ord` on
-the entries alone, each entry would have to carry them.
+Why not `std::collections::BinaryHeap`? The tie rule compares the bytes of tokens, which the heap does not
+own. With an `Ord` on the entries alone, each entry would have to carry them.
 */
 
 use super::pair::Symbol;

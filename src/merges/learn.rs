@@ -37,8 +37,8 @@ pub struct MergeOptions {
     pub min_frequency: u64,
     /// Pairs that would make a longer token, in bytes, are never merged.
     pub max_token_length: usize,
-    /// The index holds the pairs whose count is at least the greatest count divided by this. 16 is fastest on web text
-    /// (benches/record/).
+    /// The index holds the pairs whose count is at least the greatest count divided by this. 16 is fastest on
+    /// web text (benches/record/).
     pub threshold_divisor: u64,
     /// Words with more symbols than this are stored as nodes.
     pub long_word: usize,
@@ -67,7 +67,8 @@ impl MergeOptions {
 /// Learns merges from counts.
 ///
 /// # Errors
-/// [`Error::Limit`] for counts beyond 2^63, or for more than 2^32 places where pairs may be merged; [`Error::Cancelled`].
+/// [`Error::Limit`] for counts beyond 2^63, or for more than 2^32 places where pairs may be merged;
+/// [`Error::Cancelled`].
 pub fn learn_merges(counts: PretokenCounts, options: MergeOptions, job: &Job) -> Result<Learned, Error> {
     with_threads(options.threads, |pool| {
         if options.num_merges < u16::MAX as usize - 256 {

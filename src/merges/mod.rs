@@ -1,17 +1,18 @@
 /*!
 Counts into merges: repeatedly replace the most frequent adjacent pair by a new token.
 
-Of pairs with the same count, the lexicographically greater pair of byte strings is merged first, or another rule decides
-([`TieBreak`]). No other module makes this choice.
+Of pairs with the same count, the lexicographically greater pair of byte strings is merged first, or another
+rule decides ([`TieBreak`]). No other module makes this choice.
 
-Why not count all pairs anew for every merge? That is the oracle in `tests/`, and it takes hours on web text. A merge changes
-only the words that contain its pair, and in those words only the pairs beside it. So the index (`pair_index`) says where the
-pair occurs, the words (`words`) are rewritten there, and the neighbours that they report are all that changes in the index.
-Those two modules explain what makes this fast.
+Why not count all pairs anew for every merge? That is the oracle in `tests/`, and it takes hours on web text.
+A merge changes only the words that contain its pair, and in those words only the pairs beside it. So the
+index (`pair_index`) says where the pair occurs, the words (`words`) are rewritten there, and the neighbours
+that they report are all that changes in the index. Those two modules explain what makes this fast.
 
-Two merges never make the same bytes, so an id and a byte string identify a token equally well. For suppose that a stretch of
-text ends as one token. No merge ever crossed its borders, so the merges inside it were the same as in any other stretch with
-the same bytes that ends as one token. A maximum token length does not change this, as it forbids a pair everywhere or nowhere.
+Two merges never make the same bytes, so an id and a byte string identify a token equally well. For suppose
+that a stretch of text ends as one token. No merge ever crossed its borders, so the merges inside it were the
+same as in any other stretch with the same bytes that ends as one token. A maximum token length does not
+change this, as it forbids a pair everywhere or nowhere.
 */
 
 mod list;

@@ -1,8 +1,8 @@
 /*!
 The changes that one merge makes to the counts of pairs.
 
-A merge of the pair `ab` touches only the pairs to its left (`xa`) and to its right (`by`). The words report each `x` and `y`, and
-the index then lowers the counts of the old pairs and adds the new ones.
+A merge of the pair `ab` touches only the pairs to its left (`xa`) and to its right (`by`). The words report
+each `x` and `y`, and the index then lowers the counts of the old pairs and adds the new ones.
 */
 
 use super::pair::{Site, Symbol};

@@ -1,9 +1,10 @@
 /*!
 Long words as nodes, so that a merge costs a constant.
 
-A long word (a line of base64, a page without spaces) must not be passed over for every pair in it, or the time is quadratic in
-its length. Its symbols are nodes instead, and a site names a node. Nodes need no links: a token made of `k` symbols stores `k` at
-its first and at its last node, so both neighbours are one subtraction away. A border symbol around each word ends every walk.
+A long word (a line of base64, a page without spaces) must not be passed over for every pair in it, or the
+time is quadratic in its length. Its symbols are nodes instead, and a site names a node. Nodes need no links:
+a token made of `k` symbols stores `k` at its first and at its last node, so both neighbours are one
+subtraction away. A border symbol around each word ends every walk.
 */
 
 use super::neighbours::Neighbours;

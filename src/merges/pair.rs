@@ -1,8 +1,9 @@
 /*!
 Symbols and pairs of them, in as few bytes as the vocabulary allows.
 
-Nearly every vocabulary has fewer than 65,536 tokens. Its symbols are u16 and a pair is one u32, which halves the memory of
-the words and lets a count and its pair share 16 bytes. All other code is generic over that choice.
+Nearly every vocabulary has fewer than 65,536 tokens. Its symbols are u16 and a pair is one u32, which halves
+the memory of the words and lets a count and its pair share 16 bytes. All other code is generic over that
+choice.
 */
 
 use super::pair_table::PairKey;

@@ -1,15 +1,17 @@
 /*!
 The pairs that can be merged next, with their counts and sites, and which of them is first.
 
-Why not an index of all pairs? Nearly all pairs are rare and never become a merge, yet each would cost memory, and an update at
-every merge beside it. A pair's count never rises after the step that creates it. So an index of the pairs with a count of at
-least some *threshold* is exact: every other pair stays below the threshold until the first pair of the index falls below it
-too. Then the threshold is lowered, and a new index is built from all words. (32,000 merges on web text take four such passes,
-and only 3 % of the pairs that merges create are ever stored.)
+Why not an index of all pairs? Nearly all pairs are rare and never become a merge, yet each would cost memory,
+and an update at every merge beside it. A pair's count never rises after the step that creates it. So an index
+of the pairs with a count of at least some *threshold* is exact: every other pair stays below the threshold
+until the first pair of the index falls below it too. Then the threshold is lowered, and a new index is built
+from all words. (32,000 merges on web text take four such passes, and only 3 % of the pairs that merges create
+are ever stored.)
 
-Counts only fall, so the heap is lazy. An entry may promise a greater count than its pair still has. When such an entry comes up,
-it is put back with the true count. The first entry whose count is true is the maximum. Sites only vanish, so a list of sites is
-written once. It may name sites whose pair has since been merged away; it never misses one.
+Counts only fall, so the heap is lazy. An entry may promise a greater count than its pair still has. When such
+an entry comes up, it is put back with the true count. The first entry whose count is true is the maximum.
+Sites only vanish, so a list of sites is written once. It may name sites whose pair has since been merged
+away; it never misses one.
 */
 
 use super::heap::Heap;
@@ -77,8 +79,9 @@ pub(super) struct PairIndex<S: Symbol> {
 }
 
 impl<S: Symbol> PairIndex<S> {
-    /// Indexes the pairs whose count is at least the greatest count divided by `divisor`; `None` when no pair may be merged.
-    /// Each thread of the pool reads its share of the words twice: to count pairs, then to list their sites.
+    /// Indexes the pairs whose count is at least the greatest count divided by `divisor`; `None` when no pair
+    /// may be merged. Each thread of the pool reads its share of the words twice: to count pairs, then to
+    /// list their sites.
     pub fn new(
         words: &Words<S>,
         order: &TokenOrder,
@@ -150,9 +153,9 @@ impl<S: Symbol> PairIndex<S> {
         }
     }
 
-    /// Removes the pair with the greatest count, the first of several by the tie rule, and returns it with its count; `None`
-    /// when all pairs are below the threshold. The range gives its sites ([`PairIndex::sites`]) until the next
-    /// [`PairIndex::update`].
+    /// Removes the pair with the greatest count, the first of several by the tie rule, and returns it with
+    /// its count; `None` when all pairs are below the threshold. The range gives its sites
+    /// ([`PairIndex::sites`]) until the next [`PairIndex::update`].
     ///
     /// # Errors
     /// [`Error::Internal`] for a pair that is in the heap and not in the index.
@@ -181,8 +184,8 @@ impl<S: Symbol> PairIndex<S> {
         &self.sites[range]
     }
 
-    /// Applies a merge's changes to the pairs on one side of it, and empties the side. For a neighbour, `old` gives the pair
-    /// that it was in before the merge, and `new` the pair that it is in now.
+    /// Applies a merge's changes to the pairs on one side of it, and empties the side. For a neighbour, `old`
+    /// gives the pair that it was in before the merge, and `new` the pair that it is in now.
     pub fn update(
         &mut self,
         side: &mut Side<S>,

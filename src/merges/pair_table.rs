@@ -1,9 +1,9 @@
 /*!
 A map from pairs of symbols to small values.
 
-Why not a `HashMap`? A key is one integer, so that one multiplication hashes it, and entries are never removed one by one. Open
-addressing with linear probing then needs no control bytes, and an entry whose key and value share 16 or 24 bytes is mostly
-one cache line away.
+Why not a `HashMap`? A key is one integer, so that one multiplication hashes it, and entries are never removed
+one by one. Open addressing with linear probing then needs no control bytes, and an entry whose key and value
+share 16 or 24 bytes is mostly one cache line away.
 */
 
 /// Two symbols in one integer.
@@ -31,7 +31,8 @@ macro_rules! pair_key {
 pair_key!(u32);
 pair_key!(u64);
 
-/// A map from pairs to small values. Open addressing, linear probing, at most five eighths full; nothing is ever removed.
+/// A map from pairs to small values. Open addressing, linear probing, at most five eighths full; nothing is
+/// ever removed.
 pub(super) struct PairTable<K, V> {
     slots: Vec<(K, V)>,
     len: usize,

@@ -1,9 +1,9 @@
 /*!
 Which of two pairs with the same count is merged first.
 
-The caller chooses the rule, because trainers differ in it and the choice changes the result: on the course's own corpus the
-two rules part at merge 31 of 243. The order must not depend on hashing, threads or the order of the text, so each rule is a total
-order on pairs.
+The caller chooses the rule, because trainers differ in it and the choice changes the result: on the course's
+own corpus the two rules part at merge 31 of 243. The order must not depend on hashing, threads or the order
+of the text, so each rule is a total order on pairs.
 */
 
 use super::pair::Pair;
@@ -14,11 +14,12 @@ use std::cmp::Ordering;
 /// The rule for pairs of equal count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TieBreak {
-    /// The greater pair of byte strings comes first (the course's rule). The first tokens are compared whole, then the second
-    /// ones.
+    /// The greater pair of byte strings comes first (the course's rule). The first tokens are compared whole,
+    /// then the second ones.
     #[default]
     Bytes,
-    /// The smaller pair of ids comes first, where bytes are numbered in the order of GPT-2's alphabet (Hugging Face's rule).
+    /// The smaller pair of ids comes first, where bytes are numbered in the order of GPT-2's alphabet
+    /// (Hugging Face's rule).
     Hf,
 }
 
@@ -53,8 +54,8 @@ pub(super) struct TokenOrder {
     rule: TieBreak,
     bytes: Vec<u8>,
     ends: Vec<usize>,
-    /// For `Bytes`, a token's first eight bytes, big-endian, which nearly always decide. For `Hf`, its id as Hugging Face numbers
-    /// it.
+    /// For `Bytes`, a token's first eight bytes, big-endian, which nearly always decide. For `Hf`, its id as
+    /// Hugging Face numbers it.
     keys: Vec<u64>,
 }
 

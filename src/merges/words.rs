@@ -1,10 +1,12 @@
 /*!
 The distinct pretokens ("words") as sequences of symbols that shrink as merges are applied.
 
-Short words lie one after another in one vector, and a merge rewrites a word from left to right in place. That costs one pass
-over the word, which takes a few cache lines at most. Long words are stored as nodes (`nodes`), where a merge costs a constant.
+Short words lie one after another in one vector, and a merge rewrites a word from left to right in place. That
+costs one pass over the word, which takes a few cache lines at most. Long words are stored as nodes (`nodes`),
+where a merge costs a constant.
 
-A *site* is a place where a pair may occur: the number of a short word, or, behind all of those, the number of a node.
+A *site* is a place where a pair may occur: the number of a short word, or, behind all of those, the number of
+a node.
 */
 
 use super::neighbours::Neighbours;
@@ -138,7 +140,8 @@ impl<S: Symbol> Words<S> {
         Ok(uses)
     }
 
-    /// Divides all words into `number` shares with about the same number of symbols, in ascending order of sites.
+    /// Divides all words into `number` shares with about the same number of symbols, in ascending order of
+    /// sites.
     #[allow(clippy::cast_possible_truncation)] // `push` refuses words beyond 2^32 sites or symbols.
     pub fn shares(&self, number: usize) -> Vec<Share> {
         let number = number.max(1);
@@ -150,7 +153,8 @@ impl<S: Symbol> Words<S> {
         (0..number).map(|i| Share { short: short(i), nodes: i + 1 == number }).collect()
     }
 
-    /// Calls `visit` with each adjacent pair in a share, its site and its word's count, in ascending order of sites.
+    /// Calls `visit` with each adjacent pair in a share, its site and its word's count, in ascending order of
+    /// sites.
     #[allow(clippy::cast_possible_truncation)] // `push` refuses words beyond 2^32 sites or symbols.
     pub fn for_each_pair(
         &self,
@@ -187,7 +191,8 @@ impl<S: Symbol> Words<S> {
         Ok(())
     }
 
-    /// Prefetches the record of the word at a site that comes up soon, and the symbols of the word at one that comes up sooner.
+    /// Prefetches the record of the word at a site that comes up soon, and the symbols of the word at one
+    /// that comes up sooner.
     #[inline]
     pub fn prefetch(&self, soon: Option<&Site>, sooner: Option<&Site>) {
         if let Some(&site) = soon {
@@ -198,8 +203,9 @@ impl<S: Symbol> Words<S> {
         }
     }
 
-    /// Replaces the pair by `new` wherever it occurs at `site`, and adds its neighbours. Neighbours are read from the word's
-    /// final form, so that a run such as `abab` does not report the pair `(new, a)`, which it never contains.
+    /// Replaces the pair by `new` wherever it occurs at `site`, and adds its neighbours. Neighbours are read
+    /// from the word's final form, so that a run such as `abab` does not report the pair `(new, a)`, which it
+    /// never contains.
     #[inline]
     #[allow(clippy::cast_possible_truncation)] // `push` refuses words beyond 2^32 sites or symbols.
     pub fn merge_at(&mut self, site: Site, pair: Pair, new: u32, neighbours: &mut Neighbours<S>) {

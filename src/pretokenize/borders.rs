@@ -1,8 +1,9 @@
 /*!
 The places where pretokens begin and end, for one window of the text at a time.
 
-Why not an iterator of slices? The code that looks pretokens up runs in a loop that does nothing else. It knows that all
-positions lie in one window, so a position takes two bytes and no access needs a bounds check of its own.
+Why not an iterator of slices? The code that looks pretokens up runs in a loop that does nothing else. It
+knows that all positions lie in one window, so a position takes two bytes and no access needs a bounds check
+of its own.
 */
 
 use std::ops::Range;
@@ -16,7 +17,8 @@ pub struct Borders {
     open: usize,
     /// Where the window begins.
     base: usize,
-    /// Positions relative to `base`, at most [`WINDOW`] of them, and room for 64 that are written but not used.
+    /// Positions relative to `base`, at most [`WINDOW`] of them, and room for 64 that are written but not
+    /// used.
     positions: Box<[u16; WINDOW + 64]>,
     len: usize,
 }

@@ -1,17 +1,19 @@
 /*!
 The class of a character: letter, number, whitespace or other. For o200k also the case of a letter, and marks.
 
-Why not a generated table in the source? It would be a second copy of Unicode, which could differ from the regex engine's in the
-next release. Instead the classes are read from `regex-syntax`, the tables with which `fancy-regex` matches, once in a process and
-in two milliseconds. So the scanner and its oracle cannot disagree about a code point.
+Why not a generated table in the source? It would be a second copy of Unicode, which could differ from the
+regex engine's in the next release. Instead the classes are read from `regex-syntax`, the tables with which
+`fancy-regex` matches, once in a process and in two milliseconds. So the scanner and its oracle cannot
+disagree about a code point.
 
-Why not `char::is_alphabetic`? Rust's `Alphabetic` is a different property from `\p{L}`, and its Unicode version is that
-of the compiler.
+Why not `char::is_alphabetic`? Rust's `Alphabetic` is a different property from `\p{L}`, and its Unicode
+version is that of the compiler.
 
 A byte that does not decode is one character of class other. It is never an error and never lost.
 
-Why two tables instead of one with the finer classes? The runs of GPT-2 and cl100k would then be runs of several classes, which
-takes one more step a character. A table takes 30 kB, and only the table that a pattern needs is built.
+Why two tables instead of one with the finer classes? The runs of GPT-2 and cl100k would then be runs of
+several classes, which takes one more step a character. A table takes 30 kB, and only the table that a pattern
+needs is built.
 */
 
 use regex_syntax::hir::{Class, HirKind};
@@ -89,7 +91,8 @@ impl Partition for CaseClass {
 const BLOCK: usize = 256;
 const NUM_BLOCKS: usize = 0x11_0000 / BLOCK;
 
-/// The classes of all code points, in two stages: blocks of 256 code points, of which equal ones are stored once.
+/// The classes of all code points, in two stages: blocks of 256 code points, of which equal ones are stored
+/// once.
 pub struct CharClasses<C = CharClass> {
     ascii: [C; 256],
     block_of: Vec<u8>,

@@ -5,13 +5,14 @@ The GPT-2 pattern, matched by hand on bytes:
 '(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
 ```
 
-Why not a regex engine? `\s+(?!\S)` looks ahead, so only a backtracking engine can run it, and that is some thirty times slower
-(benches/record/). But the first character nearly always decides. An apostrophe may begin a contraction. A letter, number or
-other character, with or without one space before it, begins a run of its class. All else is whitespace. One case needs care: of
-several whitespace characters before other text, `\s+(?!\S)` gives the last one back, and if that is a space, it joins what follows.
+Why not a regex engine? `\s+(?!\S)` looks ahead, so only a backtracking engine can run it, and that is some
+thirty times slower (benches/record/). But the first character nearly always decides. An apostrophe may begin
+a contraction. A letter, number or other character, with or without one space before it, begins a run of its
+class. All else is whitespace. One case needs care: of several whitespace characters before other text,
+`\s+(?!\S)` gives the last one back, and if that is a space, it joins what follows.
 
-Such an engine is the oracle instead: `tests/pretokenize.rs` checks this module against `fancy-regex` on every code point
-in several contexts and on random strings.
+Such an engine is the oracle instead: `tests/pretokenize.rs` checks this module against `fancy-regex` on every
+code point in several contexts and on random strings.
 */
 
 use super::char_class::{CharClass, CharClasses};
@@ -93,8 +94,8 @@ pub(super) fn run_end(classes: &CharClasses, text: &[u8], mut at: usize, class: 
     at
 }
 
-/// The end of the whitespace pretoken at `start`. It is the whole run at the end of the text. Elsewhere it is the run without its
-/// last character, or that character if it is alone.
+/// The end of the whitespace pretoken at `start`. It is the whole run at the end of the text. Elsewhere it is
+/// the run without its last character, or that character if it is alone.
 fn whitespace_end(classes: &CharClasses, text: &[u8], start: usize) -> usize {
     let (mut last, mut end) = (start, start);
     while end < text.len() {
@@ -107,10 +108,11 @@ fn whitespace_end(classes: &CharClasses, text: &[u8], start: usize) -> usize {
     end
 }
 
-/// Whether a text may be cut before `text[at]` without splitting a pretoken. That is so between a character that is not whitespace
-/// and an ASCII whitespace byte, and between two characters of different classes, neither of which is whitespace and the first of
-/// which is not an apostrophe. (A cut behind whitespace is not safe, even behind a newline: the end of the run depends on the text
-/// that follows. A cut behind an apostrophe is not safe, because a contraction may begin there.)
+/// Whether a text may be cut before `text[at]` without splitting a pretoken. That is so between a character
+/// that is not whitespace and an ASCII whitespace byte, and between two characters of different classes,
+/// neither of which is whitespace and the first of which is not an apostrophe. (A cut behind whitespace is
+/// not safe, even behind a newline: the end of the run depends on the text that follows. A cut behind an
+/// apostrophe is not safe, because a contraction may begin there.)
 pub fn is_safe_cut(classes: &CharClasses, text: &[u8], at: usize) -> bool {
     if at == 0 || at >= text.len() || text[at - 1] == b'\'' {
         return at > 0 && at < text.len() && text[at] < 0x80 && classes.of_ascii(text[at]) == Space;

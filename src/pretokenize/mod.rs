@@ -1,9 +1,10 @@
 /*!
-Text into pretokens. A pretoken is a stretch of text inside which merges may happen; no merge crosses its borders.
+Text into pretokens. A pretoken is a stretch of text inside which merges may happen; no merge crosses its
+borders.
 
-A pattern says where the borders are. `gpt2`, `cl100k` and `o200k` are matched by scanners written by hand, and every other
-pattern by a regex engine. All of them work on bytes, give every byte to exactly one pretoken, and use the same classes of
-characters ([`char_class`]).
+A pattern says where the borders are. `gpt2`, `cl100k` and `o200k` are matched by scanners written by hand,
+and every other pattern by a regex engine. All of them work on bytes, give every byte to exactly one pretoken,
+and use the same classes of characters ([`char_class`]).
 */
 
 pub mod char_class;

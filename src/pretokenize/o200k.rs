@@ -6,32 +6,35 @@ P?U*L+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|P?U+L*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,
 P = [^\r\n\p{L}\p{N}]   U = [\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]   L = [\p{Ll}\p{Lm}\p{Lo}\p{M}]
 ```
 
-Why is this not cl100k with another class? `U` and `L` share uncased letters and marks, and `P` shares marks with both, so the
-engine backtracks. The result is hard to guess: the first pretoken of `中AB` is `中`, and that of U+0301 followed by `AB` is the
-mark alone. But the result of backtracking follows a short rule. Take the longest run of `U` from the start of the word, without
-`P`:
+Why is this not cl100k with another class? `U` and `L` share uncased letters and marks, and `P` shares marks
+with both, so the engine backtracks. The result is hard to guess: the first pretoken of `中AB` is `中`, and that
+of U+0301 followed by `AB` is the mark alone. But the result of backtracking follows a short rule. Take the
+longest run of `U` from the start of the word, without `P`:
 
 - if a small letter follows, the pretoken is the run and all of `L` that follows (`U*` keeps everything);
-- else, if the run has an uncased letter or mark, the pretoken ends behind the last of them: `U*` gives characters back until `L+`
-  gets that one, and only capitals follow it, which `L+` does not take;
+- else, if the run has an uncased letter or mark, the pretoken ends behind the last of them: `U*` gives
+  characters back until `L+` gets that one, and only capitals follow it, which `L+` does not take;
 - else the run consists of capitals, the first alternative fails, and the second takes the whole run.
 
-The engine tries to match with `P` first, then without. If the character for `P` is whitespace or another character, it is not part
-of a word, so the match without it cannot succeed if the match with it fails. If that character is a mark, both attempts see the
-same run, except for the mark at its head. If the rest has no small letter, uncased letter or mark, only the attempt without `P`
-matches the first alternative, and takes the mark. That is also what the rule says about a word that begins with the mark. So a mark
-counts as the first character of a word, never as `P`.
+The engine tries to match with `P` first, then without. If the character for `P` is whitespace or another
+character, it is not part of a word, so the match without it cannot succeed if the match with it fails. If
+that character is a mark, both attempts see the same run, except for the mark at its head. If the rest has no
+small letter, uncased letter or mark, only the attempt without `P` matches the first alternative, and takes
+the mark. That is also what the rule says about a word that begins with the mark. So a mark counts as the
+first character of a word, never as `P`.
 
-A contraction may follow every word. Numbers, and whitespace up to its last newline, are as in cl100k. A run of whitespace that ends
-the text is taken whole only if it has no newline. Slashes join the newlines behind other characters, and marks join the run of other
-characters.
+A contraction may follow every word. Numbers, and whitespace up to its last newline, are as in cl100k. A run
+of whitespace that ends the text is taken whole only if it has no newline. Slashes join the newlines behind
+other characters, and marks join the run of other characters.
 
-The time is linear. A word is read beyond the end of its pretoken only in the second case. There capitals follow up to the last
-character read, and no small letter follows them, so the next pretoken takes them all. For whitespace see cl100k.
+The time is linear. A word is read beyond the end of its pretoken only in the second case. There capitals
+follow up to the last character read, and no small letter follows them, so the next pretoken takes them all.
+For whitespace see cl100k.
 
-Where may a text be cut? At the same positions as for cl100k, and for the same reasons: between a letter or number and an ASCII
-whitespace byte. The run of a word ends at whitespace as at the end of a text. Whitespace occurs before a pretoken's word or other
-characters, behind other characters, or alone. A contraction is not cut short, as no whitespace completes one.
+Where may a text be cut? At the same positions as for cl100k, and for the same reasons: between a letter or
+number and an ASCII whitespace byte. The run of a word ends at whitespace as at the end of a text. Whitespace
+occurs before a pretoken's word or other characters, behind other characters, or alone. A contraction is not
+cut short, as no whitespace completes one.
 */
 
 use super::char_class::{CaseClass, CharClasses};
@@ -49,7 +52,8 @@ pub fn pretoken_end(classes: &CharClasses<CaseClass>, text: &[u8], start: usize)
     }
 }
 
-/// Whether the ASCII letters of `text[word..end]`, one to fifteen, end in a small letter and have no capital except the first.
+/// Whether the ASCII letters of `text[word..end]`, one to fifteen, end in a small letter and have no capital
+/// except the first.
 #[inline(always)]
 fn is_lower_or_title(text: &[u8], word: usize, end: usize) -> bool {
     const BIT_OF_SMALL: u128 = u128::MAX / 0xFF * 0x20;

@@ -45,8 +45,8 @@ pub enum Pattern {
 }
 
 impl Pattern {
-    /// The pattern of a name: `"gpt2"`, `"cl100k"` or `"o200k"` (the latter two also with `_base`). Any other string is a regular
-    /// expression.
+    /// The pattern of a name: `"gpt2"`, `"cl100k"` or `"o200k"` (the latter two also with `_base`). Any other
+    /// string is a regular expression.
     ///
     /// # Errors
     /// [`Error::Pattern`] for an expression that does not compile.
@@ -82,8 +82,8 @@ impl Pattern {
         }
     }
 
-    /// Calls `visit` with the range of each pretoken of `text[range]`, in order. Bytes outside the range have no influence on
-    /// the borders.
+    /// Calls `visit` with the range of each pretoken of `text[range]`, in order. Bytes outside the range have
+    /// no influence on the borders.
     ///
     /// # Errors
     /// [`Error::PatternLimit`] when a regex gives up; [`Error::Cancelled`].
@@ -122,7 +122,8 @@ impl Pattern {
         Ok(pretokens)
     }
 
-    /// Whether the pattern has places where a text may be cut. Nothing is known about a regex, so a text is never cut for it.
+    /// Whether the pattern has places where a text may be cut. Nothing is known about a regex, so a text is
+    /// never cut for it.
     pub fn has_safe_cuts(&self) -> bool {
         !matches!(self, Pattern::Regex { .. })
     }
@@ -137,7 +138,8 @@ impl Pattern {
     }
 }
 
-/// Visits the pretokens of `text[range]`. `pretoken_end` gives the end of the pretoken that begins at a position.
+/// Visits the pretokens of `text[range]`. `pretoken_end` gives the end of the pretoken that begins at a
+/// position.
 #[inline(always)]
 fn scan(
     text: &[u8],

@@ -1,8 +1,9 @@
 /*!
 A text into windows of pretokens: the form that counting and encoding read.
 
-Special tokens are borders too, so that each is one item among the pretokens. The GPT-2 pattern has a scanner that finds both in
-one pass ([`BlockScanner`]). For every other pattern the text is first split at its special tokens.
+Special tokens are borders too, so that each is one item among the pretokens. The GPT-2 pattern has a scanner
+that finds both in one pass ([`BlockScanner`]). For every other pattern the text is first split at its special
+tokens.
 */
 
 use super::blocks::BlockScanner;
@@ -23,8 +24,8 @@ pub(crate) struct Pretokenizer<'a> {
 }
 
 impl Pretokenizer<'_> {
-    /// Calls `visit` with the pretokens and special tokens of the text `buffer[range]`, a few thousand at a time.
-    /// `borders` is scratch memory.
+    /// Calls `visit` with the pretokens and special tokens of the text `buffer[range]`, a few thousand at a
+    /// time. `borders` is scratch memory.
     ///
     /// # Errors
     /// Those of [`Pattern::for_each_pretoken`] and of `visit`.

@@ -1,15 +1,17 @@
 /*!
 Any other pattern, matched by `fancy-regex` on bytes.
 
-The classes of the pattern are Unicode's, and the text is bytes. The pattern matches characters where the bytes decode. A byte that
-does not decode acts as the end of the text, which also keeps such bytes from the engine's backtracking half (fancy-regex 0.20
-panics on them). The bytes between two matches are one pretoken, so no byte is ever lost. Empty matches are skipped. For an unknown
-pattern nothing proves where a text may be cut, so the engine sees whole documents.
+The classes of the pattern are Unicode's, and the text is bytes. The pattern matches characters where the
+bytes decode. A byte that does not decode acts as the end of the text, which also keeps such bytes from the
+engine's backtracking half (fancy-regex 0.20 panics on them). The bytes between two matches are one pretoken,
+so no byte is ever lost. Empty matches are skipped. For an unknown pattern nothing proves where a text may be
+cut, so the engine sees whole documents.
 
-The engine gives up on a match that takes a million steps back, as `\s+(?!\S)` does on as many spaces. There the text is cut: the
-match sees the text as if it ended after 64 KiB, and if that is still too much, after half of that, and so on. The next match is cut
-in the same way, until one ends before its cut. The cuts depend only on the document and the pattern. A pattern on which the engine
-gives up within 512 bytes takes exponential time, which is an error.
+The engine gives up on a match that takes a million steps back, as `\s+(?!\S)` does on as many spaces. There
+the text is cut: the match sees the text as if it ended after 64 KiB, and if that is still too much, after
+half of that, and so on. The next match is cut in the same way, until one ends before its cut. The cuts depend
+only on the document and the pattern. A pattern on which the engine gives up within 512 bytes takes
+exponential time, which is an error.
 */
 
 use crate::error::Error;
@@ -100,8 +102,8 @@ impl RegexPretokenizer {
         Ok(())
     }
 
-    /// Matches one window of the text after another, until a match ends before the end of its window. Returns the position where
-    /// matching continues.
+    /// Matches one window of the text after another, until a match ends before the end of its window. Returns
+    /// the position where matching continues.
     fn cut_stretch(
         &self,
         text: &str,

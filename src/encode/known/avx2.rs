@@ -1,8 +1,10 @@
 /*!
-The two passes over a batch by AVX2 and AES. Two rounds of AES mix all bytes of a key, so a hash takes two instructions.
+The two passes over a batch by AVX2 and AES. Two rounds of AES mix all bytes of a key, so a hash takes two
+instructions.
 
-Why not leave it to the compiler? It splits keys into halves in order to multiply and compare them. That takes some sixty
-instructions a pretoken instead of forty, and 0.25 s instead of 0.20 s for 170 MB of web text. (benches/record/3-encode.md)
+Why not leave it to the compiler? It splits keys into halves in order to multiply and compare them. That takes
+some sixty instructions a pretoken instead of forty, and 0.25 s instead of 0.20 s for 170 MB of web text.
+(benches/record/3-encode.md)
 */
 
 use super::line::{Batch, FEW_IDS, Line, Probe, Value};
@@ -128,8 +130,8 @@ fn copy_known<T: Id>(lines: &[Line], batch: &Batch, from: usize, to: usize, out:
             out.len += written;
             return i;
         }
-        // SAFETY: at most three ids were written for each of the fewer than `BATCH` pretokens before this one, so four more
-        // fit.
+        // SAFETY: at most three ids were written for each of the fewer than `BATCH` pretokens before this
+        // one, so four more fit.
         unsafe { store(value, room.as_mut_ptr().add(written)) };
         written += len;
     }

@@ -28,15 +28,16 @@ pub(super) struct Line {
 
 /// An implementation of the two passes over a batch.
 pub(super) trait Probe: Copy {
-    /// The line, of `num_lines`, where a pretoken belongs. The key of a long pretoken has [`NO_PLACE`](crate::pretoken_key) as
-    /// its place.
+    /// The line, of `num_lines`, where a pretoken belongs. The key of a long pretoken has
+    /// [`NO_PLACE`](crate::pretoken_key) as its place.
     fn home(self, key: Key, num_lines: usize) -> usize;
 
-    /// Writes the keys of the pretokens of `text` between `borders`, and the lines where they belong, and prefetches those.
+    /// Writes the keys of the pretokens of `text` between `borders`, and the lines where they belong, and
+    /// prefetches those.
     fn prepare(self, lines: &[Line], text: &[u8], borders: &[u16], batch: &mut Batch);
 
-    /// Adds the ids of pretokens `from..to` of a batch, up to the first one that is not where it belongs or has more than three
-    /// ids. Returns the number of that one, or `to`.
+    /// Adds the ids of pretokens `from..to` of a batch, up to the first one that is not where it belongs or
+    /// has more than three ids. Returns the number of that one, or `to`.
     fn copy_known<T: Id>(
         self,
         lines: &[Line],

@@ -1,16 +1,18 @@
 /*!
 The pretokens that were encoded before, with their ids.
 
-Why not the table that counts ([`crate::counts`])? That table must keep every pretoken, and it stores hashes, keys and values
-apart. This table may forget, and it has one aim: an answer takes one cache line. So a line holds two pretokens that have the
-same hash, each with up to three ids. A pretoken that finds its line full is stored in one of the next lines. When it occurs
-again it changes places, so that frequent words are in the line where they belong. If all of these lines are full, the last
-pretoken of the first line is forgotten. Longer lists of ids and the bytes of long pretokens are stored aside. If those take too
-much memory, everything is forgotten.
+Why not the table that counts ([`crate::counts`])? That table must keep every pretoken, and it stores hashes,
+keys and values apart. This table may forget, and it has one aim: an answer takes one cache line. So a line
+holds two pretokens that have the same hash, each with up to three ids. A pretoken that finds its line full is
+stored in one of the next lines. When it occurs again it changes places, so that frequent words are in the
+line where they belong. If all of these lines are full, the last pretoken of the first line is forgotten.
+Longer lists of ids and the bytes of long pretokens are stored aside. If those take too much memory,
+everything is forgotten.
 
-Why batches? The entry of a rare word is not in the cache. So the code passes over a batch twice: it makes the keys and prefetches
-their lines (`crate::prefetch`), then it compares. Both passes together take some twenty instructions a pretoken with AVX2
-(`avx2`), and twice as many without (`portable`). Most of the time of encoding is spent there.
+Why batches? The entry of a rare word is not in the cache. So the code passes over a batch twice: it makes the
+keys and prefetches their lines (`crate::prefetch`), then it compares. Both passes together take some twenty
+instructions a pretoken with AVX2 (`avx2`), and twice as many without (`portable`). Most of the time of
+encoding is spent there.
 */
 
 mod line;

@@ -20,8 +20,8 @@ const MIN_LINES: usize = 1 << 14;
 const GROWTH: usize = 8;
 /// Bytes of text for each line. Web text has a new pretoken in some 400 bytes.
 const BYTES_A_LINE: u64 = 256;
-/// The number of lines in which a pretoken may be: the line where it belongs, and those whose number differs from it only in the
-/// lowest bits.
+/// The number of lines in which a pretoken may be: the line where it belongs, and those whose number differs
+/// from it only in the lowest bits.
 const NEAR: usize = 4;
 
 /// The maximum length in bytes of a pretoken that is kept. Longer pretokens seldom occur again.
@@ -60,8 +60,8 @@ impl Known {
         }
     }
 
-    /// Makes room for the pretokens of `num_bytes` of text. Without this call the table begins small and grows, which takes some
-    /// ten milliseconds more.
+    /// Makes room for the pretokens of `num_bytes` of text. Without this call the table begins small and
+    /// grows, which takes some ten milliseconds more.
     pub fn expect(&mut self, num_bytes: u64) {
         let num_lines =
             usize::try_from(num_bytes / BYTES_A_LINE).map_or(self.max_lines, usize::next_power_of_two);
@@ -70,8 +70,8 @@ impl Known {
         }
     }
 
-    /// Adds the ids of a window's pretokens to `out`. Fast if the buffer has [`READ_AHEAD`] bytes from the window's beginning
-    /// on.
+    /// Adds the ids of a window's pretokens to `out`. Fast if the buffer has [`READ_AHEAD`] bytes from the
+    /// window's beginning on.
     pub fn encode_window<T: Id>(
         &mut self,
         rules: Rules<'_>,
@@ -154,8 +154,8 @@ impl Known {
         }
     }
 
-    /// Finds the value of a pretoken. If it is not in the line where it belongs, it changes places with the last entry of that
-    /// line.
+    /// Finds the value of a pretoken. If it is not in the line where it belongs, it changes places with the
+    /// last entry of that line.
     fn find(&mut self, key: Key, home: usize, pretoken: &[u8]) -> Option<Value> {
         for at in self.near(home) {
             for way in 0..2 {

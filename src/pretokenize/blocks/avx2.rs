@@ -1,5 +1,6 @@
 /*!
-Classes of ASCII bytes by AVX2. A comparison covers 32 bytes and gives a byte of ones for each match; `movemask` gathers those.
+Classes of ASCII bytes by AVX2. A comparison covers 32 bytes and gives a byte of ones for each match;
+`movemask` gathers those.
 */
 
 use super::masks::{AsciiMasks, BLOCK, Classify};
@@ -21,7 +22,8 @@ impl Classify for Avx2 {
     #[inline(always)]
     #[allow(unsafe_code)]
     fn classify(self, block: &[u8; BLOCK]) -> AsciiMasks {
-        // SAFETY: an `Avx2` exists only inside `fill`, which the machine can run. Worth: benches/record/2-scan-and-count.md.
+        // SAFETY: an `Avx2` exists only inside `fill`, which the machine can run. Worth:
+        // benches/record/2-scan-and-count.md.
         unsafe { classify(load(block)) }
     }
 

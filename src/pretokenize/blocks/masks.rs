@@ -28,8 +28,8 @@ pub(super) trait Classify: Copy {
     /// The bytes of a block that equal `byte`.
     fn equal(self, block: &[u8; BLOCK], byte: u8) -> u64;
 
-    /// Writes `at` plus the number of each bit that is set, eight at a time. Their number cannot be predicted, and writing too
-    /// many costs less than a mispredicted branch.
+    /// Writes `at` plus the number of each bit that is set, eight at a time. Their number cannot be
+    /// predicted, and writing too many costs less than a mispredicted branch.
     #[inline(always)]
     #[allow(clippy::cast_possible_truncation)] // The number of a bit is at most 64.
     fn list(self, mut bits: u64, at: u16, positions: &mut [u16; BLOCK]) {
@@ -45,7 +45,8 @@ pub(super) trait Classify: Copy {
     }
 }
 
-/// A block's bytes by the class of their character. Bytes of special tokens and bytes behind the text have no class.
+/// A block's bytes by the class of their character. Bytes of special tokens and bytes behind the text have no
+/// class.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Masks {
     pub letters: u64,
@@ -56,8 +57,8 @@ pub(super) struct Masks {
     pub ascii_spaces: u64,
     pub blanks: u64,
     pub apostrophes: u64,
-    /// Borders that the classes do not show: the beginnings of special tokens, and of whitespace characters longer than a byte
-    /// that end their run.
+    /// Borders that the classes do not show: the beginnings of special tokens, and of whitespace characters
+    /// longer than a byte that end their run.
     pub forced: u64,
 }
 

@@ -1,6 +1,6 @@
 /*!
-Classes of ASCII bytes without special instructions. Eight bytes share one `u64`. They are compared by additions whose carries
-cannot leave a byte, and a multiplication gathers the eight high bits.
+Classes of ASCII bytes without special instructions. Eight bytes share one `u64`. They are compared by
+additions whose carries cannot leave a byte, and a multiplication gathers the eight high bits.
 */
 
 use super::masks::{AsciiMasks, BLOCK, Classify};

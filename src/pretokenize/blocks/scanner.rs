@@ -24,15 +24,16 @@ pub struct BlockScanner<'a> {
     /// The borders in this block that a contraction in the block before added and removed.
     made: u64,
     unmade: u64,
-    /// The class of the last character of the block classified last, and how many of its bytes lie in the next.
+    /// The class of the last character of the block classified last, and how many of its bytes lie in the
+    /// next.
     spill: (CharClass, usize),
     /// The end of the last special token found.
     special_end: usize,
 }
 
 impl<'a> BlockScanner<'a> {
-    /// A scanner of the text `buffer[range]`. Bytes outside the range have no influence on the borders. The scan is a little
-    /// faster when the buffer has 64 more bytes behind the range.
+    /// A scanner of the text `buffer[range]`. Bytes outside the range have no influence on the borders. The
+    /// scan is a little faster when the buffer has 64 more bytes behind the range.
     pub fn new(isa: Isa, buffer: &'a [u8], range: Range<usize>, special_tokens: &'a SpecialTokens) -> Self {
         BlockScanner {
             isa,
@@ -97,7 +98,8 @@ impl<'a> BlockScanner<'a> {
         borders
     }
 
-    /// Joins each apostrophe that begins a pretoken with the letters of its contraction, and puts a border behind them.
+    /// Joins each apostrophe that begins a pretoken with the letters of its contraction, and puts a border
+    /// behind them.
     #[inline(never)]
     #[allow(clippy::cast_possible_truncation)] // The halves of 128 bits.
     fn contract(&mut self, mut apostrophes: u64, borders: u64, letters: u64, next_letters: u64) -> u64 {
@@ -163,7 +165,8 @@ impl<'a> BlockScanner<'a> {
         tail
     }
 
-    /// Finds the special tokens that begin in a block. Returns the mask of their first bytes, and the mask of all their bytes.
+    /// Finds the special tokens that begin in a block. Returns the mask of their first bytes, and the mask of
+    /// all their bytes.
     #[inline(never)]
     fn find_special_tokens(&mut self, start: usize, mut candidates: u64) -> (u64, u64) {
         let (mut first_bytes, mut all_bytes) = (0, 0);
