@@ -1,18 +1,19 @@
 /*!
-Token ids that come one by one, into text.
+Token ids into text while they arrive one by one.
 
-A token may end inside a character, so its bytes are held back until the character is whole; never more than three. What is no
-UTF-8 becomes U+FFFD, one for each stretch that no character can begin with, as everywhere in Rust and Python.
+A token may end inside a character, so its last bytes, at most three, are held back until the character is
+complete. Bytes that are not UTF-8 become U+FFFD, one for each stretch with which no character can begin. That
+is the rule of the decoders of Rust and Python.
 */
 
 use crate::error::Error;
+use crate::token_id::TokenId;
 use crate::tokenizer::Tokenizer;
-use crate::vocab::TokenId;
 
-/// Decodes ids that come one by one.
+/// Decodes ids that arrive one by one.
 #[derive(Clone, Debug, Default)]
 pub struct StreamDecoder {
-    /// The beginning of a character.
+    /// The beginning of a character that is not complete.
     pending: Vec<u8>,
     num_ids: u64,
 }
@@ -21,11 +22,11 @@ impl StreamDecoder {
     /// Takes the next id; returns the text that is certain now.
     ///
     /// # Errors
-    /// [`Error::TokenId`] for an id that has no token; nothing has changed then.
+    /// [`Error::TokenId`] for an id that has no token. The decoder is then unchanged.
     pub fn push(&mut self, tokenizer: &Tokenizer, id: TokenId) -> Result<String, Error> {
         let token = tokenizer.vocab().get(id).ok_or(Error::TokenId {
             id: id.into(),
-            place: self.num_ids,
+            index: self.num_ids,
             greatest: tokenizer.greatest_id(),
         })?;
         self.num_ids += 1;
@@ -48,13 +49,13 @@ impl StreamDecoder {
         Ok(text)
     }
 
-    /// What was held back, as far as it is text.
+    /// Returns the bytes that were held back, as text with U+FFFD for an incomplete character.
     pub fn finish(&mut self) -> String {
         String::from_utf8_lossy(&std::mem::take(&mut self.pending)).into_owned()
     }
 }
 
-/// Whether bytes are the beginning of a character.
+/// Whether bytes are the beginning of a character that may be completed.
 fn may_go_on(bytes: &[u8]) -> bool {
     str::from_utf8(bytes).is_err_and(|error| error.error_len().is_none())
 }

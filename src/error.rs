@@ -1,21 +1,22 @@
 /*!
-Every way in which this crate can fail, each with what, where, the limit and how to mend it.
+Every way in which this crate can fail. Each error says what happened, where, which limit applies, and what
+the user can do.
 */
 
 use std::path::{Path, PathBuf};
 
-/// What went wrong. The text is meant for the person who typed the command.
+/// An error of this crate. Its text is meant for the person who typed the command.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A file could not be opened, read, written or renamed.
     #[error("could not {action} {}: {source}{}", path.display(), remedy(path, source))]
     Io {
-        /// What was tried: "open", "read", ...
+        /// The action that failed: "open", "read", ...
         action: &'static str,
         /// The file.
         path: PathBuf,
-        /// The system's reason.
+        /// The reason that the system gives.
         source: std::io::Error,
     },
     /// A file of the corpus could not be opened or read.
@@ -23,7 +24,7 @@ pub enum Error {
     CorpusFile {
         /// The file.
         path: PathBuf,
-        /// The system's reason.
+        /// The reason that the system gives.
         source: std::io::Error,
     },
     /// A corpus path is a directory or a device.
@@ -34,19 +35,19 @@ pub enum Error {
         /// "a directory", ...
         kind: &'static str,
     },
-    /// The first bytes of a file are not of a text, or not of what its name says.
+    /// The first bytes of a file are not text, or do not match the format that the file's name promises.
     #[error(
-        "{path} is {what}; {remedy}, or have its bytes taken as they are (--input-format text, input_format=\"text\")"
+        "{path} is {what}; {remedy}, or read its bytes as text (--input-format text, input_format=\"text\")"
     )]
     NotText {
         /// The file, or "standard input".
         path: String,
-        /// What it is.
+        /// The content of the file.
         what: &'static str,
-        /// What to do with it.
+        /// The action that makes it text.
         remedy: &'static str,
     },
-    /// An output path is no regular file, or a file that is read.
+    /// An output path is not a regular file, or is one of the inputs.
     #[error("{} is {kind}; name another path to write to", path.display())]
     NotAnOutput {
         /// The path.
@@ -54,12 +55,12 @@ pub enum Error {
         /// "a directory", ...
         kind: &'static str,
     },
-    /// A corpus file has no bytes, or an iterator gave no text.
-    #[error("{what} is empty: there is no text in it{hint}")]
+    /// A corpus file has no bytes, or an iterator yielded no text.
+    #[error("{what} is empty: it contains no text{hint}")]
     EmptyCorpus {
         /// The path, or "the iterator".
         what: String,
-        /// What may be the reason.
+        /// A possible reason.
         hint: &'static str,
     },
     /// A file shrank while it was being read.
@@ -67,14 +68,14 @@ pub enum Error {
     FileChanged {
         /// The file.
         path: PathBuf,
-        /// Where the read began.
+        /// The offset at which the read began.
         offset: u64,
-        /// Bytes wanted.
+        /// The number of bytes requested.
         expected: usize,
-        /// Bytes there.
+        /// The number of bytes read.
         found: usize,
     },
-    /// A file was changed while it was encoded.
+    /// A file was modified while it was being encoded.
     #[error("{} was changed while it was being encoded; begin anew (--force, force=True)", path.display())]
     SourceChanged {
         /// The file.
@@ -89,63 +90,64 @@ pub enum Error {
         path: String,
         /// "gzip" or "zstd".
         format: &'static str,
-        /// How much text could be read.
+        /// The number of bytes of text before the damage.
         offset: u64,
-        /// The decoder's reason.
+        /// The reason that the decoder gives.
         source: std::io::Error,
     },
-    /// A zstd file cannot be read back in the memory that is allowed for it.
+    /// A zstd file needs a larger window than the limit, so that it cannot be decompressed in the memory
+    /// allowed for it.
     #[error(
-        "{path} was compressed with a zstd window {}, and the limit is {} MiB; it is not damaged: decompress it first (zstd -d --long={}), or compress it anew without --long",
+        "{path} was compressed with a zstd window {}, and the limit is {} MiB; the file is not damaged: decompress it first (zstd -d --long={}), or compress it again without --long",
         window.map_or_else(|| "that is larger".to_owned(), |window| format!("of {} MiB", window >> 20)), limit >> 20,
         window.map_or(31, |window| (u64::BITS - window.saturating_sub(1).leading_zeros()).min(31))
     )]
     Window {
         /// The file, or "standard input".
         path: String,
-        /// The window in bytes, where it is known.
+        /// The window in bytes, if it is known.
         window: Option<u64>,
-        /// The largest window in bytes that is read.
+        /// The largest window in bytes that is accepted.
         limit: u64,
     },
     /// A line of JSON has no text.
     #[error(
-        "{path}, line {line}: {reason}; mend the line, or have such lines skipped and counted (--bad-lines skip, bad_lines=\"skip\")"
+        "{path}, line {line}: {reason}; correct the line, or skip and count such lines (--bad-lines skip, bad_lines=\"skip\")"
     )]
     BadLine {
         /// The file, or "standard input".
         path: String,
-        /// From 1.
+        /// The number of the line, from 1.
         line: u64,
-        /// What is wrong with it.
+        /// What is wrong with the line.
         reason: String,
     },
-    /// The vocabulary cannot hold the bytes and the special tokens.
+    /// The vocabulary size is too small for the 256 bytes and the special tokens.
     #[error(
         "vocab size {given} is smaller than the minimum {minimum} (256 bytes and the special tokens); ask for at least {minimum}"
     )]
     VocabTooSmall {
-        /// The size asked for.
+        /// The requested size.
         given: usize,
-        /// The least possible.
+        /// The minimum.
         minimum: usize,
     },
-    /// The vocabulary has more tokens than an id can number.
+    /// The vocabulary has more tokens than there are ids.
     #[error("vocab size {given} is greater than the maximum {maximum}")]
     VocabTooLarge {
-        /// The size asked for.
+        /// The requested size.
         given: usize,
-        /// The greatest possible.
+        /// The maximum.
         maximum: usize,
     },
-    /// A special token is empty, given twice, or in the way of another token.
+    /// A special token is empty, given twice, or in conflict with another token.
     #[error("special token {token:?} (number {index}) {reason}")]
     SpecialToken {
         /// The token.
         token: String,
-        /// Its place in the list, from 0.
+        /// Its index in the list, from 0.
         index: usize,
-        /// What is wrong with it.
+        /// What is wrong with the token.
         reason: &'static str,
     },
     /// A pretokenization pattern does not compile.
@@ -153,10 +155,10 @@ pub enum Error {
     Pattern {
         /// The pattern.
         pattern: String,
-        /// The regex engine's reason.
+        /// The reason that the regex engine gives.
         reason: String,
     },
-    /// A pretokenization pattern gave up on a text.
+    /// The regex engine gave up matching a pattern on a text.
     #[error(
         "the pattern {pattern:?} gave up at byte {offset} of {text}: {reason}; rewrite it without nested repetition"
     )]
@@ -165,28 +167,28 @@ pub enum Error {
         pattern: String,
         /// The text: a path, or an item's number.
         text: String,
-        /// Where in the text the match began, in bytes.
+        /// The offset in the text, in bytes, at which the match began.
         offset: u64,
-        /// The regex engine's reason.
+        /// The reason that the regex engine gives.
         reason: String,
     },
-    /// An option's value makes no sense.
+    /// The value of an option is not allowed.
     #[error("{name} = {value} is not possible: it must be {rule}")]
     Option {
         /// The option.
         name: &'static str,
-        /// The value given.
+        /// The given value.
         value: String,
-        /// What it must be.
+        /// The values that are allowed.
         rule: &'static str,
     },
     /// A tokenizer's tokens, merges or special tokens contradict each other.
     #[error("not a byte-level BPE tokenizer: {reason}")]
     Tokenizer {
-        /// What contradicts what.
+        /// The contradiction.
         reason: String,
     },
-    /// A text has a special token, and was to be refused then.
+    /// A text contains a special token, and the caller asked for an error in this case.
     #[error(
         "{text} has the special token {token:?} at byte {offset}; allow it (--special allow, special=\"allow\"), or encode it as text (--special text, special=\"text\")"
     )]
@@ -195,77 +197,77 @@ pub enum Error {
         token: String,
         /// The text: a path, or "the text".
         text: String,
-        /// Where it begins.
+        /// The offset in the text, in bytes, at which the token begins.
         offset: u64,
     },
-    /// A number is no token.
-    #[error("{id} (number {place} of the ids, from 0) is no token: the greatest id is {greatest}")]
+    /// A number is not the id of a token.
+    #[error("{id} (number {index} of the ids, from 0) is not a token id: the greatest one is {greatest}")]
     TokenId {
         /// The number.
         id: u64,
-        /// Its place among the ids.
-        place: u64,
+        /// Its index among the ids.
+        index: u64,
         /// The greatest id of the vocabulary.
         greatest: u32,
     },
-    /// A file is not what its format says.
+    /// A file violates its format.
     #[error("{}: {reason}", path.display())]
     Format {
         /// The file.
         path: PathBuf,
-        /// What is wrong, where, and how to mend it.
+        /// What is wrong, where, and what the user can do.
         reason: String,
     },
-    /// A file would be overwritten.
-    #[error("{} exists already; name another, or allow it to be replaced (--force, force=True)", path.display())]
+    /// An output file exists already.
+    #[error("{} exists already; name another file, or allow it to be replaced (--force, force=True)", path.display())]
     Exists {
         /// The file.
         path: PathBuf,
     },
-    /// What an interrupted run left would be overwritten.
+    /// An output file was left by an interrupted run.
     #[error(
-        "{} is there from a run that did not end; go on with it (--resume, resume=True), or begin anew (--force, force=True)", path.display()
+        "{} was left by a run that did not end; continue it (--resume, resume=True), or begin anew (--force, force=True)", path.display()
     )]
     Unfinished {
         /// The file.
         path: PathBuf,
     },
-    /// What an interrupted run left is of other texts or another tokenizer, or damaged.
-    #[error("cannot go on with {}: {reason}; begin anew (--force, force=True)", path.display())]
+    /// The file of an interrupted run is damaged, or belongs to other texts or another tokenizer.
+    #[error("cannot continue {}: {reason}; begin anew (--force, force=True)", path.display())]
     Resume {
         /// The file.
         path: PathBuf,
-        /// What does not fit.
+        /// The reason why the run cannot be continued.
         reason: String,
     },
-    /// Another process writes the file.
-    #[error("{} is being written by another process; wait for its end, or name another file", path.display())]
+    /// Another process is writing the file.
+    #[error("{} is being written by another process; wait until it ends, or name another file", path.display())]
     Busy {
         /// The file.
         path: PathBuf,
     },
-    /// A token file is damaged, cut off, or not what the reader wants.
+    /// A token file is damaged, cut off, or of another kind than the reader expects.
     #[error("{}: {reason}", path.display())]
     TokenFile {
         /// The file.
         path: PathBuf,
-        /// What is wrong, where, and how to mend it.
+        /// What is wrong, where, and what the user can do.
         reason: String,
     },
-    /// Counts whose sum does not fit 63 bits, or a corpus beyond 2^32 places to merge at.
-    #[error("{what} exceeds {limit}")]
+    /// A corpus exceeds a limit of the algorithm, such as 2^63 bytes or 2^32 sites of pairs.
+    #[error("{what} exceeds {limit}; use less text")]
     Limit {
-        /// What is too large.
+        /// The quantity that is too large.
         what: &'static str,
-        /// By which limit.
+        /// Its limit.
         limit: u64,
     },
-    /// The system gave no threads.
+    /// The system could not start the threads.
     #[error("could not start {threads} threads: {reason}; ask for fewer")]
     Threads {
-        /// The number asked for.
+        /// The requested number.
         threads: usize,
-        /// The system's reason.
+        /// The reason that the system gives.
         reason: String,
     },
     /// The work was asked to stop.
@@ -277,17 +279,17 @@ pub enum Error {
 }
 
 impl Error {
-    /// Says of which text an error speaks, and what its offset is there.
-    pub(crate) fn in_text(mut self, name: impl FnOnce() -> String, place: impl FnOnce(u64) -> u64) -> Self {
+    /// Sets the name of the text in which the error happened, and its offset in that text.
+    pub(crate) fn in_text(mut self, name: impl FnOnce() -> String, moved: impl FnOnce(u64) -> u64) -> Self {
         if let Error::PatternLimit { text, offset, .. } | Error::SpecialInText { text, offset, .. } =
             &mut self
         {
-            (*text, *offset) = (name(), place(*offset));
+            (*text, *offset) = (name(), moved(*offset));
         }
         self
     }
 
-    /// The same of a text that begins so many bytes behind the beginning of another.
+    /// Adds `start` to the offset, for a text that begins `start` bytes behind the beginning of another.
     pub(crate) fn moved_by(mut self, start: usize) -> Self {
         if let Error::PatternLimit { offset, .. } | Error::SpecialInText { offset, .. } = &mut self {
             *offset += start as u64;
@@ -312,12 +314,13 @@ impl Error {
     }
 }
 
+/// What the user can do about an error of the system.
 fn remedy(path: &Path, source: &std::io::Error) -> &'static str {
     use std::io::ErrorKind::{NotFound, PermissionDenied, StorageFull};
     match source.kind() {
         NotFound if is_address(path) => "; only local files are read: download it first",
         NotFound if path.as_os_str().as_encoded_bytes().iter().any(|byte| b"*?[".contains(byte)) => {
-            "; a pattern is expanded by the shell where no quotes are around it, and in Python by glob.glob"
+            "; the shell expands a pattern that is not in quotes, and in Python glob.glob does"
         }
         NotFound => "; check the path",
         PermissionDenied => "; check its permissions",
@@ -326,7 +329,7 @@ fn remedy(path: &Path, source: &std::io::Error) -> &'static str {
     }
 }
 
-/// Whether a path is one of another machine.
+/// Whether a path is an address on another machine.
 pub(crate) fn is_address(path: &Path) -> bool {
     path.to_str().is_some_and(|path| path.contains("://"))
 }

@@ -1,26 +1,28 @@
 /*!
 Byte-level BPE, trained and used exactly and fast.
 
-Text goes in at the top of this table, a tokenizer and files of token ids come out at the bottom; every module is one of its
-nouns.
+Text enters at the top of this table; a tokenizer and files of token ids come out at the bottom. Each module is one row.
 
 | stage | type | where | entry point |
 | --- | --- | --- | --- |
-| text | [`Corpus`](corpus::Corpus) | [`corpus`] | open files, streams, JSON lines, or take texts; chunks cut where no pretoken is split |
-| | [`SpecialTokens`](special_tokens::SpecialTokens) | [`special_tokens`] | split a text around them |
+| text | [`Corpus`](corpus::Corpus) | [`corpus`] | open files, streams and JSON lines, or take texts; chunks are cut where no pretoken is split |
+| | [`SpecialTokens`](special_tokens::SpecialTokens) | [`special_tokens`] | split a text at its special tokens |
 | pretokens | [`Pattern`](pretokenize::Pattern) | [`pretokenize`] | the ranges of a text's pretokens |
-| counts | [`PretokenCounts`](counts::PretokenCounts) | [`counts`], [`pretoken_table`] | [`count_pretokens`](counts::count_pretokens), in parallel, in one table |
+| counts | [`PretokenCounts`](counts::PretokenCounts) | [`counts`] | [`count_pretokens`](counts::count_pretokens), in parallel, in one table |
 | merges | [`Merges`](merges::Merges) | [`merges`] | [`learn_merges`](merges::learn_merges) from counts |
-| vocabulary | [`Vocab`](vocab::Vocab) | [`vocab`] | token id to bytes |
-| tokenizer | [`Tokenizer`](tokenizer::Tokenizer) | [`tokenizer`] | all of these, known to fit each other |
-| token ids | [`TokenId`](vocab::TokenId) | [`encode`], [`decode`] | [`Tokenizer::encode`](tokenizer::Tokenizer::encode), [`encode_batch`](encode::encode_batch), streams |
+| vocabulary | [`Vocab`](vocab::Vocab) | [`vocab`] | the bytes of a token id |
+| all of these | [`train_bpe`](train_bpe::train_bpe) | [`train_bpe`](mod@train_bpe) | from a corpus to a vocabulary and merges; [`training`] is the record of it |
+| one text's ids | [`TokenId`](token_id::TokenId) | [`encode`] | used through the tokenizer |
+| tokenizer | [`Tokenizer`](tokenizer::Tokenizer) | [`tokenizer`] | [`encode`](tokenizer::Tokenizer::encode) and [`decode`](tokenizer::Tokenizer::decode) one text |
+| many texts' ids | [`Batch`](encode_batch::Batch) | [`encode_batch`](mod@encode_batch), [`encode_stream`], [`encode_corpus`], [`decode`] | texts in memory, a text that arrives in chunks, a corpus in order; ids that arrive one by one |
 | token file | [`Manifest`](token_file::Manifest) | [`token_file`] | [`encode_file`](token_file::encode_file): a corpus on disk, which can be killed and resumed |
 | tokenizer files | | [`formats`] | vocab.json + merges.txt, tokenizer.json, tokenizer.tiktoken, training.json |
 
-[`train_bpe`](train_bpe::train_bpe) is the pipeline from text to vocabulary, [`training`] what it
-saw on its way, [`sample`] writes stories to try it on,
-`kernels` (on x86-64) what the Python package's language model trains with on a CPU,
-[`job`] is how long work is watched and stopped, [`error`] how it fails.
+All of them report failure as an [`error`], show progress and stop through a [`job`], and run workers by [`threads`]. [`isa`] names the
+instruction set of the inner loops, and [`byte_alphabet`] spells bytes as text. Two modules stand beside the pipeline: [`sample`]
+writes stories to train on, and `kernels` (on x86-64) speeds up the training of the Python package's language model on a CPU.
+
+A module uses only modules above it in the list at the end of this file.
 
 ```
 use bpe_lm::{corpus::Corpus, job::Job, pretokenize::Pattern, special_tokens::SpecialTokens};
@@ -43,12 +45,21 @@ assert_eq!(tokenizer.decode(ids)?, b"lowest<|endoftext|>");
 ```
 */
 
-pub mod corpus;
+pub mod error;
+mod panics;
+pub mod job;
+pub mod threads;
+#[cfg(test)]
+mod testing;
+mod output;
+mod prefetch;
+pub mod isa;
+pub mod token_id;
+pub mod byte_alphabet;
 pub mod special_tokens;
 pub mod pretokenize;
-mod prefetch;
 mod pretoken_key;
-pub mod pretoken_table;
+pub mod corpus;
 pub mod counts;
 pub mod merges;
 pub mod vocab;
@@ -56,14 +67,14 @@ pub mod training;
 pub mod train_bpe;
 pub mod encode;
 pub mod tokenizer;
+pub mod encode_batch;
+pub mod encode_stream;
+pub mod encode_corpus;
 pub mod decode;
 pub mod token_file;
 pub mod formats;
 pub mod sample;
 #[cfg(target_arch = "x86_64")]
 pub mod kernels;
-pub mod job;
-mod output;
-pub mod error;
 #[cfg(feature = "python")]
 mod python;

@@ -1,31 +1,33 @@
 /*!
 A pretoken as a number of 128 bits.
 
-Nine pretokens in ten are shorter than 16 bytes. Such a key is the pretoken: its bytes, padded with zeros, and its length as
-last byte, so that to make one is a load of 16 bytes and a mask, and to compare two is to compare two numbers. The key of a
-longer one holds 56 bits of hash, and a place where its bytes lie.
+Nine pretokens in ten are shorter than 16 bytes. Their key is the pretoken itself: its bytes, padded with
+zeros, and its length as last byte. Making such a key takes a load of 16 bytes and a mask, and comparing two
+keys compares two numbers. The key of a longer pretoken holds 56 bits of hash, and the place where its bytes
+are stored.
 */
-
-#![allow(clippy::cast_possible_truncation)] // Halves of hashes, and lengths below 256.
 
 use crate::pretokenize::WINDOW;
 
 /// Bytes 0..15 and the length; or a place (8 bytes), 56 bits of hash, and [`LONG`].
 pub(crate) type Key = u128;
 
+/// The maximum length in bytes of a pretoken that is its own key.
 pub(crate) const SHORT: usize = 15;
+/// The last byte of the key of a longer pretoken.
 pub(crate) const LONG: u8 = 0xFF;
-/// The place of a long pretoken whose place is not known.
+/// The place in the key of a long pretoken that is not stored anywhere.
 pub(crate) const NO_PLACE: u64 = u64::MAX;
 
-/// Bytes that are read without looking from the beginning of a window on.
+/// The number of bytes, from the beginning of a window on, that may be read without a check.
 pub(crate) const READ_AHEAD: usize = WINDOW + 16;
-/// Keys that are made together.
+/// The number of keys that are made together.
 pub(crate) const BATCH: usize = 128;
-/// So few are looked up one by one, which is sooner than to clear the memory of a batch.
+/// Up to this many pretokens are looked up one by one, which takes less time than clearing the memory of a
+/// batch.
 pub(crate) const FEW: usize = 16;
 
-/// The key of a pretoken in a window, if it is short.
+/// The key of a pretoken in a window, if the pretoken is short.
 #[inline(always)]
 pub(crate) fn short_key(window: &[u8; READ_AHEAD], start: u16, end: u16) -> Option<Key> {
     let (start, len) = (usize::from(start) % WINDOW, usize::from(end - start));
@@ -36,7 +38,7 @@ pub(crate) fn short_key(window: &[u8; READ_AHEAD], start: u16, end: u16) -> Opti
     Some(u128::from_le_bytes(bytes) & KEEP[len] | (len as u128) << 120)
 }
 
-/// The key of a pretoken; of a long one, without its place.
+/// The key of a pretoken. The key of a long one has no place.
 pub(crate) fn key(pretoken: &[u8]) -> Key {
     match pretoken.len() {
         len @ 0..=SHORT => {
@@ -48,7 +50,7 @@ pub(crate) fn key(pretoken: &[u8]) -> Key {
     }
 }
 
-/// Masks of the lowest bytes. A table: shifts of 128 bits are slow.
+/// Masks of the lowest bytes, by their number. It is a table because shifts of 128 bits are slow.
 pub(crate) static KEEP: [u128; SHORT + 1] = {
     let mut masks = [0; SHORT + 1];
     let mut len = 1;
@@ -59,22 +61,26 @@ pub(crate) static KEEP: [u128; SHORT + 1] = {
     masks
 };
 
-/// The first of `num_slots` slots, a power of two, to look in.
+/// The first slot to look in, of `num_slots`, a power of two.
 #[inline(always)]
+#[allow(clippy::cast_possible_truncation)] // The halves of a key, and the low bits of a hash.
 pub(crate) fn home(key: Key, num_slots: usize) -> usize {
     fold(key as u64, (key >> 64) as u64) as usize & (num_slots - 1)
 }
 
-/// Whether it is the key of a long pretoken.
+/// Whether a key is that of a long pretoken.
+#[allow(clippy::cast_possible_truncation)] // The highest byte.
 pub(crate) fn is_long(key: Key) -> bool {
     (key >> 120) as u8 == LONG
 }
 
-/// The key of a long pretoken without its place, which says nothing of its bytes; any other as it is.
+/// The key of a long pretoken without its place, which does not depend on the pretoken's bytes. Other keys
+/// are unchanged.
 pub(crate) fn unplaced(key: Key) -> Key {
     if is_long(key) { key | Key::from(NO_PLACE) } else { key }
 }
 
+/// The key of a long pretoken, without a place.
 #[inline(never)]
 pub(crate) fn long_key(pretoken: &[u8]) -> Key {
     let (blocks, rest) = pretoken.as_chunks::<8>();
@@ -85,8 +91,9 @@ pub(crate) fn long_key(pretoken: &[u8]) -> Key {
     Key::from(NO_PLACE) | Key::from(hash >> 8) << 64 | Key::from(LONG) << 120
 }
 
-/// Multiply and fold: the low and high half of a 128-bit product, each as good as the other.
+/// Multiplies two numbers and combines the halves of the product, both of which are well mixed.
 #[inline]
+#[allow(clippy::cast_possible_truncation)] // The halves of a product.
 fn fold(low: u64, high: u64) -> u64 {
     let product = u128::from(low ^ 0x9E37_79B9_7F4A_7C15) * u128::from(high ^ 0xD1B5_4A32_D192_ED03);
     product as u64 ^ (product >> 64) as u64

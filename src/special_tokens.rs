@@ -1,8 +1,9 @@
 /*!
 Special tokens: strings such as `<|endoftext|>` that stand for themselves.
 
-A text is split at its special tokens before anything else looks at it, so they never join their neighbours and never
-take part in a merge. Where several match, the leftmost wins, and of those that start together the longest.
+A text is split at its special tokens before all other steps, so they never join their neighbours and never
+take part in a merge. If several match, the leftmost wins; of those that begin at the same position, the
+longest.
 */
 
 use crate::error::Error;
@@ -10,21 +11,24 @@ use aho_corasick::{AhoCorasick, Anchored, Input, MatchKind, StartKind};
 use std::collections::HashSet;
 use std::ops::Range;
 
-/// So many are compared one after another, which starts sooner than an automaton.
+/// Up to this many tokens are compared one after another, which takes less time than starting an automaton.
 const FEW: usize = 8;
 
 /// A list of special tokens, in the order in which they get their ids.
 #[derive(Clone, Debug, Default)]
 pub struct SpecialTokens {
     tokens: Vec<String>,
-    /// `None` when there are no special tokens.
+    /// `None` if there are no special tokens.
     matcher: Option<AhoCorasick>,
-    /// The bytes with which some token begins.
+    /// The bytes with which a token begins.
     first_bytes: Vec<u8>,
 }
 
 impl SpecialTokens {
     /// Checks that no token is empty or given twice.
+    ///
+    /// # Errors
+    /// [`Error::SpecialToken`] for the first such token.
     pub fn new<T: Into<String>>(tokens: impl IntoIterator<Item = T>) -> Result<Self, Error> {
         let tokens: Vec<String> = tokens.into_iter().map(Into::into).collect();
         let mut seen = HashSet::new();
@@ -60,13 +64,13 @@ impl SpecialTokens {
         self.tokens.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no tokens.
     pub fn is_empty(&self) -> bool {
         self.tokens.is_empty()
     }
 
-    /// Calls `visit` with each stretch of `text[range]` between special tokens, and with the number of the special
-    /// token that ends it, if one does. Empty stretches at the very end are left out.
+    /// Calls `visit` with each stretch of `text[range]` between special tokens, and with the number of the
+    /// special token that follows it, if there is one. An empty stretch at the very end is left out.
     pub fn split<E>(
         &self,
         text: &[u8],
@@ -83,7 +87,7 @@ impl SpecialTokens {
         if start < range.end { visit(start..range.end, None) } else { Ok(()) }
     }
 
-    /// The bytes with which some token begins.
+    /// The bytes with which a token begins.
     #[inline]
     pub(crate) fn first_bytes(&self) -> &[u8] {
         &self.first_bytes
@@ -106,7 +110,7 @@ impl SpecialTokens {
         self.matcher.as_ref()?.find(input).map(|found| found.len())
     }
 
-    /// The number of the special token that `text` is.
+    /// The number of the special token that equals `text`.
     pub(crate) fn position(&self, text: &[u8]) -> Option<usize> {
         if !self.first_bytes.contains(text.first()?) {
             return None;

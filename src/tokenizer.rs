@@ -1,33 +1,38 @@
 /*!
-A tokenizer: vocabulary, merges, special tokens and pattern, known to fit each other.
+A tokenizer: a vocabulary, merges, special tokens and a pattern that fit each other.
+
+Why is it one type? Each of them alone can be right and the four together wrong: a merge of a token that does
+not exist, two tokens with the same bytes, a special token with the id of another. All of this is checked when
+a tokenizer is made, so that encoding and decoding meet no such case.
 */
 
-use crate::encode::{Encoder, Knobs, Merger, Rules};
+use crate::encode::{Encoder, EncoderPool, Knobs, PretokenEncoder, Rules};
 use crate::error::Error;
-use crate::job::{Job, resolve_threads};
+use crate::job::Job;
 use crate::merges::Merges;
 use crate::pretokenize::Pattern;
 use crate::special_tokens::SpecialTokens;
-use crate::vocab::{TokenId, Vocab};
+use crate::threads::resolve_threads;
+use crate::token_id::TokenId;
+use crate::vocab::Vocab;
 use sha2::{Digest, Sha256};
-use std::sync::{Mutex, TryLockError};
 
-/// What a special token in a text means.
+/// The meaning of a special token in a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Special {
-    /// Itself.
+    /// The special token itself.
     Allow,
-    /// Nothing: it is text like any other.
+    /// Ordinary text.
     Text,
-    /// That the text is refused.
+    /// An error: the text is refused.
     Raise,
 }
 
 impl Special {
-    /// `"allow"`, `"text"` or `"raise"`.
+    /// The meaning of a name: `"allow"`, `"text"` or `"raise"`.
     ///
     /// # Errors
-    /// [`Error::Option`] for another name.
+    /// [`Error::Option`] for any other name.
     pub fn new(name: &str) -> Result<Self, Error> {
         match name {
             "allow" => Ok(Special::Allow),
@@ -41,7 +46,7 @@ impl Special {
         }
     }
 
-    /// What [`Special::new`] takes.
+    /// The name of the meaning, which [`Special::new`] accepts.
     pub fn name(self) -> &'static str {
         match self {
             Special::Allow => "allow",
@@ -51,26 +56,31 @@ impl Special {
     }
 }
 
+/// Whether a vocabulary is numbered as learned: the bytes, then the tokens of the merges.
 fn is_learned(vocab: &Vocab, merges: &Merges) -> bool {
     let bytes = |id| vocab.get(id).unwrap_or_default();
     vocab.is_learned(merges.as_slice().iter().map(|&(left, right)| (bytes(left), bytes(right))))
 }
 
-/// Everything that text needs to become token ids, and token ids to become text.
+/// Two empty pools, which keep as many encoders as there are cores.
+fn pools() -> Result<[EncoderPool; 2], Error> {
+    let max_idle = resolve_threads(None)?;
+    Ok([EncoderPool::new(max_idle), EncoderPool::new(max_idle)])
+}
+
+/// Turns text into token ids, and token ids into text.
 pub struct Tokenizer {
     vocab: Vocab,
     merges: Merges,
     special_tokens: SpecialTokens,
     special_ids: Vec<TokenId>,
     pattern: Pattern,
-    merger: Merger,
+    encoder: PretokenEncoder,
+    /// No special tokens.
     none: SpecialTokens,
     knobs: Knobs,
-    max_idle: usize,
-    /// Encoders that nobody uses, for texts with special tokens and for those without.
-    #[allow(clippy::vec_box)]
-    // To take one must not move it: a short text takes a third of a microsecond in all.
-    idle: [Mutex<Vec<Box<Encoder>>>; 2],
+    /// Encoders for texts without special tokens, and for texts with them.
+    pools: [EncoderPool; 2],
 }
 
 impl std::fmt::Debug for Tokenizer {
@@ -84,12 +94,13 @@ impl std::fmt::Debug for Tokenizer {
 }
 
 impl Tokenizer {
-    /// Checks that the parts fit: every byte has a token, and every merge is of tokens that are there before it and makes
-    /// one. Special tokens are found by their bytes, and those that the vocabulary lacks are added to it.
+    /// Checks that all arguments fit each other: every byte has a token, and every merge joins two tokens
+    /// that exist before it and makes a third. Special tokens are found by their bytes, and added to the
+    /// vocabulary if it lacks them.
     ///
     /// # Errors
-    /// [`Error::Tokenizer`] naming the token or merge that does not fit, or two tokens with the same bytes of which either
-    /// may be the special one; [`Error::VocabTooLarge`].
+    /// [`Error::Tokenizer`] that names the token or merge that does not fit, or two tokens with the same
+    /// bytes of which either may be the special one; [`Error::VocabTooLarge`].
     pub fn new(
         mut vocab: Vocab,
         merges: Merges,
@@ -100,10 +111,11 @@ impl Tokenizer {
         Self::with_special_ids(vocab, merges, special_tokens, special_ids, pattern)
     }
 
-    /// As [`Tokenizer::new`], where the id of each special token is known.
+    /// As [`Tokenizer::new`], with the id of each special token.
     ///
     /// # Errors
-    /// As [`Tokenizer::new`]; [`Error::Tokenizer`] naming the special token whose id is another's.
+    /// Those of [`Tokenizer::new`]; [`Error::Tokenizer`] that names the special token whose id belongs to
+    /// another token.
     pub fn with_special_ids(
         mut vocab: Vocab,
         merges: Merges,
@@ -116,7 +128,8 @@ impl Tokenizer {
         Self::from_parts(vocab, merges, special_tokens, special_ids, pattern)
     }
 
-    /// As [`Tokenizer::with_special_ids`], where the vocabulary has the special tokens and says what is apart.
+    /// As [`Tokenizer::with_special_ids`], for a vocabulary that contains the special tokens and the ids
+    /// apart.
     pub(crate) fn from_parts(
         vocab: Vocab,
         merges: Merges,
@@ -124,25 +137,26 @@ impl Tokenizer {
         special_ids: Vec<TokenId>,
         pattern: Pattern,
     ) -> Result<Self, Error> {
-        let merger = Merger::new(&vocab, &merges).map_err(|reason| Error::Tokenizer { reason })?;
+        let encoder = PretokenEncoder::new(&vocab, &merges).map_err(|reason| Error::Tokenizer { reason })?;
         Ok(Tokenizer {
             vocab,
             merges,
             special_tokens,
             special_ids,
             pattern,
-            merger,
+            encoder,
             none: SpecialTokens::default(),
             knobs: Knobs::default(),
-            max_idle: resolve_threads(None)?,
-            idle: Default::default(),
+            pools: pools()?,
         })
     }
 
     /// The same tokenizer with other knobs.
     #[must_use]
     pub fn with_knobs(self, knobs: Knobs) -> Self {
-        Tokenizer { knobs, idle: Default::default(), ..self }
+        // The idle encoders have tables by the old knobs.
+        let pools = self.pools.map(|pool| pool.emptied());
+        Tokenizer { knobs, pools, ..self }
     }
 
     /// The tokens.
@@ -160,15 +174,15 @@ impl Tokenizer {
         &self.special_tokens
     }
 
-    /// Their ids, in the same order.
+    /// The ids of the special tokens, in the same order.
     pub fn special_ids(&self) -> &[TokenId] {
         &self.special_ids
     }
 
     /// The id of a special token.
     pub fn special_id(&self, token: &str) -> Option<TokenId> {
-        let place = self.special_tokens.as_slice().iter().position(|special| special == token)?;
-        Some(self.special_ids[place])
+        let number = self.special_tokens.as_slice().iter().position(|special| special == token)?;
+        Some(self.special_ids[number])
     }
 
     /// How texts are split into pretokens.
@@ -176,16 +190,17 @@ impl Tokenizer {
         &self.pattern
     }
 
-    /// The greatest id.
+    /// The greatest token id.
     pub fn greatest_id(&self) -> TokenId {
         TokenId::try_from(self.vocab.len().saturating_sub(1)).unwrap_or(TokenId::MAX)
     }
 
-    /// A name for all that ids depend on: SHA-256, in hexadecimal, of the pattern, the tokens, the merges and the special
-    /// tokens in the order of their ids, each list and each string after its length.
+    /// A name for everything that ids depend on: the SHA-256, in hexadecimal, of the pattern, the tokens, the
+    /// merges and the special tokens in the order of their ids. Each list and each string is preceded by its
+    /// length.
     pub fn hash(&self) -> String {
         let mut hash = Sha256::new();
-        let mut add = |parts: &[&[u8]]| parts.iter().for_each(|part| hash.update(part));
+        let mut add = |all: &[&[u8]]| all.iter().for_each(|bytes| hash.update(bytes));
         let len = |len: usize| (len as u64).to_le_bytes();
         let pattern = self.pattern.source();
         add(&[&len(pattern.len()), pattern.as_bytes(), &len(self.vocab.iter().count())]);
@@ -207,7 +222,8 @@ impl Tokenizer {
         for (id, _) in &special {
             add(&[&id.to_le_bytes()]);
         }
-        // What follows is nothing but for tokens with the same bytes or the same id, so that old names stay.
+        // The rest adds nothing, except where tokens share their bytes or an id, so that earlier names stay
+        // valid.
         for (id, token) in special.iter().filter(|&&(id, token)| self.vocab.get(id) != Some(token)) {
             add(&[&id.to_le_bytes(), &len(token.len()), token]);
         }
@@ -225,10 +241,10 @@ impl Tokenizer {
         self.with_ids(text, special, job, <[TokenId]>::to_vec)
     }
 
-    /// What `visit` makes of the ids of a text. Without a copy of them.
+    /// Encodes a text and returns what `visit` returns for its ids, which are not copied.
     ///
     /// # Errors
-    /// As [`Tokenizer::encode`].
+    /// Those of [`Tokenizer::encode`].
     pub fn with_ids<R>(
         &self,
         text: &[u8],
@@ -246,20 +262,20 @@ impl Tokenizer {
     /// [`Error::TokenId`] for an id that has no token.
     pub fn decode(&self, ids: impl IntoIterator<Item = TokenId>) -> Result<Vec<u8>, Error> {
         let mut bytes = Vec::new();
-        for (place, id) in ids.into_iter().enumerate() {
+        for (index, id) in ids.into_iter().enumerate() {
             let token = self.vocab.get(id);
             let greatest = self.greatest_id();
-            bytes.extend(token.ok_or(Error::TokenId { id: id.into(), place: place as u64, greatest })?);
+            bytes.extend(token.ok_or(Error::TokenId { id: id.into(), index: index as u64, greatest })?);
         }
         Ok(bytes)
     }
 
-    /// Whether the bytes of a pretoken become this token.
+    /// Whether a pretoken is encoded as this one token.
     pub(crate) fn reaches(&self, pretoken: &[u8], id: TokenId) -> bool {
-        self.merger.reaches(pretoken, id)
+        self.encoder.reaches(pretoken, id)
     }
 
-    /// Whether a text may be encoded under a choice.
+    /// Refuses a text that has a special token, under [`Special::Raise`].
     pub(crate) fn check_special(&self, text: &[u8], special: Special) -> Result<(), Error> {
         if special != Special::Raise {
             return Ok(());
@@ -274,7 +290,8 @@ impl Tokenizer {
         })
     }
 
-    /// Those that no cut may split: also those that are looked for only to refuse them.
+    /// The special tokens that a cut must not split, including those that are searched for only in order to
+    /// refuse them.
     pub(crate) fn uncut(&self, special: Special) -> &SpecialTokens {
         match special {
             Special::Allow | Special::Raise => &self.special_tokens,
@@ -282,39 +299,32 @@ impl Tokenizer {
         }
     }
 
+    /// The rules for a choice of special tokens.
     pub(crate) fn rules(&self, special: Special) -> Rules<'_> {
         let (special_tokens, special_ids) = match special {
             Special::Allow => (&self.special_tokens, &self.special_ids[..]),
             Special::Text | Special::Raise => (&self.none, &[][..]),
         };
-        Rules { pattern: &self.pattern, merger: &self.merger, special_tokens, special_ids, knobs: self.knobs }
-    }
-
-    /// An encoder that nobody else uses, until it is given back. Those that were used before know many pretokens already.
-    ///
-    /// Where none is at hand, or another thread is looking, it is a new one. So nothing waits here, not even in a process
-    /// that was forked while another thread was looking.
-    pub(crate) fn take_encoder(&self, special: Special) -> Box<Encoder> {
-        let found = match self.idle(special).try_lock() {
-            Ok(mut idle) => idle.pop(),
-            Err(TryLockError::Poisoned(idle)) => idle.into_inner().pop(),
-            Err(TryLockError::WouldBlock) => None,
-        };
-        found.unwrap_or_else(|| Box::new(Encoder::new(self.rules(special))))
-    }
-
-    pub(crate) fn give_back(&self, special: Special, encoder: Box<Encoder>) {
-        let mut idle = match self.idle(special).try_lock() {
-            Ok(idle) => idle,
-            Err(TryLockError::Poisoned(idle)) => idle.into_inner(),
-            Err(TryLockError::WouldBlock) => return,
-        };
-        if idle.len() < self.max_idle {
-            idle.push(encoder);
+        Rules {
+            pattern: &self.pattern,
+            encoder: &self.encoder,
+            special_tokens,
+            special_ids,
+            knobs: self.knobs,
         }
     }
 
-    /// Takes an encoder and gives it back.
+    /// Takes an encoder out of the pool for a choice of special tokens.
+    pub(crate) fn take_encoder(&self, special: Special) -> Box<Encoder> {
+        self.pool(special).take(self.rules(special))
+    }
+
+    /// Gives an encoder back to the pool for the same choice.
+    pub(crate) fn give_back(&self, special: Special, encoder: Box<Encoder>) {
+        self.pool(special).give_back(encoder);
+    }
+
+    /// Runs `work` with an encoder from the pool.
     pub(crate) fn with_encoder<R>(&self, special: Special, work: impl FnOnce(&mut Encoder) -> R) -> R {
         let mut encoder = self.take_encoder(special);
         let result = work(&mut encoder);
@@ -322,8 +332,7 @@ impl Tokenizer {
         result
     }
 
-    #[allow(clippy::vec_box)] // As above.
-    fn idle(&self, special: Special) -> &Mutex<Vec<Box<Encoder>>> {
-        &self.idle[usize::from(special == Special::Allow)]
+    fn pool(&self, special: Special) -> &EncoderPool {
+        &self.pools[usize::from(special == Special::Allow)]
     }
 }

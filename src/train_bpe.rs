@@ -12,24 +12,25 @@ use crate::special_tokens::SpecialTokens;
 use crate::training::{Training, longest_pretokens};
 use crate::vocab::Vocab;
 
-/// What to train, and how.
+/// The options of a training.
 #[derive(Clone, Debug)]
 pub struct TrainOptions {
-    /// The size of the vocabulary: 256 bytes, merges and special tokens.
+    /// The size of the vocabulary: 256 bytes, the merges and the special tokens.
     pub vocab_size: usize,
-    /// They get the last ids, in their order.
+    /// The special tokens, which get the last ids in this order.
     pub special_tokens: SpecialTokens,
     /// How texts are split into pretokens.
     pub pattern: Pattern,
     /// The rule for pairs of equal count.
     pub tie_break: TieBreak,
-    /// Training stops at the first pair that occurs less often.
+    /// Training stops at the first pair that occurs less often than this.
     pub min_frequency: u64,
     /// Pairs that would make a longer token, in bytes, are never merged.
     pub max_token_length: Option<usize>,
-    /// Worker threads.
+    /// The number of worker threads.
     pub threads: usize,
-    /// The nominal size of a chunk. 128 KiB: leaves most of the second-level cache to the table (benches/record/).
+    /// The nominal size of a chunk in bytes. The default of 128 KiB leaves most of the second-level cache to
+    /// the table (benches/record/).
     pub chunk_bytes: usize,
 }
 
@@ -47,10 +48,8 @@ impl TrainOptions {
             chunk_bytes: 128 << 10,
         }
     }
-}
 
-impl TrainOptions {
-    /// Refuses what no corpus could satisfy, before one is opened.
+    /// Refuses options that no corpus could satisfy, before a corpus is opened.
     ///
     /// # Errors
     /// [`Error::VocabTooSmall`], [`Error::VocabTooLarge`], [`Error::Option`].
@@ -67,10 +66,10 @@ impl TrainOptions {
 
 /// Trains a byte-level BPE tokenizer.
 ///
-/// When pairs run out the vocabulary is smaller than asked for, and its ids are contiguous all the same.
+/// If the pairs run out, the vocabulary is smaller than requested; its ids are still contiguous.
 ///
 /// # Errors
-/// Any [`Error`] about the corpus, the vocabulary's size or the pattern; [`Error::Cancelled`].
+/// Every [`Error`] about the corpus, the size of the vocabulary or the pattern; [`Error::Cancelled`].
 pub fn train_bpe(
     corpus: &Corpus,
     options: &TrainOptions,

@@ -1,8 +1,8 @@
 /*!
-What training saw on its way: how often each merge and token occurred, and the figures of the corpus.
+The record of a training: how often each merge and token occurred, and the size of the corpus.
 
-Why not look it up later? Counts are gone when training ends, and to find them again takes the corpus and as long as
-training does. They are by-products here, and some 16 bytes a token in memory.
+Why not compute it later? The counts are dropped when training ends. Computing them again takes the corpus and
+as long as training does. During training they are a by-product that takes some 16 bytes a token.
 */
 
 use crate::counts::PretokenCounts;
@@ -10,10 +10,10 @@ use crate::merges::TieBreak;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// The pretokens in [`Training::longest_pretokens`].
+/// The number of pretokens in [`Training::longest_pretokens`].
 pub const NUM_LONGEST: usize = 20;
 
-/// The bytes that are kept of each.
+/// The number of bytes that are kept of each of them.
 pub const MAX_START: usize = 100;
 
 /// The record of one training.
@@ -21,7 +21,8 @@ pub const MAX_START: usize = 100;
 pub struct Training {
     /// The version of this crate.
     pub version: String,
-    /// What [`Pattern::new`](crate::pretokenize::Pattern::new) takes.
+    /// The name of the pattern, or its regular expression. [`Pattern::new`](crate::pretokenize::Pattern::new)
+    /// accepts both.
     pub pattern: String,
     /// The rule for pairs of equal count.
     pub tie_break: TieBreak,
@@ -29,24 +30,24 @@ pub struct Training {
     pub min_frequency: u64,
     /// Pairs that would make a longer token were never merged.
     pub max_token_length: Option<usize>,
-    /// The bytes of the corpus, special tokens included.
+    /// The size of the corpus in bytes, special tokens included.
     pub num_bytes: u64,
-    /// The lines of JSON that had no text and were left out.
+    /// The number of JSON lines that had no text and were skipped.
     pub skipped_lines: u64,
-    /// The pretokens of the corpus.
+    /// The number of pretokens of the corpus.
     pub num_pretokens: u64,
-    /// How many of them are different.
+    /// The number of distinct pretokens.
     pub num_distinct_pretokens: usize,
     /// Wall seconds of pretokenizing and counting.
     pub count_seconds: f64,
     /// Wall seconds of learning merges.
     pub merge_seconds: f64,
-    /// The longest pretokens; of equal length the first ones by their bytes.
+    /// The longest pretokens. Of several with the same length, the first ones in the order of their bytes.
     pub longest_pretokens: Vec<LongPretoken>,
     /// The count of each merge's pair when it was merged.
     pub merge_counts: Vec<u64>,
-    /// How often each byte and merge, by id, occurs in the corpus when all merges are applied. Special tokens are not
-    /// counted; they have the ids behind these.
+    /// How often each byte and each merged token, by id, occurs in the corpus when all merges are applied.
+    /// Special tokens are not counted; their ids come after these.
     pub token_uses: Vec<u64>,
 }
 
@@ -62,13 +63,13 @@ pub struct LongPretoken {
 }
 
 impl Training {
-    /// Says what does not fit a tokenizer with this many merges.
+    /// Checks that the record fits a tokenizer with `num_merges` merges. An error is a text for the user.
     pub fn check_fits(&self, num_merges: usize) -> Result<(), String> {
         let fits = |name, len, expected: usize| match len {
             len if len == expected => Ok(()),
-            len => {
-                Err(format!("{name} has {len} entries, but the tokenizer {expected}: not of its training"))
-            }
+            len => Err(format!(
+                "{name} has {len} entries, but the tokenizer {expected}: it is the record of another training"
+            )),
         };
         fits("merge_counts", self.merge_counts.len(), num_merges)?;
         fits("token_uses", self.token_uses.len(), 256 + num_merges)

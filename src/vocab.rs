@@ -2,36 +2,35 @@
 Token ids and the bytes they stand for.
 */
 
+use crate::byte_alphabet;
 use crate::error::Error;
-use crate::formats::byte_alphabet;
 use crate::merges::Merges;
 use crate::special_tokens::SpecialTokens;
+use crate::token_id::TokenId;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-/// The number of a token. u32 everywhere; made from `usize` by checked conversion only.
-pub type TokenId = u32;
-
-/// The most tokens a vocabulary can have.
+/// The maximum number of tokens of a vocabulary.
 pub const MAX_VOCAB_SIZE: usize = u32::MAX as usize - 1;
 
-/// An id may leave so many ids below it without a token, and as many more as there are tokens.
+/// The maximum number of unused ids, besides one for each token.
 const MAX_GAP: usize = 1 << 16;
 
-/// How many ids a vocabulary of so many tokens may have. Otherwise one great id in a file would take all memory.
+/// The maximum number of ids of a vocabulary with `num_tokens` tokens. Without it, one great id in a file
+/// would take all memory.
 pub(crate) fn max_ids(num_tokens: usize) -> usize {
     num_tokens.saturating_mul(2).saturating_add(MAX_GAP).min(MAX_VOCAB_SIZE)
 }
 
-/// The tokens by id: a learned vocabulary has the 256 bytes first, then the merges in order, then the special tokens. In
-/// others there may be ids without a token.
+/// The tokens by id. A learned vocabulary has the 256 bytes first, then the tokens of the merges in order,
+/// then the special tokens. Other vocabularies may have ids without a token.
 ///
-/// Several tokens may have the same bytes: a special `\n` and the byte 10. Then text gets the id of one of them; the others
-/// are *apart*.
+/// Several tokens may have the same bytes, such as a special `\n` and the byte 10. Text then gets the id of
+/// one of them; the others are *apart*.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Vocab {
-    /// Empty where there is none.
+    /// The bytes of each token; empty for an id without a token.
     tokens: Vec<Vec<u8>>,
-    /// The ids that text never gets for their bytes, because another token has the same ones.
+    /// The ids that text never gets, because another token has the same bytes.
     apart: BTreeSet<TokenId>,
 }
 
@@ -58,7 +57,10 @@ impl Vocab {
         Vocab { tokens, apart: BTreeSet::new() }
     }
 
-    /// The vocabulary of these tokens, in the order of their ids. An empty one is none.
+    /// The vocabulary of these tokens, in the order of their ids. Empty bytes mean an id without a token.
+    ///
+    /// # Errors
+    /// [`Error::VocabTooLarge`].
     pub fn from_tokens(tokens: Vec<Vec<u8>>) -> Result<Self, Error> {
         if tokens.len() > MAX_VOCAB_SIZE {
             return Err(Error::VocabTooLarge { given: tokens.len(), maximum: MAX_VOCAB_SIZE });
@@ -66,23 +68,26 @@ impl Vocab {
         Ok(Vocab { tokens, apart: BTreeSet::new() })
     }
 
-    /// With these tokens apart.
+    /// The same vocabulary with these ids apart.
     #[must_use]
     pub(crate) fn with_apart(self, apart: impl IntoIterator<Item = TokenId>) -> Self {
         Vocab { apart: apart.into_iter().collect(), ..self }
     }
 
-    /// The ids of tokens whose bytes belong to another token in text.
+    /// The ids that text never gets, because another token has the same bytes.
     pub fn apart(&self) -> &BTreeSet<TokenId> {
         &self.apart
     }
 
-    /// Finds the id of each special token by its bytes, and adds those that are not there.
+    /// Finds the id of each special token by its bytes, and adds the special tokens that the vocabulary
+    /// lacks.
     ///
-    /// Of two tokens with a special token's bytes the last is it where the vocabulary is as learned (`is_learned`).
+    /// If several tokens have the bytes of a special token and the vocabulary is numbered as learned
+    /// (`is_learned`), the last of them is the special token.
     ///
     /// # Errors
-    /// [`Error::Tokenizer`] where it is not, and the id cannot be known; [`Error::VocabTooLarge`].
+    /// [`Error::Tokenizer`] if several tokens have those bytes and the vocabulary is not numbered as learned,
+    /// so that the id is ambiguous; [`Error::VocabTooLarge`].
     pub(crate) fn find_special_tokens(
         &mut self,
         special_tokens: &SpecialTokens,
@@ -119,11 +124,13 @@ impl Vocab {
         Ok(ids)
     }
 
-    /// Checks the ids of special tokens, and adds those that are not there. An id may be that of another token where a file
-    /// would give both the same name, as Hugging Face's does: a special `é` and the byte 0xE9.
+    /// Checks the ids of special tokens, and adds the special tokens that the vocabulary lacks. A special
+    /// token may have the id of another token if a file would give both the same name, as Hugging Face's does
+    /// for a special `é` and the byte 0xE9.
     ///
     /// # Errors
-    /// [`Error::Tokenizer`] naming the special token whose id is another's, or far beyond all others.
+    /// [`Error::Tokenizer`] that names the special token whose id belongs to another token or is far beyond
+    /// all others.
     pub(crate) fn place_special_tokens(
         &mut self,
         special_tokens: &SpecialTokens,
@@ -156,11 +163,12 @@ impl Vocab {
         Ok(())
     }
 
-    /// Sets special tokens apart from tokens with the same bytes that are not special. Where the vocabulary is as learned
-    /// (`is_learned`), the first of several others is text's.
+    /// Sets special tokens apart from other tokens with the same bytes. If several other tokens share their
+    /// bytes and the vocabulary is numbered as learned (`is_learned`), text gets the first of them.
     ///
     /// # Errors
-    /// [`Error::Tokenizer`] where it is not, and what text's is cannot be known.
+    /// [`Error::Tokenizer`] if several other tokens share their bytes and the vocabulary is not numbered as
+    /// learned, so that the token of the text is ambiguous.
     pub(crate) fn set_apart(
         &mut self,
         special_tokens: &SpecialTokens,
@@ -197,7 +205,8 @@ impl Vocab {
         Ok(())
     }
 
-    /// Whether it begins with the bytes, and goes on with what merges make, in order.
+    /// Whether the vocabulary begins with the 256 bytes, followed by the tokens that the merges make, in
+    /// order.
     pub(crate) fn is_learned<'m>(&self, merges: impl IntoIterator<Item = (&'m [u8], &'m [u8])>) -> bool {
         (0..=255).zip(&self.tokens).filter(|(byte, token)| token[..] == [*byte]).count() == 256
             && merges.into_iter().zip(256..).all(|((left, right), id)| {
@@ -205,17 +214,17 @@ impl Vocab {
             })
     }
 
-    /// The greatest id and one.
+    /// The number of ids: the greatest id plus one.
     pub fn len(&self) -> usize {
         self.tokens.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no tokens.
     pub fn is_empty(&self) -> bool {
         self.tokens.is_empty()
     }
 
-    /// The bytes of a token.
+    /// The bytes of the token with an id.
     pub fn get(&self, id: TokenId) -> Option<&[u8]> {
         self.tokens.get(id as usize).map(Vec::as_slice).filter(|token| !token.is_empty())
     }
@@ -231,7 +240,7 @@ impl Vocab {
     }
 }
 
-/// Whether a special token's text is a token's bytes, or what a file calls them.
+/// Whether a special token's text equals a token's bytes, or the name that a file gives those bytes.
 pub(crate) fn is_named(token: &[u8], text: &str) -> bool {
     token == text.as_bytes() || byte_alphabet::from_text(text).is_some_and(|bytes| bytes == token)
 }

@@ -5,17 +5,20 @@ mod common;
 
 use bpe_lm::corpus::Corpus;
 use bpe_lm::decode::StreamDecoder;
-use bpe_lm::encode::{Batch, Knobs, StreamEncoder, TABLE_LEN, encode_batch};
+use bpe_lm::encode::{Knobs, TABLE_LEN};
+use bpe_lm::encode_batch::{Batch, encode_batch};
+use bpe_lm::encode_stream::StreamEncoder;
 use bpe_lm::error::Error;
 use bpe_lm::formats;
+use bpe_lm::isa::Isa;
 use bpe_lm::job::Job;
 use bpe_lm::merges::Merges;
 use bpe_lm::pretokenize::Pattern;
-use bpe_lm::pretokenize::blocks::Isa;
 use bpe_lm::special_tokens::SpecialTokens;
+use bpe_lm::token_id::TokenId;
 use bpe_lm::tokenizer::{Special, Tokenizer};
 use bpe_lm::train_bpe::{TrainOptions, train_bpe};
-use bpe_lm::vocab::{TokenId, Vocab};
+use bpe_lm::vocab::Vocab;
 use common::{Random, naive, shared, shared_text};
 
 const ALPHABETS: [&[u8]; 3] = [b"ab", b"abc \n", b"the cat's \xC3\xA9\xFF\x00\n12<|e>"];
@@ -176,12 +179,12 @@ fn what_cannot_be_encoded_or_decoded_is_named() {
         raised.to_string().starts_with("text number 1 (from 0) has the special token \"<|e>\" at byte 1")
     );
     let decoded = tokenizer.decode([97, 70_000]).unwrap_err().to_string();
-    assert!(decoded.starts_with("70000 (number 1 of the ids, from 0) is no token"), "{decoded}");
+    assert!(decoded.starts_with("70000 (number 1 of the ids, from 0) is not a token id"), "{decoded}");
     let late = Merges::from_pairs(vec![(256, 99), (97, 98)]);
     let tokens = [b"ab".to_vec(), b"abc".to_vec()];
     let vocab =
         Vocab::from_tokens(bytes().iter().map(|(_, byte)| byte.to_vec()).chain(tokens).collect()).unwrap();
     let refused =
         Tokenizer::new(vocab, late, SpecialTokens::default(), Pattern::Gpt2).unwrap_err().to_string();
-    assert!(refused.contains("merge 0 is of token 256, which only merge 1 makes"), "{refused}");
+    assert!(refused.contains("merge 0 needs token 256, which only merge 1 makes"), "{refused}");
 }

@@ -454,7 +454,7 @@ fn names_that_are_no_local_files_say_what_to_do() {
     for (name, remedy) in [
         ("https://example.org/a.txt", "download it first"),
         ("s3://bucket/a.jsonl", "only local files"),
-        ("data/*.txt", "where no quotes are around it, and in Python by glob.glob"),
+        ("data/*.txt", "the shell expands a pattern that is not in quotes, and in Python glob.glob does"),
         ("no-such-file", "check the path"),
     ] {
         let Err(error) = Corpus::open([name]) else { panic!("{name}") };

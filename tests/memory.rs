@@ -4,7 +4,7 @@
 
 use bpe_lm::corpus::{Corpus, Cutter};
 use bpe_lm::counts::count_pretokens;
-use bpe_lm::encode::EncodeOptions;
+use bpe_lm::encode_corpus::EncodeOptions;
 use bpe_lm::job::Job;
 use bpe_lm::merges::Merges;
 use bpe_lm::pretokenize::Pattern;

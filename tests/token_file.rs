@@ -4,15 +4,15 @@
 mod common;
 
 use bpe_lm::corpus::{BadLines, Corpus, InputOptions};
-use bpe_lm::encode::EncodeOptions;
+use bpe_lm::encode_corpus::EncodeOptions;
 use bpe_lm::error::Error;
 use bpe_lm::job::Job;
 use bpe_lm::pretokenize::Pattern;
 use bpe_lm::special_tokens::SpecialTokens;
 use bpe_lm::token_file::{Dtype, Manifest, TokenFileOptions, encode_file, open, verify};
+use bpe_lm::token_id::TokenId;
 use bpe_lm::tokenizer::{Special, Tokenizer};
 use bpe_lm::train_bpe::{TrainOptions, train_bpe};
-use bpe_lm::vocab::TokenId;
 use common::{Random, naive};
 use std::fs;
 use std::io::Write;

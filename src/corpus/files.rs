@@ -14,8 +14,9 @@ use super::jsonl::for_each_line;
 use super::stream::{Compression, Failure, Stream, ZSTD_WINDOW_LOG};
 use super::{BadLines, Chunk, Cutter, Format, InputOptions, Place, SourceInfo, Text, reserve};
 use crate::error::Error;
-use crate::job::{Job, lock};
+use crate::job::Job;
 use crate::output::kind_of;
+use crate::panics::lock;
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::ops::Range;
@@ -498,9 +499,9 @@ mod tests {
     use super::super::{Corpus, stream::Input};
     use super::*;
     use crate::counts::count_pretokens;
-    use crate::job::tests::{in_a_minute, is_on_purpose};
     use crate::pretokenize::Pattern;
     use crate::special_tokens::SpecialTokens;
+    use crate::testing::{in_a_minute, is_on_purpose};
     use std::os::fd::{AsFd, BorrowedFd};
 
     /// A file that panics after its first bytes.

@@ -5,7 +5,8 @@ Texts from an iterator, many short ones or a piece of a long one in a chunk.
 use super::cut::Cuts;
 use super::{Chunk, Cutter};
 use crate::error::Error;
-use crate::job::{Job, lock};
+use crate::job::Job;
+use crate::panics::lock;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 

@@ -1,12 +1,13 @@
 /*!
-Ids on their way out.
+A vector of ids that is written beyond its length.
 
-Why not a `Vec` that is pushed to? How many ids a pretoken has cannot be predicted, and to write three and count one costs
-less than to guess wrong. So there is room beyond the end, and it is written to.
+Why not a `Vec` and `push`? The number of a pretoken's ids cannot be predicted, and it costs less to write
+three ids and count one than to mispredict a branch. So the memory always extends beyond the last id, and
+surplus ids are written there.
 */
 
 use crate::pretokenize::WINDOW;
-use crate::vocab::TokenId;
+use crate::token_id::TokenId;
 use std::borrow::Cow;
 
 mod sealed {
@@ -19,13 +20,13 @@ mod sealed {
 pub trait Id: sealed::Sealed + Copy + Default + Send + Sync + 'static {
     /// The greatest id.
     const MAX: TokenId;
-    /// The id in this type; [`Id::MAX`] was compared with the vocabulary.
+    /// The id in this type. The caller has compared [`Id::MAX`] with the vocabulary.
     fn new(id: TokenId) -> Self;
-    /// The low bits of what may be an id.
+    /// The low bits of a number that may be an id.
     fn from_low(bits: u32) -> Self;
     /// The id as a number.
     fn get(self) -> TokenId;
-    /// The bytes of ids, the lowest first.
+    /// The ids as little-endian bytes.
     fn bytes(ids: &[Self]) -> Cow<'_, [u8]>;
 }
 
@@ -76,20 +77,21 @@ impl Id for u32 {
     }
 }
 
-/// A multiple of every usual page.
+/// A multiple of every usual page size, in bytes.
 const PAGE: usize = 1 << 16;
+/// Memory of at least this many bytes is worth large pages.
 const WORTH_LARGE_PAGES: usize = 1 << 23;
-/// Room that is there beyond what was asked for. Half of it is asked for without need, again and again.
+/// The spare room in ids. `reserve` asks for half of it beyond what it needs, so that it seldom has to grow.
 const SLACK: usize = 2 * WINDOW;
 
-/// Memory for ids that nobody has touched yet.
-pub(super) fn zeroed<T: Id>(len: usize) -> Vec<T> {
+/// Zeroed memory for ids, which the system provides only when it is touched.
+pub(crate) fn zeroed<T: Id>(len: usize) -> Vec<T> {
     let zeros = vec![T::default(); len];
     advise_large_pages(&zeros);
     zeros
 }
 
-/// Asks the system to give memory in pages of two megabytes: to be given 200 MB in small ones takes longer than to fill them.
+/// Asks the system for pages of two megabytes. Getting 200 MB in small pages takes longer than filling them.
 #[allow(unsafe_code)]
 fn advise_large_pages<T>(items: &[T]) {
     #[cfg(target_os = "linux")]
@@ -101,11 +103,11 @@ fn advise_large_pages<T>(items: &[T]) {
         let advised = unsafe {
             rustix::mm::madvise(whole.start as *mut _, whole.len(), rustix::mm::Advice::LinuxHugepage)
         };
-        let _ = advised; // Without it everything works, a little slower.
+        let _ = advised; // Without large pages everything works, a little slower.
     }
 }
 
-/// Ids on their way out: a vector that is written beyond its length.
+/// A vector of ids that is written beyond its length.
 pub struct Ids<T> {
     pub(super) room: Vec<T>,
     pub(super) len: usize,
@@ -118,12 +120,12 @@ impl<T> Default for Ids<T> {
 }
 
 impl<T: Id> Ids<T> {
-    /// None, with room for so many.
+    /// No ids, with room for `len`.
     pub fn with_room(len: usize) -> Self {
         Ids { room: zeroed(len + SLACK), len: 0 }
     }
 
-    /// Whether so many more fit.
+    /// Whether `more` ids fit without growing.
     pub fn has_room(&self, more: usize) -> bool {
         self.room.len() - self.len >= more + SLACK
     }
@@ -133,7 +135,7 @@ impl<T: Id> Ids<T> {
         &self.room[..self.len]
     }
 
-    /// Their number.
+    /// The number of ids.
     pub fn len(&self) -> usize {
         self.len
     }
@@ -153,7 +155,7 @@ impl<T: Id> Ids<T> {
         }
     }
 
-    /// Makes room for so many ids, and some more.
+    /// Makes room for `more` ids and some spare ones.
     pub(super) fn reserve(&mut self, more: usize) {
         let needed = self.len + more + SLACK / 2;
         if self.room.len() < needed {
@@ -161,7 +163,7 @@ impl<T: Id> Ids<T> {
         }
     }
 
-    /// Adds the first `len` of three ids. All are written, whatever the others are.
+    /// Adds the first `len` of three ids. All three are written.
     #[inline(always)]
     pub(super) fn push(&mut self, ids: &[TokenId; 3], len: usize) {
         self.room[self.len..][..3].copy_from_slice(&ids.map(T::from_low));

@@ -1,10 +1,10 @@
 /*!
-The tokens as a tree of their prefixes: which is the longest token with which a text begins?
+The tokens as a tree of their prefixes, which finds the longest token with which a text begins.
 
-Why not a map of children in each node, or a hash table of edges? Following edges is half of the work of encoding a new
-pretoken. In a double array (Aoe 1989, An Efficient Digital Search Algorithm by Using a Double-Array Structure) it takes one
-load and one comparison: the child of a node for a byte, if there is one, stands at the node's base plus the byte, and names
-the node as its parent.
+Why not a map of children in each node, or a hash table of edges? Following edges is half of the work of
+encoding a new pretoken. In a double array (Aoe 1989, An Efficient Digital Search Algorithm by Using a
+Double-Array Structure) a step takes one load and one comparison. If a node has a child for a byte, the child
+is at the node's base plus the byte, and it names the node as its parent.
 */
 
 const ROOT: u32 = 0;
@@ -12,12 +12,12 @@ const NONE: u32 = u32::MAX;
 /// The root's parent.
 const NOBODY: u32 = NONE - 1;
 
-/// A prefix of some token, or a free place.
+/// A prefix of some token, or a free slot.
 #[derive(Clone, Copy)]
 struct Node {
     parent: u32,
     base: u32,
-    /// The number of the token that it is, or [`NONE`].
+    /// The number of the token that equals the prefix, or [`NONE`].
     token: u32,
 }
 
@@ -25,17 +25,18 @@ const FREE: Node = Node { parent: NONE, base: 0, token: NONE };
 
 /// A tree of tokens, each with a number.
 pub(super) struct PrefixTree {
-    /// There are 256 behind the greatest base.
+    /// At least 256 nodes follow the greatest base.
     nodes: Vec<Node>,
 }
 
 impl PrefixTree {
-    /// The tree of different tokens in the order of their bytes.
+    /// Builds the tree of distinct tokens, which are sorted by their bytes.
     pub fn new(tokens: &[(&[u8], u32)]) -> Self {
         let mut tree = PrefixTree { nodes: vec![FREE; 256] };
         tree.nodes[0].parent = NOBODY;
         let mut first_free = 1;
-        // Nodes whose children have no place yet, the length of each, and the tokens that begin so.
+        // Nodes whose children have no slots yet, with the length of each prefix and the tokens that begin
+        // with it.
         let mut open = vec![(ROOT, 0, tokens)];
         while let Some((node, len, mut tokens)) = open.pop() {
             if let Some(&(token, number)) = tokens.first()
@@ -56,7 +57,7 @@ impl PrefixTree {
         tree
     }
 
-    /// The first base at which the places of all these bytes are free.
+    /// The first base at which the slots of all these bytes are free.
     fn find_base(&mut self, bytes: &[usize], first_free: &mut usize) -> Option<u32> {
         let first = *bytes.first()?;
         let is_free = |nodes: &[Node], at: usize| nodes.get(at).is_none_or(|node| node.parent == NONE);
@@ -71,7 +72,7 @@ impl PrefixTree {
         u32::try_from(base).ok()
     }
 
-    /// The longest token with which `text` begins, and its length.
+    /// The number and the length of the longest token with which `text` begins.
     #[inline]
     pub fn longest(&self, text: &[u8]) -> Option<(u32, usize)> {
         let (mut at, mut node, mut longest) = (ROOT, self.nodes[ROOT as usize], (NONE, 0));

@@ -12,7 +12,7 @@ kernel takes threads that are made and joined for each call; and so does a proce
 */
 
 use crate::error::Error;
-use crate::job::{caught, lock};
+use crate::panics::{caught, lock};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 

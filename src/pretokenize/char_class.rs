@@ -1,17 +1,19 @@
 /*!
-The class of a character: letter, number, whitespace or other; for o200k also the letter's case, and marks.
+The class of a character: letter, number, whitespace or other. For o200k also the case of a letter, and marks.
 
-Why not a generated table in the source? It would be a second copy of Unicode that ages apart from the regex engine's.
-The classes are read out of `regex-syntax`, the very tables that `fancy-regex` matches with, once in a process and in
-two milliseconds; so our scanner and our oracle cannot disagree about a code point.
+Why not a generated table in the source? It would be a second copy of Unicode, which could differ from the
+regex engine's in the next release. Instead the classes are read from `regex-syntax`, the tables with which
+`fancy-regex` matches, once in a process and in two milliseconds. So the scanner and its oracle cannot
+disagree about a code point.
 
-Why not `char::is_alphabetic`? Rust's `Alphabetic` is a different property from `\p{L}`, and its Unicode version is that
-of the compiler.
+Why not `char::is_alphabetic`? Rust's `Alphabetic` is a different property from `\p{L}`, and its Unicode
+version is that of the compiler.
 
-A byte that does not decode is one character of class other: never an error, never lost.
+A byte that does not decode is one character of class other. It is never an error and never lost.
 
-Why two tables and not one with the finer classes? The runs that GPT-2 and cl100k look for would be runs of a set of
-classes, which is one more step a character. A table is 30 kB, and only what a pattern needs is built.
+Why two tables instead of one with the finer classes? The runs of GPT-2 and cl100k would then be runs of
+several classes, which takes one more step a character. A table takes 30 kB, and only the table that a pattern
+needs is built.
 */
 
 use regex_syntax::hir::{Class, HirKind};
@@ -25,15 +27,15 @@ pub trait Partition: Copy + PartialEq + 'static {
     const NUMBER: Self;
     /// `\s`
     const SPACE: Self;
-    /// Disjoint one-character patterns and their classes.
+    /// Disjoint patterns of one character, and their classes.
     const PROPERTIES: &'static [(&'static str, Self)];
 }
 
-/// What the GPT-2 and cl100k patterns want to know of a character.
+/// The classes that the GPT-2 and cl100k patterns distinguish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum CharClass {
-    /// Neither of the others, and every byte that does not decode.
+    /// None of the other classes, and every byte that does not decode.
     Other,
     /// `\p{L}`
     Letter,
@@ -52,11 +54,11 @@ impl Partition for CharClass {
         &[(r"\p{L}", Letter), (r"\p{N}", Number), (r"\s", Space)];
 }
 
-/// What the o200k pattern wants to know of a character.
+/// The classes that the o200k pattern distinguishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum CaseClass {
-    /// None of the others, and every byte that does not decode.
+    /// None of the other classes, and every byte that does not decode.
     Other,
     /// `[\p{Lu}\p{Lt}]`
     Upper,
@@ -89,7 +91,8 @@ impl Partition for CaseClass {
 const BLOCK: usize = 256;
 const NUM_BLOCKS: usize = 0x11_0000 / BLOCK;
 
-/// The classes of all code points, in two stages: equal blocks of 256 are stored once.
+/// The classes of all code points, in two stages: blocks of 256 code points, of which equal ones are stored
+/// once.
 pub struct CharClasses<C = CharClass> {
     ascii: [C; 256],
     block_of: Vec<u8>,
@@ -97,7 +100,7 @@ pub struct CharClasses<C = CharClass> {
 }
 
 impl CharClasses {
-    /// The one table of the process.
+    /// The table of [`CharClass`], which is built once in a process.
     pub fn get() -> &'static CharClasses {
         static TABLE: OnceLock<CharClasses> = OnceLock::new();
         TABLE.get_or_init(CharClasses::build)
@@ -105,7 +108,7 @@ impl CharClasses {
 }
 
 impl CharClasses<CaseClass> {
-    /// The one table of the process.
+    /// The table of [`CaseClass`], which is built once in a process.
     pub fn with_case() -> &'static CharClasses<CaseClass> {
         static TABLE: OnceLock<CharClasses<CaseClass>> = OnceLock::new();
         TABLE.get_or_init(CharClasses::build)

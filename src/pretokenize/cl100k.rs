@@ -5,25 +5,30 @@ The cl100k pattern, matched by hand on bytes:
 '(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s
 ```
 
-Why not a regex engine? As for GPT-2 it takes a backtracking one, and the first two characters decide. An apostrophe may
-begin a contraction (`(?i)` folds as Unicode does: ſ is an s). Any character but a letter, a number or a newline joins the
-letters after it. Numbers come in threes from the left. Of other characters, with or without one space before them, the
-whole run is taken, and the newlines behind it. What is left is whitespace: `$` is the very end of the text only, so a run
-that ends the text is one pretoken; else the run up to its last newline; else, of several characters, all but the last;
-else the one.
+Why not a regex engine? As for GPT-2, only a backtracking engine can run the pattern, and the first two
+characters decide. An apostrophe may begin a contraction (`(?i)` folds as Unicode does: ſ is an s). A
+character that is not a letter, a number or a newline joins the letters after it. Numbers are taken in threes
+from the left. Other characters, with or without one space before them, form a run that includes the newlines
+behind it. All else is whitespace. `$` matches only at the very end of the text, so a run of whitespace that
+ends the text is one pretoken. Elsewhere the pretoken is the run up to its last newline, or, without a
+newline, the run without its last character, or that character if it is alone.
 
-The time is linear: only a run of whitespace is looked at beyond its pretoken's end, and what remains of it has no newline,
-so it is looked at once more, all but its last character is taken, and that one begins the next pretoken.
+The time is linear. Only a run of whitespace is read beyond the end of its pretoken. The rest of that run has
+no newline, so it is read once more; all of it except the last character is taken, and that character begins
+the next pretoken.
 
-Where may a text be cut? Between a letter or number and an ASCII whitespace byte. No pretoken spans that border: by the
-alternatives in turn, whitespace stands only before a pretoken's letters or other characters, or newlines behind other
-characters, or all of it is whitespace. And neither side asks what is beyond: matching looks to the right only, so the
-right side is safe; on the left side, a run of letters or numbers ends at the border as at the end of a text, `'l` before
-it is no contraction in either case, and a run of whitespace or other characters has ended before the letter or number.
-(Not between another character and whitespace, as in GPT-2: newlines join the characters before them.)
+Where may a text be cut? Between a letter or number and an ASCII whitespace byte. No pretoken spans that
+border: by the alternatives in turn, whitespace occurs only before a pretoken's letters or other characters,
+or as newlines behind other characters, or makes up the whole pretoken. And the matching on either side does
+not depend on the other side. Matching looks to the right only, so the right side is safe. On the left side, a
+run of letters or numbers ends at the border as at the end of a text; `'l` before the border is no contraction
+in either case; and a run of whitespace or other characters has ended before the letter or number. (A cut
+between another character and whitespace is safe for GPT-2 and not here, because newlines join the characters
+before them.)
 
-Why is it written otherwise to a tokenizer.json? The engine there, Oniguruma, reads `{1,3}+` as any number of numbers, and
-`$` as the end of a line too. [`PORTABLE_PATTERN`] means the same to both.
+Why does a tokenizer.json contain another pattern? The engine that reads it, Oniguruma, reads `{1,3}+` as any
+number of numbers, and `$` also as the end of a line. [`PORTABLE_PATTERN`] has the same meaning for both
+engines.
 */
 
 use super::char_class::{CharClass, CharClasses, Partition};
@@ -65,7 +70,8 @@ fn any_pretoken_end(classes: &CharClasses, text: &[u8], start: usize) -> usize {
     }
 }
 
-/// The end of `'s 'd 'm 't 'll 've 're` in any case at `at`, if one of them stands there.
+/// The end of `'s`, `'d`, `'m`, `'t`, `'ll`, `'ve` or `'re`, in upper or lower case, if one of them begins at
+/// `at`.
 #[inline]
 pub(super) fn contraction_end(text: &[u8], at: usize) -> Option<usize> {
     const LONG_S: [u8; 2] = [0xC5, 0xBF]; // ſ
@@ -91,6 +97,7 @@ pub(super) fn number_end<C: Partition>(classes: &CharClasses<C>, text: &[u8], st
     end
 }
 
+/// The end of a run of other characters that continues at `at`, and of the newlines behind it.
 fn others_end(classes: &CharClasses, text: &[u8], at: usize) -> usize {
     let end = run_end(classes, text, at, Other);
     end + text[end..].iter().take_while(|&&byte| is_newline(byte)).count()
@@ -110,12 +117,13 @@ pub(super) struct Whitespace {
 }
 
 impl Whitespace {
-    /// `\s*[\r\n]`: the end of its last newline, if it has one.
+    /// The end of `\s*[\r\n]`: of the last newline of the run, if it has one.
     pub(super) fn through_newlines(&self) -> Option<usize> {
         (self.after_newline > self.start).then_some(self.after_newline)
     }
 
-    /// `\s+(?!\S)|\s`, with something else behind it: where its last character begins, or else its end.
+    /// The end of `\s+(?!\S)|\s` before other text: the beginning of the last character, or the end of a run
+    /// of one character.
     pub(super) fn but_last(&self) -> usize {
         if self.last > self.start { self.last } else { self.end }
     }
@@ -138,8 +146,8 @@ pub(super) fn whitespace<C: Partition>(classes: &CharClasses<C>, text: &[u8], st
     run
 }
 
-/// Whether a text may be cut before `text[at]` without splitting a pretoken: between a letter or number and an ASCII
-/// whitespace byte.
+/// Whether a text may be cut before `text[at]` without splitting a pretoken. That is so between a letter or
+/// number and an ASCII whitespace byte.
 pub fn is_safe_cut(classes: &CharClasses, text: &[u8], at: usize) -> bool {
     at > 0
         && at < text.len()

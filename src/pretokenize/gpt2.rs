@@ -5,14 +5,14 @@ The GPT-2 pattern, matched by hand on bytes:
 '(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
 ```
 
-Why not a regex engine? `\s+(?!\S)` looks ahead, so only a backtracking engine can run it, and that is some thirty times
-slower (benches/record/). But the first character nearly always decides: an apostrophe may begin a contraction; a letter,
-number or other character, with or without one space before it, begins a run of its class; whitespace is left. One case
-needs care: of several whitespace characters before something else the last one stays behind, because `\s+(?!\S)` gives
-it back, and if it is a space it joins what follows.
+Why not a regex engine? `\s+(?!\S)` looks ahead, so only a backtracking engine can run it, and that is some
+thirty times slower (benches/record/). But the first character nearly always decides. An apostrophe may begin
+a contraction. A letter, number or other character, with or without one space before it, begins a run of its
+class. All else is whitespace. One case needs care: of several whitespace characters before other text,
+`\s+(?!\S)` gives the last one back, and if that is a space, it joins what follows.
 
-Such an engine is the oracle instead: `tests/pretokenize.rs` checks this module against `fancy-regex` on every code point
-in several contexts and on random strings.
+Such an engine is the oracle instead: `tests/pretokenize.rs` checks this module against `fancy-regex` on every
+code point in several contexts and on random strings.
 */
 
 use super::char_class::{CharClass, CharClasses};
@@ -28,7 +28,7 @@ pub fn pretoken_end(classes: &CharClasses, text: &[u8], start: usize) -> usize {
     }
 }
 
-/// The end of the ASCII letters at `at`, if fewer than sixteen are followed by another ASCII character.
+/// The end of the ASCII letters at `at`, if there are fewer than sixteen and another ASCII character follows.
 #[inline(always)]
 pub(super) fn ascii_word_end(text: &[u8], at: usize) -> Option<usize> {
     let bytes = text.get(at..)?.first_chunk::<16>()?;
@@ -43,7 +43,7 @@ pub(super) fn ascii_word_end(text: &[u8], at: usize) -> Option<usize> {
     (end < 8 && second >> (8 * end) & 0x80 == 0).then_some(at + 8 + end as usize)
 }
 
-/// Sets the high bit of each byte that is not an ASCII letter.
+/// Sets the high bit of each byte that is not an ASCII letter, and clears all other bits.
 #[inline(always)]
 fn not_ascii_letters(bytes: u64) -> u64 {
     const HIGH: u64 = 0x8080_8080_8080_8080;
@@ -71,7 +71,7 @@ fn any_pretoken_end(classes: &CharClasses, text: &[u8], start: usize) -> usize {
     }
 }
 
-/// The end of `s d m t ll ve re` at `at`, if one of them stands there.
+/// The end of `s`, `d`, `m`, `t`, `ll`, `ve` or `re`, if one of them begins at `at`.
 #[inline]
 fn contraction_end(text: &[u8], at: usize) -> Option<usize> {
     match text[at..] {
@@ -81,7 +81,7 @@ fn contraction_end(text: &[u8], at: usize) -> Option<usize> {
     }
 }
 
-/// The end of the run of characters of one class that goes on at `at`.
+/// The end of a run of characters of one class that continues at `at`.
 #[inline]
 pub(super) fn run_end(classes: &CharClasses, text: &[u8], mut at: usize, class: CharClass) -> usize {
     while at < text.len() {
@@ -94,8 +94,8 @@ pub(super) fn run_end(classes: &CharClasses, text: &[u8], mut at: usize, class: 
     at
 }
 
-/// The end of the whitespace pretoken at `start`: the whole run at the end of the text, or all but its last character,
-/// or that character alone.
+/// The end of the whitespace pretoken at `start`. It is the whole run at the end of the text. Elsewhere it is
+/// the run without its last character, or that character if it is alone.
 fn whitespace_end(classes: &CharClasses, text: &[u8], start: usize) -> usize {
     let (mut last, mut end) = (start, start);
     while end < text.len() {
@@ -108,10 +108,11 @@ fn whitespace_end(classes: &CharClasses, text: &[u8], start: usize) -> usize {
     end
 }
 
-/// Whether a text may be cut before `text[at]` without splitting a pretoken: between a character that is not whitespace
-/// and an ASCII whitespace byte, or between two characters of different classes, none of them whitespace, the first no
-/// apostrophe. (Not between whitespace and the rest, and not after a newline: the run before the cut would not know what
-/// follows it. Not after an apostrophe: a contraction may begin there.)
+/// Whether a text may be cut before `text[at]` without splitting a pretoken. That is so between a character
+/// that is not whitespace and an ASCII whitespace byte, and between two characters of different classes,
+/// neither of which is whitespace and the first of which is not an apostrophe. (A cut behind whitespace is
+/// not safe, even behind a newline: the end of the run depends on the text that follows. A cut behind an
+/// apostrophe is not safe, because a contraction may begin there.)
 pub fn is_safe_cut(classes: &CharClasses, text: &[u8], at: usize) -> bool {
     if at == 0 || at >= text.len() || text[at - 1] == b'\'' {
         return at > 0 && at < text.len() && text[at] < 0x80 && classes.of_ascii(text[at]) == Space;

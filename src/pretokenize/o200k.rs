@@ -6,32 +6,35 @@ P?U*L+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|P?U+L*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,
 P = [^\r\n\p{L}\p{N}]   U = [\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]   L = [\p{Ll}\p{Lm}\p{Lo}\p{M}]
 ```
 
-Why is this not cl100k with another class? Because `U` and `L` share uncased letters and marks, and `P` and both share
-marks, so the engine backtracks, and the result is not what one would guess: of `中AB` the first pretoken is `中`, of
-U+0301 followed by `AB` it is the mark alone. What backtracking finds can be said in one sentence, though. Take the longest
-run of `U` from the start of the word, without `P`:
+Why is this not cl100k with another class? `U` and `L` share uncased letters and marks, and `P` shares marks
+with both, so the engine backtracks. The result is hard to guess: the first pretoken of `中AB` is `中`, and that
+of U+0301 followed by `AB` is the mark alone. But the result of backtracking follows a short rule. Take the
+longest run of `U` from the start of the word, without `P`:
 
 - if a small letter follows, the pretoken is the run and all of `L` that follows (`U*` keeps everything);
-- else, if an uncased letter or mark is in the run, the pretoken ends behind the last one: `U*` gives back until `L+` has
-  it, and behind it are capitals only, which `L+` does not take;
-- else the run is of capitals, the first alternative fails, and the second takes it whole.
+- else, if the run has an uncased letter or mark, the pretoken ends behind the last of them: `U*` gives
+  characters back until `L+` gets that one, and only capitals follow it, which `L+` does not take;
+- else the run consists of capitals, the first alternative fails, and the second takes the whole run.
 
-`P` is tried first with, then without. If it is whitespace or another character, it is no part of a word, so without it
-nothing matches that did not with it. If it is a mark, both ways see the same run, but for the mark at its head: where
-the rest holds neither small letter, uncased letter nor mark, only the way without matches the first alternative, and
-takes the mark. That is what the sentence says of a word that begins with the mark. So a mark counts as the first
-character of a word, never as `P`.
+The engine tries to match with `P` first, then without. If the character for `P` is whitespace or another
+character, it is not part of a word, so the match without it cannot succeed if the match with it fails. If
+that character is a mark, both attempts see the same run, except for the mark at its head. If the rest has no
+small letter, uncased letter or mark, only the attempt without `P` matches the first alternative, and takes
+the mark. That is also what the rule says about a word that begins with the mark. So a mark counts as the
+first character of a word, never as `P`.
 
-A contraction is looked for behind every word. Numbers, and whitespace up to its last newline, are as in cl100k; a run of
-whitespace that ends the text is taken whole only where it has no newline. Slashes join the newlines behind other
-characters, and marks the run of other characters.
+A contraction may follow every word. Numbers, and whitespace up to its last newline, are as in cl100k. A run
+of whitespace that ends the text is taken whole only if it has no newline. Slashes join the newlines behind
+other characters, and marks join the run of other characters.
 
-The time is linear. A word is looked at beyond its pretoken's end only in the second case, and there capitals follow up to
-where the look ended, with no small letter behind them: the next pretoken takes them all. For whitespace see cl100k.
+The time is linear. A word is read beyond the end of its pretoken only in the second case. There capitals
+follow up to the last character read, and no small letter follows them, so the next pretoken takes them all.
+For whitespace see cl100k.
 
-Where may a text be cut? Where cl100k's may, for the same reasons: between a letter or number and an ASCII whitespace
-byte. A word's run ends at whitespace as at the end of a text; whitespace stands before a pretoken's word or other
-characters, behind other characters, or alone; a contraction is not cut short, for no whitespace completes one.
+Where may a text be cut? At the same positions as for cl100k, and for the same reasons: between a letter or
+number and an ASCII whitespace byte. The run of a word ends at whitespace as at the end of a text. Whitespace
+occurs before a pretoken's word or other characters, behind other characters, or alone. A contraction is not
+cut short, as no whitespace completes one.
 */
 
 use super::char_class::{CaseClass, CharClasses};
@@ -49,7 +52,8 @@ pub fn pretoken_end(classes: &CharClasses<CaseClass>, text: &[u8], start: usize)
     }
 }
 
-/// Whether the ASCII letters of `text[word..end]`, one to fifteen, end in a small one and have no capital but the first.
+/// Whether the ASCII letters of `text[word..end]`, one to fifteen, end in a small letter and have no capital
+/// except the first.
 #[inline(always)]
 fn is_lower_or_title(text: &[u8], word: usize, end: usize) -> bool {
     const BIT_OF_SMALL: u128 = u128::MAX / 0xFF * 0x20;
@@ -84,7 +88,7 @@ fn any_pretoken_end(classes: &CharClasses<CaseClass>, text: &[u8], start: usize)
     run.through_newlines().unwrap_or(rest)
 }
 
-/// The end of `U*L+|U+L*` at `start`, if it matches there.
+/// The end of `U*L+|U+L*`, if it matches at `start`.
 fn word_end(classes: &CharClasses<CaseClass>, text: &[u8], start: usize) -> Option<usize> {
     let (mut at, mut after_uncased) = (start, None);
     while at < text.len() {
@@ -108,7 +112,7 @@ fn others_end(classes: &CharClasses<CaseClass>, text: &[u8], at: usize) -> usize
     end + text[end..].iter().take_while(|&&byte| is_newline(byte) || byte == b'/').count()
 }
 
-/// The end of the run of characters of some classes that goes on at `at`.
+/// The end of a run of characters of some classes that continues at `at`.
 #[inline]
 fn run_end(
     classes: &CharClasses<CaseClass>,

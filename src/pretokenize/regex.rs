@@ -1,15 +1,17 @@
 /*!
-Any other pattern, by `fancy-regex` on bytes.
+Any other pattern, matched by `fancy-regex` on bytes.
 
-The pattern's classes are Unicode's, its text is bytes: it matches characters where the bytes decode, and nothing where
-they do not. A byte that does not decode is the end of the text to it, which also keeps such bytes from the engine's
-backtracking half (fancy-regex 0.20 panics on them). What it leaves unmatched between two matches is one pretoken, so no
-byte is ever lost; empty matches are passed over. There is no proof of where a text may be cut for an unknown pattern, so it sees whole documents.
+The classes of the pattern are Unicode's, and the text is bytes. The pattern matches characters where the
+bytes decode. A byte that does not decode acts as the end of the text, which also keeps such bytes from the
+engine's backtracking half (fancy-regex 0.20 panics on them). The bytes between two matches are one pretoken,
+so no byte is ever lost. Empty matches are skipped. For an unknown pattern nothing proves where a text may be
+cut, so the engine sees whole documents.
 
-The engine gives up a match that takes it a million steps back, as `\s+(?!\S)` does on as many spaces. There the text is cut: a
-match sees it as if it ended after 64 KiB, and if that is too much as well, after half of it, and so on; likewise the next
-one, until one ends before the cut. The cuts depend on the document and the pattern alone. A pattern that gives up on 512
-bytes takes exponential time, which is an error.
+The engine gives up on a match that takes a million steps back, as `\s+(?!\S)` does on as many spaces. There
+the text is cut: the match sees the text as if it ended after 64 KiB, and if that is still too much, after
+half of that, and so on. The next match is cut in the same way, until one ends before its cut. The cuts depend
+only on the document and the pattern. A pattern on which the engine gives up within 512 bytes takes
+exponential time, which is an error.
 */
 
 use crate::error::Error;
@@ -17,17 +19,20 @@ use crate::job::Job;
 use fancy_regex::{BytesMode, Regex, RegexBuilder, RegexInput};
 use std::ops::Range;
 
-/// So many bytes are seen of a text on which the engine gave up.
-const WINDOW: usize = 1 << 16;
-/// A pattern that gives up on so few bytes is refused.
-const LEAST_WINDOW: usize = 1 << 9;
+/// The number of bytes that a match sees at most after the engine gave up.
+const MAX_WINDOW: usize = 1 << 16;
+/// If the engine gives up on this number of bytes, the pattern is refused.
+const MIN_WINDOW: usize = 1 << 9;
 
 /// A compiled pattern.
 #[derive(Clone, Debug)]
 pub struct RegexPretokenizer(Regex);
 
 impl RegexPretokenizer {
-    /// Compiles `pattern`; an error names it and the engine's reason.
+    /// Compiles a pattern.
+    ///
+    /// # Errors
+    /// [`Error::Pattern`] with the pattern and the engine's reason.
     pub fn new(pattern: &str) -> Result<Self, Error> {
         RegexBuilder::new(pattern)
             .bytes_mode(BytesMode::UnicodeBytes)
@@ -39,7 +44,7 @@ impl RegexPretokenizer {
     /// Calls `visit` with the range of each pretoken of `text[range]`.
     ///
     /// # Errors
-    /// [`Error::PatternLimit`] when the engine gives up, [`Error::Cancelled`].
+    /// [`Error::PatternLimit`] when the engine gives up; [`Error::Cancelled`].
     pub fn for_each_pretoken(
         &self,
         text: &[u8],
@@ -97,7 +102,8 @@ impl RegexPretokenizer {
         Ok(())
     }
 
-    /// Matches one window of the text after another, until a match ends before its window; returns where the next begins.
+    /// Matches one window of the text after another, until a match ends before the end of its window. Returns
+    /// the position where matching continues.
     fn cut_stretch(
         &self,
         text: &str,
@@ -105,12 +111,12 @@ impl RegexPretokenizer {
         job: &Job,
         visit: &mut dyn FnMut(Range<usize>),
     ) -> Result<usize, Error> {
-        let mut len = WINDOW;
+        let mut len = MAX_WINDOW;
         while at < text.len() {
             job.check()?;
             let end = border_before(text, text.len().min(at + len));
             match self.0.find_from_pos(&text.as_bytes()[..end], at) {
-                // A match that the cut hides may begin in the second half.
+                // The cut may hide a match that begins in the second half.
                 Ok(None) if end < text.len() => at = border_before(text, at + (end - at) / 2),
                 Ok(None) => at = end,
                 Ok(Some(found)) if at < found.start() && found.end() == end => at = found.start(),
@@ -122,7 +128,7 @@ impl RegexPretokenizer {
                         break;
                     }
                 }
-                Err(error) if end - at <= LEAST_WINDOW => return Err(self.gave_up(at, &error)),
+                Err(error) if end - at <= MIN_WINDOW => return Err(self.gave_up(at, &error)),
                 Err(_) => len = (end - at) / 2,
             }
         }
@@ -139,12 +145,12 @@ impl RegexPretokenizer {
     }
 }
 
-/// The last border of characters up to `at`.
+/// The last border between characters at or before `at`.
 fn border_before(text: &str, at: usize) -> usize {
     (0..=at).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)
 }
 
-/// The first border of characters from `at` on, or the end.
+/// The first border between characters at or after `at`, or the end.
 fn border_behind(text: &str, at: usize) -> usize {
     (at..text.len()).find(|&at| text.is_char_boundary(at)).unwrap_or(text.len())
 }

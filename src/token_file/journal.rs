@@ -9,7 +9,7 @@ speak of.
 use super::manifest::{Manifest, Object};
 use super::publish::Paths;
 use crate::corpus::Place;
-use crate::encode::Start;
+use crate::encode_corpus::Start;
 use crate::error::Error;
 use crate::output::NO_LINK;
 use serde_json::{Value, json};

@@ -25,9 +25,11 @@ pub use manifest::{Dtype, Manifest};
 pub use verify::{open, verify};
 
 use crate::corpus::{Corpus, Place};
-use crate::encode::{EncodeOptions, Encoded, Id, encode_corpus, separator_id};
+use crate::encode::Id;
+use crate::encode_corpus::{EncodeOptions, EncodedChunk, encode_corpus, separator_id};
 use crate::error::Error;
-use crate::job::{Job, Stage, on_two_threads};
+use crate::job::{Job, Stage};
+use crate::threads::on_two_threads;
 use crate::tokenizer::Tokenizer;
 use journal::Journal;
 use partial::{Opened, Partial};
@@ -194,7 +196,7 @@ impl Work<'_> {
         let (many_are_new, syncs) = sync_channel(1);
         let encode = |job: &Job| {
             let mut num_new = 0;
-            let receive = move |encoded: Encoded<'_, T>| {
+            let receive = move |encoded: EncodedChunk<'_, T>| {
                 num_new += size_of_val(encoded.ids);
                 if num_new >= SYNC_BYTES {
                     num_new = 0;
@@ -248,10 +250,10 @@ fn wait(many_are_new: &Receiver<()>, last: Instant) -> Option<bool> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::job::tests::{in_a_minute, is_on_purpose, panic_everywhere};
     use crate::merges::Merges;
     use crate::pretokenize::Pattern;
     use crate::special_tokens::SpecialTokens;
+    use crate::testing::{in_a_minute, is_on_purpose, panic_everywhere};
     use crate::vocab::Vocab;
 
     #[test]

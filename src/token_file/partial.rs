@@ -6,7 +6,8 @@ use super::journal::{Entry, Journal};
 use super::manifest::Manifest;
 use super::publish::{Paths, publish, remove};
 use super::{BLOCK_BYTES, TokenFileOptions, npy};
-use crate::encode::{Encoded, Id, Start};
+use crate::encode::Id;
+use crate::encode_corpus::{EncodedChunk, Start};
 use crate::error::Error;
 use crate::output::{NO_LINK, is_taken};
 use crc32fast::Hasher as Crc;
@@ -173,7 +174,7 @@ impl Partial {
     }
 
     /// Adds the ids of a chunk.
-    pub fn push<T: Id>(&mut self, encoded: &Encoded<'_, T>) -> Result<(), Error> {
+    pub fn push<T: Id>(&mut self, encoded: &EncodedChunk<'_, T>) -> Result<(), Error> {
         let separator = encoded.separator.map(<T as Id>::new);
         for ids in [separator.as_slice(), encoded.ids] {
             let bytes = T::bytes(ids);

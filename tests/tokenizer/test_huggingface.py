@@ -326,7 +326,7 @@ def test_one_token_may_be_made_of_two_pairs_and_a_pair_may_come_once(tmp_path):
     theirs = Tokenizer.from_file(str(tmp_path / "t" / "tokenizer.json"))
     texts = ["abc", "bc", "abcabc", "bcabbc", "aabbcc"]
     assert_the_same_ids(bpe_lm.Tokenizer.load(tmp_path / "t"), theirs, texts)
-    with pytest.raises(errors.FormatError, match="merge 4 is merge 0 a second time"):
+    with pytest.raises(errors.FormatError, match="merge 4 repeats merge 0"):
         bpe_lm.Tokenizer(vocab, [*merges, merges[0]])
 
 

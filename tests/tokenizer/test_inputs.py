@@ -183,12 +183,12 @@ def test_data_sample_refuses_to_replace_what_is_no_file(folder, capsys, name):
     ("arguments", "message"),
     [
         (["encode", "https://example.org/a.txt", "--tokenizer", "t", "--out", "x"], "only local files are read"),
-        (["encode", "*.txt", "--tokenizer", "t", "--out", "x"], "expanded by the shell where no quotes"),
+        (["encode", "*.txt", "--tokenizer", "t", "--out", "x"], "the shell expands a pattern that is not in quotes"),
         (["encode", "a.txt", "--tokenizer", "gpt2", "--out", "x"], "hf download MODEL tokenizer.json"),
         (["encode", "a.txt", "--tokenizer", "t", "--out", "shards/"], "shards/ is the name of a directory"),
         (["encode", "a.txt", "--tokenizer", "t", "--out", "s3://bucket/x"], "only local files are written"),
         (["encode", "a.jsonl", "--json-field", "body", "--tokenizer", "t", "--out", "x"], 'no field "body"'),
-        (["encode", "empty.txt", "--tokenizer", "t", "--out", "x"], "empty.txt is empty: there is no text in it"),
+        (["encode", "empty.txt", "--tokenizer", "t", "--out", "x"], "empty.txt is empty: it contains no text"),
         (["decode", "s3://bucket/x", "--tokenizer", "t"], "only local files are read"),
         (["train-tokenizer", "a.txt", "--vocab-size", "300", "--out", "s3://bucket/x"], "only local files are written"),
         (["data", "sample", "--out", "s3://bucket/x"], "only local files are written"),
@@ -284,13 +284,13 @@ def test_a_zstd_window_that_is_too_large_is_named(folder):
     block = (4 << 3 | 1).to_bytes(3, "little") + b"word"
     single_segment = b"\x28\xb5\x2f\xfd\xa0" + (300 << 20).to_bytes(4, "little") + block
     (folder / "b.zst").write_bytes(single_segment)
-    with pytest.raises(bpe_lm.errors.CorpusError, match=r"300 MiB.* limit is 128 MiB; it is not damaged.*--long=29"):
+    with pytest.raises(bpe_lm.errors.CorpusError, match=r"300 MiB.* limit is 128 MiB; the file is not damaged.*--long=29"):
         bpe_lm.train_bpe("b.zst", 300, [])
     (folder / "b.zst").write_bytes(b"\x28\xb5\x2f\xfd\xe0" + b"\xff" * 8 + block)
     with pytest.raises(bpe_lm.errors.CorpusError, match=r"limit is 128 MiB.*--long=31"):
         bpe_lm.train_bpe("b.zst", 300, [])
     (folder / "a.zst").write_bytes(b"\x28\xb5\x2f\xfd\0" + window + block)
-    with pytest.raises(bpe_lm.errors.CorpusError, match=r"512 MiB.* limit is 128 MiB; it is not damaged.*--long=29"):
+    with pytest.raises(bpe_lm.errors.CorpusError, match=r"512 MiB.* limit is 128 MiB; the file is not damaged.*--long=29"):
         bpe_lm.train_bpe("a.zst", 300, [])
 
 

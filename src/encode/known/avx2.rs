@@ -1,18 +1,20 @@
 /*!
-A batch by AVX2, and AES, of which two rounds mix all bytes of a key: a hash in two instructions.
+The two passes over a batch by AVX2 and AES. Two rounds of AES mix all bytes of a key, so a hash takes two
+instructions.
 
-Why not leave it to the compiler? It takes keys apart into halves, to multiply and to compare them: some sixty instructions a
-pretoken instead of forty, and 0.25 s instead of 0.20 for 170 MB of web text. (benches/record/3-encode.md)
+Why not leave it to the compiler? It splits keys into halves in order to multiply and compare them. That takes
+some sixty instructions a pretoken instead of forty, and 0.25 s instead of 0.20 s for 170 MB of web text.
+(benches/record/3-encode.md)
 */
 
-use super::{Batch, FEW_IDS, Line, Probe, Value};
-use crate::encode::{Id, Ids};
+use super::line::{Batch, FEW_IDS, Line, Probe, Value};
+use crate::encode::ids::{Id, Ids};
+use crate::isa::Isa;
 use crate::pretoken_key::{BATCH, KEEP, Key, READ_AHEAD, SHORT, long_key};
 use crate::pretokenize::WINDOW;
-use crate::pretokenize::blocks::Isa;
 use std::arch::x86_64::*;
 
-/// Exists only where the machine has the instructions.
+/// Proof that the machine has the instructions.
 #[derive(Clone, Copy)]
 pub(super) struct Avx2(());
 
@@ -49,7 +51,7 @@ impl Probe for Avx2 {
     }
 }
 
-/// What is added to the bytes of each length.
+/// The length of a short pretoken as the last byte of its key, by length.
 static LENGTH: [u128; SHORT + 1] = {
     let mut lengths = [0; SHORT + 1];
     let mut len = 0;
@@ -69,13 +71,14 @@ fn hash(key: __m128i) -> u32 {
 }
 
 #[target_feature(enable = "aes,avx2")]
+#[allow(clippy::cast_possible_truncation)] // The halves of a key.
 fn home(key: Key, num_lines: usize) -> usize {
     let key = _mm_set_epi64x(((key >> 64) as u64).cast_signed(), (key as u64).cast_signed());
     hash(key) as usize & (num_lines - 1)
 }
 
 #[target_feature(enable = "aes,avx2")]
-#[allow(unsafe_code)]
+#[allow(unsafe_code, clippy::cast_possible_truncation)] // A table has fewer than 2^32 lines.
 fn prepare(lines: &[Line], text: &[u8], borders: &[u16], batch: &mut Batch) {
     let mask = (lines.len() - 1) as u32;
     let (Some(window), Some((&first, ends))) = (text.first_chunk::<READ_AHEAD>(), borders.split_first())
@@ -127,8 +130,8 @@ fn copy_known<T: Id>(lines: &[Line], batch: &Batch, from: usize, to: usize, out:
             out.len += written;
             return i;
         }
-        // SAFETY: at most three ids were written for each of the fewer than `BATCH` before this one, so there is room for
-        // four.
+        // SAFETY: at most three ids were written for each of the fewer than `BATCH` pretokens before this
+        // one, so four more fit.
         unsafe { store(value, room.as_mut_ptr().add(written)) };
         written += len;
     }
@@ -136,10 +139,10 @@ fn copy_known<T: Id>(lines: &[Line], batch: &Batch, from: usize, to: usize, out:
     to
 }
 
-/// Writes four numbers, of which the first ones are the ids.
+/// Writes four numbers, of which the first `len` are ids.
 ///
 /// # Safety
-/// There is room for four.
+/// `room` is the beginning of at least four elements.
 #[inline]
 #[target_feature(enable = "avx2")]
 #[allow(unsafe_code)]

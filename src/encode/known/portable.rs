@@ -1,9 +1,9 @@
 /*!
-A batch, by any machine.
+The two passes over a batch, without special instructions.
 */
 
-use super::{Batch, FEW_IDS, Line, Probe};
-use crate::encode::{Id, Ids};
+use super::line::{Batch, FEW_IDS, Line, Probe};
+use crate::encode::ids::{Id, Ids};
 use crate::prefetch::prefetch;
 use crate::pretoken_key::{Key, READ_AHEAD, home, long_key, short_key};
 
@@ -16,6 +16,7 @@ impl Probe for Portable {
     }
 
     #[inline(never)]
+    #[allow(clippy::cast_possible_truncation)] // A table has fewer than 2^32 lines.
     fn prepare(self, lines: &[Line], text: &[u8], borders: &[u16], batch: &mut Batch) {
         let Some(window) = text.first_chunk::<READ_AHEAD>() else { return };
         let pretokens = borders.iter().zip(&borders[1..]);

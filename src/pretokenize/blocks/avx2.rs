@@ -1,14 +1,18 @@
 /*!
-Classes of ASCII bytes by AVX2: 32 bytes a comparison, whose result is a byte of ones that `movemask` gathers.
+Classes of ASCII bytes by AVX2. A comparison covers 32 bytes and gives a byte of ones for each match;
+`movemask` gathers those.
 */
 
-use super::{AsciiMasks, BLOCK, BlockScanner, Borders, Classify};
+use super::masks::{AsciiMasks, BLOCK, Classify};
+use super::scanner::BlockScanner;
+use crate::pretokenize::borders::Borders;
 use std::arch::x86_64::*;
 
 /// Exists only inside [`fill`], where its instructions may be used.
 #[derive(Clone, Copy)]
 struct Avx2(());
 
+/// Fills a window with these instructions.
 #[target_feature(enable = "avx2,bmi1,bmi2,popcnt")]
 pub(super) fn fill(scanner: &mut BlockScanner<'_>, borders: &mut Borders) {
     scanner.fill(Avx2(()), borders);
@@ -18,7 +22,8 @@ impl Classify for Avx2 {
     #[inline(always)]
     #[allow(unsafe_code)]
     fn classify(self, block: &[u8; BLOCK]) -> AsciiMasks {
-        // SAFETY: an `Avx2` exists only inside `fill`, which the machine can run. Worth: benches/record/2-scan-and-count.md.
+        // SAFETY: an `Avx2` exists only inside `fill`, which the machine can run. Worth:
+        // benches/record/2-scan-and-count.md.
         unsafe { classify(load(block)) }
     }
 

@@ -1,66 +1,69 @@
 /*!
-One pretoken into tokens, without merging.
+One pretoken into tokens by backtracking, without merging.
 
-Encoding is defined by merging: while two adjacent tokens have a merge, apply the one that was learned first. That takes
-quadratic time when done as it is said, and a heap of pairs makes it n log n with 40 bytes of memory a byte of text. But the
-result can be recognized without doing it. Two tokens are *compatible* if merging the bytes of both gives just these two;
-a sequence of tokens is the result of merging if and only if every two neighbours are compatible. (Until the first merge
-over a border, each token's bytes evolve as they would alone; whether such a merge comes depends on the two sides of that
-border only, and it would come when their bytes are merged alone, too.) So the tokens are found from left to right: take
-the longest token that continues the text; if it is not compatible with the last one, take the next shorter; if there is
-none, nothing continues the text after the last token: mark that place as dead, and try a shorter one instead of the last.
-No place is left twice, so the time is linear. The idea is that of the crate `bpe` of rust-gems (GitHub, 2024).
+Encoding is defined by merging: while two adjacent tokens have a merge, apply the merge that was learned
+first. Done literally, that takes quadratic time; a heap of pairs makes it n log n, with 40 bytes of memory
+per byte of text. But the result can be recognized without merging. Two tokens are *compatible* if merging the
+bytes of both gives exactly these two tokens. A sequence of tokens is the result of merging if and only if
+every two neighbours are compatible. (Until the first merge over a border, the bytes of each token evolve as
+they would alone. Whether such a merge happens depends only on the two sides of that border, so it would also
+happen when the bytes of the two sides are merged alone.)
 
-Two tokens are compatible if no pair over their border was ever to be merged before the tokens were complete. Going
-backwards, the later of both is taken apart, and its part at the border is looked at next ([`Merger::are_compatible`]).
+So the tokens are found from left to right. Take the longest token that continues the text. If it is not
+compatible with the last token, take the next shorter one. If no token is left, nothing can follow the last
+token: mark its end as dead, remove it, and try a shorter token instead of it. No position is left twice, so
+the time is linear. The idea is that of the crate `bpe` of rust-gems (GitHub, 2024).
 
-This needs merges in the order of time: each after those that make its parts, which [`Merger::new`] checks. A merge that
-never happens, because others always come first, is found by the same question and left out: its token is reached by no text.
+Two tokens are compatible if no pair over their border was due to be merged before both tokens were complete.
+To check this, the later of the two tokens is split, and its half at the border is examined next
+([`PretokenEncoder::are_compatible`]).
+
+All this needs merges in order of time, each after the merges that make its two tokens;
+[`PretokenEncoder::new`] checks it. Some merges never happen, because others always come first. The same check
+finds them, and they are left out: no text is encoded as their token.
 */
 
-use super::pair_index::PairIndex;
+use super::merge_table::{MergeTable, NONE, Symbol};
 use super::prefix_tree::PrefixTree;
 use crate::merges::Merges;
-use crate::vocab::{TokenId, Vocab};
+use crate::token_id::TokenId;
+use crate::vocab::Vocab;
 use std::collections::HashMap;
 
-/// A byte, or 256 + the number of a merge that happens: greater is later.
-pub(super) type Symbol = u32;
-pub(super) const NONE: Symbol = Symbol::MAX;
-
-/// The merges, made ready to encode with.
-pub(crate) struct Merger {
+/// Encodes one pretoken at a time, by the merges of a tokenizer.
+pub(crate) struct PretokenEncoder {
+    /// The token id of each symbol.
     ids: Vec<TokenId>,
-    /// The two symbols of which each is made; a byte is whole.
-    pairs: Vec<[Symbol; 2]>,
-    made: PairIndex,
+    /// The merges that happen.
+    table: MergeTable,
     prefixes: Vec<Prefix>,
     tree: PrefixTree,
 }
 
-/// The length of a token, and what it begins with.
+/// The length of a token, and the longest shorter token with which it begins.
 #[derive(Clone, Copy)]
 struct Prefix {
     len: u32,
-    /// The longest token that it begins with and is longer than, or [`NONE`].
+    /// The longest token that is a proper prefix of this one, or [`NONE`].
     shorter: Symbol,
 }
 
-/// What a merger needs for the time of one pretoken.
+/// Scratch memory for one pretoken.
 #[derive(Default)]
 pub(crate) struct Scratch {
     tokens: Vec<Symbol>,
+    /// One bit for each position: whether no token can follow there.
     dead: Vec<u64>,
 }
 
-impl Merger {
-    /// Checks that every byte has a token, and that every merge is of tokens that are there before it and makes a token.
+impl PretokenEncoder {
+    /// Checks that every byte has a token, that every merge joins two tokens that exist before it, and that
+    /// it makes a token. An error is a text for the user that names the first merge or byte that fails.
     pub fn new(vocab: &Vocab, merges: &Merges) -> Result<Self, String> {
         let ids = vocab.ids();
-        let mut merger = Merger {
+        let mut encoder = PretokenEncoder {
             ids: Vec::with_capacity(256 + merges.len()),
-            pairs: vec![[NONE; 2]; 256],
-            made: PairIndex::new(merges.len()),
+            table: MergeTable::new(merges.len()),
             prefixes: vec![Prefix { len: 1, shorter: NONE }; 256],
             tree: PrefixTree::new(&[]),
         };
@@ -68,36 +71,36 @@ impl Merger {
         for byte in 0..=255 {
             let id = *ids.get(&[byte][..]).ok_or_else(|| format!("byte {byte} has no token"))?;
             symbols[id as usize] = byte.into();
-            merger.ids.push(id);
+            encoder.ids.push(id);
         }
         let (mut wanted, mut ranks) = (HashMap::new(), HashMap::with_capacity(merges.len()));
         for (rank, &(left, right)) in merges.as_slice().iter().enumerate() {
             if let Some(earlier) = ranks.insert((left, right), rank) {
-                return Err(format!("merge {rank} is merge {earlier} a second time"));
+                return Err(format!("merge {rank} repeats merge {earlier}"));
             }
             let id =
                 made_by(vocab, &ids, (left, right)).map_err(|reason| format!("merge {rank} {reason}"))?;
             let pair = (symbols[left as usize], symbols[right as usize]);
-            for (part, symbol) in [(left, pair.0), (right, pair.1)] {
+            for (token, symbol) in [(left, pair.0), (right, pair.1)] {
                 if symbol == NONE {
-                    wanted.entry(part).or_insert(rank);
+                    wanted.entry(token).or_insert(rank);
                 }
             }
             if pair.0 == NONE || pair.1 == NONE || symbols[id as usize] != NONE {
                 continue;
             }
-            symbols[id as usize] = merger.push(pair, id)?;
+            symbols[id as usize] = encoder.push(pair, id)?;
             if let Some(earlier) = wanted.get(&id).filter(|_| symbols[id as usize] != NONE) {
                 return Err(format!(
-                    "merge {earlier} is of token {id}, which only merge {rank} makes; each merge must come after those of its parts"
+                    "merge {earlier} needs token {id}, which only merge {rank} makes; a merge must come after the merges that make its two tokens"
                 ));
             }
         }
-        merger.plant(vocab);
-        Ok(merger)
+        encoder.plant(vocab);
+        Ok(encoder)
     }
 
-    /// Adds a merge, unless it never happens.
+    /// Adds a merge, unless it never happens; returns its symbol, or [`NONE`].
     fn push(&mut self, (left, right): (Symbol, Symbol), id: TokenId) -> Result<Symbol, String> {
         if !self.are_compatible(left, right) {
             return Ok(NONE);
@@ -106,11 +109,11 @@ impl Merger {
         self.ids.push(id);
         let len = self.prefixes[left as usize].len + self.prefixes[right as usize].len;
         self.prefixes.push(Prefix { len, shorter: NONE });
-        self.pairs.push([left, right]);
-        self.made.insert([left, right], symbol);
+        self.table.push([left, right], symbol);
         Ok(symbol)
     }
 
+    /// Builds the prefix tree, and links each token with the longest one that is its prefix.
     fn plant(&mut self, vocab: &Vocab) {
         let bytes = |id: TokenId| vocab.get(id).unwrap_or_default();
         let mut tokens: Vec<(&[u8], Symbol)> = self.ids.iter().map(|&id| bytes(id)).zip(0..).collect();
@@ -126,7 +129,7 @@ impl Merger {
     fn are_compatible(&self, mut left: Symbol, mut right: Symbol) -> bool {
         let mut before = NONE;
         loop {
-            if self.made.get(&self.pairs, [left, right]).is_some_and(|made| made < before) {
+            if self.table.get([left, right]).is_some_and(|made| made < before) {
                 return false;
             }
             if left < 256 && right < 256 {
@@ -134,12 +137,12 @@ impl Merger {
             }
             if left > right {
                 before = left;
-                left = self.pairs[left as usize][1];
+                left = self.table.pair(left)[1];
             } else {
-                // Of one merge in two places the left one comes first: before the right token was made, the same merge
-                // over the border would have been.
+                // Where one merge applies in two places, the left one comes first. So before the right token
+                // was made, the same merge would have been applied over the border.
                 before = right + 1;
-                right = self.pairs[right as usize][0];
+                right = self.table.pair(right)[0];
             }
         }
     }
@@ -148,7 +151,7 @@ impl Merger {
         self.prefixes[symbol as usize].len as usize
     }
 
-    /// Whether the bytes of a pretoken become this token.
+    /// Whether a pretoken is encoded as this one token.
     pub fn reaches(&self, pretoken: &[u8], id: TokenId) -> bool {
         let mut ids = Vec::new();
         self.encode(pretoken, &mut Scratch::default(), &mut ids);
@@ -195,7 +198,7 @@ fn made_by(
     (left, right): (TokenId, TokenId),
 ) -> Result<TokenId, String> {
     let token =
-        |id| vocab.get(id).ok_or_else(|| format!("is of token {id}, which the vocabulary does not have"));
+        |id| vocab.get(id).ok_or_else(|| format!("needs token {id}, which the vocabulary does not have"));
     let bytes = [token(left)?, token(right)?].concat();
     let id = ids.get(&bytes[..]).copied();
     id.ok_or_else(|| format!("makes {:?}, which has no token", String::from_utf8_lossy(&bytes)))

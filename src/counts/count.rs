@@ -1,97 +1,27 @@
 /*!
-Text into counts: how often each pretoken occurs.
-
-Counts are all that training needs of a corpus, and they are small: 12 GB of web text have some 100 MB of them.
-
-Why not a table for each worker, summed at the end? Memory would grow with the number of threads, and the sum is work that
-one thread does while the others wait. Here all workers share one table, and nearly all they do is to look things up in
-it, which they may do at the same time. What is not in the table yet is put aside and inserted by one worker at a time,
-some thousands together. Each worker counts in a byte a pretoken of its own, so that nobody waits for a cache line that
-others write to, and carries 256 to the shared count whenever a byte runs over.
-
-Sums do not depend on who counted what, so the result is the same for every thread count, chunk size and order of files.
-
-u64: a 12 GB corpus has more than 2^32 bytes, and trainers that count in 32 bits make silently wrong vocabularies.
+Counting a corpus, by any number of workers that share one table.
 */
 
+use super::pretoken_counts::PretokenCounts;
+use super::pretoken_table::{PretokenTable, Visitor, look_up};
 use crate::corpus::{Chunk, Corpus, Cutter};
 use crate::error::Error;
-use crate::job::{Job, on_all_threads, with_threads};
-use crate::pretoken_table::{PretokenTable, Visitor, look_up};
-use crate::pretokenize::Borders;
-use crate::special_tokens::SpecialTokens;
+use crate::isa::Isa;
+use crate::job::Job;
+use crate::pretokenize::{Borders, Pretokenizer};
+use crate::threads::{on_all_threads, with_threads};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
-/// New pretokens that are inserted together, so that others seldom wait.
+/// The number of new pretokens that a worker inserts together, so that others seldom wait.
 const INSERT: usize = 2048;
 
-/// How often each pretoken occurs.
-#[derive(Default)]
-pub struct PretokenCounts {
-    table: PretokenTable<u64>,
-    /// Entries without a count: special tokens.
-    num_empty: usize,
-    num_bytes: u64,
-}
-
-impl PretokenCounts {
-    /// Adds `count` occurrences of a pretoken.
-    ///
-    /// # Errors
-    /// [`Error::Limit`] when the pretoken's count would pass 2^64 - 1.
-    pub fn add(&mut self, pretoken: &[u8], count: u64) -> Result<(), Error> {
-        if pretoken.is_empty() || count == 0 {
-            return Ok(());
-        }
-        let number = self.table.insert(pretoken, 0);
-        let sum = &mut self.table.values_mut()[number];
-        *sum = sum
-            .checked_add(count)
-            .ok_or(Error::Limit { what: "the count of a pretoken", limit: u64::MAX })?;
-        Ok(())
-    }
-
-    /// The number of distinct pretokens.
-    pub fn len(&self) -> usize {
-        self.table.len() - self.num_empty
-    }
-
-    /// The bytes of the texts that were counted, special tokens included.
-    pub fn num_bytes(&self) -> u64 {
-        self.num_bytes
-    }
-
-    /// Whether nothing was counted.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Each pretoken and its count, in no particular order.
-    pub fn iter(&self) -> impl Iterator<Item = (&[u8], u64)> {
-        self.table.iter().map(|(pretoken, &count)| (pretoken, count)).filter(|&(_, count)| count > 0)
-    }
-
-    /// Special tokens come out of the scanner as pretokens that no other can equal.
-    fn new(table: PretokenTable<AtomicU64>, num_bytes: u64, special_tokens: &SpecialTokens) -> Self {
-        let mut table = table.map(AtomicU64::into_inner);
-        let mut num_empty = 0;
-        for token in special_tokens.as_slice() {
-            if let Some(number) = table.get(token.as_bytes()) {
-                table.values_mut()[number] = 0;
-                num_empty += 1;
-            }
-        }
-        PretokenCounts { table, num_empty, num_bytes }
-    }
-}
-
-/// Counts the pretokens of a corpus; special tokens are left out.
+/// Counts the pretokens of a corpus. Special tokens are not counted.
 ///
 /// # Errors
-/// What reading ([`Error::CorpusFile`], [`Error::FileChanged`]) and matching ([`Error::PatternLimit`]) can give;
-/// [`Error::EmptyCorpus`]; [`Error::Limit`]; [`Error::Cancelled`].
+/// Those of reading ([`Error::CorpusFile`], [`Error::FileChanged`]) and of matching
+/// ([`Error::PatternLimit`]); [`Error::EmptyCorpus`]; [`Error::Limit`]; [`Error::Cancelled`].
 pub fn count_pretokens(
     corpus: &Corpus,
     cutter: Cutter<'_>,
@@ -109,12 +39,12 @@ pub fn count_pretokens(
     Ok(PretokenCounts::new(table, num_bytes, cutter.special_tokens))
 }
 
-/// One thread's share of the counting.
+/// One thread that counts.
 struct Worker<'a> {
     table: &'a RwLock<PretokenTable<AtomicU64>>,
-    /// Counts, by the pretoken's number, that are not in the shared ones.
+    /// For each pretoken, by number, the count that is not in the shared table yet.
     own: Vec<u8>,
-    /// Pretokens in the chunk that were not in the table.
+    /// The pretokens of the chunk that were not in the table.
     new: Vec<Range<usize>>,
 }
 
@@ -123,7 +53,7 @@ impl<'a> Worker<'a> {
         Worker { table, own: Vec::new(), new: Vec::new() }
     }
 
-    /// Counts chunks until there are none; the bytes of their texts.
+    /// Counts chunks until none is left; returns the number of bytes of their texts.
     fn count_chunks(mut self, corpus: &Corpus, cutter: Cutter<'_>, job: &Job) -> Result<u64, Error> {
         let mut num_bytes = 0;
         let mut chunk = Chunk::default();
@@ -150,7 +80,8 @@ impl<'a> Worker<'a> {
         borders: &mut Borders,
     ) -> Result<(), Error> {
         let Cutter { pattern, special_tokens, .. } = cutter;
-        pattern.for_each_window(buffer, text, special_tokens, job, borders, |borders| {
+        let pretokenizer = Pretokenizer { pattern, special_tokens, isa: Isa::best() };
+        pretokenizer.for_each_window(buffer, text, job, borders, |borders| {
             self.count(buffer, borders)?;
             if self.new.len() >= INSERT { self.insert_new(buffer) } else { Ok(()) }
         })
@@ -163,7 +94,8 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// The table, unless another worker panicked while it inserted: then it may be half-changed, and the panic is the error.
+    /// Locks the table for reading, unless another worker panicked while it inserted. Then the table may be
+    /// half-changed, and the panic is the error that the caller gets.
     fn read(&self) -> Result<RwLockReadGuard<'a, PretokenTable<AtomicU64>>, Error> {
         self.table.read().map_err(|_| Error::Cancelled)
     }
@@ -184,6 +116,7 @@ impl<'a> Worker<'a> {
         }
     }
 
+    /// Adds the private counts to the shared ones.
     fn add_own(&self) -> Result<(), Error> {
         for (&count, sum) in self.own.iter().zip(self.read()?.values()) {
             sum.fetch_add(count.into(), Relaxed);
@@ -192,7 +125,7 @@ impl<'a> Worker<'a> {
     }
 }
 
-/// A worker in a table that nobody changes.
+/// A worker that counts a window, while nobody changes the table.
 struct Counting<'a> {
     table: &'a PretokenTable<AtomicU64>,
     own: &'a mut [u8],
@@ -224,8 +157,9 @@ impl Visitor<AtomicU64> for Counting<'_> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::job::tests::panic_everywhere;
     use crate::pretokenize::Pattern;
+    use crate::special_tokens::SpecialTokens;
+    use crate::testing::panic_everywhere;
 
     #[test]
     fn a_panic_anywhere_while_files_are_counted_is_an_error() {

@@ -1,56 +1,58 @@
 /*!
-A text that comes in pieces, cut anywhere.
+A text into token ids while it arrives in chunks that are cut anywhere.
 
-Of what has come, all up to the last place where a text may be cut is encoded; the rest waits for more. Whether a place is
-one is decided by a few bytes on both sides, so each is looked at once, when those are there.
+The encoder keeps the bytes that have arrived. It encodes them up to the last position where the text may be
+cut without a change of its pretokens, and the rest waits for more bytes. A few bytes on both sides decide
+whether a position is such a cut, so each position is checked once, when those bytes have arrived.
 */
 
 use crate::corpus::{Cuts, Cutter};
 use crate::error::Error;
 use crate::job::Job;
+use crate::token_id::TokenId;
 use crate::tokenizer::{Special, Tokenizer};
-use crate::vocab::TokenId;
 
-/// Encodes a text that comes in pieces.
+/// Encodes a text that arrives in chunks.
 pub struct StreamEncoder {
     special: Special,
+    /// The bytes that are not encoded yet.
     pending: Vec<u8>,
-    /// Places before it are none to cut at.
+    /// No position before this one is a cut.
     searched: usize,
-    /// Bytes of the text before those pending.
+    /// The number of bytes of the text before the pending ones.
     offset: u64,
     ids: Vec<TokenId>,
 }
 
 impl StreamEncoder {
-    /// Nothing has come yet.
+    /// An encoder to which nothing has arrived.
     pub fn new(special: Special) -> Self {
         StreamEncoder { special, pending: Vec::new(), searched: 1, offset: 0, ids: Vec::new() }
     }
 
-    /// Takes the next piece; returns the ids that are certain now. A pattern that is a regex gives no certainty but at special
-    /// tokens.
+    /// Takes the next chunk; returns the ids that are certain now. With a pattern that is a regex, ids are
+    /// certain only up to a special token.
     ///
     /// # Errors
     /// [`Error::SpecialInText`], [`Error::PatternLimit`], with the offset in the whole text.
-    pub fn push(&mut self, tokenizer: &Tokenizer, piece: &[u8]) -> Result<&[TokenId], Error> {
-        self.pending.extend_from_slice(piece);
+    pub fn push(&mut self, tokenizer: &Tokenizer, chunk: &[u8]) -> Result<&[TokenId], Error> {
+        self.pending.extend_from_slice(chunk);
         let special_tokens = tokenizer.uncut(self.special);
         let cuts = Cuts::Pretokens(Cutter { pattern: tokenizer.pattern(), special_tokens, chunk_bytes: 1 });
         let end = self.pending.len().saturating_sub(cuts.context());
-        let places = self.searched..end.max(self.searched);
-        let cut = places.clone().rev().find(|&at| cuts.is_safe(&self.pending, at));
-        self.searched = places.end;
+        let positions = self.searched..end.max(self.searched);
+        let cut = positions.clone().rev().find(|&at| cuts.is_safe(&self.pending, at));
+        self.searched = positions.end;
         match cut {
             Some(cut) => self.encode(tokenizer, cut),
             None => Ok(&[]),
         }
     }
 
-    /// The ids of the rest.
+    /// Returns the ids of the rest.
     ///
     /// # Errors
-    /// As [`StreamEncoder::push`].
+    /// Those of [`StreamEncoder::push`].
     pub fn finish(&mut self, tokenizer: &Tokenizer) -> Result<&[TokenId], Error> {
         self.encode(tokenizer, self.pending.len())
     }

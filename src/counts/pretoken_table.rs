@@ -1,23 +1,25 @@
 /*!
-Pretoken -> number -> value: the innermost loop of counting.
+A map from pretokens to numbers and values: the innermost loop of counting.
 
-Why not a `HashMap<Vec<u8>, V>`? Nine pretokens in ten are their own key ([`crate::pretoken_key`]), so that a lookup is one load
-of 16 bytes from the text, one multiplication and a comparison; nothing is allocated and no pointer followed. Longer ones
-lie one after another in one vector, and their key holds the place.
+Why not a `HashMap<Vec<u8>, V>`? Nine pretokens in ten are their own key (`crate::pretoken_key`), so that a
+lookup is one load of 16 bytes from the text, one multiplication and a comparison. Nothing is allocated and no
+pointer is followed. The bytes of longer pretokens are stored one after another in one vector, and their key
+holds the position.
 
-Why are keys and values not in the hash table? Text uses few words often and many seldom. A table of entries spreads the
-few over all of its memory, and most lookups then wait for a page-table walk. Here the hash table holds only numbers, 4
-bytes each; keys and values lie in the order in which they were first seen, so that the frequent ones are neighbours.
+Why are keys and values not in the hash table? Text uses few words often and many seldom. A hash table of
+whole entries spreads the few over all of its memory, and most lookups then wait for a page-table walk. Here
+the hash table holds only numbers, 4 bytes each. Keys and values are stored in the order in which they were
+first seen, so that the frequent ones are neighbours.
 
-Why batches? A rare word still waits for memory, twice. So a batch is gone through three times: to build keys and ask for
-their slots, to read the slots and ask for the keys that they name, and to compare ([`crate::prefetch`]).
+Why batches? A rare word still waits for memory, twice. So the code passes over a batch three times: it builds
+the keys and prefetches their slots, it reads the slots and prefetches the keys that they name, and it
+compares (`crate::prefetch`).
 
-Hashes have no secret: a text made for it can give all of its pretokens one home, and then each lookup compares them all.
-Counts stay right, and take as long as the square of the number of such pretokens. Who trains chooses the corpus; encoding,
-which meets texts of strangers, looks at a few lines at most ([`crate::encode`]).
+The hash has no secret. A text made for the purpose can give all of its pretokens the same home, and each
+lookup then compares them all. The counts stay right, but take time quadratic in the number of such pretokens.
+The user who trains chooses the corpus. Encoding, which must expect hostile texts, looks at a few lines at
+most ([`crate::encode`]).
 */
-
-#![allow(clippy::cast_possible_truncation)] // Halves of hashes, and lengths that were usize.
 
 use crate::prefetch::prefetch;
 use crate::pretoken_key::{
@@ -26,34 +28,37 @@ use crate::pretoken_key::{
 use crate::pretokenize::Borders;
 use std::ops::Range;
 
+/// The number of slots of an empty table.
 const MIN_SLOTS: usize = 1 << 12;
 
-/// A map from pretokens to values, in which each pretoken has a number, from 0 in the order of insertion.
+/// A map from pretokens to values. Each pretoken has a number, from 0 in the order of insertion.
 pub(crate) struct PretokenTable<V> {
     /// Open addressing, linear probing, at most half full. 0 is empty, n is `keys[n]`.
     slots: Vec<u32>,
-    /// [`Key`]s as bytes, by number + 1. The first is none.
+    /// [`Key`]s as bytes, by number + 1. The first one belongs to no pretoken.
     keys: Vec<[u8; 16]>,
     values: Vec<V>,
     /// The bytes of long pretokens, each after its length (8 bytes).
     long: Vec<u8>,
 }
 
-/// Whoever looks pretokens up, and the table where.
+/// A user of the table: it gets the result for each pretoken that is looked up.
 pub(crate) trait Visitor<V> {
+    /// The table to look in.
     fn table(&self) -> &PretokenTable<V>;
 
     /// The next pretoken has this number in the table.
     fn known(&mut self, number: usize);
 
-    /// The next pretoken is not in the table. It may be inserted, and others removed.
+    /// The next pretoken is not in the table. The visitor may insert it, and remove others.
     fn unknown(&mut self, pretoken: Range<usize>);
 }
 
-/// Shows the pretokens of a window to `visitor`, in order. Fast where the buffer goes on for [`READ_AHEAD`] bytes from the
-/// window's beginning.
+/// Looks the pretokens of a window up and calls `visitor` for each, in order. Fast if the buffer has
+/// [`READ_AHEAD`] bytes from the window's beginning on.
 ///
-/// What was read from the table before the visitor changed it is compared with the pretoken before it is believed.
+/// A slot that was read before the visitor changed the table does no harm, as its key is compared with the
+/// pretoken.
 #[inline]
 pub(crate) fn look_up<V, T: Visitor<V>>(visitor: &mut T, buffer: &[u8], borders: &Borders) {
     let (base, mut rest) = (borders.base(), borders.inside());
@@ -103,12 +108,14 @@ impl<V> Default for PretokenTable<V> {
 }
 
 impl<V> PretokenTable<V> {
-    /// A slot's place fits 32 bits. A million fewer than 2^31, so that it is enough to look now and then.
+    /// The maximum number of pretokens: the number of a slot fits 32 bits. It is a million less than 2^31, so
+    /// that it is enough to check it now and then.
     pub const MAX_LEN: usize = (1 << 31) - (1 << 20);
 
-    /// The keys of the pretokens between `borders`, and what their first slots hold. Long ones get a key that is in no table
-    /// and are looked up alone.
+    /// Writes the keys of the pretokens between `borders`, and the content of their first slots. Long
+    /// pretokens get a key that is in no table, and are looked up one by one.
     #[inline(never)]
+    #[allow(clippy::cast_possible_truncation)] // A table has at most 2^32 slots.
     fn prepare(
         &self,
         window: &[u8; READ_AHEAD],
@@ -118,20 +125,22 @@ impl<V> PretokenTable<V> {
     ) {
         let all_slots = &self.slots[..];
         let mut homes = [0u32; BATCH];
-        for (((start, end), key), place) in borders.iter().zip(&borders[1..]).zip(&mut *keys).zip(&mut homes)
+        for (((start, end), key), home_of) in
+            borders.iter().zip(&borders[1..]).zip(&mut *keys).zip(&mut homes)
         {
             *key = short_key(window, *start, *end).unwrap_or(0);
             let at = home(*key, all_slots.len());
-            *place = at as u32;
+            *home_of = at as u32;
             prefetch(all_slots, at);
         }
-        for (slot, place) in slots.iter_mut().zip(&homes[..borders.len() - 1]) {
-            *slot = all_slots[*place as usize];
+        for (slot, home) in slots.iter_mut().zip(&homes[..borders.len() - 1]) {
+            *slot = all_slots[*home as usize];
             prefetch(&self.keys, *slot as usize);
         }
     }
 
-    /// The number of a pretoken, which is inserted with `value` if it is not there.
+    /// The number of a pretoken, which is inserted with `value` if it is not in the table.
+    #[allow(clippy::cast_possible_truncation)] // Numbers stay below `MAX_LEN`.
     pub fn insert(&mut self, pretoken: &[u8], value: V) -> usize {
         let mut key = key(pretoken);
         match self.find(key, pretoken) {
@@ -153,7 +162,7 @@ impl<V> PretokenTable<V> {
         }
     }
 
-    /// The number of a pretoken, if it is there.
+    /// The number of a pretoken, if it is in the table.
     pub fn get(&self, pretoken: &[u8]) -> Option<usize> {
         self.find(key(pretoken), pretoken).ok()
     }
@@ -181,6 +190,7 @@ impl<V> PretokenTable<V> {
     }
 
     /// Each pretoken and its value, by number.
+    #[allow(clippy::cast_possible_truncation)] // The low half of a key is a position.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &V)> {
         self.keys[1..].iter().zip(&self.values).map(|(key, value)| match key[SHORT] {
             LONG => (self.long_bytes(u128::from_le_bytes(*key) as u64), value),
@@ -188,14 +198,17 @@ impl<V> PretokenTable<V> {
         })
     }
 
-    fn long_bytes(&self, place: u64) -> &[u8] {
-        let (len, bytes) = self.long[place as usize..].split_at(8);
+    /// The bytes of a long pretoken at a position.
+    #[allow(clippy::cast_possible_truncation)] // Positions and lengths that were usize.
+    fn long_bytes(&self, position: u64) -> &[u8] {
+        let (len, bytes) = self.long[position as usize..].split_at(8);
         let len = len.first_chunk().map_or(0, |len| u64::from_le_bytes(*len));
         &bytes[..len as usize]
     }
 
-    /// The number of a pretoken, or the slot where it belongs.
+    /// The number of a pretoken, or the free slot where it belongs.
     #[inline(never)]
+    #[allow(clippy::cast_possible_truncation)] // The low half of a key is a position.
     fn find(&self, key: Key, pretoken: &[u8]) -> Result<usize, usize> {
         let mut slot = home(key, self.slots.len());
         while self.slots[slot] != 0 {
@@ -227,7 +240,8 @@ impl<V> PretokenTable<V> {
     }
 }
 
-/// The limit of any table with these keys: builds and hashes each, and adds to a table of one cache line.
+/// Builds and hashes the key of each pretoken, and counts in a table of one cache line. Benches measure it as
+/// the limit of any table with these keys.
 pub fn probe_one_line(buffer: &[u8], borders: &Borders, table: &mut [u32; 16]) {
     let Some(window) = buffer[borders.base()..].first_chunk::<READ_AHEAD>() else { return };
     for pair in borders.inside().windows(2) {

@@ -1,8 +1,9 @@
 /*!
-GPT-2's alphabet: each byte as one printable character, so that tokens can be keys of JSON and words in a line.
+GPT-2's alphabet: one printable character for each byte, so that tokens can be keys of JSON and words in a
+line.
 
-A printable byte of Latin-1 is its own character; the 68 others are the characters from U+0100 on, in order. So a space
-is `Ġ` and a newline `Ċ`.
+A byte that is printable in Latin-1 is its own character. The 68 other bytes are the characters from U+0100
+on, in order. So a space is `Ġ` and a newline is `Ċ`.
 */
 
 use std::collections::HashMap;
@@ -18,6 +19,7 @@ pub fn alphabet() -> impl Iterator<Item = u8> {
     (0..=255).filter(|&byte| is_printable(byte)).chain((0..=255).filter(|&byte| !is_printable(byte)))
 }
 
+/// The character of a byte.
 fn to_char(byte: u8) -> char {
     if is_printable(byte) {
         return char::from(byte);
@@ -26,12 +28,12 @@ fn to_char(byte: u8) -> char {
     rest.find(|&(_, other)| other == byte).map_or(char::REPLACEMENT_CHARACTER, |(character, _)| character)
 }
 
-/// Bytes as text.
+/// Bytes as text of the alphabet.
 pub fn to_text(bytes: &[u8]) -> String {
     bytes.iter().map(|&byte| to_char(byte)).collect()
 }
 
-/// Text as bytes; `None` when a character stands for none.
+/// Text as bytes; `None` if a character is not in the alphabet.
 pub fn from_text(text: &str) -> Option<Vec<u8>> {
     static BYTES: LazyLock<HashMap<char, u8>> =
         LazyLock::new(|| (0..=255).map(|byte| (to_char(byte), byte)).collect());

@@ -1,17 +1,19 @@
 /*!
-Many texts at once, in memory.
+Many texts in memory into token ids.
 
-Texts of all lengths come together: short ones are taken some hundred at a time, a long one is cut where no pretoken is
-split. Each worker adds the ids of its shares to segments of its own, and when all are known they are copied to their place in
-one vector, by all workers. (Into one vector at once they could only be written in order.) Memory is the larger part of the
-work that is not encoding; so no segment grows, none is cleared, and all are in large pages.
+The texts are divided into shares of about the same size. Short texts are grouped by the hundred, and a long
+text is cut where no pretoken is split. Each worker adds the ids of its shares to segments of its own. When
+all shares are encoded, all workers copy the ids into one vector. (Ids could be written into that vector at
+once only in order.) Besides encoding, most of the work is memory management, so no segment grows, none is
+cleared, and all are in large pages.
 */
 
-use super::ids::zeroed;
-use super::{Encoder, Id, Ids};
 use crate::corpus::{Cutter, piece_end};
+use crate::encode::{Encoder, Id, Ids, zeroed};
 use crate::error::Error;
-use crate::job::{Job, caught, on_all_threads, with_threads};
+use crate::job::Job;
+use crate::panics::caught;
+use crate::threads::{on_all_threads, with_threads};
 use crate::tokenizer::{Special, Tokenizer};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -19,9 +21,9 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// The nominal length of a share in bytes.
 const SHARE_BYTES: usize = 1 << 17;
-/// The ids of a segment.
+/// The number of ids in a segment.
 const SEGMENT: usize = 1 << 23;
-/// A text counts as so many bytes more than it has.
+/// The cost of a text besides its bytes, as a number of bytes.
 const TEXT_COST: usize = 64;
 
 /// The ids of texts, one after another. Text `i` has those from `offsets[i]` to `offsets[i + 1]`.
@@ -29,36 +31,36 @@ const TEXT_COST: usize = 64;
 pub struct Batch<T> {
     /// The ids.
     pub ids: Vec<T>,
-    /// Where each text begins, and the end.
+    /// The beginning of each text in `ids`, and the end.
     pub offsets: Vec<i64>,
 }
 
-/// Some texts, or a piece of one.
+/// Some texts, or a range of one.
 struct Share {
     texts: Range<usize>,
-    /// The bytes of the only text that belong to it.
-    piece: Option<Range<usize>>,
+    /// If the share is a range of its only text, that range in bytes.
+    range: Option<Range<usize>>,
 }
 
-/// What one worker has encoded.
+/// The shares that one worker has encoded.
 struct Done<S> {
     segments: Vec<Ids<S>>,
-    shares: Vec<Encoded>,
+    shares: Vec<EncodedShare>,
 }
 
-/// A share's ids in a segment of its worker, and how many each of its texts has.
-struct Encoded {
+/// The ids of a share as a range of a segment, and their number for each of its texts.
+struct EncodedShare {
     share: usize,
     segment: usize,
     ids: Range<usize>,
     counts: Vec<usize>,
 }
 
-/// Encodes texts, each on its own. The greatest id must fit `T`.
+/// Encodes texts independently of each other. The greatest id must fit `T`.
 ///
 /// # Errors
-/// [`Error::SpecialInText`], [`Error::PatternLimit`], both with the number of the text; [`Error::Option`] for ids that do
-/// not fit; [`Error::Cancelled`].
+/// [`Error::SpecialInText`], [`Error::PatternLimit`], both with the number of the text; [`Error::Option`] for
+/// ids that do not fit; [`Error::Cancelled`].
 pub fn encode_batch<T: Id>(
     tokenizer: &Tokenizer,
     texts: &[&[u8]],
@@ -74,7 +76,7 @@ pub fn encode_batch<T: Id>(
         });
     }
     match tokenizer.greatest_id() <= <u16 as Id>::MAX {
-        // What waits to be copied takes half the memory.
+        // Until they are copied, the ids take half the memory.
         true => encode_via::<u16, T>(tokenizer, texts, special, threads, job),
         false => encode_via::<u32, T>(tokenizer, texts, special, threads, job),
     }
@@ -87,33 +89,36 @@ fn encode_via<S: Id, T: Id>(
     threads: usize,
     job: &Job,
 ) -> Result<Batch<T>, Error> {
-    let shares = share(tokenizer, texts, special, job)?;
+    let shares = divide(tokenizer, texts, special, job)?;
     let threads = threads.min(shares.len()).max(1);
     let work = Work { tokenizer, texts, special, threads, shares: &shares, next: AtomicUsize::new(0) };
     if threads == 1 {
         let done = caught(|| work.encode_shares::<S>(job))?;
-        return Ok(join(&[done], &shares, texts.len(), |copies| copies.into_iter().for_each(Copy::make)));
+        return Ok(join(&[done], &shares, texts.len(), |transfers| {
+            transfers.into_iter().for_each(Transfer::run)
+        }));
     }
     with_threads(threads, |pool| {
         let done = on_all_threads(pool, job, |job| work.encode_shares::<S>(job))?;
-        Ok(join(&done, &shares, texts.len(), |copies| {
-            pool.install(|| copies.into_par_iter().for_each(Copy::make));
+        Ok(join(&done, &shares, texts.len(), |transfers| {
+            pool.install(|| transfers.into_par_iter().for_each(Transfer::run));
         }))
     })
 }
 
-fn share(tokenizer: &Tokenizer, texts: &[&[u8]], special: Special, job: &Job) -> Result<Vec<Share>, Error> {
+/// Divides texts into shares.
+fn divide(tokenizer: &Tokenizer, texts: &[&[u8]], special: Special, job: &Job) -> Result<Vec<Share>, Error> {
     let special_tokens = tokenizer.uncut(special);
     let cutter = Cutter { pattern: tokenizer.pattern(), special_tokens, chunk_bytes: SHARE_BYTES };
     let mut shares = Vec::new();
     let (mut first, mut cost) = (0, 0);
     for (number, text) in texts.iter().enumerate() {
         if text.len() > 2 * SHARE_BYTES {
-            shares.push(Share { texts: first..number, piece: None });
+            shares.push(Share { texts: first..number, range: None });
             let mut start = 0;
             while start < text.len() {
                 let end = piece_end(text, start, cutter, job)?;
-                shares.push(Share { texts: number..number + 1, piece: Some(start..end) });
+                shares.push(Share { texts: number..number + 1, range: Some(start..end) });
                 start = end;
             }
             (first, cost) = (number + 1, 0);
@@ -121,16 +126,16 @@ fn share(tokenizer: &Tokenizer, texts: &[&[u8]], special: Special, job: &Job) ->
         }
         cost += text.len() + TEXT_COST;
         if cost >= SHARE_BYTES {
-            shares.push(Share { texts: first..number + 1, piece: None });
+            shares.push(Share { texts: first..number + 1, range: None });
             (first, cost) = (number + 1, 0);
         }
     }
-    shares.push(Share { texts: first..texts.len(), piece: None });
+    shares.push(Share { texts: first..texts.len(), range: None });
     shares.retain(|share| !share.texts.is_empty());
     Ok(shares)
 }
 
-/// What workers take shares from.
+/// The shares, from which workers take one after another.
 struct Work<'a> {
     tokenizer: &'a Tokenizer,
     texts: &'a [&'a [u8]],
@@ -141,7 +146,7 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Encodes shares until there are none.
+    /// Encodes shares until none is left.
     fn encode_shares<S: Id>(&self, job: &Job) -> Result<Done<S>, Error> {
         let num_bytes: usize = self.texts.iter().map(|text| text.len()).sum();
         self.tokenizer.with_encoder(self.special, |encoder| {
@@ -160,15 +165,15 @@ impl Work<'_> {
                 let before = ids.len();
                 let counts = self.encode_share(encoder, share, ids, job)?;
                 let ids = before..ids.len();
-                done.shares.push(Encoded { share: number, segment, ids, counts });
+                done.shares.push(EncodedShare { share: number, segment, ids, counts });
             }
         })
     }
 
-    /// No share has more ids than bytes.
+    /// The bytes of a share, which has at most as many ids.
     fn num_bytes(&self, share: &Share) -> usize {
-        match &share.piece {
-            Some(piece) => piece.len(),
+        match &share.range {
+            Some(range) => range.len(),
             None => self.texts[share.texts.clone()].iter().map(|text| text.len()).sum(),
         }
     }
@@ -184,7 +189,7 @@ impl Work<'_> {
         let mut counts = Vec::with_capacity(share.texts.len());
         for number in share.texts.clone() {
             let text = self.texts[number];
-            let range = share.piece.clone().unwrap_or(0..text.len());
+            let range = share.range.clone().unwrap_or(0..text.len());
             let before = ids.len();
             self.tokenizer
                 .check_special(&text[range.clone()], self.special)
@@ -199,31 +204,31 @@ impl Work<'_> {
     }
 }
 
-/// Ids, and the place where they belong.
-struct Copy<'a, S, T> {
+/// Ids of a share, and the range of the result to which they are copied.
+struct Transfer<'a, S, T> {
     from: &'a [S],
     to: &'a mut [T],
 }
 
-impl<S: Id, T: Id> Copy<'_, S, T> {
-    fn make(self) {
+impl<S: Id, T: Id> Transfer<'_, S, T> {
+    fn run(self) {
         for (to, from) in self.to.iter_mut().zip(self.from) {
             *to = T::new(from.get());
         }
     }
 }
 
-/// All ids in the order of the texts. `make_all` makes the copies, by whatever threads the caller has: rayon's own would not
-/// be there in a process that was forked.
+/// Copies all ids into one vector, in the order of the texts. `run_all` runs the transfers on the caller's
+/// threads: rayon's global pool would not exist in a process that was forked.
 fn join<S: Id, T: Id>(
     done: &[Done<S>],
     shares: &[Share],
     num_texts: usize,
-    make_all: impl FnOnce(Vec<Copy<'_, S, T>>),
+    run_all: impl FnOnce(Vec<Transfer<'_, S, T>>),
 ) -> Batch<T> {
-    let mut all: Vec<(&Encoded, &[S])> = Vec::with_capacity(shares.len());
+    let mut all: Vec<(&EncodedShare, &[S])> = Vec::with_capacity(shares.len());
     for done in done {
-        let ids = |encoded: &Encoded| &done.segments[encoded.segment].as_slice()[encoded.ids.clone()];
+        let ids = |encoded: &EncodedShare| &done.segments[encoded.segment].as_slice()[encoded.ids.clone()];
         all.extend(done.shares.iter().map(|encoded| (encoded, ids(encoded))));
     }
     all.sort_unstable_by_key(|(encoded, _)| encoded.share);
@@ -240,12 +245,12 @@ fn join<S: Id, T: Id>(
     }
     let mut ids = zeroed(all.iter().map(|(_, ids)| ids.len()).sum());
     let mut rest = &mut ids[..];
-    let mut copies = Vec::with_capacity(all.len());
+    let mut transfers = Vec::with_capacity(all.len());
     for (_, from) in all {
         let to = rest.split_off_mut(..from.len()).unwrap_or_default();
-        copies.push(Copy { from, to });
+        transfers.push(Transfer { from, to });
     }
-    make_all(copies);
+    run_all(transfers);
     Batch { ids, offsets }
 }
 
@@ -253,9 +258,9 @@ fn join<S: Id, T: Id>(
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::job::tests::panic_everywhere;
     use crate::merges::Merges;
     use crate::special_tokens::SpecialTokens;
+    use crate::testing::panic_everywhere;
     use crate::vocab::Vocab;
 
     #[test]

@@ -1,0 +1,84 @@
+/*!
+A map from pairs of symbols to the symbols that their merges make, and back.
+
+Why not the table that learning uses ([`crate::merges`])? This one never changes once it is built, and the
+pairs are stored by symbol anyway, so that a slot takes four bytes. The slots of 50,000 merges take half a
+megabyte and stay in the second-level cache. Nearly all pairs that are looked up have no merge; a filter of
+one bit per pair, in another quarter of a megabyte, answers those.
+*/
+
+/// A byte, or 256 + the number of a merge that happens. A greater symbol was made later.
+pub(super) type Symbol = u32;
+
+/// No symbol.
+pub(super) const NONE: Symbol = Symbol::MAX;
+
+/// The merges that happen.
+pub(super) struct MergeTable {
+    /// The two symbols of which each symbol is made. A byte is whole.
+    pairs: Vec<[Symbol; 2]>,
+    /// Open addressing, linear probing, at most half full.
+    slots: Vec<Symbol>,
+    /// A Bloom filter with one bit for each pair.
+    filter: Vec<u64>,
+}
+
+impl MergeTable {
+    /// The bytes alone, with room for `num_pairs` merges.
+    pub fn new(num_pairs: usize) -> Self {
+        MergeTable {
+            pairs: vec![[NONE; 2]; 256],
+            slots: vec![NONE; (2 * num_pairs + 1).next_power_of_two()],
+            filter: vec![0; (num_pairs / 2).next_power_of_two().clamp(64, 1 << 18)],
+        }
+    }
+
+    /// Adds the merge that makes the next symbol, `symbol`, of a pair that has no merge yet.
+    pub fn push(&mut self, pair: [Symbol; 2], symbol: Symbol) {
+        self.pairs.push(pair);
+        let hash = hash(pair);
+        let mut at = hash & (self.slots.len() - 1);
+        while self.slots[at] != NONE {
+            at = (at + 1) & (self.slots.len() - 1);
+        }
+        self.slots[at] = symbol;
+        let (word, bit) = self.bit(hash);
+        self.filter[word] |= 1 << bit;
+    }
+
+    /// The two symbols of which a symbol is made.
+    #[inline]
+    pub fn pair(&self, symbol: Symbol) -> [Symbol; 2] {
+        self.pairs[symbol as usize]
+    }
+
+    /// The symbol that a pair is merged into.
+    #[inline]
+    pub fn get(&self, pair: [Symbol; 2]) -> Option<Symbol> {
+        let hash = hash(pair);
+        let (word, bit) = self.bit(hash);
+        if self.filter[word] >> bit & 1 == 0 {
+            return None;
+        }
+        let mut at = hash & (self.slots.len() - 1);
+        while self.slots[at] != NONE {
+            if self.pairs[self.slots[at] as usize] == pair {
+                return Some(self.slots[at]);
+            }
+            at = (at + 1) & (self.slots.len() - 1);
+        }
+        None
+    }
+
+    /// The word of the filter, and the bit in it, for a hash.
+    fn bit(&self, hash: usize) -> (usize, usize) {
+        let bit = hash >> 8 & (64 * self.filter.len() - 1);
+        (bit / 64, bit % 64)
+    }
+}
+
+#[allow(clippy::cast_possible_truncation)] // The upper half of a product is its best-mixed part.
+fn hash([left, right]: [Symbol; 2]) -> usize {
+    let product = (u64::from(left) << 32 | u64::from(right)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    (product >> 32) as usize
+}

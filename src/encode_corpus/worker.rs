@@ -1,0 +1,103 @@
+/*!
+One worker: it takes chunks from the corpus, encodes them, and passes them on.
+*/
+
+use super::in_order::InOrder;
+use super::options::EncodeOptions;
+use super::separators::{Edge, EncodedChunk, Finished};
+use crate::corpus::{Chunk, Corpus, Cutter};
+use crate::encode::{Encoder, Id, Ids};
+use crate::error::Error;
+use crate::job::Job;
+use crate::token_id::TokenId;
+use crate::tokenizer::{Special, Tokenizer};
+
+/// One worker.
+pub(super) struct Worker<'a> {
+    pub tokenizer: &'a Tokenizer,
+    pub corpus: &'a Corpus,
+    pub options: &'a EncodeOptions,
+    pub separator: Option<TokenId>,
+    pub job: &'a Job,
+}
+
+impl Worker<'_> {
+    /// Encodes chunks until none is left.
+    pub fn encode_chunks<T: Id, R>(&self, order: &InOrder<T, R>) -> Result<(), Error>
+    where
+        R: FnMut(EncodedChunk<'_, T>) -> Result<(), Error>,
+    {
+        let (mut chunk, mut ids, mut held) = (Chunk::default(), Ids::default(), None);
+        let special_tokens = self.tokenizer.uncut(self.options.special.unwrap_or(Special::Allow));
+        let pattern = self.tokenizer.pattern();
+        let cutter = Cutter { pattern, special_tokens, chunk_bytes: self.options.chunk_bytes };
+        while self.corpus.next_chunk(cutter, self.job, &mut chunk)? {
+            let default = if chunk.is_jsonl { Special::Text } else { Special::Allow };
+            let special = self.options.special.unwrap_or(default);
+            if let Some((other, encoder)) = held.take_if(|(held, _)| *held != special) {
+                self.tokenizer.give_back(other, encoder);
+            }
+            let (_, encoder) = held.get_or_insert_with(|| (special, self.encoder(special)));
+            ids.clear();
+            let finished = self.encode_chunk(encoder, &chunk, special, ids)?;
+            ids = order.push(chunk.number, finished, self.job)?;
+        }
+        if let Some((special, encoder)) = held {
+            self.tokenizer.give_back(special, encoder);
+        }
+        Ok(())
+    }
+
+    /// An encoder with room for this worker's share of the corpus.
+    fn encoder(&self, special: Special) -> Box<Encoder> {
+        let mut encoder = self.tokenizer.take_encoder(special);
+        encoder.expect(self.corpus.num_bytes().unwrap_or(0) / self.options.threads as u64);
+        encoder
+    }
+
+    fn encode_chunk<T: Id>(
+        &self,
+        encoder: &mut Encoder,
+        chunk: &Chunk,
+        special: Special,
+        mut ids: Ids<T>,
+    ) -> Result<Finished<T>, Error> {
+        let rules = self.tokenizer.rules(special);
+        for text in &chunk.texts {
+            let range = text.range.clone();
+            self.tokenizer
+                .check_special(&chunk.bytes[range.clone()], special)
+                .map_err(|error| error.moved_by(range.start))
+                .and_then(|()| encoder.encode(rules, &chunk.bytes, range.clone(), self.job, &mut ids))
+                .map_err(|error| self.corpus.locate(error, text))?;
+            if let Some(separator) = self.separator.filter(|_| chunk.is_jsonl) {
+                ids.extend(&[separator]);
+            }
+        }
+        let text_bytes = chunk.texts.iter().map(|text| text.range.len() as u64).sum();
+        let (begins, ends) = self.edges(chunk, special);
+        let &Chunk { end, input_bytes, skipped_lines, .. } = chunk;
+        Ok(Finished { ids, begins, ends, end, input_bytes, text_bytes, skipped_lines })
+    }
+
+    /// What the chunk has at its beginning and at its end.
+    fn edges(&self, chunk: &Chunk, special: Special) -> (Edge, Edge) {
+        if chunk.is_jsonl {
+            let edge = if chunk.texts.is_empty() { Edge::Nothing } else { Edge::Separator };
+            // Each text has a separator behind it. The first one still needs a separator before it, as in any
+            // other file.
+            return (if edge == Edge::Nothing { edge } else { Edge::Text }, edge);
+        }
+        let text = chunk.texts.first().map_or(&[][..], |text| chunk.bytes[text.range.clone()].trim_ascii());
+        let separator = self.options.separator.as_ref().filter(|_| special == Special::Allow);
+        let separator = separator.map(String::as_bytes);
+        let edge = |is_separated: bool| match is_separated {
+            _ if text.is_empty() => Edge::Nothing,
+            true => Edge::Separator,
+            false => Edge::Text,
+        };
+        let begins = separator.is_some_and(|separator| text.starts_with(separator));
+        let ends = separator.is_some_and(|separator| text.ends_with(separator));
+        (edge(begins), edge(ends))
+    }
+}
