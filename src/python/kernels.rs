@@ -2,8 +2,7 @@
 
 use super::error::{guarded, new, to_py};
 use crate::error::Error;
-use crate::kernels::attention::{self, Angles, Shape};
-use crate::kernels::{Bf16, cross_entropy};
+use crate::kernels::{Angles, Bf16, Shape, attention, cross_entropy};
 use numpy::ndarray::Dimension;
 use numpy::{PyArrayMethods, PyReadonlyArray, PyReadwriteArray, PyUntypedArrayMethods};
 use numpy::{PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArray3, PyReadonlyArray4, PyReadonlyArray5};
