@@ -3,7 +3,7 @@
 
 mod common;
 
-use bpe_lm::job::resolve_threads;
+use bpe_lm::threads::resolve_threads;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
 fn count(criterion: &mut Criterion) {

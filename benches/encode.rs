@@ -5,9 +5,10 @@ mod common;
 
 use bpe_lm::corpus::Corpus;
 use bpe_lm::encode::{EncodeOptions, count_tokens};
-use bpe_lm::job::{Job, resolve_threads};
+use bpe_lm::job::Job;
 use bpe_lm::pretokenize::Pattern;
 use bpe_lm::special_tokens::SpecialTokens;
+use bpe_lm::threads::resolve_threads;
 use bpe_lm::tokenizer::Tokenizer;
 use bpe_lm::train_bpe::{TrainOptions, train_bpe};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};

@@ -6,8 +6,8 @@ use criterion::{Criterion, criterion_group, criterion_main};
 
 #[cfg(target_arch = "x86_64")]
 fn kernels(criterion: &mut Criterion) {
-    use bpe_lm::job::resolve_threads;
     use bpe_lm::kernels::{Bf16, are_available};
+    use bpe_lm::threads::resolve_threads;
 
     let threads = resolve_threads(None).unwrap();
     if are_available() {

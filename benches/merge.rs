@@ -3,8 +3,9 @@
 
 mod common;
 
-use bpe_lm::job::{Job, resolve_threads};
+use bpe_lm::job::Job;
 use bpe_lm::merges::{MergeOptions, learn_merges};
+use bpe_lm::threads::resolve_threads;
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 
 fn merge(criterion: &mut Criterion) {

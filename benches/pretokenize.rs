@@ -4,9 +4,10 @@
 
 mod common;
 
+use bpe_lm::isa::Isa;
 use bpe_lm::job::Job;
 use bpe_lm::pretoken_table::probe_one_line;
-use bpe_lm::pretokenize::blocks::{BlockScanner, Isa};
+use bpe_lm::pretokenize::blocks::BlockScanner;
 use bpe_lm::pretokenize::regex::RegexPretokenizer;
 use bpe_lm::pretokenize::{Borders, Pattern};
 use bpe_lm::special_tokens::SpecialTokens;

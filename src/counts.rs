@@ -16,10 +16,12 @@ u64: a 12 GB corpus has more than 2^32 bytes, and trainers that count in 32 bits
 
 use crate::corpus::{Chunk, Corpus, Cutter};
 use crate::error::Error;
-use crate::job::{Job, on_all_threads, with_threads};
+use crate::isa::Isa;
+use crate::job::Job;
 use crate::pretoken_table::{PretokenTable, Visitor, look_up};
-use crate::pretokenize::Borders;
+use crate::pretokenize::{Borders, Pretokenizer};
 use crate::special_tokens::SpecialTokens;
+use crate::threads::{on_all_threads, with_threads};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
@@ -150,7 +152,8 @@ impl<'a> Worker<'a> {
         borders: &mut Borders,
     ) -> Result<(), Error> {
         let Cutter { pattern, special_tokens, .. } = cutter;
-        pattern.for_each_window(buffer, text, special_tokens, job, borders, |borders| {
+        let pretokenizer = Pretokenizer { pattern, special_tokens, isa: Isa::best() };
+        pretokenizer.for_each_window(buffer, text, job, borders, |borders| {
             self.count(buffer, borders)?;
             if self.new.len() >= INSERT { self.insert_new(buffer) } else { Ok(()) }
         })
@@ -224,8 +227,8 @@ impl Visitor<AtomicU64> for Counting<'_> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::job::tests::panic_everywhere;
     use crate::pretokenize::Pattern;
+    use crate::testing::panic_everywhere;
 
     #[test]
     fn a_panic_anywhere_while_files_are_counted_is_an_error() {

@@ -6,8 +6,8 @@ UTF-8 becomes U+FFFD, one for each stretch that no character can begin with, as 
 */
 
 use crate::error::Error;
+use crate::token_id::TokenId;
 use crate::tokenizer::Tokenizer;
-use crate::vocab::TokenId;
 
 /// Decodes ids that come one by one.
 #[derive(Clone, Debug, Default)]

@@ -13,7 +13,7 @@ nouns.
 | merges | [`Merges`](merges::Merges) | [`merges`] | [`learn_merges`](merges::learn_merges) from counts |
 | vocabulary | [`Vocab`](vocab::Vocab) | [`vocab`] | token id to bytes |
 | tokenizer | [`Tokenizer`](tokenizer::Tokenizer) | [`tokenizer`] | all of these, known to fit each other |
-| token ids | [`TokenId`](vocab::TokenId) | [`encode`], [`decode`] | [`Tokenizer::encode`](tokenizer::Tokenizer::encode), [`encode_batch`](encode::encode_batch), streams |
+| token ids | [`TokenId`](token_id::TokenId) | [`encode`], [`decode`] | [`Tokenizer::encode`](tokenizer::Tokenizer::encode), [`encode_batch`](encode::encode_batch), streams |
 | token file | [`Manifest`](token_file::Manifest) | [`token_file`] | [`encode_file`](token_file::encode_file): a corpus on disk, which can be killed and resumed |
 | tokenizer files | | [`formats`] | vocab.json + merges.txt, tokenizer.json, tokenizer.tiktoken, training.json |
 
@@ -43,6 +43,15 @@ assert_eq!(tokenizer.decode(ids)?, b"lowest<|endoftext|>");
 ```
 */
 
+pub mod error;
+mod panics;
+pub mod job;
+pub mod threads;
+#[cfg(test)]
+mod testing;
+pub mod token_id;
+pub mod byte_alphabet;
+pub mod isa;
 pub mod corpus;
 pub mod special_tokens;
 pub mod pretokenize;
@@ -62,8 +71,6 @@ pub mod formats;
 pub mod sample;
 #[cfg(target_arch = "x86_64")]
 pub mod kernels;
-pub mod job;
 mod output;
-pub mod error;
 #[cfg(feature = "python")]
 mod python;

@@ -4,11 +4,13 @@ A tokenizer: vocabulary, merges, special tokens and pattern, known to fit each o
 
 use crate::encode::{Encoder, Knobs, Merger, Rules};
 use crate::error::Error;
-use crate::job::{Job, resolve_threads};
+use crate::job::Job;
 use crate::merges::Merges;
 use crate::pretokenize::Pattern;
 use crate::special_tokens::SpecialTokens;
-use crate::vocab::{TokenId, Vocab};
+use crate::threads::resolve_threads;
+use crate::token_id::TokenId;
+use crate::vocab::Vocab;
 use sha2::{Digest, Sha256};
 use std::sync::{Mutex, TryLockError};
 

@@ -2,14 +2,12 @@
 Token ids and the bytes they stand for.
 */
 
+use crate::byte_alphabet;
 use crate::error::Error;
-use crate::formats::byte_alphabet;
 use crate::merges::Merges;
 use crate::special_tokens::SpecialTokens;
+use crate::token_id::TokenId;
 use std::collections::{BTreeSet, HashMap, HashSet};
-
-/// The number of a token. u32 everywhere; made from `usize` by checked conversion only.
-pub type TokenId = u32;
 
 /// The most tokens a vocabulary can have.
 pub const MAX_VOCAB_SIZE: usize = u32::MAX as usize - 1;

@@ -4,8 +4,9 @@
 
 mod common;
 
+use bpe_lm::isa::Isa;
 use bpe_lm::job::Job;
-use bpe_lm::pretokenize::blocks::{BlockScanner, Isa};
+use bpe_lm::pretokenize::blocks::BlockScanner;
 use bpe_lm::pretokenize::{Borders, Pattern};
 use bpe_lm::special_tokens::SpecialTokens;
 use common::Random;

@@ -8,14 +8,15 @@ use bpe_lm::decode::StreamDecoder;
 use bpe_lm::encode::{Batch, Knobs, StreamEncoder, TABLE_LEN, encode_batch};
 use bpe_lm::error::Error;
 use bpe_lm::formats;
+use bpe_lm::isa::Isa;
 use bpe_lm::job::Job;
 use bpe_lm::merges::Merges;
 use bpe_lm::pretokenize::Pattern;
-use bpe_lm::pretokenize::blocks::Isa;
 use bpe_lm::special_tokens::SpecialTokens;
+use bpe_lm::token_id::TokenId;
 use bpe_lm::tokenizer::{Special, Tokenizer};
 use bpe_lm::train_bpe::{TrainOptions, train_bpe};
-use bpe_lm::vocab::{TokenId, Vocab};
+use bpe_lm::vocab::Vocab;
 use common::{Random, naive, shared, shared_text};
 
 const ALPHABETS: [&[u8]; 3] = [b"ab", b"abc \n", b"the cat's \xC3\xA9\xFF\x00\n12<|e>"];

@@ -10,10 +10,11 @@ use bpe_lm::job::Job;
 use bpe_lm::merges::{Merges, TieBreak};
 use bpe_lm::pretokenize::Pattern;
 use bpe_lm::special_tokens::SpecialTokens;
+use bpe_lm::token_id::TokenId;
 use bpe_lm::tokenizer::{Special, Tokenizer};
 use bpe_lm::train_bpe::{TrainOptions, train_bpe};
 use bpe_lm::training::{LongPretoken, Training};
-use bpe_lm::vocab::{TokenId, Vocab};
+use bpe_lm::vocab::Vocab;
 use common::Random;
 use std::path::Path;
 

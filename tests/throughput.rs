@@ -8,13 +8,15 @@ mod common;
 
 use bpe_lm::corpus::{Corpus, Cutter};
 use bpe_lm::counts::{PretokenCounts, count_pretokens};
-use bpe_lm::job::{Job, resolve_threads};
+use bpe_lm::isa::Isa;
+use bpe_lm::job::Job;
 use bpe_lm::merges::{MergeOptions, learn_merges};
 use bpe_lm::pretoken_table::probe_one_line;
-use bpe_lm::pretokenize::blocks::{BlockScanner, Isa};
+use bpe_lm::pretokenize::blocks::BlockScanner;
 use bpe_lm::pretokenize::{Borders, Pattern, regex::RegexPretokenizer};
 use bpe_lm::sample::{Split, write_file};
 use bpe_lm::special_tokens::SpecialTokens;
+use bpe_lm::threads::resolve_threads;
 use common::naive::{Counts, Naive};
 use std::path::{Path, PathBuf};
 use std::time::Instant;

@@ -219,9 +219,9 @@ mod tests {
     use super::super::stream::{Input, Stream};
     use super::*;
     use crate::counts::count_pretokens;
-    use crate::job::tests::{in_a_minute, is_on_purpose};
     use crate::pretokenize::Pattern;
     use crate::special_tokens::SpecialTokens;
+    use crate::testing::{in_a_minute, is_on_purpose};
     use std::fs::File;
     use std::io;
     use std::os::fd::{AsFd, BorrowedFd};

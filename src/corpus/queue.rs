@@ -6,7 +6,8 @@ many sources are open as there are workers, however many files there are.
 */
 
 use crate::error::Error;
-use crate::job::{Job, lock};
+use crate::job::Job;
+use crate::panics::lock;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 

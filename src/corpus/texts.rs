@@ -5,7 +5,8 @@ Texts from an iterator: a chunk has many short texts, or a stretch of a long one
 use super::chunk::Chunk;
 use super::cut::{Cuts, Cutter};
 use crate::error::Error;
-use crate::job::{Job, lock};
+use crate::job::Job;
+use crate::panics::lock;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 

@@ -11,7 +11,9 @@ use super::ids::zeroed;
 use super::{Encoder, Id, Ids};
 use crate::corpus::{Cutter, piece_end};
 use crate::error::Error;
-use crate::job::{Job, caught, on_all_threads, with_threads};
+use crate::job::Job;
+use crate::panics::caught;
+use crate::threads::{on_all_threads, with_threads};
 use crate::tokenizer::{Special, Tokenizer};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -253,9 +255,9 @@ fn join<S: Id, T: Id>(
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::job::tests::panic_everywhere;
     use crate::merges::Merges;
     use crate::special_tokens::SpecialTokens;
+    use crate::testing::panic_everywhere;
     use crate::vocab::Vocab;
 
     #[test]

@@ -10,9 +10,11 @@ thread.
 use super::{Encoder, Id, Ids};
 use crate::corpus::{Chunk, Corpus, Cutter, Place};
 use crate::error::Error;
-use crate::job::{Job, Stage, lock, on_all_threads, with_threads};
+use crate::job::{Job, Stage};
+use crate::panics::lock;
+use crate::threads::{on_all_threads, with_threads};
+use crate::token_id::TokenId;
 use crate::tokenizer::{Special, Tokenizer};
-use crate::vocab::TokenId;
 use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -345,10 +347,10 @@ impl<R> Receiver<R> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::job::tests::{in_a_minute, is_on_purpose, panic_everywhere};
     use crate::merges::Merges;
     use crate::pretokenize::Pattern;
     use crate::special_tokens::SpecialTokens;
+    use crate::testing::{in_a_minute, is_on_purpose, panic_everywhere};
     use crate::vocab::Vocab;
     use std::path::Path;
 

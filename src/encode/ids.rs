@@ -6,7 +6,7 @@ less than to guess wrong. So there is room beyond the end, and it is written to.
 */
 
 use crate::pretokenize::WINDOW;
-use crate::vocab::TokenId;
+use crate::token_id::TokenId;
 use std::borrow::Cow;
 
 mod sealed {

@@ -21,7 +21,8 @@ never happens, because others always come first, is found by the same question a
 use super::pair_index::PairIndex;
 use super::prefix_tree::PrefixTree;
 use crate::merges::Merges;
-use crate::vocab::{TokenId, Vocab};
+use crate::token_id::TokenId;
+use crate::vocab::Vocab;
 use std::collections::HashMap;
 
 /// A byte, or 256 + the number of a merge that happens: greater is later.

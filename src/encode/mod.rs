@@ -25,12 +25,12 @@ pub(crate) use merge::Merger;
 pub use stream::StreamEncoder;
 
 use crate::error::Error;
+use crate::isa::Isa;
 use crate::job::Job;
 use crate::pretoken_key::READ_AHEAD;
-use crate::pretokenize::blocks::Isa;
-use crate::pretokenize::{Borders, Pattern};
+use crate::pretokenize::{Borders, Pattern, Pretokenizer};
 use crate::special_tokens::SpecialTokens;
-use crate::vocab::TokenId;
+use crate::token_id::TokenId;
 pub use ids::Id;
 pub(crate) use ids::Ids;
 use known::Known;
@@ -80,8 +80,12 @@ pub(crate) struct Encoder {
 impl Encoder {
     /// An encoder that knows the special tokens.
     pub fn new(rules: Rules<'_>) -> Self {
-        let borders = Borders::new(rules.knobs.isa);
-        Encoder { known: Known::new(rules), borders, text: Vec::new(), out: Ids::default() }
+        Encoder {
+            known: Known::new(rules),
+            borders: Borders::default(),
+            text: Vec::new(),
+            out: Ids::default(),
+        }
     }
 
     /// Makes ready for so many bytes of text.
@@ -106,7 +110,14 @@ impl Encoder {
             known.encode_window(rules, buffer, borders, out);
             Ok(())
         };
-        rules.pattern.for_each_window(buffer, range, rules.special_tokens, job, &mut self.borders, visit)
+        let Rules { pattern, special_tokens, knobs: Knobs { isa, .. }, .. } = rules;
+        Pretokenizer { pattern, special_tokens, isa }.for_each_window(
+            buffer,
+            range,
+            job,
+            &mut self.borders,
+            visit,
+        )
     }
 
     /// As [`Encoder::encode`], of a text that may end where its memory does. Short ones are copied to where it goes on.

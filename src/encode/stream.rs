@@ -8,8 +8,8 @@ one is decided by a few bytes on both sides, so each is looked at once, when tho
 use crate::corpus::{Cuts, Cutter};
 use crate::error::Error;
 use crate::job::Job;
+use crate::token_id::TokenId;
 use crate::tokenizer::{Special, Tokenizer};
-use crate::vocab::TokenId;
 
 /// Encodes a text that comes in pieces.
 pub struct StreamEncoder {

@@ -7,7 +7,6 @@ lists the special ones; in GPT-2's pair a token that is neither a byte nor made 
 its special tokens in a file beside it.
 */
 
-pub mod byte_alphabet;
 pub mod gpt2;
 mod oniguruma;
 mod publish;
@@ -15,13 +14,15 @@ pub mod tiktoken;
 pub mod tokenizer_json;
 pub mod training_json;
 
+use crate::byte_alphabet;
 use crate::error::Error;
 use crate::merges::Merges;
 use crate::pretokenize::Pattern;
 use crate::special_tokens::SpecialTokens;
+use crate::token_id::TokenId;
 use crate::tokenizer::Tokenizer;
 use crate::training::Training;
-use crate::vocab::{TokenId, Vocab, max_ids};
+use crate::vocab::{Vocab, max_ids};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 

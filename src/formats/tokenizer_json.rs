@@ -8,7 +8,8 @@ list of normalizers, a template that adds nothing, and what a file says of chara
 tokenizer: they are left out, and [`load`] says so.
 */
 
-use super::{NamedTokens, byte_alphabet, from_names, ids_of, oniguruma, parse_json};
+use super::{NamedTokens, from_names, ids_of, oniguruma, parse_json};
+use crate::byte_alphabet;
 use crate::error::Error;
 use crate::pretokenize::{Pattern, cl100k};
 use crate::tokenizer::Tokenizer;

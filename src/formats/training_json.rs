@@ -5,7 +5,8 @@ Counts are exact integers of up to 64 bits, which some readers of JSON round bey
 bytes, written in GPT-2's alphabet as tokens are.
 */
 
-use super::{byte_alphabet, parse_json_text, read};
+use super::{parse_json_text, read};
+use crate::byte_alphabet;
 use crate::error::Error;
 use crate::merges::TieBreak;
 use crate::training::{LongPretoken, Training};

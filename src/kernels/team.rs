@@ -13,7 +13,7 @@ a kernel starts threads for each call and joins them; so does a process without 
 
 use super::open_mp;
 use crate::error::Error;
-use crate::job::{caught, lock};
+use crate::panics::{caught, lock};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 

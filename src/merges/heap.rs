@@ -1,13 +1,14 @@
 /*!
-A binary max-heap of pairs by count, ties by the tie rule.
+A binary max-heap of pairs by count. The tie rule orders pairs of equal count.
 
-Why not `std::collections::BinaryHeap`? Two pairs of equal count are ordered by the bytes of their tokens, which the heap
-does not own; an `Ord` on the entries alone would have to carry them along.
+Why not `std::collections::BinaryHeap`? The tie rule compares the bytes of tokens, which the heap does not own. With an `Ord` on
+the entries alone, each entry would have to carry them.
 */
 
 use super::pair::Symbol;
 use super::tie_break::TokenOrder;
 
+/// Pairs and the counts that they had when they were pushed.
 pub(super) struct Heap<S: Symbol> {
     entries: Vec<(u64, S::Key)>,
 }
@@ -35,7 +36,7 @@ impl<S: Symbol> Heap<S> {
         self.sift_down(order);
     }
 
-    /// Gives the first entry the smaller count that its pair has by now.
+    /// Lowers the count of the first entry to the one that its pair has by now.
     pub fn lower_first(&mut self, count: u64, order: &TokenOrder) {
         self.entries[0].0 = count;
         self.sift_down(order);

@@ -1,200 +1,30 @@
 /*!
 Counts into merges: repeatedly replace the most frequent adjacent pair by a new token.
 
-A tie goes to the lexicographically greater pair of byte strings, or to another rule ([`TieBreak`]); this is the only
-place where the choice is made.
+Of pairs with the same count, the lexicographically greater pair of byte strings is merged first, or another rule decides
+([`TieBreak`]). No other module makes this choice.
 
-Why not count all pairs anew for every merge? That is the oracle in `tests/`, and takes hours on web text. A merge
-changes only the words that contain its pair, and in them only the pairs beside it; so the index ([`pair_index`]) says
-where the pair occurs, the words ([`words`]) are rewritten there, and the neighbours that they report are all that
-changes in the index. What makes this fast is said in those two modules.
+Why not count all pairs anew for every merge? That is the oracle in `tests/`, and it takes hours on web text. A merge changes
+only the words that contain its pair, and in those words only the pairs beside it. So the index (`pair_index`) says where the
+pair occurs, the words (`words`) are rewritten there, and the neighbours that they report are all that changes in the index.
+Those two modules explain what makes this fast.
 
-Two merges never make the same bytes, so ids and byte strings are one identity. For suppose that a stretch of text ends
-as one token: no merge ever crossed its borders, so the merges inside it were those of any other stretch with the same
-bytes that ends so. A cap on the length of tokens does not change this, as it forbids a pair everywhere or nowhere.
+Two merges never make the same bytes, so an id and a byte string identify a token equally well. For suppose that a stretch of
+text ends as one token. No merge ever crossed its borders, so the merges inside it were the same as in any other stretch with
+the same bytes that ends as one token. A maximum token length does not change this, as it forbids a pair everywhere or nowhere.
 */
 
-mod heap;
-mod pair;
+mod list;
 mod pair_table;
-mod pair_index;
+mod pair;
 mod tie_break;
+mod neighbours;
+mod nodes;
 mod words;
+mod heap;
+mod pair_index;
+mod learn;
 
+pub use learn::{Learned, MergeOptions, learn_merges};
+pub use list::Merges;
 pub use tie_break::TieBreak;
-
-use crate::counts::PretokenCounts;
-use crate::error::Error;
-use crate::job::{Job, with_threads};
-use crate::vocab::TokenId;
-use pair::{Pair, Symbol};
-use pair_index::{Limits, PairIndex};
-use rayon::ThreadPool;
-use tie_break::TokenOrder;
-use words::{AHEAD, CHECK_EVERY, Neighbours, Words};
-
-/// Learned merges, in order. Merge number `i` makes token `256 + i`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Merges {
-    pairs: Vec<(TokenId, TokenId)>,
-}
-
-impl Merges {
-    /// Merges of tokens by id, in order.
-    pub fn from_pairs(pairs: Vec<(TokenId, TokenId)>) -> Self {
-        Merges { pairs }
-    }
-
-    /// The pairs, in order.
-    pub fn as_slice(&self) -> &[(TokenId, TokenId)] {
-        &self.pairs
-    }
-
-    /// The number of merges.
-    pub fn len(&self) -> usize {
-        self.pairs.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.pairs.is_empty()
-    }
-}
-
-/// What is learned: the merges, and how often each merge and token occurred.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Learned {
-    /// The merges, in order.
-    pub merges: Merges,
-    /// The count of each merge's pair when it was merged. Pairs may overlap: `aaa` has `aa` twice.
-    pub merge_counts: Vec<u64>,
-    /// How often each token, by id, occurs in the corpus when all merges are applied.
-    pub token_uses: Vec<u64>,
-}
-
-/// What to learn, and four knobs that change the time it takes but never the result.
-#[derive(Clone, Copy, Debug)]
-pub struct MergeOptions {
-    /// The most merges to learn; there are fewer when pairs run out.
-    pub num_merges: usize,
-    /// The rule for pairs of equal count.
-    pub tie_break: TieBreak,
-    /// Learning stops at the first pair that occurs less often.
-    pub min_frequency: u64,
-    /// Pairs that would make a longer token, in bytes, are never merged.
-    pub max_token_length: usize,
-    /// The index holds pairs with at least this part of the greatest count. 16: best on web text (benches/record/).
-    pub threshold_divisor: u64,
-    /// Words of more symbols become nodes.
-    pub long_word: usize,
-    /// The index is compacted when most of its sites, and more than this number, are of no use any more.
-    pub max_dead_sites: usize,
-    /// Threads that look for pairs; the merges themselves are one thread's work.
-    pub threads: usize,
-}
-
-impl MergeOptions {
-    /// The usual options for this many merges.
-    pub fn new(num_merges: usize) -> Self {
-        MergeOptions {
-            num_merges,
-            tie_break: TieBreak::Bytes,
-            min_frequency: 1,
-            max_token_length: usize::MAX,
-            threshold_divisor: 16,
-            long_word: 128,
-            max_dead_sites: 1 << 16,
-            threads: 1,
-        }
-    }
-}
-
-/// Learns merges from counts.
-///
-/// # Errors
-/// [`Error::Limit`] for counts beyond 2^63 or a corpus beyond 2^32 places; [`Error::Cancelled`].
-pub fn learn_merges(counts: PretokenCounts, options: MergeOptions, job: &Job) -> Result<Learned, Error> {
-    with_threads(options.threads, |pool| {
-        if options.num_merges < u16::MAX as usize - 256 {
-            Learner::<u16>::new(counts, options, job)?.run(pool, job)
-        } else {
-            Learner::<u32>::new(counts, options, job)?.run(pool, job)
-        }
-    })
-}
-
-struct Learner<S> {
-    options: MergeOptions,
-    words: Words<S>,
-    order: TokenOrder,
-    neighbours: Neighbours<S>,
-    merges: Merges,
-    merge_counts: Vec<u64>,
-}
-
-impl<S: Symbol> Learner<S> {
-    fn new(counts: PretokenCounts, options: MergeOptions, job: &Job) -> Result<Self, Error> {
-        Ok(Learner {
-            options,
-            words: Words::new(&counts, options.long_word, &|| job.check())?,
-            order: TokenOrder::new(options.tie_break),
-            neighbours: Neighbours::new(),
-            merges: Merges::default(),
-            merge_counts: Vec::new(),
-        })
-    }
-
-    fn run(mut self, pool: &ThreadPool, job: &Job) -> Result<Learned, Error> {
-        while self.merges.len() < self.options.num_merges {
-            let Some(mut index) = self.index(pool, job)? else { break };
-            while self.merges.len() < self.options.num_merges {
-                let Some((pair, count, sites)) = index.pop(&self.order)? else { break };
-                self.merge_counts.push(count);
-                self.merge(pair, sites, &mut index, job)?;
-                job.advance(1);
-            }
-        }
-        let token_uses = self.words.uses(self.order.len(), &|| job.check())?;
-        Ok(Learned { merges: self.merges, merge_counts: self.merge_counts, token_uses })
-    }
-
-    fn index(&mut self, pool: &ThreadPool, job: &Job) -> Result<Option<PairIndex<S>>, Error> {
-        self.words.compact(&|| job.check())?;
-        let MergeOptions { threshold_divisor, max_dead_sites, .. } = self.options;
-        let thresholds = (threshold_divisor, max_dead_sites);
-        PairIndex::new(&self.words, &self.order, self.limits(), thresholds, pool, &|| job.check())
-    }
-
-    fn limits(&self) -> Limits {
-        Limits {
-            min_frequency: self.options.min_frequency.max(1),
-            max_token_length: self.options.max_token_length,
-        }
-    }
-
-    fn merge(
-        &mut self,
-        pair: Pair,
-        sites: std::ops::Range<usize>,
-        index: &mut PairIndex<S>,
-        job: &Job,
-    ) -> Result<(), Error> {
-        let new = self.order.next_id();
-        self.order.push(pair);
-        self.merges.pairs.push((pair.left, pair.right));
-        self.neighbours.resize(self.order.len());
-        for sites in index.sites(sites).chunks(CHECK_EVERY) {
-            job.check()?;
-            for (i, &site) in sites.iter().enumerate() {
-                self.words.ask_for(sites.get(i + 2 * AHEAD), sites.get(i + AHEAD));
-                self.words.merge_at(site, pair, new, &mut self.neighbours);
-            }
-        }
-        let (a, b, new) = (S::from_id(pair.left), S::from_id(pair.right), S::from_id(new));
-        // A merged pair to the left of another: (b, a) became (new, new).
-        let old_left = |x| if x == new { S::key(b, a) } else { S::key(x, a) };
-        index.update(&mut self.neighbours.left, &self.order, old_left, |x| S::key(x, new));
-        index.update(&mut self.neighbours.right, &self.order, |y| S::key(b, y), |y| S::key(new, y));
-        Ok(())
-    }
-}

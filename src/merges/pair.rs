@@ -1,11 +1,14 @@
 /*!
 Symbols and pairs of them, in as few bytes as the vocabulary allows.
 
-Nearly every vocabulary has fewer than 65,536 tokens. Symbols are then u16 and a pair is one u32, which halves the
-memory of the words and lets a count and its pair share 16 bytes. Everything else is generic over that choice.
+Nearly every vocabulary has fewer than 65,536 tokens. Its symbols are u16 and a pair is one u32, which halves the memory of
+the words and lets a count and its pair share 16 bytes. All other code is generic over that choice.
 */
 
 use super::pair_table::PairKey;
+
+/// A place where a pair may occur (`words`).
+pub(super) type Site = u32;
 
 /// Two adjacent tokens, by id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +21,7 @@ pub(super) struct Pair {
 pub(super) trait Symbol: Copy + Eq + Send + Sync + 'static {
     /// Two symbols in one integer.
     type Key: PairKey;
-    /// Stands where there is no symbol: at the borders of words, and where one was merged away.
+    /// The mark of a place without a symbol: a border of a word, or a symbol that was merged away.
     const NONE: Self;
     fn from_id(id: u32) -> Self;
     fn id(self) -> u32;

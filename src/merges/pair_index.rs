@@ -1,32 +1,33 @@
 /*!
-The pairs that can be merged next: their counts, their sites, and which is the first.
+The pairs that can be merged next, with their counts and sites, and which of them is first.
 
-Why not an index of all pairs? Of the pairs that exist, nearly all are rare and never become a merge, yet each would cost
-memory and an update at every merge beside it. A pair's count never rises after the step that creates it. So an index of
-the pairs with a count of at least some *threshold* is exact: every other pair is below the threshold until the first
-pair of the index falls below it too. Then the threshold is lowered and all words are looked at once more. (Of 32,000
-merges on web text, four such passes; 3 % of the pairs that merges create are ever stored.)
+Why not an index of all pairs? Nearly all pairs are rare and never become a merge, yet each would cost memory, and an update at
+every merge beside it. A pair's count never rises after the step that creates it. So an index of the pairs with a count of at
+least some *threshold* is exact: every other pair stays below the threshold until the first pair of the index falls below it
+too. Then the threshold is lowered, and a new index is built from all words. (32,000 merges on web text take four such passes,
+and only 3 % of the pairs that merges create are ever stored.)
 
-Counts only fall, so the heap is lazy: an entry may promise more than its pair still has, is put back with the true count
-when it comes up, and the first entry that tells the truth is the maximum. Sites only vanish, so a list is written once
-and may name sites whose pair has since been merged away; it never misses one.
+Counts only fall, so the heap is lazy. An entry may promise a greater count than its pair still has. When such an entry comes up,
+it is put back with the true count. The first entry whose count is true is the maximum. Sites only vanish, so a list of sites is
+written once. It may name sites whose pair has since been merged away; it never misses one.
 */
 
 use super::heap::Heap;
-use super::pair::{Pair, Symbol};
+use super::neighbours::{Side, Tally};
+use super::pair::{Pair, Site, Symbol};
 use super::pair_table::{PairKey, PairTable};
 use super::tie_break::TokenOrder;
-use super::words::{Check, Part, Side, Site, Tally, Words};
+use super::words::{Check, Share, Words};
 use crate::error::Error;
 use rayon::ThreadPool;
 use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-/// The cursor of a neighbour whose new pair is not indexed.
+/// The cursor of a neighbour whose new pair is not in the index.
 const NOWHERE: usize = usize::MAX;
 
-/// An indexed pair. Its count is 0 once it was merged. Packed, so that an entry and its pair are 24 bytes.
+/// An indexed pair. Its count is 0 once it was merged. Packed, so that an entry and its pair take 24 bytes.
 #[derive(Clone, Copy, Default)]
 #[repr(Rust, packed(4))]
 struct Entry {
@@ -41,7 +42,7 @@ impl Entry {
     }
 }
 
-/// A pair on the way to an index. Packed, so that with its pair it is 16 bytes.
+/// The sum of a pair, from which the index is built. Packed, so that a total and its pair take 16 bytes.
 #[derive(Clone, Copy, Default)]
 #[repr(Rust, packed(4))]
 struct Total {
@@ -49,7 +50,7 @@ struct Total {
     num_sites: u32,
 }
 
-/// Which pairs may be merged at all.
+/// The limits that a pair must respect to be merged.
 #[derive(Clone, Copy)]
 pub(super) struct Limits {
     pub min_frequency: u64,
@@ -62,20 +63,22 @@ impl Limits {
     }
 }
 
+/// The pairs at or above a threshold.
 pub(super) struct PairIndex<S: Symbol> {
     threshold: u64,
     limits: Limits,
     entries: PairTable<S::Key, Entry>,
     sites: Vec<Site>,
-    /// The sites of pairs that were merged or fell below the threshold, and how many there may be in any case.
+    /// The number of sites of pairs that were merged or fell below the threshold.
     dead_sites: usize,
+    /// The number of dead sites that never causes a collection.
     max_dead_sites: usize,
     heap: Heap<S>,
 }
 
 impl<S: Symbol> PairIndex<S> {
-    /// Indexes the pairs with at least a `divisor`th of the greatest count there is; `None` when no pair may be merged.
-    /// Each thread of the pool looks at some of the words, twice: to count pairs, then to list their sites.
+    /// Indexes the pairs whose count is at least the greatest count divided by `divisor`; `None` when no pair may be merged.
+    /// Each thread of the pool reads its share of the words twice: to count pairs, then to list their sites.
     pub fn new(
         words: &Words<S>,
         order: &TokenOrder,
@@ -84,9 +87,9 @@ impl<S: Symbol> PairIndex<S> {
         pool: &ThreadPool,
         check: Check<'_>,
     ) -> Result<Option<Self>, Error> {
-        let parts = words.parts(pool.current_num_threads());
+        let shares = words.shares(pool.current_num_threads());
         let totals = pool.install(|| {
-            parts.par_iter().map(|part| count_pairs(words, part, check)).collect::<Result<_, _>>()
+            shares.par_iter().map(|share| count_pairs(words, share, check)).collect::<Result<_, _>>()
         })?;
         let (totals, other_totals) = sum(totals);
         let allowed = |key| limits.allow(S::pair(key), order);
@@ -101,55 +104,58 @@ impl<S: Symbol> PairIndex<S> {
             max_dead_sites,
             heap: Heap::new(),
         };
-        let mut shares: Vec<_> =
-            parts.into_iter().map(|part| Share { part, places: PairTable::new() }).collect();
+        let mut listings: Vec<_> =
+            shares.into_iter().map(|share| Listing { share, cursors: PairTable::new() }).collect();
         let mut num_sites = 0;
         for (key, total) in
             totals.iter().filter(|&(key, total)| total.count >= index.threshold && allowed(key))
         {
             *index.entries.entry(key) = Entry { count: total.count, start: num_sites, len: 0 };
             index.heap.push(total.count, key, order);
-            // The first part's share is what the others leave.
+            // The first listing has the sites that the others leave.
             let end = num_sites + total.num_sites as usize;
             let mut start = end;
-            for (share, totals) in shares[1..].iter_mut().zip(&other_totals).rev() {
+            for (listing, totals) in listings[1..].iter_mut().zip(&other_totals).rev() {
                 start -= totals.get(key).map_or(0, |total| total.num_sites as usize);
-                *share.places.entry(key) = Entry { count: 0, start, len: 0 };
+                *listing.cursors.entry(key) = Entry { count: 0, start, len: 0 };
             }
-            *shares[0].places.entry(key) = Entry { count: 0, start: num_sites, len: 0 };
+            *listings[0].cursors.entry(key) = Entry { count: 0, start: num_sites, len: 0 };
             num_sites = end;
         }
         drop((totals, other_totals));
         let sites: Vec<AtomicU32> = (0..num_sites).map(|_| AtomicU32::new(0)).collect();
-        pool.install(|| shares.par_iter_mut().try_for_each(|share| share.list_sites(words, &sites, check)))?;
+        pool.install(|| {
+            listings.par_iter_mut().try_for_each(|listing| listing.list_sites(words, &sites, check))
+        })?;
         index.sites = sites.into_iter().map(AtomicU32::into_inner).collect();
-        index.join(&shares);
+        index.join(&listings);
         Ok(Some(index))
     }
 
-    /// Closes the gaps that words with several of the same pair leave between the shares.
-    fn join(&mut self, shares: &[Share<S>]) {
+    /// Closes the gaps between the listings, which words that contain a pair several times leave.
+    fn join(&mut self, listings: &[Listing<S>]) {
         for (key, entry) in self.entries.iter_mut() {
             let mut end = entry.start;
             entry.len = 0;
-            let mut places: Vec<Entry> = shares.iter().filter_map(|share| share.places.get(key)).collect();
-            places.sort_unstable_by_key(|place| place.start);
-            for place in places {
-                if place.start > end {
-                    self.sites.copy_within(place.sites(), end);
+            let mut lists: Vec<Entry> =
+                listings.iter().filter_map(|listing| listing.cursors.get(key)).collect();
+            lists.sort_unstable_by_key(|list| list.start);
+            for list in lists {
+                if list.start > end {
+                    self.sites.copy_within(list.sites(), end);
                 }
-                end += place.len as usize;
-                entry.len += place.len;
+                end += list.len as usize;
+                entry.len += list.len;
             }
         }
     }
 
-    /// Takes out the pair with the greatest count, the first of them by the tie rule, with that count; `None` when all
-    /// are below the threshold. The range is where [`PairIndex::sites`] finds its sites, until the next
+    /// Removes the pair with the greatest count, the first of several by the tie rule, and returns it with its count; `None`
+    /// when all pairs are below the threshold. The range gives its sites ([`PairIndex::sites`]) until the next
     /// [`PairIndex::update`].
     ///
     /// # Errors
-    /// [`Error::Internal`] for a pair of the heap that has no entry.
+    /// [`Error::Internal`] for a pair that is in the heap and not in the index.
     pub fn pop(&mut self, order: &TokenOrder) -> Result<Option<(Pair, u64, Range<usize>)>, Error> {
         while let Some((promised, key)) = self.heap.first() {
             let Some(entry) = self.entries.get_mut(key) else {
@@ -170,13 +176,13 @@ impl<S: Symbol> PairIndex<S> {
         Ok(None)
     }
 
-    /// The sites in the range that [`PairIndex::pop`] gave, in ascending order.
+    /// The sites in a range that [`PairIndex::pop`] returned, in ascending order.
     pub fn sites(&self, range: Range<usize>) -> &[Site] {
         &self.sites[range]
     }
 
-    /// Applies what a merge did to the pairs on one side of it, and empties the side. `old` and `new` give for a
-    /// neighbour the pair that it was in before, and the one that it is in now.
+    /// Applies a merge's changes to the pairs on one side of it, and empties the side. For a neighbour, `old` gives the pair
+    /// that it was in before the merge, and `new` the pair that it is in now.
     pub fn update(
         &mut self,
         side: &mut Side<S>,
@@ -189,7 +195,7 @@ impl<S: Symbol> PairIndex<S> {
         for &neighbour in &side.touched {
             let tally = &mut side.tallies[neighbour.id() as usize];
             if let Some(entry) = self.entries.get_mut(old(neighbour)) {
-                // Only the merged pair itself has no count any more.
+                // Only the merged pair itself has a count of 0 by now.
                 debug_assert!(entry.count >= tally.count || entry.count == 0, "a count rose");
                 entry.count = entry.count.saturating_sub(tally.count);
             }
@@ -221,7 +227,7 @@ impl<S: Symbol> PairIndex<S> {
         }
     }
 
-    /// Keeps only the sites of pairs that can still be merged before the next index.
+    /// Removes the sites of pairs that cannot be merged any more before the next index is built.
     fn collect_garbage(&mut self) {
         let mut kept = Vec::with_capacity(self.sites.len() - self.dead_sites);
         for entry in self.entries.values_mut() {
@@ -238,33 +244,34 @@ impl<S: Symbol> PairIndex<S> {
     }
 }
 
-/// One thread's part of the words, and where it lists the sites of each pair.
-struct Share<S: Symbol> {
-    part: Part,
-    places: PairTable<S::Key, Entry>,
+/// One thread's share of the words, and the range of the index into which it lists the sites of each pair.
+struct Listing<S: Symbol> {
+    share: Share,
+    cursors: PairTable<S::Key, Entry>,
 }
 
-impl<S: Symbol> Share<S> {
+impl<S: Symbol> Listing<S> {
     fn list_sites(&mut self, words: &Words<S>, sites: &[AtomicU32], check: Check<'_>) -> Result<(), Error> {
-        words.for_each_pair(&self.part, check, |key, site, _| {
-            if let Some(place) = self.places.get_mut(key) {
-                let end = place.sites().end;
-                if place.len == 0 || sites[end - 1].load(Relaxed) != site {
+        words.for_each_pair(&self.share, check, |key, site, _| {
+            if let Some(list) = self.cursors.get_mut(key) {
+                let end = list.sites().end;
+                if list.len == 0 || sites[end - 1].load(Relaxed) != site {
                     sites[end].store(site, Relaxed);
-                    place.len += 1;
+                    list.len += 1;
                 }
             }
         })
     }
 }
 
+/// Counts the pairs of a share.
 fn count_pairs<S: Symbol>(
     words: &Words<S>,
-    part: &Part,
+    share: &Share,
     check: Check<'_>,
 ) -> Result<PairTable<S::Key, Total>, Error> {
     let mut totals: PairTable<S::Key, Total> = PairTable::new();
-    words.for_each_pair(part, check, |key, _, count| {
+    words.for_each_pair(share, check, |key, _, count| {
         let total = totals.entry(key);
         total.count += count;
         total.num_sites += 1;
@@ -272,7 +279,7 @@ fn count_pairs<S: Symbol>(
     Ok(totals)
 }
 
-/// The sum of all totals, and those of all parts but the first.
+/// The sum of all totals, and the totals of all shares except the first.
 fn sum<K: PairKey>(totals: Vec<PairTable<K, Total>>) -> (PairTable<K, Total>, Vec<PairTable<K, Total>>) {
     let mut totals = totals.into_iter();
     let mut sum = totals.next().unwrap_or_else(PairTable::new);

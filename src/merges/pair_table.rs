@@ -1,10 +1,16 @@
 /*!
-Pair of symbols -> small value.
+A map from pairs of symbols to small values.
+
+Why not a `HashMap`? A key is one integer, so that one multiplication hashes it, and entries are never removed one by one. Open
+addressing with linear probing then needs no control bytes, and an entry whose key and value share 16 or 24 bytes is mostly
+one cache line away.
 */
 
-pub(crate) trait PairKey: Copy + Eq + Send + Sync + 'static {
+/// Two symbols in one integer.
+pub(super) trait PairKey: Copy + Eq + Send + Sync + 'static {
     /// No pair.
     const NONE: Self;
+    /// A hash whose lowest bits are well mixed.
     fn hash(self) -> usize;
 }
 
@@ -25,8 +31,8 @@ macro_rules! pair_key {
 pair_key!(u32);
 pair_key!(u64);
 
-/// A map from pairs to small values: open addressing, linear probing, at most five eighths full, nothing ever removed.
-pub(crate) struct PairTable<K, V> {
+/// A map from pairs to small values. Open addressing, linear probing, at most five eighths full; nothing is ever removed.
+pub(super) struct PairTable<K, V> {
     slots: Vec<(K, V)>,
     len: usize,
 }
@@ -36,7 +42,7 @@ impl<K: PairKey, V: Copy + Default> PairTable<K, V> {
         PairTable { slots: vec![(K::NONE, V::default()); 1 << 10], len: 0 }
     }
 
-    /// Where `key` is, or would be.
+    /// The slot of `key`, or the slot where it would be inserted.
     #[inline]
     fn find(&self, key: K) -> usize {
         let mask = self.slots.len() - 1;
@@ -60,7 +66,7 @@ impl<K: PairKey, V: Copy + Default> PairTable<K, V> {
         (slot.0 == key).then_some(&mut slot.1)
     }
 
-    /// The value of `key`, made on first use.
+    /// The value of `key`, inserted on first use.
     #[inline]
     pub fn entry(&mut self, key: K) -> &mut V {
         let mut at = self.find(key);

@@ -1,28 +1,29 @@
 /*!
 Which of two pairs with the same count is merged first.
 
-It is a mode, because the field has no one rule, and the choice shows: on the course's own corpus the first two part at
-merge 31 of 243. What counts as "first" must not depend on hashing, threads or the order of the text, so each rule is a
-total order on pairs.
+The caller chooses the rule, because trainers differ in it and the choice changes the result: on the course's own corpus the
+two rules part at merge 31 of 243. The order must not depend on hashing, threads or the order of the text, so each rule is a total
+order on pairs.
 */
 
 use super::pair::Pair;
+use crate::byte_alphabet::alphabet;
 use crate::error::Error;
-use crate::formats::byte_alphabet::alphabet;
 use std::cmp::Ordering;
 
 /// The rule for pairs of equal count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TieBreak {
-    /// The greater pair of byte strings: the first tokens are compared whole, then the second ones (the course's rule).
+    /// The greater pair of byte strings comes first (the course's rule). The first tokens are compared whole, then the second
+    /// ones.
     #[default]
     Bytes,
-    /// The smaller pair of ids, the bytes numbered in the order of GPT-2's alphabet (Hugging Face's rule).
+    /// The smaller pair of ids comes first, where bytes are numbered in the order of GPT-2's alphabet (Hugging Face's rule).
     Hf,
 }
 
 impl TieBreak {
-    /// `"bytes"` or `"hf"`.
+    /// The rule of a name: `"bytes"` or `"hf"`.
     ///
     /// # Errors
     /// [`Error::Option`] for any other name.
@@ -38,7 +39,7 @@ impl TieBreak {
         }
     }
 
-    /// What [`TieBreak::new`] takes.
+    /// The name of the rule, which [`TieBreak::new`] accepts.
     pub fn name(self) -> &'static str {
         match self {
             TieBreak::Bytes => "bytes",
@@ -47,12 +48,13 @@ impl TieBreak {
     }
 }
 
-/// The bytes of the tokens made so far, and their order under a [`TieBreak`].
+/// The bytes of the tokens so far, and their order under a [`TieBreak`].
 pub(super) struct TokenOrder {
     rule: TieBreak,
     bytes: Vec<u8>,
     ends: Vec<usize>,
-    /// `Bytes`: a token's first eight bytes, big-endian, which nearly always decide. `Hf`: its id as HF numbers it.
+    /// For `Bytes`, a token's first eight bytes, big-endian, which nearly always decide. For `Hf`, its id as Hugging Face numbers
+    /// it.
     keys: Vec<u64>,
 }
 
@@ -71,7 +73,7 @@ impl TokenOrder {
         self.ends.len()
     }
 
-    /// The id that the next merge makes. `Vocab::num_merges` keeps it below 2^32.
+    /// The id of the token that the next merge makes. `Vocab::num_merges` keeps it below 2^32.
     #[allow(clippy::cast_possible_truncation)]
     pub fn next_id(&self) -> u32 {
         self.len() as u32
@@ -95,7 +97,7 @@ impl TokenOrder {
         });
     }
 
-    /// Whether `a` comes before `b`, their counts being equal.
+    /// Whether `a` is merged before `b` when their counts are equal.
     #[inline]
     pub fn is_before(&self, a: Pair, b: Pair) -> bool {
         let order = match self.rule {
@@ -127,7 +129,7 @@ impl TokenOrder {
     }
 }
 
-/// The place of each byte in GPT-2's alphabet.
+/// The rank of each byte in GPT-2's alphabet.
 fn gpt2_alphabet_ranks() -> [u64; 256] {
     let mut ranks = [0; 256];
     for (byte, rank) in alphabet().zip(0..) {

@@ -1,34 +1,30 @@
 /*!
 The distinct pretokens ("words") as sequences of symbols that shrink as merges are applied.
 
-Short words lie one after another in one vector; a merge rewrites a word from left to right in place. That costs a pass
-over the word, which is a few cache lines at most. A long word (a line of base64, a page without spaces) must not be
-passed over for every pair in it, or the time is quadratic in its length. Its symbols are nodes instead, and pairs point
-at nodes: a hit costs a constant. Nodes need no links: a token made of `k` symbols writes `k` at its first and last
-place, so both neighbours are one subtraction away, and a border symbol around each word ends every walk.
+Short words lie one after another in one vector, and a merge rewrites a word from left to right in place. That costs one pass
+over the word, which takes a few cache lines at most. Long words are stored as nodes (`nodes`), where a merge costs a constant.
 
-A *site* is a place where a pair may occur: a short word's number, or behind those a node's.
+A *site* is a place where a pair may occur: the number of a short word, or, behind all of those, the number of a node.
 */
 
-#![allow(clippy::cast_possible_truncation)] // `push` refuses words beyond 2^32 sites or symbols.
-
-use super::pair::{Pair, Symbol};
+use super::neighbours::Neighbours;
+use super::nodes::Nodes;
+use super::pair::{Pair, Site, Symbol};
 use crate::counts::PretokenCounts;
 use crate::error::Error;
 use crate::prefetch::prefetch;
 use std::ops::Range;
 
-pub(super) type Site = u32;
-
-/// Looks whether the work was cancelled.
+/// Checks whether the work was cancelled.
 pub(super) type Check<'a> = &'a (dyn Fn() -> Result<(), Error> + Sync);
 
-/// Words or sites between two looks at the cancel flag: some milliseconds.
+/// Words or sites between two checks of the cancel flag: a few milliseconds.
 pub(super) const CHECK_EVERY: usize = 1 << 16;
 
-/// So many sites ahead a word's symbols are asked for, and the word itself twice as many.
+/// The prefetch distance in sites: symbols are prefetched this far ahead, and word records twice as far.
 pub(super) const AHEAD: usize = 12;
 
+/// A word whose symbols are `symbols[start..start + len]`.
 #[derive(Clone, Copy)]
 struct ShortWord {
     start: u32,
@@ -36,83 +32,20 @@ struct ShortWord {
     count: u64,
 }
 
-#[derive(Default)]
-struct Nodes<S> {
-    symbols: Vec<S>,
-    /// At the first and the last place of each token, the number of places it takes.
-    spans: Vec<u32>,
-    /// The word of each node, whose count is in `counts`.
-    word: Vec<u32>,
-    counts: Vec<u64>,
-}
-
 /// All words of two symbols or more.
 pub(super) struct Words<S> {
     symbols: Vec<S>,
     short: Vec<ShortWord>,
     nodes: Nodes<S>,
-    /// By symbol, the counts of the words that are this symbol alone.
+    /// For each symbol, the count of the words that consist of this symbol alone.
     single: Vec<u64>,
     long_word: usize,
 }
 
-/// Some of the short words, and perhaps the nodes.
-pub(super) struct Part {
+/// A range of the short words, and perhaps the nodes.
+pub(super) struct Share {
     short: Range<usize>,
     nodes: bool,
-}
-
-/// What a merge of `pair` into `new` changed: for each symbol that was a left or right neighbour, how often.
-pub(super) struct Neighbours<S> {
-    pub left: Side<S>,
-    pub right: Side<S>,
-}
-
-/// One side's neighbours: sums by symbol, and a log of where each was seen, in ascending order of sites.
-pub(super) struct Side<S> {
-    pub tallies: Vec<Tally>,
-    pub touched: Vec<S>,
-    pub log: Vec<(Site, S)>,
-}
-
-#[derive(Clone, Copy, Default)]
-pub(super) struct Tally {
-    pub count: u64,
-    /// The number of sites in the log; a word that has the pair twice is one.
-    pub num_sites: u32,
-    /// The last of them.
-    pub last_site: Site,
-    /// Where the next of them goes in the index, while they are copied there.
-    pub cursor: usize,
-}
-
-impl<S: Symbol> Side<S> {
-    #[inline]
-    fn add(&mut self, neighbour: S, count: u64, site: Site) {
-        let tally = &mut self.tallies[neighbour.id() as usize];
-        tally.count += count;
-        if tally.num_sites == 0 {
-            self.touched.push(neighbour);
-        } else if tally.last_site == site {
-            return;
-        }
-        tally.num_sites += 1;
-        tally.last_site = site;
-        self.log.push((site, neighbour));
-    }
-}
-
-impl<S: Symbol> Neighbours<S> {
-    pub fn new() -> Self {
-        let side = || Side { tallies: Vec::new(), touched: Vec::new(), log: Vec::new() };
-        Neighbours { left: side(), right: side() }
-    }
-
-    /// Makes room for the tallies of `num_symbols` symbols.
-    pub fn resize(&mut self, num_symbols: usize) {
-        self.left.tallies.resize(num_symbols, Tally::default());
-        self.right.tallies.resize(num_symbols, Tally::default());
-    }
 }
 
 impl<S: Symbol> Words<S> {
@@ -144,6 +77,7 @@ impl<S: Symbol> Words<S> {
         Ok(words)
     }
 
+    #[allow(clippy::cast_possible_truncation)] // Larger sums are refused below.
     fn push(&mut self, symbols: impl Iterator<Item = S>, len: usize, count: u64) -> Result<(), Error> {
         if len > self.long_word {
             self.nodes.push_word(symbols, count);
@@ -159,7 +93,8 @@ impl<S: Symbol> Words<S> {
         Ok(())
     }
 
-    /// Drops the words that are one symbol by now, and closes the gaps. Sites from before are void.
+    /// Drops the words that are one symbol by now, and closes the gaps. Earlier sites are no longer valid.
+    #[allow(clippy::cast_possible_truncation)] // `push` refuses words beyond 2^32 sites or symbols.
     pub fn compact(&mut self, check: Check<'_>) -> Result<(), Error> {
         let mut write = 0;
         check()?;
@@ -186,7 +121,7 @@ impl<S: Symbol> Words<S> {
         Ok(())
     }
 
-    /// How often each of `num_symbols` symbols occurs, in dropped words too.
+    /// How often each of `num_symbols` symbols occurs, dropped words included.
     pub fn uses(self, num_symbols: usize, check: Check<'_>) -> Result<Vec<u64>, Error> {
         let mut uses = self.single;
         uses.resize(num_symbols, 0);
@@ -203,27 +138,29 @@ impl<S: Symbol> Words<S> {
         Ok(uses)
     }
 
-    /// All words in so many parts with about the same number of symbols, in ascending order of sites.
-    pub fn parts(&self, number: usize) -> Vec<Part> {
+    /// Divides all words into `number` shares with about the same number of symbols, in ascending order of sites.
+    #[allow(clippy::cast_possible_truncation)] // `push` refuses words beyond 2^32 sites or symbols.
+    pub fn shares(&self, number: usize) -> Vec<Share> {
         let number = number.max(1);
         let start = |i: usize| {
             let symbol = (self.symbols.len() as u64 * i as u64 / number as u64) as u32;
             self.short.partition_point(|word| word.start < symbol)
         };
         let short = |i| start(i)..if i + 1 < number { start(i + 1) } else { self.short.len() };
-        (0..number).map(|i| Part { short: short(i), nodes: i + 1 == number }).collect()
+        (0..number).map(|i| Share { short: short(i), nodes: i + 1 == number }).collect()
     }
 
-    /// Calls `visit` with each adjacent pair in a part, its site and its word's count, in ascending order of sites.
+    /// Calls `visit` with each adjacent pair in a share, its site and its word's count, in ascending order of sites.
+    #[allow(clippy::cast_possible_truncation)] // `push` refuses words beyond 2^32 sites or symbols.
     pub fn for_each_pair(
         &self,
-        part: &Part,
+        share: &Share,
         check: Check<'_>,
         mut visit: impl FnMut(S::Key, Site, u64),
     ) -> Result<(), Error> {
-        for start in part.short.clone().step_by(CHECK_EVERY) {
+        for start in share.short.clone().step_by(CHECK_EVERY) {
             check()?;
-            let words = &self.short[start..part.short.end.min(start + CHECK_EVERY)];
+            let words = &self.short[start..share.short.end.min(start + CHECK_EVERY)];
             for (word, site) in words.iter().zip(start as Site..) {
                 let symbols = &self.symbols[word.start as usize..][..word.len as usize];
                 for pair in symbols.windows(2) {
@@ -231,7 +168,7 @@ impl<S: Symbol> Words<S> {
                 }
             }
         }
-        if !part.nodes {
+        if !share.nodes {
             return Ok(());
         }
         let Nodes { symbols, spans, .. } = &self.nodes;
@@ -250,10 +187,9 @@ impl<S: Symbol> Words<S> {
         Ok(())
     }
 
-    /// Asks for the word at a site that comes up soon, and for the symbols of one that comes up sooner. They lie anywhere in
-    /// memory.
+    /// Prefetches the record of the word at a site that comes up soon, and the symbols of the word at one that comes up sooner.
     #[inline]
-    pub fn ask_for(&self, soon: Option<&Site>, sooner: Option<&Site>) {
+    pub fn prefetch(&self, soon: Option<&Site>, sooner: Option<&Site>) {
         if let Some(&site) = soon {
             prefetch(&self.short, site as usize);
         }
@@ -262,9 +198,10 @@ impl<S: Symbol> Words<S> {
         }
     }
 
-    /// Replaces the pair by `new` wherever it occurs at `site`, and notes the neighbours in the word's final form, so
-    /// that a run such as `abab` leaves no trace of the pair `(new, a)` that it never has.
+    /// Replaces the pair by `new` wherever it occurs at `site`, and adds its neighbours. Neighbours are read from the word's
+    /// final form, so that a run such as `abab` does not report the pair `(new, a)`, which it never contains.
     #[inline]
+    #[allow(clippy::cast_possible_truncation)] // `push` refuses words beyond 2^32 sites or symbols.
     pub fn merge_at(&mut self, site: Site, pair: Pair, new: u32, neighbours: &mut Neighbours<S>) {
         let (a, b, new) = (S::from_id(pair.left), S::from_id(pair.right), S::from_id(new));
         match self.short.get_mut(site as usize) {
@@ -318,61 +255,4 @@ fn merge_in<S: Symbol>(
         }
     }
     write
-}
-
-impl<S: Symbol> Nodes<S> {
-    fn new() -> Self {
-        Nodes { symbols: vec![S::NONE], spans: vec![1], word: vec![0], counts: Vec::new() }
-    }
-
-    fn push_word(&mut self, symbols: impl Iterator<Item = S>, count: u64) {
-        let word = self.counts.len() as u32;
-        self.counts.push(count);
-        self.symbols.extend(symbols);
-        self.symbols.push(S::NONE);
-        self.spans.resize(self.symbols.len(), 1);
-        self.word.resize(self.symbols.len(), word);
-    }
-
-    fn count(&self, node: usize) -> u64 {
-        self.counts[self.word[node] as usize]
-    }
-
-    /// The symbols of each word, and its count.
-    fn words(&self) -> impl Iterator<Item = (Vec<S>, u64)> {
-        let mut node = 1;
-        self.counts.iter().map(move |&count| {
-            let mut word = Vec::new();
-            while self.symbols[node] != S::NONE {
-                word.push(self.symbols[node]);
-                node += self.spans[node] as usize;
-            }
-            node += 1;
-            (word, count)
-        })
-    }
-
-    fn merge(&mut self, site: Site, offset: Site, a: S, b: S, new: S, neighbours: &mut Neighbours<S>) {
-        let node = (site - offset) as usize;
-        let second = node + self.spans[node] as usize;
-        if self.symbols[node] != a || self.symbols.get(second) != Some(&b) {
-            return;
-        }
-        let end = second + self.spans[second] as usize;
-        self.symbols[node] = new;
-        self.symbols[second] = S::NONE;
-        self.spans[node] = (end - node) as u32;
-        self.spans[end - 1] = (end - node) as u32;
-
-        let count = self.count(node);
-        let previous = node - self.spans[node - 1] as usize;
-        if self.symbols[previous] != S::NONE {
-            neighbours.left.add(self.symbols[previous], count, previous as Site + offset);
-        }
-        let next = self.symbols[end];
-        let is_pair_next = next == a && self.symbols[end + self.spans[end] as usize] == b;
-        if next != S::NONE && !is_pair_next {
-            neighbours.right.add(next, count, site);
-        }
-    }
 }

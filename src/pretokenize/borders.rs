@@ -1,41 +1,33 @@
 /*!
-Where pretokens begin and end, a window of the text at a time.
+The places where pretokens begin and end, for one window of the text at a time.
 
-Why not an iterator of slices? Whoever looks pretokens up wants to do so in a loop that does nothing else, and knows all
-positions to be in one window: then a position is two bytes, and no access needs a check of its own.
+Why not an iterator of slices? The code that looks pretokens up runs in a loop that does nothing else. It knows that all
+positions lie in one window, so a position takes two bytes and no access needs a bounds check of its own.
 */
 
-use super::blocks::Isa;
 use std::ops::Range;
 
-/// The bytes of a window. 4 KiB: their borders stay in the first-level cache.
+/// The size of a window in bytes. 4 KiB, so that its borders stay in the first-level cache.
 pub(crate) const WINDOW: usize = 4096;
 
-/// Ascending positions in a buffer. Each two neighbours are the ends of one pretoken.
+/// Ascending positions in a buffer. Two neighbouring positions are the beginning and the end of one pretoken.
 pub struct Borders {
-    /// The instructions that find them.
-    pub(super) isa: Isa,
     /// The last border before those of the window.
     open: usize,
     /// Where the window begins.
     base: usize,
-    /// Positions from there on, at most [`WINDOW`], and room for those that are written in vain.
+    /// Positions relative to `base`, at most [`WINDOW`] of them, and room for 64 that are written but not used.
     positions: Box<[u16; WINDOW + 64]>,
     len: usize,
 }
 
 impl Default for Borders {
     fn default() -> Self {
-        Borders::new(Isa::best())
+        Borders { open: 0, base: 0, positions: Box::new([0; _]), len: 0 }
     }
 }
 
 impl Borders {
-    /// None yet.
-    pub fn new(isa: Isa) -> Self {
-        Borders { isa, open: 0, base: 0, positions: Box::new([0; _]), len: 0 }
-    }
-
     /// The ranges of the pretokens that end in this window.
     pub fn pretokens(&self) -> impl Iterator<Item = Range<usize>> {
         let ends = self.inside().iter().map(|&end| self.base + usize::from(end));
@@ -43,7 +35,7 @@ impl Borders {
         starts.zip(ends).map(|(start, end)| start..end).skip_while(Range::is_empty)
     }
 
-    /// The one of them that began before the window or at its start, if there is one.
+    /// The first of these pretokens, if it began before the window or at its start.
     pub(crate) fn first(&self) -> Option<Range<usize>> {
         self.pretokens().next().filter(|first| {
             self.inside().first().is_some_and(|&end| first.end == self.base + usize::from(end))
@@ -56,18 +48,18 @@ impl Borders {
         self.base
     }
 
-    /// The borders in this window, from its beginning on.
+    /// The borders in this window, relative to its beginning.
     #[inline]
     pub(crate) fn inside(&self) -> &[u16] {
         &self.positions[..self.len]
     }
 
-    /// The first window of a text.
+    /// Starts the first window of a text.
     pub(super) fn begin(&mut self, start: usize) {
         (self.open, self.base, self.len) = (start, start, 0);
     }
 
-    /// The window that begins at `base`, after this one.
+    /// Starts the window that follows this one and begins at `base`.
     pub(super) fn go_on(&mut self, base: usize) {
         if let Some(&last) = self.inside().last() {
             self.open = self.base + usize::from(last);
@@ -75,7 +67,7 @@ impl Borders {
         (self.base, self.len) = (base, 0);
     }
 
-    /// Adds a border if it belongs to this window.
+    /// Adds a border if it belongs to this window; says whether it does.
     pub(super) fn push(&mut self, position: usize) -> bool {
         match u16::try_from(position - self.base) {
             Ok(inside) if usize::from(inside) <= WINDOW && self.len <= WINDOW => {
@@ -87,12 +79,13 @@ impl Borders {
         }
     }
 
-    /// Room for 64 positions; [`Borders::add`] says how many were written.
+    /// Room for 64 positions. The caller writes them, then reports their number to [`Borders::add`].
     #[inline(always)]
     pub(super) fn room(&mut self) -> Option<&mut [u16; 64]> {
         self.positions[self.len..].first_chunk_mut()
     }
 
+    /// Counts positions that were written into [`Borders::room`].
     #[inline(always)]
     pub(super) fn add(&mut self, written: usize) {
         self.len += written;

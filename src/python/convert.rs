@@ -8,8 +8,9 @@ use crate::error::Error;
 use crate::merges::Merges;
 use crate::pretokenize::Pattern;
 use crate::special_tokens::SpecialTokens;
+use crate::token_id::TokenId;
 use crate::tokenizer::Tokenizer;
-use crate::vocab::{TokenId, Vocab, max_ids};
+use crate::vocab::{Vocab, max_ids};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyInt, PyList, PyString};
 

@@ -4,7 +4,7 @@ would catch.
 */
 
 use crate::error::Error;
-use crate::job::message;
+use crate::panics::message;
 use pyo3::prelude::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

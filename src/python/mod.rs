@@ -11,12 +11,13 @@ mod tokenizer;
 
 use crate::corpus::{BadLines, Corpus, Format, InputOptions};
 use crate::formats;
-use crate::job::{Job, resolve_threads};
+use crate::isa::Isa;
+use crate::job::Job;
 use crate::merges::TieBreak;
 use crate::pretokenize::Pattern;
-use crate::pretokenize::blocks::Isa;
 use crate::sample::{self, Split};
 use crate::special_tokens::SpecialTokens;
+use crate::threads::resolve_threads;
 use crate::token_file::{self, Dtype};
 use crate::train_bpe::{TrainOptions, train_bpe};
 use error::{guarded, to_py};

@@ -10,7 +10,8 @@ for its end, and is then raised.
 use super::convert::wrong_type;
 use super::error::{new, to_py};
 use crate::error::Error;
-use crate::job::{Job, Progress, caught, lock, message};
+use crate::job::{Job, Progress};
+use crate::panics::{caught, lock, message};
 use pyo3::exceptions::{PyUnicodeEncodeError, PyUserWarning};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyIterator, PyString};

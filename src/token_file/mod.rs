@@ -27,7 +27,8 @@ pub use verify::{open, verify};
 use crate::corpus::{Corpus, Place};
 use crate::encode::{EncodeOptions, Encoded, Id, encode_corpus, separator_id};
 use crate::error::Error;
-use crate::job::{Job, Stage, on_two_threads};
+use crate::job::{Job, Stage};
+use crate::threads::on_two_threads;
 use crate::tokenizer::Tokenizer;
 use journal::Journal;
 use partial::{Opened, Partial};
@@ -248,10 +249,10 @@ fn wait(many_are_new: &Receiver<()>, last: Instant) -> Option<bool> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::job::tests::{in_a_minute, is_on_purpose, panic_everywhere};
     use crate::merges::Merges;
     use crate::pretokenize::Pattern;
     use crate::special_tokens::SpecialTokens;
+    use crate::testing::{in_a_minute, is_on_purpose, panic_everywhere};
     use crate::vocab::Vocab;
 
     #[test]

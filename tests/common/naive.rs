@@ -3,8 +3,8 @@
 use bpe_lm::error::Error;
 use bpe_lm::merges::TieBreak;
 use bpe_lm::special_tokens::SpecialTokens;
+use bpe_lm::token_id::TokenId;
 use bpe_lm::tokenizer::{Special, Tokenizer};
-use bpe_lm::vocab::TokenId;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 

@@ -7,9 +7,9 @@ pretoken instead of forty, and 0.25 s instead of 0.20 for 170 MB of web text. (b
 
 use super::{Batch, FEW_IDS, Line, Probe, Value};
 use crate::encode::{Id, Ids};
+use crate::isa::Isa;
 use crate::pretoken_key::{BATCH, KEEP, Key, READ_AHEAD, SHORT, long_key};
 use crate::pretokenize::WINDOW;
-use crate::pretokenize::blocks::Isa;
 use std::arch::x86_64::*;
 
 /// Exists only where the machine has the instructions.

@@ -20,10 +20,10 @@ mod portable;
 
 use super::merge::Scratch;
 use super::{Id, Ids, Rules};
+use crate::isa::Isa;
 use crate::pretoken_key::{BATCH, FEW, Key, NO_PLACE, READ_AHEAD, SHORT, key, unplaced};
 use crate::pretokenize::Borders;
-use crate::pretokenize::blocks::Isa;
-use crate::vocab::TokenId;
+use crate::token_id::TokenId;
 
 /// Entries of a table: 32 bytes each, 32 MiB in all; with what lies aside 64, and what growing holds twice. (README.md)
 pub const TABLE_LEN: usize = 1 << 20;

@@ -1,14 +1,17 @@
 /*!
-Classes of ASCII bytes by AVX2: 32 bytes a comparison, whose result is a byte of ones that `movemask` gathers.
+Classes of ASCII bytes by AVX2. A comparison covers 32 bytes and gives a byte of ones for each match; `movemask` gathers those.
 */
 
-use super::{AsciiMasks, BLOCK, BlockScanner, Borders, Classify};
+use super::masks::{AsciiMasks, BLOCK, Classify};
+use super::scanner::BlockScanner;
+use crate::pretokenize::borders::Borders;
 use std::arch::x86_64::*;
 
 /// Exists only inside [`fill`], where its instructions may be used.
 #[derive(Clone, Copy)]
 struct Avx2(());
 
+/// Fills a window with these instructions.
 #[target_feature(enable = "avx2,bmi1,bmi2,popcnt")]
 pub(super) fn fill(scanner: &mut BlockScanner<'_>, borders: &mut Borders) {
     scanner.fill(Avx2(()), borders);

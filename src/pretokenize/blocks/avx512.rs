@@ -1,14 +1,17 @@
 /*!
-Classes of ASCII bytes by AVX-512: a comparison of 64 bytes is a mask already.
+Classes of ASCII bytes by AVX-512. The result of a comparison of 64 bytes is a mask already.
 */
 
-use super::{AsciiMasks, BLOCK, BlockScanner, Borders, Classify};
+use super::masks::{AsciiMasks, BLOCK, Classify};
+use super::scanner::BlockScanner;
+use crate::pretokenize::borders::Borders;
 use std::arch::x86_64::*;
 
 /// Exists only inside [`fill`], where its instructions may be used.
 #[derive(Clone, Copy)]
 struct Avx512(());
 
+/// Fills a window with these instructions.
 #[target_feature(enable = "avx512f,avx512bw,bmi1,bmi2,popcnt")]
 pub(super) fn fill(scanner: &mut BlockScanner<'_>, borders: &mut Borders) {
     scanner.fill(Avx512(()), borders);
@@ -63,7 +66,7 @@ fn classify(bytes: __m512i) -> AsciiMasks {
     }
 }
 
-/// Sixteen bits at a time select from sixteen numbers, without a branch.
+/// As [`Classify::list`], without a branch: sixteen bits at a time select from sixteen numbers.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,popcnt")]
 #[allow(unsafe_code)]
@@ -74,6 +77,7 @@ fn list(bits: u64, at: u16, positions: &mut [u16; BLOCK]) {
     );
     let mut len = 0;
     for sixteen in 0..4 {
+        #[allow(clippy::cast_possible_truncation)] // Sixteen bits of the mask.
         let mask = (bits >> (16 * sixteen)) as u16;
         let selected = _mm512_cvtepi32_epi16(_mm512_maskz_compress_epi32(mask, numbers));
         // SAFETY: `len` is at most 16 numbers for each of the steps before, so 16 more fit.

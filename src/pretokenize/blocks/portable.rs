@@ -1,9 +1,9 @@
 /*!
-Classes of ASCII bytes without any special instructions: eight bytes in one `u64`, compared by additions whose carries
-cannot leave a byte, and a multiplication that gathers the eight high bits.
+Classes of ASCII bytes without special instructions. Eight bytes share one `u64`. They are compared by additions whose carries
+cannot leave a byte, and a multiplication gathers the eight high bits.
 */
 
-use super::{AsciiMasks, BLOCK, Classify};
+use super::masks::{AsciiMasks, BLOCK, Classify};
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;

@@ -1,0 +1,155 @@
+/*!
+The loop of learning: take the most frequent pair, merge it in all words, update the index.
+*/
+
+use super::list::Merges;
+use super::neighbours::Neighbours;
+use super::pair::{Pair, Symbol};
+use super::pair_index::{Limits, PairIndex};
+use super::tie_break::{TieBreak, TokenOrder};
+use super::words::{AHEAD, CHECK_EVERY, Words};
+use crate::counts::PretokenCounts;
+use crate::error::Error;
+use crate::job::Job;
+use crate::threads::with_threads;
+use rayon::ThreadPool;
+use std::ops::Range;
+
+/// The result of learning: the merges, and how often each merge and token occurred.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Learned {
+    /// The merges, in order.
+    pub merges: Merges,
+    /// The count of each merge's pair when it was merged. Overlapping pairs count too: `aaa` has `aa` twice.
+    pub merge_counts: Vec<u64>,
+    /// How often each token, by id, occurs in the corpus when all merges are applied.
+    pub token_uses: Vec<u64>,
+}
+
+/// What to learn, and four knobs that change the time and never the result.
+#[derive(Clone, Copy, Debug)]
+pub struct MergeOptions {
+    /// The maximum number of merges. Fewer are learned when the pairs run out.
+    pub num_merges: usize,
+    /// The rule for pairs of equal count.
+    pub tie_break: TieBreak,
+    /// Learning stops at the first pair that occurs less often.
+    pub min_frequency: u64,
+    /// Pairs that would make a longer token, in bytes, are never merged.
+    pub max_token_length: usize,
+    /// The index holds the pairs whose count is at least the greatest count divided by this. 16 is fastest on web text
+    /// (benches/record/).
+    pub threshold_divisor: u64,
+    /// Words with more symbols than this are stored as nodes.
+    pub long_word: usize,
+    /// The index is compacted when most of its sites, and more than this number, are dead.
+    pub max_dead_sites: usize,
+    /// Threads that build the index. One thread applies the merges.
+    pub threads: usize,
+}
+
+impl MergeOptions {
+    /// The usual options for this many merges.
+    pub fn new(num_merges: usize) -> Self {
+        MergeOptions {
+            num_merges,
+            tie_break: TieBreak::Bytes,
+            min_frequency: 1,
+            max_token_length: usize::MAX,
+            threshold_divisor: 16,
+            long_word: 128,
+            max_dead_sites: 1 << 16,
+            threads: 1,
+        }
+    }
+}
+
+/// Learns merges from counts.
+///
+/// # Errors
+/// [`Error::Limit`] for counts beyond 2^63, or for more than 2^32 places where pairs may be merged; [`Error::Cancelled`].
+pub fn learn_merges(counts: PretokenCounts, options: MergeOptions, job: &Job) -> Result<Learned, Error> {
+    with_threads(options.threads, |pool| {
+        if options.num_merges < u16::MAX as usize - 256 {
+            Learner::<u16>::new(counts, options, job)?.run(pool, job)
+        } else {
+            Learner::<u32>::new(counts, options, job)?.run(pool, job)
+        }
+    })
+}
+
+struct Learner<S> {
+    options: MergeOptions,
+    words: Words<S>,
+    order: TokenOrder,
+    neighbours: Neighbours<S>,
+    merges: Merges,
+    merge_counts: Vec<u64>,
+}
+
+impl<S: Symbol> Learner<S> {
+    fn new(counts: PretokenCounts, options: MergeOptions, job: &Job) -> Result<Self, Error> {
+        Ok(Learner {
+            options,
+            words: Words::new(&counts, options.long_word, &|| job.check())?,
+            order: TokenOrder::new(options.tie_break),
+            neighbours: Neighbours::new(),
+            merges: Merges::default(),
+            merge_counts: Vec::new(),
+        })
+    }
+
+    fn run(mut self, pool: &ThreadPool, job: &Job) -> Result<Learned, Error> {
+        while self.merges.len() < self.options.num_merges {
+            let Some(mut index) = self.index(pool, job)? else { break };
+            while self.merges.len() < self.options.num_merges {
+                let Some((pair, count, sites)) = index.pop(&self.order)? else { break };
+                self.merge_counts.push(count);
+                self.merge(pair, sites, &mut index, job)?;
+                job.advance(1);
+            }
+        }
+        let token_uses = self.words.uses(self.order.len(), &|| job.check())?;
+        Ok(Learned { merges: self.merges, merge_counts: self.merge_counts, token_uses })
+    }
+
+    fn index(&mut self, pool: &ThreadPool, job: &Job) -> Result<Option<PairIndex<S>>, Error> {
+        self.words.compact(&|| job.check())?;
+        let MergeOptions { threshold_divisor, max_dead_sites, .. } = self.options;
+        let thresholds = (threshold_divisor, max_dead_sites);
+        PairIndex::new(&self.words, &self.order, self.limits(), thresholds, pool, &|| job.check())
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            min_frequency: self.options.min_frequency.max(1),
+            max_token_length: self.options.max_token_length,
+        }
+    }
+
+    fn merge(
+        &mut self,
+        pair: Pair,
+        sites: Range<usize>,
+        index: &mut PairIndex<S>,
+        job: &Job,
+    ) -> Result<(), Error> {
+        let new = self.order.next_id();
+        self.order.push(pair);
+        self.merges.push((pair.left, pair.right));
+        self.neighbours.resize(self.order.len());
+        for sites in index.sites(sites).chunks(CHECK_EVERY) {
+            job.check()?;
+            for (i, &site) in sites.iter().enumerate() {
+                self.words.prefetch(sites.get(i + 2 * AHEAD), sites.get(i + AHEAD));
+                self.words.merge_at(site, pair, new, &mut self.neighbours);
+            }
+        }
+        let (a, b, new) = (S::from_id(pair.left), S::from_id(pair.right), S::from_id(new));
+        // A merged pair to the left of another: (b, a) became (new, new).
+        let old_left = |x| if x == new { S::key(b, a) } else { S::key(x, a) };
+        index.update(&mut self.neighbours.left, &self.order, old_left, |x| S::key(x, new));
+        index.update(&mut self.neighbours.right, &self.order, |y| S::key(b, y), |y| S::key(new, y));
+        Ok(())
+    }
+}
