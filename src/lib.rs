@@ -72,5 +72,6 @@ pub mod sample;
 #[cfg(target_arch = "x86_64")]
 pub mod kernels;
 mod output;
+mod json;
 #[cfg(feature = "python")]
 mod python;

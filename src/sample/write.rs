@@ -6,6 +6,7 @@ use super::split::Split;
 use super::story::StoryWriter;
 use crate::error::Error;
 use crate::job::Job;
+use crate::output::{check_file, folder_of};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -51,9 +52,9 @@ fn write_until(
 /// # Errors
 /// [`Error::Io`] with the path, [`Error::Cancelled`].
 pub fn write_file(path: &Path, num_bytes: u64, seed: u64, split: Split, job: &Job) -> Result<u64, Error> {
-    crate::output::check_file(path)?;
+    check_file(path)?;
     let failed = |error| Error::io("write", path, error);
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     std::fs::create_dir_all(folder).map_err(failed)?;
     let readable = std::fs::Permissions::from_mode(0o666);
     let mut file = tempfile::Builder::new().permissions(readable).tempfile_in(folder).map_err(failed)?;
