@@ -21,8 +21,9 @@ fn kernels(_: &mut Criterion) {}
 
 #[cfg(target_arch = "x86_64")]
 fn of_type<E: bpe_lm::kernels::Element>(criterion: &mut Criterion, name: &str, threads: usize) {
-    use bpe_lm::kernels::attention::{Angles, Shape, backward, forward};
+    use bpe_lm::kernels::attention::{backward, forward};
     use bpe_lm::kernels::cross_entropy::cross_entropy;
+    use bpe_lm::kernels::{Angles, Shape};
     use criterion::BatchSize;
 
     let numbers = |len: usize| -> Vec<E> { (0..len).map(|i| E::narrow((i as f32 * 0.7).sin())).collect() };

@@ -52,6 +52,7 @@ pub mod threads;
 #[cfg(test)]
 mod testing;
 mod output;
+mod json;
 mod prefetch;
 pub mod isa;
 pub mod token_id;

@@ -1,21 +1,21 @@
 /*!
-Where files may be written: never over a device, a pipe, a socket or a folder, whoever allows it.
+Where files may be written: never over a device, a pipe, a socket or a folder, even if the caller allows overwriting.
 
-A rename would replace a device by a file, as root even /dev/null. So whoever writes looks first, before any work is done. A
-link counts as what it points to; but for files that only this program knows there must be no link, or else what it
-points to would be written.
+A rename would replace a device by a file, even /dev/null if root does it. So every writer checks its paths first, before any
+work is done. A link counts as the file that it points to. Where only this program writes, a link is refused, because the
+file that it points to would be overwritten.
 */
 
 use crate::error::{Error, is_address};
-use std::fs::{FileType, Metadata};
+use std::fs::{File, FileType, Metadata};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
-/// For opening a file that must not be a link.
+/// The flag for opening a file that must not be a link.
 pub(crate) const NO_LINK: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
 
-/// Refuses a path that is there and no regular file, or that can be none.
+/// Refuses a path of something that is not a regular file, and a path that cannot be one of a file.
 pub(crate) fn check_file(path: &Path) -> Result<(), Error> {
     if is_address(path) {
         return refused(path, "an address, and only local files are written");
@@ -28,12 +28,12 @@ pub(crate) fn check_file(path: &Path) -> Result<(), Error> {
     there
 }
 
-/// Refuses a path that is there and no regular file, where only this program writes.
+/// Refuses a path of something that is not a regular file, links included. For files that only this program writes.
 pub(crate) fn check_own_file(path: &Path) -> Result<(), Error> {
     check(path, std::fs::symlink_metadata(path), FileType::is_file)
 }
 
-/// Refuses a path that is there and no folder.
+/// Refuses a path of something that is not a folder.
 pub(crate) fn check_folder(path: &Path) -> Result<(), Error> {
     if is_address(path) {
         return refused(path, "an address, and only local files are written");
@@ -41,7 +41,7 @@ pub(crate) fn check_folder(path: &Path) -> Result<(), Error> {
     check(path, std::fs::metadata(path), FileType::is_dir)
 }
 
-/// Whether anything has the name, if only a link to nothing.
+/// Whether anything has the name, even a link to nothing.
 pub(crate) fn is_taken(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok()
 }
@@ -56,6 +56,28 @@ pub(crate) fn kind_of(kind: FileType) -> &'static str {
         kind if kind.is_file() => "a file",
         _ => "a device",
     }
+}
+
+/// The folder of a path.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => path,
+    }
+}
+
+/// Removes a file if it exists.
+pub(crate) fn remove(path: &Path) -> Result<(), Error> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("remove", path, error)),
+        _ => Ok(()),
+    }
+}
+
+/// Waits until the names in a folder are on the disk.
+pub(crate) fn sync_folder(folder: &Path) -> Result<(), Error> {
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| Error::io("sync", folder, error))
 }
 
 fn check(path: &Path, found: io::Result<Metadata>, is_right: fn(&FileType) -> bool) -> Result<(), Error> {

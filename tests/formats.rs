@@ -169,12 +169,12 @@ fn bad_training_files_are_named_errors() {
     for (from, to, complaint) in [
         ("{", "[", "not JSON"),
         ("\"hf\"", "\"coin\"", "tie_break"),
-        ("\"num_bytes\"", "\"num_bits\"", "num_bytes is null"),
+        ("\"num_bytes\"", "\"num_bits\"", "num_bytes is missing"),
         ("\"min_frequency\": 2", "\"min_frequency\": -2", "min_frequency is -2"),
         ("\"count\":3", "\"count\":3.5", "count is 3.5"),
         ("\"start\":\"", "\"start\":\" ", "alphabet"),
         ("\"merge_counts\": [", "\"merge_counts\": [\"1\", ", "merge_counts[0] is \"1\""),
-        ("\"token_uses\": [", "\"token_uses\": 7, \"x\": [", "token_uses is not a list"),
+        ("\"token_uses\": [", "\"token_uses\": 7, \"x\": [", "token_uses is 7, not a list"),
     ] {
         assert!(good.contains(from), "{from}");
         std::fs::write(&path, good.replacen(from, to, 1)).unwrap();
@@ -250,7 +250,7 @@ fn what_a_tiktoken_file_leaves_out_comes_from_beside_it_or_from_the_caller() {
         (complaint(None, Some(special())), "pattern=\"gpt2\""),
         (complaint(Some("gpt2"), None), "special_tokens={"),
     ] {
-        assert!(error.contains(missing) && error.contains("bare.tiktoken.json is not there"), "{error}");
+        assert!(error.contains(missing) && error.contains("bare.tiktoken.json does not exist"), "{error}");
     }
     let loaded = tiktoken::load(&path, Some(r"\w+|\W"), Some(special())).unwrap();
     assert_same(&saved, &loaded);
@@ -262,8 +262,8 @@ fn what_a_tiktoken_file_leaves_out_comes_from_beside_it_or_from_the_caller() {
     assert_eq!(replaced.pattern().source(), saved.pattern().source());
     for (side, complaint) in [
         ("{", "not JSON"),
-        ("{}", "pattern is null"),
-        (r#"{"pattern": "gpt2"}"#, "special_tokens is not an object"),
+        ("{}", "pattern is missing"),
+        (r#"{"pattern": "gpt2"}"#, "special_tokens is missing"),
         (r#"{"pattern": "gpt2", "special_tokens": {"<|x|>": "5"}}"#, "has the id \"5\""),
     ] {
         std::fs::write(folder.path().join("bare.tiktoken.json"), side).unwrap();

@@ -6,9 +6,9 @@
 
 mod common;
 
-use bpe_lm::kernels::attention::{Angles, Shape, backward, forward};
+use bpe_lm::kernels::attention::{backward, forward};
 use bpe_lm::kernels::cross_entropy::cross_entropy;
-use bpe_lm::kernels::{Bf16, Element, are_available};
+use bpe_lm::kernels::{Angles, Bf16, Element, Shape, are_available};
 use common::Random;
 
 fn missing() -> bool {

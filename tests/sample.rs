@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::print_stdout, missing_docs)]
 
 use bpe_lm::sample::{END_OF_TEXT, Split, StoryWriter, write_sample};
+use sha2::{Digest, Sha256};
 use std::collections::HashSet;
+use std::fmt::Write;
 
 fn sample(num_bytes: u64, seed: u64, split: Split) -> String {
     let mut bytes = Vec::new();
@@ -60,6 +62,32 @@ fn same_seed_same_bytes() {
         assert_ne!(sample(50_000, 7, split), sample(50_000, 8, split));
     }
     assert_ne!(sample(50_000, 7, Split::Train), sample(50_000, 7, Split::Validation));
+}
+
+fn sha256(text: &str) -> String {
+    Sha256::digest(text).iter().fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02x}").unwrap();
+        hex
+    })
+}
+
+/// A change of the grammar or the lexicon changes these, and with them every result that was measured on a sample.
+#[test]
+fn a_seed_gives_the_bytes_that_it_always_gave() {
+    for (num_bytes, seed, split, expected) in [
+        (5_000_000, 336, Split::Train, "8308a0239a7815b8c32eae442409c810cb476538ba05b369cf6da2978cbae911"),
+        (
+            2_000_000,
+            336,
+            Split::Validation,
+            "c32340085555ac06ab442865a34a2894b441736569791edf53a2cb787f8e81ba",
+        ),
+        (300_000, 1, Split::Train, "e6947c2281b56682a54351cc11482ee0ec7927e3499200adcc29a996a5583a77"),
+        (300_000, 0, Split::Validation, "d1b8ef156fb45034fcf1f943252166444aa991cd072cd36503c223427f81c450"),
+        (300_000, u64::MAX, Split::Train, "3dcd6f96546aaf4f1f03bbf880208f3178890a1759f7a33ffc8d680d57c62a43"),
+    ] {
+        assert_eq!(sha256(&sample(num_bytes, seed, split)), expected, "seed {seed}, {split:?}");
+    }
 }
 
 #[test]

@@ -1,15 +1,16 @@
 /*!
 Where a text may be cut.
 
-The cut is looked for backwards from a chunk's nominal end, in a window of a few kilobytes; where there is none (text
-without spaces, a line of base64), forwards in windows that grow. Each place is looked at once, so the time is linear.
+The search for a cut goes backwards from a chunk's nominal end, in a window of a few kilobytes. Where that has no cut (text
+without spaces, a line of base64), it goes forwards in windows that grow. It looks at each place once, so its time is linear.
 */
 
 use crate::pretokenize::Pattern;
 use crate::special_tokens::SpecialTokens;
 
-/// Where the search for a cut begins, in bytes before the chunk's nominal end.
+/// The length in bytes of the window before a chunk's nominal end, where the search begins.
 const FIRST_WINDOW: u64 = 4096;
+/// The length in bytes at which windows stop growing.
 const LONGEST_WINDOW: u64 = 1 << 20;
 
 /// Where a text may be cut.
@@ -23,17 +24,17 @@ pub struct Cutter<'a> {
     pub chunk_bytes: usize,
 }
 
-/// Where what a file holds may be cut.
+/// Where the content of a file may be cut.
 #[derive(Clone, Copy)]
 pub(crate) enum Cuts<'a> {
     /// Text, between pretokens.
     Pretokens(Cutter<'a>),
-    /// Lines, after each, in pieces of so many bytes.
+    /// Lines: after each. The number is the nominal length of a chunk in bytes.
     Lines(usize),
 }
 
 impl Cuts<'_> {
-    /// Whether `text` may be cut before `text[at]`, seeing [`Cuts::context`] bytes around it.
+    /// Whether `text` may be cut before `text[at]`. It looks at [`Cuts::context`] bytes before and after that place.
     pub fn is_safe(self, text: &[u8], at: usize) -> bool {
         match self {
             Cuts::Lines(_) => at > 0 && text[at - 1] == b'\n',
@@ -52,7 +53,7 @@ impl Cuts<'_> {
         }
     }
 
-    /// The bytes before and after a place that decide whether it is one.
+    /// The number of bytes before and after a place that decide whether it is a cut.
     pub fn context(self) -> usize {
         match self {
             Cuts::Lines(_) => 1,
@@ -69,7 +70,7 @@ impl Cuts<'_> {
         .max(1)
     }
 
-    /// The windows to look for a cut in, first and last place, one after another.
+    /// The windows to search for a cut, one after another: the first and last place of each.
     pub fn windows(self, start: u64) -> impl Iterator<Item = (u64, u64)> {
         let nominal = start.saturating_add(self.chunk_bytes() as u64);
         let first = ((start + 1).max(nominal.saturating_sub(FIRST_WINDOW)), nominal);

@@ -1,8 +1,8 @@
 /*!
 gzip data: any number of members, and zeros behind each.
 
-Tapes and block devices fill up their last block with zeros, and `gzip -dc` and Python read such files. What is neither a
-member nor zeros is an error: `gzip` would leave it out with a warning.
+Tapes and block devices pad their last block with zeros, and `gzip -dc` and Python read such files. Anything that is neither
+a member nor zeros is an error; `gzip` would leave it out with a warning.
 */
 
 use flate2::bufread::GzDecoder;
@@ -10,7 +10,7 @@ use std::io::{self, BufRead, BufReader, Read};
 
 const BUFFER_BYTES: usize = 1 << 15;
 
-/// The text of gzip data.
+/// A reader of the text of gzip data.
 pub(super) struct Gunzip {
     member: GzDecoder<Box<dyn BufRead + Send>>,
     is_at_end: bool,
@@ -39,7 +39,7 @@ impl Read for Gunzip {
     }
 }
 
-/// Passes over zeros; whether a member follows.
+/// Skips zeros. Returns whether a member follows.
 fn has_another(input: &mut (dyn BufRead + Send)) -> io::Result<bool> {
     loop {
         let bytes = input.fill_buf()?;

@@ -1,19 +1,19 @@
 /*!
 Lines of JSON, each an object with a text in one field.
 
-Why not parse each line into a value? Most of it is thrown away. The parser is told the one field that is wanted; it
-checks all others and keeps nothing of them. Bytes in the text that do not decode stay as they are, as in any other text; so
-do halves of surrogate pairs that are escaped alone, as three bytes each, which do not decode either.
+Why not parse each line into a value? Most of it would be thrown away. The parser knows the one field that is wanted; it
+checks all other fields and keeps nothing of them. Bytes in the text that are not UTF-8 stay as they are, as in any other
+text. Half a surrogate pair that is escaped alone becomes three bytes, which are not UTF-8 either.
 
-A line of nothing but whitespace is no line, and a byte order mark before a line is no part of it. Whatever else has no such
-text is bad: not JSON, no object, no such field, no string.
+A line of whitespace alone is skipped, and so is a byte order mark before a line. Every other line without such a text is
+bad: it is not JSON, not an object, has no such field, or the field is not a string.
 */
 
 use super::content::BOM;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
-/// Calls `visit` with each line's place in `lines`, its number from 0, and its text or what is wrong with it.
+/// Calls `visit` for each line with its offset in `lines`, its number from 0, and its text or what is wrong with it.
 pub(super) fn for_each_line<E>(
     lines: &[u8],
     field: &str,
@@ -43,7 +43,7 @@ fn text_of(line: &[u8], field: &str, text: &mut Vec<u8>) -> Result<(), String> {
     }
 }
 
-/// Whether there is such a field, whose text is then in `text`.
+/// Reads the field into `text`. Returns whether there is such a field.
 fn parse(line: &[u8], field: &str, text: &mut Vec<u8>) -> Result<bool, serde_json::Error> {
     let mut parser = serde_json::Deserializer::from_slice(line);
     let is_found = parser.deserialize_map(Object { field, path: field, text })?;
@@ -51,8 +51,8 @@ fn parse(line: &[u8], field: &str, text: &mut Vec<u8>) -> Result<bool, serde_jso
     Ok(is_found)
 }
 
-/// The line with numbers in place of NaN and Infinity, if it has any: Python's `json.dumps` writes them, and JSON does not
-/// know them. Each number is as long as the word, so that columns stay what they are.
+/// Replaces NaN and Infinity in a line by numbers, if it has any: Python's `json.dumps` writes them, and JSON does not know
+/// them. Each number is as long as the word that it replaces, so that columns in errors stay right.
 fn without_constants(line: &[u8]) -> Option<Vec<u8>> {
     let mut mended = line.to_vec();
     let (mut at, mut is_in_string, mut is_mended) = (0, false, false);
@@ -85,16 +85,16 @@ fn is_value(line: &[u8], at: usize, word: &[u8]) -> bool {
         && after.is_some_and(|after| after.is_none_or(is_between))
 }
 
-/// An object that may have the text in the field that a path names.
+/// An object whose text is in the field that a path names.
 struct Object<'a> {
     /// The whole path.
     field: &'a str,
-    /// What is left of it in this object.
+    /// The rest of the path, from this object on.
     path: &'a str,
     text: &'a mut Vec<u8>,
 }
 
-/// Another value than an object has no fields.
+/// Values that are not objects have no fields.
 impl<'de> DeserializeSeed<'de> for Object<'_> {
     type Value = bool;
 
@@ -110,7 +110,8 @@ impl<'de> Visitor<'de> for Object<'_> {
         write!(formatter, "an object with a field {:?}", self.field)
     }
 
-    /// Of several names the longest counts: a field whose own name is the path comes first. Of equal ones the last does.
+    /// Where several fields fit, the one with the longest name counts, so a field whose own name is the path wins. Where
+    /// names are equal, the last field counts.
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<bool, A::Error> {
         let mut longest = None;
         while let Some(name) = map.next_key_seed(NameIn(self.path))? {
@@ -161,7 +162,7 @@ impl<'de> Visitor<'de> for Object<'_> {
     }
 }
 
-/// How many bytes of a path a field's name is: all of them, or those before a dot.
+/// The number of bytes of a path that a field's name covers: all of them, or those before a dot.
 struct NameIn<'a>(&'a str);
 
 impl<'de> DeserializeSeed<'de> for NameIn<'_> {

@@ -1,18 +1,19 @@
 /*!
 What can only be read from its beginning to its end: compressed files, pipes, standard input.
 
-Why is a stream not read by one thread that hands chunks to others? Then that thread would count nothing, and the others
-would share one queue. Here whoever wants a chunk takes the stream, reads just that chunk, gives the stream back and counts
-the chunk while another worker reads the next; with several streams, each worker soon has one of its own.
+Why does no single thread read the stream and hand chunks to the others? That thread would count nothing, and the others
+would share one queue. Here a worker that wants a chunk takes the stream, reads just that chunk, gives the stream back and
+counts the chunk while another worker reads the next. With several streams, each worker soon has its own.
 
-Compression is told by the first bytes, not by the name, so it works for pipes, and a renamed file is not counted as
+The first bytes tell how the data is compressed, not the name. So it works for pipes, and a renamed file is not counted as
 gibberish.
 */
 
+use super::chunk::reserve;
+use super::compression::{Compression, ZSTD_WINDOW_LOG, is_window_error, zstd_window};
 use super::content::HEAD_BYTES;
 use super::cut::Cuts;
 use super::gzip::Gunzip;
-use super::reserve;
 use crate::error::Error;
 use crate::job::{CancelFlag, Job};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -21,63 +22,32 @@ use std::io::{self, ErrorKind, Read};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use zstd::zstd_safe::{get_error_name, zstd_sys::ZSTD_ErrorCode};
 
-/// Bytes between two looks at the cancel flag.
+/// The number of bytes between two looks at the cancel flag.
 const STEP: usize = 1 << 20;
-/// The most memory that the window of a zstd file may take, in bits; `zstd -d` has the same limit.
-pub(super) const ZSTD_WINDOW_LOG: u32 = 27;
-/// The longest header of a zstd frame.
+/// The length of the longest header of a zstd frame, in bytes.
 const FIRST_BYTES: u64 = 18;
 
-/// How a file is compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Compression {
-    None,
-    Gzip,
-    Zstd,
-}
-
-impl Compression {
-    /// As the first bytes say.
-    pub fn of(first_bytes: &[u8]) -> Self {
-        match first_bytes {
-            [0x1F, 0x8B, 0x08, ..] => Compression::Gzip,
-            [0x28, 0xB5, 0x2F, 0xFD, ..] | [0x50..=0x5F, 0x2A, 0x4D, 0x18, ..] => Compression::Zstd,
-            _ => Compression::None,
-        }
-    }
-
-    /// Its name in errors.
-    pub fn name(self) -> &'static str {
-        match self {
-            Compression::None => "plain",
-            Compression::Gzip => "gzip",
-            Compression::Zstd => "zstd",
-        }
-    }
-}
-
-/// A file, pipe or standard input on the way.
+/// A file, pipe or standard input that is being read.
 pub(super) struct Stream {
     reader: Box<dyn Read + Send>,
     compression: Compression,
-    /// Bytes read from the file, and how many of them were reported.
+    /// The number of bytes read from the file, and of those that were reported.
     input_bytes: Arc<AtomicU64>,
     reported: u64,
-    /// What was read behind the last cut.
+    /// The bytes that were read behind the last cut.
     rest: Vec<u8>,
-    /// Bytes and lines given out so far.
+    /// The numbers of bytes and lines that were given out.
     pub offset: u64,
     pub lines: u64,
     is_at_end: bool,
 }
 
-/// What went wrong, before it is known where.
+/// What went wrong. The caller knows in which file.
 #[derive(Debug)]
 pub(super) enum Failure {
     Other(Error),
-    /// zstd data whose window is too large; its bytes, where they are known.
+    /// zstd data whose window is too large, with the window in bytes where it is known.
     Window(Option<u64>),
     Read {
         compression: Compression,
@@ -87,7 +57,7 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    /// Before a byte was decompressed.
+    /// A failure before any byte was decompressed.
     pub fn plain(source: io::Error) -> Self {
         Failure::Read { compression: Compression::None, offset: 0, source }
     }
@@ -100,7 +70,7 @@ impl From<Error> for Failure {
 }
 
 impl Stream {
-    /// A stream of what is in a file or comes from a pipe.
+    /// Starts to read a file or pipe.
     pub fn new(input: impl Input, job: &Job) -> Result<Self, Failure> {
         let failed = Failure::plain;
         let input_bytes = Arc::new(AtomicU64::new(0));
@@ -138,7 +108,7 @@ impl Stream {
         self.compression
     }
 
-    /// The first bytes of its text, and whether they are all of it. They are given out later like any others.
+    /// Returns the first bytes of its text, and whether they are the whole text. They are given out later like all others.
     pub fn peek(&mut self, job: &Job) -> Result<(&[u8], bool), Failure> {
         let mut head = Vec::new();
         let len = self.read(0, HEAD_BYTES, job, &mut head)?;
@@ -147,7 +117,7 @@ impl Stream {
         Ok((&self.rest, self.is_at_end))
     }
 
-    /// Passes over so many bytes of text, if there are so many.
+    /// Skips `len` bytes of text. Returns whether there were so many.
     pub fn skip(&mut self, mut len: u64, job: &Job) -> Result<bool, Failure> {
         let mut buffer = Vec::new();
         while len > 0 && !self.is_at_end {
@@ -160,7 +130,7 @@ impl Stream {
         Ok(len == 0)
     }
 
-    /// Bytes read since the last call.
+    /// Returns the number of bytes read since the last call.
     pub fn take_input_bytes(&mut self) -> u64 {
         let input_bytes = self.input_bytes.load(Relaxed);
         input_bytes - std::mem::replace(&mut self.reported, input_bytes)
@@ -171,7 +141,7 @@ impl Stream {
         self.is_at_end && self.rest.is_empty()
     }
 
-    /// Reads up to the next cut; the length of what is in `buffer` then.
+    /// Reads up to the next cut. Returns the length of what is in `buffer` then.
     pub fn next(&mut self, cuts: Cuts<'_>, job: &Job, buffer: &mut Vec<u8>) -> Result<usize, Failure> {
         let mut len = self.rest.len();
         reserve(buffer, len);
@@ -200,7 +170,7 @@ impl Stream {
         Ok(end)
     }
 
-    /// Reads until `wanted` bytes are in the buffer, which has `len`, or the stream ends; how many there are then.
+    /// Reads until the buffer, which has `len` bytes, has `wanted`, or the stream ends. Returns how many it has then.
     fn read(
         &mut self,
         mut len: usize,
@@ -230,31 +200,7 @@ impl Stream {
     }
 }
 
-/// The window in bytes that the header of a zstd frame asks for. (RFC 8878, 3.1.1.1)
-fn zstd_window(header: &[u8]) -> Option<u64> {
-    let [0x28, 0xB5, 0x2F, 0xFD, descriptor, window, ..] = *header else { return None };
-    let is_single_segment = descriptor & 0x20 != 0;
-    if is_single_segment {
-        // The window is the content, whose length stands behind the number of a dictionary.
-        let start = 5 + [0, 1, 2, 4][usize::from(descriptor & 3)];
-        let length = header.get(start..)?;
-        return match descriptor >> 6 {
-            2 => length.first_chunk().map(|bytes| u32::from_le_bytes(*bytes).into()),
-            3 => length.first_chunk().map(|bytes| u64::from_le_bytes(*bytes)),
-            _ => None, // Less than 66 KiB.
-        };
-    }
-    let base = 1_u64 << (10 + (window >> 3));
-    Some(base + base / 8 * u64::from(window & 7))
-}
-
-/// Whether the decoder refuses a later frame because of its window.
-fn is_window_error(error: &io::Error) -> bool {
-    let code = ZSTD_ErrorCode::ZSTD_error_frameParameter_windowTooLarge as usize;
-    error.to_string() == get_error_name(0_usize.wrapping_sub(code))
-}
-
-/// Where bytes come from. Of a pipe they may be long in coming.
+/// Where bytes come from. A pipe may keep its reader waiting.
 pub(super) trait Input: Read + AsFd + Send + 'static {}
 impl Input for File {}
 impl Input for io::Stdin {}
@@ -282,7 +228,7 @@ impl<R: Input> Read for Counted<R> {
 }
 
 impl<R: Input> Counted<R> {
-    /// Until there is something to read: a file is always ready, a pipe is asked twenty times a second.
+    /// Waits until there is something to read: a file is always ready, a pipe is asked twenty times a second.
     fn wait(&self) -> io::Result<()> {
         let patience = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
         loop {

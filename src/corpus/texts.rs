@@ -1,16 +1,16 @@
 /*!
-Texts from an iterator, many short ones or a piece of a long one in a chunk.
+Texts from an iterator: a chunk has many short texts, or a stretch of a long one.
 */
 
-use super::cut::Cuts;
-use super::{Chunk, Cutter};
+use super::chunk::Chunk;
+use super::cut::{Cuts, Cutter};
 use crate::error::Error;
 use crate::job::Job;
 use crate::panics::lock;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
-/// An iterator that workers take turns at.
+/// An iterator of texts that workers take turns at.
 pub struct Texts {
     state: Mutex<State>,
     pub(super) is_begun: AtomicBool,
@@ -19,7 +19,7 @@ pub struct Texts {
 struct State {
     texts: Box<dyn Iterator<Item = Vec<u8>> + Send>,
     taken: usize,
-    /// What is left of the last text taken, and where that begins.
+    /// The last text taken, if it is longer than what was given out, and where the rest of it begins.
     rest: Option<(Vec<u8>, usize)>,
 }
 
@@ -53,7 +53,7 @@ impl Texts {
     }
 }
 
-/// The first safe cut at or after the nominal end of the piece that begins at `start`, or the text's end.
+/// Finds the end of the chunk that begins at `start`: the first safe cut at or after its nominal end, or the text's end.
 pub(crate) fn piece_end(text: &[u8], start: usize, cutter: Cutter<'_>, job: &Job) -> Result<usize, Error> {
     let cuts = Cuts::Pretokens(cutter);
     let nominal = start.saturating_add(cuts.chunk_bytes());

@@ -1,8 +1,10 @@
 /*!
-GPT-2's two files: `vocab.json`, names to ids, and `merges.txt`, a merge a line after a line with the version.
+GPT-2's two files: `vocab.json`, names to ids, and `merges.txt`, one merge a line after a line with the version.
 */
 
-use super::{NamedTokens, from_names, ids_of, parse_json, read};
+use super::from_names::{NamedTokens, from_names};
+use super::read::{read_json, read_text};
+use super::token_names::ids_of;
 use crate::error::Error;
 use crate::pretokenize::Pattern;
 use crate::tokenizer::Tokenizer;
@@ -24,7 +26,8 @@ pub(super) fn merges_txt(tokenizer: &Tokenizer, names: &[String]) -> String {
     text
 }
 
-/// Reads the two files. They do not say the pattern, nor which tokens are special: by default those that no merge makes.
+/// Reads the two files. They state neither the pattern nor the special tokens. By default the special tokens are those that
+/// are neither bytes nor made by merges.
 ///
 /// # Errors
 /// [`Error::Io`]; [`Error::Format`] with the line or token that is wrong.
@@ -34,7 +37,7 @@ pub fn load(
     special_tokens: Option<Vec<String>>,
     pattern: Pattern,
 ) -> Result<Tokenizer, Error> {
-    let Value::Object(vocab) = parse_json(vocab_path)? else {
+    let Value::Object(vocab) = read_json(vocab_path)? else {
         return Err(Error::format(vocab_path, "not a JSON object of tokens and ids"));
     };
     let entries: Vec<(String, u64)> = vocab
@@ -48,7 +51,7 @@ pub fn load(
         .collect::<Result<_, String>>()
         .map_err(|reason| Error::format(vocab_path, reason))?;
     let tokens = NamedTokens::new(entries).map_err(|reason| Error::format(vocab_path, reason))?;
-    let text = read(merges_path)?;
+    let text = read_text(merges_path)?;
     let lines = (1..)
         .zip(text.lines())
         .filter(|(n, line)| !(line.is_empty() || *n == 1 && line.starts_with("#version")));

@@ -1,21 +1,21 @@
 /*!
-What Oniguruma, the regex engine of Hugging Face's tokenizers, reads otherwise than `fancy-regex`.
+Patterns that Oniguruma, the regex engine of Hugging Face's tokenizers, reads otherwise than `fancy-regex`.
 
-`^` and `$` are the ends of lines there. `\w` and `\b` know no joiners (U+200D) and no letters that are numbers or symbols. In
-its classes `[:alpha:]` is of Unicode, and `--` takes nothing away. `{1,3}+` repeats, where here it is possessive. After an empty
-match it splits the text. Where case does not matter, ß is SS there.
+In Oniguruma `^` and `$` are the ends of lines. `\w` and `\b` know no joiners (U+200D) and no letters that are numbers or
+symbols. In classes `[:alpha:]` is of Unicode, and `--` takes nothing away. `{1,3}+` repeats, where here it is possessive.
+After an empty match it splits the text. Where case does not matter, ß is SS.
 */
 
 use fancy_regex::Regex;
 
-/// The first such thing in a pattern, with its verb.
+/// The first difference in a pattern, with its verb.
 pub(super) fn differs(pattern: &str) -> Option<String> {
     let found = find(pattern).map(|found| format!("has {found:?}"));
     let folded = || folded(pattern).map(|letter| format!("has {letter:?} in any case"));
     found.or_else(folded).or_else(|| matches_nothing(pattern).then(|| "matches nothing at all".to_owned()))
 }
 
-/// Whether it has an empty match, as far as one is found in a text with characters of many kinds.
+/// Whether it has an empty match in a text with characters of many kinds.
 fn matches_nothing(pattern: &str) -> bool {
     const PROBE: &str = "aA1 .'\n中\u{301}";
     let Ok(regex) = Regex::new(pattern) else { return false };
@@ -23,7 +23,7 @@ fn matches_nothing(pattern: &str) -> bool {
     is_empty("", 0) || PROBE.char_indices().any(|(at, _)| is_empty(PROBE, at))
 }
 
-/// A letter that is several in the other case, or several that are one, in a pattern for which case does not matter.
+/// A letter that is several letters in the other case, or several that are one, in a pattern for which case does not matter.
 fn folded(pattern: &str) -> Option<&str> {
     let is_several = |letter: &str| letter.chars().any(|letter| letter.to_uppercase().count() > 1);
     let letters = pattern.char_indices().map(|(at, letter)| &pattern[at..at + letter.len_utf8()]);
@@ -45,7 +45,7 @@ fn find(pattern: &str) -> Option<&str> {
             '[' if depth > 0 && rest.starts_with("[:") => return rest.find(']').map(|end| &rest[..=end]),
             '[' => {
                 depth += 1;
-                // Here a bracket is a character.
+                // A bracket at the beginning of a class is a character.
                 is_one_of(&["[^]", "[]", "[^"]).map_or(1, str::len)
             }
             ']' => {
@@ -71,7 +71,7 @@ fn find(pattern: &str) -> Option<&str> {
     None
 }
 
-/// Of `\n`, `\p{L}` or `\x{1F600}`.
+/// The length in bytes of an escape such as `\n`, `\p{L}` or `\x{1F600}`.
 fn escape_len(rest: &str) -> usize {
     let mut characters = rest.char_indices().skip(2);
     match characters.next() {
@@ -83,14 +83,14 @@ fn escape_len(rest: &str) -> usize {
     }
 }
 
-/// Flags with an `m`, as in `(?m)` and `(?im:`: there the dot matches newlines.
+/// Flags with an `m`, as in `(?m)` and `(?im:`. In Oniguruma they make the dot match newlines.
 fn flags(rest: &str) -> Option<&str> {
     let flags = rest.strip_prefix("(?")?;
     let len = flags.find(|character: char| !character.is_ascii_alphabetic() && character != '-')?;
     (flags[..len].contains('m') && matches!(flags.as_bytes()[len], b':' | b')')).then(|| &rest[..len + 2])
 }
 
-/// `{1,3}+` or `{,3}`.
+/// A repetition such as `{1,3}+` or `{,3}`.
 fn repetition(rest: &str) -> Option<&str> {
     let end = rest.find('}')?;
     let numbers = &rest[1..end];

@@ -1,14 +1,17 @@
 /*!
 Hugging Face's `tokenizer.json`.
 
-The format can say far more than a byte-level BPE tokenizer does. What would change ids (a normalizer, dropout, tokens
-added at the ends, another pre-tokenizer, ...) is refused by name rather than ignored. What changes none is read: an empty
-list of normalizers, a template that adds nothing, and what a file says of characters that have no token (`unk_token`,
-`byte_fallback`), since every byte must have one. Truncation and padding are what some call was told, and no part of the
-tokenizer: they are left out, and [`load`] says so.
+The format can state far more than a byte-level BPE tokenizer needs. Settings that would change ids (a normalizer, dropout,
+tokens added at the ends, another pre-tokenizer, ...) are refused by name, never ignored. Settings that change none are read:
+an empty list of normalizers, a template that adds nothing, and rules for characters without a token (`unk_token`,
+`byte_fallback`), since every byte must have a token. Truncation and padding belong to some call and not to the tokenizer:
+they are left out, and [`load`] says so.
 */
 
-use super::{NamedTokens, from_names, ids_of, oniguruma, parse_json};
+use super::from_names::{NamedTokens, from_names};
+use super::oniguruma;
+use super::read::read_json;
+use super::token_names::ids_of;
 use crate::byte_alphabet;
 use crate::error::Error;
 use crate::pretokenize::{Pattern, cl100k};
@@ -61,8 +64,8 @@ pub(super) fn to_json(tokenizer: &Tokenizer, names: &[String]) -> String {
     format!("{file:#}\n")
 }
 
-/// `tokenizer_config.json`. Without the class, `AutoTokenizer` may build the tokenizer anew as it thinks best, with other
-/// ids; and by default it removes blanks before punctuation when it decodes.
+/// The text of `tokenizer_config.json`. Without the class, `AutoTokenizer` may rebuild the tokenizer by its own rules, with
+/// other ids; and by default it removes blanks before punctuation when it decodes.
 pub(super) fn config(tokenizer: &Tokenizer) -> String {
     let special_tokens = tokenizer.special_tokens().as_slice();
     let end_of_text = special_tokens.iter().find(|token| *token == "<|endoftext|>");
@@ -82,7 +85,7 @@ pub(super) fn config(tokenizer: &Tokenizer) -> String {
 /// # Errors
 /// [`Error::Io`]; [`Error::Format`] naming what is wrong or cannot be reproduced.
 pub fn load(path: &Path) -> Result<(Tokenizer, Vec<String>), Error> {
-    let file = parse_json(path)?;
+    let file = read_json(path)?;
     let tokenizer = parse(&file).map_err(|reason| Error::format(path, reason))?;
     Ok((tokenizer, left_out(&file, path)))
 }
@@ -98,7 +101,7 @@ fn left_out(file: &Value, path: &Path) -> Vec<String> {
     ["truncation", "padding"].into_iter().filter(is_there).map(sentence).chain(read_otherwise).collect()
 }
 
-/// A sentence if Hugging Face would split texts otherwise by the pattern that is written to its file.
+/// A sentence if Hugging Face would split texts otherwise by the pattern in its file.
 pub fn differs(tokenizer: &Tokenizer, path: &Path) -> Option<String> {
     match tokenizer.pattern() {
         Pattern::Regex { source, .. } => read_otherwise(source, path),
@@ -152,7 +155,7 @@ fn parse(file: &Value) -> Result<Tokenizer, String> {
     Ok(tokenizer)
 }
 
-/// The added tokens with their ids, in the order of these.
+/// The added tokens with their ids, in the order of the ids.
 fn parse_added(file: &Value, vocab: &Map<String, Value>) -> Result<Vec<(u64, String)>, String> {
     let mut special: Vec<(u64, String)> = Vec::new();
     let mut by_pass = [Vec::new(), Vec::new()];
@@ -180,8 +183,8 @@ fn parse_added(file: &Value, vocab: &Map<String, Value>) -> Result<Vec<(u64, Str
     Ok(special)
 }
 
-/// Refuses ids that Hugging Face does not take from the file: it numbers the added tokens that the model lacks by itself, one
-/// after another behind as many ids as the model has tokens.
+/// Refuses ids that Hugging Face does not take from the file. It numbers the added tokens that the model lacks by itself, from
+/// the number of the model's tokens on.
 fn check_new_ids(added: &[(u64, String)], vocab: &Map<String, Value>) -> Result<(), String> {
     let new = added.iter().enumerate().filter(|(_, (_, content))| !vocab.contains_key(content));
     for (expected, (i, (id, content))) in (vocab.len() as u64..).zip(new) {
@@ -217,8 +220,9 @@ fn parse_merges(model: &Value) -> Result<Vec<(String, &str, &str)>, String> {
     Ok(pairs)
 }
 
-/// With `ignore_merges` a pretoken that is a token of the model becomes it at once. That changes no ids if merging makes the
-/// same, or if the token is special and its name is no other text's: a special `Ġx` is also what the pretoken ` x` is called.
+/// With `ignore_merges` a pretoken that is a token of the model becomes that token at once. This changes no ids if merging
+/// makes the same token, or if the token is special and its name is not another text's name: a special `Ġx` is also the name
+/// of the pretoken ` x`.
 fn check_merges_reach_all(
     tokenizer: &Tokenizer,
     tokens: &NamedTokens,
@@ -247,7 +251,7 @@ fn changes_nothing(step: &Value, list: &str) -> bool {
     step.is_null() || steps.is_some_and(|steps| steps.iter().all(|step| changes_nothing(step, list)))
 }
 
-/// Refuses what adds tokens at the ends of a text.
+/// Refuses steps that add tokens at the ends of a text.
 fn check_post_processor(step: &Value) -> Result<(), String> {
     let adds_nothing = match step["type"].as_str() {
         None => step.is_null(),
@@ -286,11 +290,11 @@ fn parse_pattern(pre_tokenizer: &Value) -> Result<Pattern, String> {
         _ => {}
     }
     Err(format!(
-        "the pre-tokenizer {pre_tokenizer} cannot be reproduced; only ByteLevel, or a Split by a regex and ByteLevel"
+        "the pre-tokenizer {pre_tokenizer} cannot be reproduced; only ByteLevel, or a Split by a regex followed by ByteLevel, can"
     ))
 }
 
-/// The steps of a pre-tokenizer, those of lists one after another.
+/// Collects the steps of a pre-tokenizer, with nested lists flattened.
 fn flatten<'v>(step: &'v Value, steps: &mut Vec<&'v Value>) {
     match step["pretokenizers"].as_array().filter(|_| step["type"] == "Sequence") {
         Some(list) => list.iter().for_each(|step| flatten(step, steps)),

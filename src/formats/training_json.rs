@@ -1,13 +1,14 @@
 /*!
-`training.json`: what training saw ([`Training`]), one entry a line.
+`training.json`: the statistics of a training ([`Training`]), one entry a line.
 
-Counts are exact integers of up to 64 bits, which some readers of JSON round beyond 2^53. The starts of pretokens are
-bytes, written in GPT-2's alphabet as tokens are.
+Counts are exact integers of up to 64 bits; some readers of JSON round them beyond 2^53. The starts of pretokens are bytes
+and written in GPT-2's alphabet, as tokens are.
 */
 
-use super::{parse_json_text, read};
+use super::read::read_text;
 use crate::byte_alphabet;
 use crate::error::Error;
+use crate::json::{self, Object};
 use crate::merges::TieBreak;
 use crate::training::{LongPretoken, Training};
 use serde_json::{Value, json};
@@ -47,7 +48,7 @@ pub fn to_json(training: &Training) -> String {
 /// # Errors
 /// [`Error::Io`]; [`Error::Format`] naming the entry that is wrong.
 pub fn load(path: &Path) -> Result<Training, Error> {
-    from_json(&read(path)?, path)
+    from_json(&read_text(path)?, path)
 }
 
 /// Reads the file's text; `path` is for errors.
@@ -55,68 +56,44 @@ pub fn load(path: &Path) -> Result<Training, Error> {
 /// # Errors
 /// [`Error::Format`] naming the entry that is wrong.
 pub fn from_json(text: &str, path: &Path) -> Result<Training, Error> {
-    parse(&parse_json_text(text, path)?).map_err(|reason| Error::format(path, reason))
+    json::parse(text).and_then(|file| parse(&file)).map_err(|reason| Error::format(path, reason))
 }
 
 fn parse(file: &Value) -> Result<Training, String> {
-    let tie_break = TieBreak::new(text(file, "tie_break")?).map_err(|error| error.to_string())?;
-    let max_token_length = match &file["max_token_length"] {
-        Value::Null => None,
-        _ => Some(length(file, "max_token_length")?),
+    let file = Object::new(file)?;
+    let tie_break = TieBreak::new(file.string("tie_break")?).map_err(|error| error.to_string())?;
+    let max_token_length = match file.get("max_token_length") {
+        Err(_) | Ok(Value::Null) => None,
+        Ok(_) => Some(file.size("max_token_length")?),
     };
-    let longest = list(file, "longest_pretokens")?;
+    let seconds = Object::new(file.get("seconds")?).map_err(|reason| format!("seconds is {reason}"))?;
+    let seconds = |stage| seconds.float(stage).map_err(|reason| format!("seconds.{reason}"));
+    let longest = file.list("longest_pretokens")?;
     Ok(Training {
-        version: text(file, "version")?.to_owned(),
-        pattern: text(file, "pattern")?.to_owned(),
+        version: file.string("version")?.to_owned(),
+        pattern: file.string("pattern")?.to_owned(),
         tie_break,
-        min_frequency: number(file, "min_frequency")?,
+        min_frequency: file.number("min_frequency")?,
         max_token_length,
-        num_bytes: number(file, "num_bytes")?,
-        skipped_lines: number(file, "skipped_lines")?,
-        num_pretokens: number(file, "num_pretokens")?,
-        num_distinct_pretokens: length(file, "num_distinct_pretokens")?,
-        count_seconds: seconds(file, "count")?,
-        merge_seconds: seconds(file, "merge")?,
+        num_bytes: file.number("num_bytes")?,
+        skipped_lines: file.number("skipped_lines")?,
+        num_pretokens: file.number("num_pretokens")?,
+        num_distinct_pretokens: file.size("num_distinct_pretokens")?,
+        count_seconds: seconds("count")?,
+        merge_seconds: seconds("merge")?,
         longest_pretokens: longest.iter().map(long_pretoken).collect::<Result<_, _>>()?,
-        merge_counts: numbers(file, "merge_counts")?,
-        token_uses: numbers(file, "token_uses")?,
+        merge_counts: file.numbers("merge_counts")?,
+        token_uses: file.numbers("token_uses")?,
     })
 }
 
 fn long_pretoken(value: &Value) -> Result<LongPretoken, String> {
-    let start = text(value, "start")?;
+    let object = Object::new(value).map_err(|reason| format!("a long pretoken is {reason}"))?;
+    let start = object.string("start")?;
     Ok(LongPretoken {
-        length: length(value, "length")?,
-        count: number(value, "count")?,
+        length: object.size("length")?,
+        count: object.number("count")?,
         start: byte_alphabet::from_text(start)
             .ok_or_else(|| format!("start is {start:?}, which is not in GPT-2's alphabet of bytes"))?,
     })
-}
-
-fn number(value: &Value, key: &str) -> Result<u64, String> {
-    value[key].as_u64().ok_or_else(|| format!("{key} is {}, not a count", value[key]))
-}
-
-fn length(value: &Value, key: &str) -> Result<usize, String> {
-    usize::try_from(number(value, key)?).map_err(|error| format!("{key} is {}: {error}", value[key]))
-}
-
-fn text<'v>(value: &'v Value, key: &str) -> Result<&'v str, String> {
-    value[key].as_str().ok_or_else(|| format!("{key} is {}, not a string", value[key]))
-}
-
-fn seconds(file: &Value, stage: &str) -> Result<f64, String> {
-    let seconds = &file["seconds"][stage];
-    seconds.as_f64().ok_or_else(|| format!("seconds.{stage} is {seconds}, not a number"))
-}
-
-fn list<'v>(value: &'v Value, key: &str) -> Result<&'v [Value], String> {
-    value[key].as_array().map(Vec::as_slice).ok_or_else(|| format!("{key} is not a list"))
-}
-
-fn numbers(file: &Value, key: &str) -> Result<Vec<u64>, String> {
-    let number = |(i, value): (usize, &Value)| {
-        value.as_u64().ok_or_else(|| format!("{key}[{i}] is {value}, not a count"))
-    };
-    list(file, key)?.iter().enumerate().map(number).collect()
 }

@@ -1,17 +1,20 @@
 /*!
-The loss of each row of logits, log sum exp - logit of the target, and its gradient, softmax - onehot, in their place.
+The loss of each row of logits, log sum exp - logit of the target, and its gradient, softmax - onehot, in place.
 
-Why not a softmax of torch's? It takes four operations: logarithms, exponentials, the target, and the type of the logits
-again, each over float32 copies. Here a row of logits is in the cache when it is read three times and written once.
+Why not torch's softmax? It takes four operations, each over copies in float32: logarithms, exponentials, the target, and
+the way back to the type of the logits. Here a row of logits stays in the cache while it is read three times and written
+once.
 */
 
+use super::element::Element;
 use super::lanes::{LANES, Lanes, exp2, store_pairs, wide};
-use super::{Element, check_machine, team};
+use super::machine::check_machine;
+use super::team;
 use crate::error::Error;
 use std::arch::x86_64::*;
 use std::f32::consts::{LN_2, LOG2_E};
 
-/// Writes each row's loss in nats; with `wants_gradient` a row of logits becomes its gradient.
+/// Writes each row's loss in nats. With `wants_gradient` each row of logits is replaced by its gradient.
 #[allow(unsafe_code)]
 pub fn cross_entropy<E: Element>(
     logits: &mut [E],
@@ -25,7 +28,7 @@ pub fn cross_entropy<E: Element>(
     let rows = logits.chunks_exact_mut(vocab_size).zip(targets).zip(losses);
     let copy = || vec![Lanes::ZERO; vocab_size.div_ceil(2 * LANES) * (2 / E::PER_UNIT)];
     team::for_each(threads, rows, copy, |copy, ((logits, target), loss)| {
-        // SAFETY: `check` looked whether the machine can.
+        // SAFETY: `check` has found that the machine has the instructions.
         *loss = unsafe { of_row(logits, target, wants_gradient, copy) };
     })
 }

@@ -3,36 +3,21 @@ One head of one text: softmax(Q K^T / sqrt(d)) V and its gradients, 64 queries a
 
 Why are scores transposed, keys down and queries across? Because a softmax then needs nothing from one lane for another:
 maximum, sum and exponentials of a query stay in its lane, and the probabilities are where the next product wants them.
-Causality costs nothing for the rows that only fill up a block: they are behind all others, so that as keys nobody sees
-them, and as queries their gradient is 0.
+Rows that only pad a block need no mask of their own: as keys they lie in every query's future, and as queries their
+gradient is zero.
 
 Queries meet all keys up to their end once, and correct their sums when a larger score turns up (Milakov & Gimelshein
 2018, arXiv:1805.02867). The backward pass makes the probabilities again from the logarithms of those sums (Dao et al.
-2022, arXiv:2205.14135), and nothing else is kept: 4 bytes a query.
+2022, arXiv:2205.14135). Nothing else is kept: 4 bytes a query.
 */
 
-use super::Element;
-use super::attention::{Rotation, Rows, RowsMut};
+use super::element::Element;
 use super::lanes::*;
-use crate::prefetch::prefetch;
+use super::operand::{BLOCK, Operand, Size, W};
+use super::rotation::Rotation;
+use super::rows::{Rows, RowsMut};
+use super::tiles::*;
 use std::arch::x86_64::*;
-use std::f32::consts::LOG2_E;
-use std::marker::PhantomData;
-
-/// Queries, and keys, in a block.
-const BLOCK: usize = 64;
-
-/// Lanes of a block.
-const W: usize = BLOCK / LANES;
-
-/// Rows to be asked for before they are needed: from one to the next it is far.
-const AHEAD: usize = 16;
-
-/// Rows of sums in registers at a time. Of 32 registers, sums take R x W, and a row of the second operand W.
-const R: usize = 4;
-
-/// A row of sums of a block.
-type Sums = [__m512; W];
 
 /// What one thread needs for one head, used again for the next.
 pub(super) struct Workspace<E> {
@@ -40,10 +25,10 @@ pub(super) struct Workspace<E> {
     queries: Operand,
     keys: Operand,
     values: Operand,
-    /// Also what is on its way out.
+    /// Also results before they are written.
     outputs: Operand,
     gradients: Operand,
-    /// Of a block of keys and queries.
+    /// The scores of a block of keys and a block of queries.
     scores: Vec<Lanes>,
     probabilities: Operand,
     score_gradients: Operand,
@@ -52,149 +37,17 @@ pub(super) struct Workspace<E> {
     /// Sums over queries, of a block: of the gradients of keys and of values.
     key_sums: Vec<Lanes>,
     value_sums: Vec<Lanes>,
-    /// Of all queries: the logarithm to base 2 of the sum, and gradient times output.
+    /// For all queries: the logarithm to base 2 of the sum of exponentials, and gradient times output.
     log_sums: Vec<Lanes>,
     inner: Vec<Lanes>,
-}
-
-/// A matrix in those layouts of [`super::lanes`] that are asked for.
-struct Operand {
-    rows: Vec<Lanes>,
-    columns: Vec<Lanes>,
-    pairs: Vec<Lanes>,
 }
 
 /// Queries, keys and values of a head, each (length, width).
 pub(super) type Head<'a, E> = [Rows<'a, E>; 3];
 
-#[derive(Clone, Copy)]
-struct Size<E> {
-    length: usize,
-    /// Channels, up to a multiple of two lanes: 0 behind the last, they change nothing.
-    width: usize,
-    scale: f32,
-    element: PhantomData<E>,
-}
-
-impl<E: Element> Size<E> {
-    fn blocks(self) -> usize {
-        self.length.div_ceil(BLOCK)
-    }
-
-    /// Units of a row.
-    fn units(self) -> usize {
-        self.width / E::PER_UNIT
-    }
-
-    /// Lanes of a row's units.
-    fn row(self) -> usize {
-        self.units() / LANES
-    }
-
-    /// Lanes of a row's sums.
-    fn wide_row(self) -> usize {
-        self.width / LANES
-    }
-
-    /// Lanes of a block of rows, in each layout.
-    fn block(self) -> usize {
-        BLOCK * self.row()
-    }
-
-    /// Lanes of a block of scores, as units.
-    fn square(self) -> usize {
-        BLOCK * W / E::PER_UNIT
-    }
-
-    /// Units of a sum over a block's rows.
-    fn terms(self) -> usize {
-        BLOCK / E::PER_UNIT
-    }
-
-    /// For scores that are exponents of 2.
-    fn factor(self) -> f32 {
-        LOG2_E * self.scale
-    }
-}
-
-impl Operand {
-    fn new(lanes: usize) -> Self {
-        let zeros = || vec![Lanes::ZERO; lanes];
-        Operand { rows: zeros(), columns: zeros(), pairs: zeros() }
-    }
-
-    #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-    fn load<E: Element>(&mut self, size: Size<E>, from: Rows<'_, E>, rotation: Option<&Rotation>) {
-        for (i, row) in self.rows.chunks_exact_mut(size.row()).take(size.length).enumerate() {
-            if i + AHEAD < size.length {
-                prefetch(from.row(i + AHEAD), 0);
-            }
-            copy_row(from.row(i), row);
-            if let Some(rotation) = rotation {
-                let (cos, sin) = rotation.at(i);
-                rotate::<E>(row, cos, sin, false);
-            }
-        }
-        self.rows[size.length * size.row()..].fill(Lanes::ZERO);
-    }
-
-    /// Writes the first rows, of a block that begins with row `start`.
-    #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-    fn store<E: Element>(
-        &mut self,
-        size: Size<E>,
-        start: usize,
-        rotation: Option<&Rotation>,
-        to: &mut RowsMut<'_, E>,
-    ) {
-        for (i, row) in (start..size.length).zip(self.rows.chunks_exact_mut(size.row()).take(BLOCK)) {
-            if let Some(rotation) = rotation {
-                let (cos, sin) = rotation.at(i);
-                rotate::<E>(row, cos, sin, true);
-            }
-            let to: &mut [u8] = bytemuck::cast_slice_mut(to.row(i));
-            let (whole, rest) = to.as_chunks_mut();
-            for (numbers, lanes) in whole.iter_mut().zip(&*row) {
-                *numbers = bytemuck::cast::<_, [u8; 64]>(lanes.0);
-            }
-            if !rest.is_empty() {
-                rest.copy_from_slice(&bytemuck::bytes_of(&row[whole.len()])[..rest.len()]);
-            }
-        }
-    }
-
-    #[target_feature(enable = "avx512f")]
-    fn make_columns<E: Element>(&mut self, size: Size<E>) {
-        columns_of_rows(&self.rows, size.units(), W, &mut self.columns);
-    }
-
-    #[target_feature(enable = "avx512f,avx512bw")]
-    fn make_pairs<E: Element>(&mut self, size: Size<E>) {
-        pairs_of_rows::<E>(&self.rows, size.width, &mut self.pairs);
-    }
-}
-
-/// By lanes, as a call to copy a row takes as long as the row.
-#[inline]
-fn copy_row<E: Element>(from: &[E], row: &mut [Lanes]) {
-    let (whole, rest) = bytemuck::cast_slice(from).as_chunks();
-    for (lanes, numbers) in row.iter_mut().zip(whole) {
-        lanes.0 = bytemuck::cast::<[u8; 64], _>(*numbers);
-    }
-    for lanes in &mut row[whole.len()..] {
-        *lanes = Lanes::ZERO;
-    }
-    if !rest.is_empty() {
-        bytemuck::bytes_of_mut(&mut row[whole.len()])[..rest.len()].copy_from_slice(rest);
-    }
-}
-
 impl<E: Element> Workspace<E> {
-    #[allow(clippy::cast_precision_loss)] // Heads are not that wide.
     pub fn new(length: usize, width: usize) -> Self {
-        let scale = (width as f32).sqrt().recip();
-        let width = width.next_multiple_of(2 * LANES);
-        let size = Size::<E> { length, width, scale, element: PhantomData };
+        let size = Size::<E>::new(length, width);
         let operand = || Operand::new(size.blocks() * size.block());
         let lanes = |number| vec![Lanes::ZERO; number];
         Workspace {
@@ -207,7 +60,7 @@ impl<E: Element> Workspace<E> {
             scores: lanes(BLOCK * W),
             probabilities: Operand::new(size.square()),
             score_gradients: Operand::new(size.square()),
-            query_sums: lanes(size.blocks() * width * W),
+            query_sums: lanes(size.blocks() * size.width * W),
             key_sums: lanes(BLOCK * size.wide_row()),
             value_sums: lanes(BLOCK * size.wide_row()),
             log_sums: lanes(size.blocks() * W),
@@ -236,7 +89,8 @@ impl<E: Element> Workspace<E> {
         }
     }
 
-    /// One block of queries to all keys before its end; leaves its outputs in the first rows of `outputs`.
+    /// Lets one block of queries meet all keys before its end. Leaves the outputs in the first rows of `outputs`, and
+    /// returns the logarithms of the sums.
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     fn attend(&mut self, block: usize) -> [Lanes; W] {
         let mut max = [_mm512_set1_ps(f32::MIN); W];
@@ -260,8 +114,8 @@ impl<E: Element> Workspace<E> {
         logs
     }
 
-    /// Scores of a block, as `pairs` of exponentials (to base 2) of their distance to the largest so far; the factor that brings
-    /// sums made with an earlier maximum to the new one.
+    /// Makes the scores of a block, and from them `pairs` of exponentials (to base 2) of their distance to the largest score
+    /// so far. Returns the factor that converts sums made with the earlier maximum to the new one.
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     fn exponentials(&mut self, key_block: usize, block: usize, max: &mut Sums, total: &mut Sums) -> Sums {
         let factor = _mm512_set1_ps(self.size.factor());
@@ -362,7 +216,7 @@ impl<E: Element> Workspace<E> {
         }
     }
 
-    /// sum over channels of gradient times output, for each query.
+    /// Sums gradient times output over channels, for each query.
     #[target_feature(enable = "avx512f,avx512bf16")]
     fn make_inner(&mut self) {
         for block in 0..self.size.blocks() {
@@ -428,7 +282,7 @@ impl<E: Element> Workspace<E> {
         }
     }
 
-    /// The sums of a block of queries times `factor`, as the first rows of `outputs`.
+    /// Stores the sums of a block of queries times `factor` as the first rows of `outputs`.
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     fn narrow_query_sums(&mut self, block: usize, factor: Sums) {
         let width = self.size.width;
@@ -440,132 +294,5 @@ impl<E: Element> Workspace<E> {
             store_pairs::<E, W>(two[0], two[1], pairs);
         }
         rows_of_columns(&self.outputs.columns, self.size.units(), W, &mut self.outputs.rows);
-    }
-}
-
-/// R keys (or values) of a block times all queries (or gradients) of a block.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-fn block_product<E: Element>(
-    size: Size<E>,
-    keys: &Operand,
-    key_block: usize,
-    key: usize,
-    queries: &Operand,
-    block: usize,
-) -> [Sums; R] {
-    let units = bytemuck::cast_slice(&keys.rows[(key_block * BLOCK + key) * size.row()..]);
-    let a = Units { units, row: size.units(), step: 1 };
-    product::<E, R, W>(
-        a,
-        &queries.columns[block * size.block()..],
-        W,
-        size.units(),
-        [[_mm512_setzero_ps(); W]; R],
-    )
-}
-
-/// Units of a block's `pairs`: from one term to the next are `width`.
-fn units_of_pairs<E: Element>(size: Size<E>, operand: &Operand, block: usize) -> &[u32] {
-    bytemuck::cast_slice(&operand.pairs[block * size.block()..(block + 1) * size.block()])
-}
-
-/// sums += A B, where A is a block of keys x queries, 0 before the diagonal, and B one of queries x channels.
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-fn add_over_queries<E: Element>(
-    size: Size<E>,
-    is_diagonal: bool,
-    a: &Operand,
-    b: &[Lanes],
-    sums: &mut [Lanes],
-) {
-    if size.wide_row().is_multiple_of(4) {
-        add_tiles::<E, 4, 4>(size, is_diagonal, a, b, sums);
-    } else {
-        add_tiles::<E, 8, 2>(size, is_diagonal, a, b, sums);
-    }
-}
-
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-fn add_tiles<E: Element, const ROWS: usize, const WIDTH: usize>(
-    size: Size<E>,
-    is_diagonal: bool,
-    a: &Operand,
-    b: &[Lanes],
-    sums: &mut [Lanes],
-) {
-    let wide = size.wide_row();
-    let units: &[u32] = bytemuck::cast_slice(&a.rows);
-    for key in (0..BLOCK).step_by(ROWS) {
-        let first = if is_diagonal { key / E::PER_UNIT } else { 0 };
-        let depth = size.terms() - first;
-        let a = Units { units: &units[key * size.terms() + first..], row: size.terms(), step: 1 };
-        for at in (0..wide).step_by(WIDTH) {
-            let sums = &mut sums[key * wide + at..];
-            let tile = load_sums::<ROWS, WIDTH>(sums, wide);
-            let tile = product::<E, ROWS, WIDTH>(a, &b[first * wide + at..], wide, depth, tile);
-            save_sums(tile, sums, wide);
-        }
-    }
-}
-
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn load_sums<const ROWS: usize, const WIDTH: usize>(from: &[Lanes], row: usize) -> [[__m512; WIDTH]; ROWS] {
-    let mut sums = [[_mm512_setzero_ps(); WIDTH]; ROWS];
-    for (r, sums) in sums.iter_mut().enumerate() {
-        for (w, sum) in sums.iter_mut().enumerate() {
-            *sum = from[r * row + w].sums();
-        }
-    }
-    sums
-}
-
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn save_sums<const ROWS: usize, const WIDTH: usize>(
-    sums: [[__m512; WIDTH]; ROWS],
-    to: &mut [Lanes],
-    row: usize,
-) {
-    for (r, sums) in sums.into_iter().enumerate() {
-        for (w, sum) in sums.into_iter().enumerate() {
-            to[r * row + w].set_sums(sum);
-        }
-    }
-}
-
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn scale<const ROWS: usize>(tile: &mut [Sums; ROWS], factor: Sums) {
-    for sums in tile {
-        for w in 0..W {
-            sums[w] = _mm512_mul_ps(sums[w], factor[w]);
-        }
-    }
-}
-
-/// `hidden` where a query, whose number in the block is its lane, is before the key; `key` is the first of R.
-#[inline]
-#[target_feature(enable = "avx512f")]
-#[allow(clippy::cast_possible_truncation)] // Sixteen bits.
-fn hide_future(mut tile: [Sums; R], key: usize, hidden: f32) -> [Sums; R] {
-    for (r, sums) in tile.iter_mut().enumerate() {
-        for (w, sum) in sums.iter_mut().enumerate() {
-            let before = (key + r).saturating_sub(w * LANES).min(LANES);
-            let mask = ((1_u32 << before) - 1) as u16;
-            *sum = _mm512_mask_blend_ps(mask, *sum, _mm512_set1_ps(hidden));
-        }
-    }
-    tile
-}
-
-/// Sums of a block of rows times `factor`, as the first of `rows`.
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-fn narrow_rows<E: Element>(sums: &[Lanes], factor: __m512, rows: &mut [Lanes]) {
-    for (sums, rows) in sums.chunks_exact(2).zip(rows.chunks_exact_mut(2 / E::PER_UNIT)) {
-        let two = [_mm512_mul_ps(sums[0].sums(), factor), _mm512_mul_ps(sums[1].sums(), factor)];
-        store_rows::<E, 2>(two, rows);
     }
 }

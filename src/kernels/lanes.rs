@@ -1,17 +1,17 @@
 /*!
-Sixteen lanes at a time: the product that all of attention is made of, and how its operands are laid out.
+Sixteen lanes at a time: the product that attention consists of, and the layouts of its operands.
 
 Why not rows of one matrix times columns of another? A product by AVX-512 adds to sixteen sums at a time, and bfloat16's
-instruction takes two neighbours of each sum at once. So the second operand always has its sums in lanes, and for each of
-them a *unit* of 32 bits: one float32, or two bfloat16 that follow each other in the direction of the sum. The first
-operand is read unit by unit, and each is given to all lanes. Three layouts suffice:
+instruction takes two neighbouring terms of each sum at once. So the second operand always has its sums in lanes, with a
+*unit* of 32 bits for each: one float32, or two bfloat16 that are neighbours in the direction of the sum. The first operand
+is read unit by unit, and each unit goes to all lanes. Three layouts suffice:
 
 - `rows`: as in memory, a row of units; first operand of a sum along the row;
 - `columns`: transposed in units, the rows of a block in lanes; second operand of the same sum;
 - `pairs`: units across rows (for float32 the rows themselves); either operand of a sum over rows.
 */
 
-use super::Element;
+use super::element::Element;
 use std::arch::x86_64::*;
 
 /// Sixteen units or sums, as a register holds them.
@@ -35,7 +35,7 @@ impl Lanes {
     #[target_feature(enable = "avx512f")]
     #[allow(unsafe_code)]
     pub fn units(&self) -> __m512i {
-        // SAFETY: 64 bytes, aligned to 64. Worth of the kernels: benches/record/4-language-model.md.
+        // SAFETY: 64 bytes, aligned to 64. What the kernels gain: benches/record/4-language-model.md.
         unsafe { _mm512_load_si512(self.0.as_ptr().cast()) }
     }
 
@@ -60,13 +60,13 @@ impl Lanes {
     }
 }
 
-/// The first operand of a product: where its units are.
+/// The first operand of a product.
 #[derive(Clone, Copy)]
 pub(super) struct Units<'a> {
     pub units: &'a [u32],
-    /// From one row of sums to the next.
+    /// Units from one row of sums to the next.
     pub row: usize,
-    /// From one term to the next.
+    /// Units from one term to the next.
     pub step: usize,
 }
 
@@ -120,7 +120,7 @@ fn narrow(high: __m512, low: __m512) -> __m512i {
     unsafe { std::mem::transmute(_mm512_cvtne2ps_pbh(high, low)) }
 }
 
-/// Units along the lanes: the sums of a row become a row of `rows`.
+/// Stores the sums of a row as a row of `rows`, with its units along the lanes.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bf16")]
 pub(super) fn store_rows<E: Element, const W: usize>(sums: [__m512; W], rows: &mut [Lanes]) {
@@ -135,7 +135,7 @@ pub(super) fn store_rows<E: Element, const W: usize>(sums: [__m512; W], rows: &m
     }
 }
 
-/// Units across two rows of sums: they become a row of `pairs` (for float32 two rows).
+/// Stores two rows of sums as a row of `pairs` (for float32 two rows), with units across the two.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 pub(super) fn store_pairs<E: Element, const W: usize>(
@@ -154,7 +154,7 @@ pub(super) fn store_pairs<E: Element, const W: usize>(
     }
 }
 
-/// What [`store_pairs`] makes of two rows of 16, and from one the even and the odd numbers.
+/// Takes back the two rows of 16 that [`store_pairs`] stored; of a row of `rows`, its even and its odd numbers.
 #[inline]
 #[target_feature(enable = "avx512f")]
 pub(super) fn wide<E: Element>(pairs: &[Lanes]) -> [__m512; 2] {
@@ -178,7 +178,7 @@ fn interleave() -> __m512i {
     _mm512_or_si512(low, high)
 }
 
-/// `rows` of `width` elements each, as `pairs`.
+/// Lays out `rows` of `width` elements each as `pairs`.
 #[target_feature(enable = "avx512f,avx512bw")]
 pub(super) fn pairs_of_rows<E: Element>(rows: &[Lanes], width: usize, pairs: &mut [Lanes]) {
     if E::PER_UNIT == 1 {
@@ -197,7 +197,7 @@ pub(super) fn pairs_of_rows<E: Element>(rows: &[Lanes], width: usize, pairs: &mu
     }
 }
 
-/// Blocks of `block` lanes of rows, `units` long, as `columns`: for each unit the lanes of all rows.
+/// Lays out blocks of `block` lanes of rows, each row `units` long, as `columns`: for each unit the lanes of all rows.
 #[target_feature(enable = "avx512f")]
 pub(super) fn columns_of_rows(rows: &[Lanes], units: usize, block: usize, columns: &mut [Lanes]) {
     let row = units / LANES;
@@ -217,7 +217,7 @@ pub(super) fn columns_of_rows(rows: &[Lanes], units: usize, block: usize, column
     }
 }
 
-/// One block of `columns` as `rows`.
+/// Lays out one block of `columns` as `rows`.
 #[target_feature(enable = "avx512f")]
 pub(super) fn rows_of_columns(columns: &[Lanes], units: usize, block: usize, rows: &mut [Lanes]) {
     let row = units / LANES;
@@ -264,7 +264,7 @@ fn transpose(rows: [__m512i; LANES]) -> [__m512i; LANES] {
     columns
 }
 
-/// The pairs (a, b) of a row become (a cos - b sin, a sin + b cos); with `-sin` they turn back.
+/// Turns each pair (a, b) of a row to (a cos - b sin, a sin + b cos); with `is_back`, the other way.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 pub(super) fn rotate<E: Element>(row: &mut [Lanes], cos: &[Lanes], sin: &[Lanes], is_back: bool) {
     let sign = _mm512_set1_ps(if is_back { -1.0 } else { 1.0 });
@@ -289,8 +289,8 @@ pub(super) fn rotate<E: Element>(row: &mut [Lanes], cos: &[Lanes], sin: &[Lanes]
     }
 }
 
-/// 2^x for x that is not large, to 2e-7 of it; 1 for 0, and 0 for minus infinity. The polynomial is 2^f for f in
-/// -1/2 .. 1/2.
+/// 2^x for x that is not large, with a relative error of 2e-7: exactly 1 for 0, and 0 for minus infinity. The polynomial
+/// is 2^f for f in -1/2 .. 1/2.
 #[inline]
 #[target_feature(enable = "avx512f")]
 pub(super) fn exp2(x: __m512) -> __m512 {

@@ -1,6 +1,6 @@
 /*!
-Vocabularies and merges between the core's ids and Python's `dict[int, bytes]` and `list[tuple[bytes, bytes]]`; and what
-is said of values that are of another type.
+Vocabularies and merges: the core's ids to Python's `dict[int, bytes]` and `list[tuple[bytes, bytes]]`, and back; and the
+errors for values of another type.
 */
 
 use super::error::{new, to_py};
@@ -31,14 +31,14 @@ pub(super) fn merges_to_py<'py>(
     PyList::new(py, merges.as_slice().iter().map(|&(left, right)| (bytes(left), bytes(right))))
 }
 
-/// What a tokenizer is put together from.
+/// What a tokenizer is made from.
 pub(super) struct Parts<'a, 'py> {
     pub vocab: &'a Bound<'py, PyDict>,
     pub merges: &'a Bound<'py, PyAny>,
     pub special_tokens: Vec<String>,
-    /// Their ids, where they are known.
+    /// The ids of the special tokens, if they are known.
     pub special_ids: Option<Vec<TokenId>>,
-    /// Ids whose bytes are another token's in text, as far as that is known.
+    /// The known ids whose bytes are encoded to another token in text.
     pub apart: Vec<TokenId>,
     pub pattern: &'a str,
 }
@@ -55,7 +55,7 @@ pub(super) fn tokenizer(parts: Parts<'_, '_>) -> PyResult<Tokenizer> {
         Some(ids) => ids,
         None => vocab.find_special_tokens(&special_tokens, is_learned).map_err(to_py)?,
     };
-    // Before merges get ids: a part of a merge is never a special token that has its bytes.
+    // This comes before merges get ids, because a part of a merge is never the special token that has its bytes.
     vocab.place_special_tokens(&special_tokens, &special_ids).map_err(to_py)?;
     vocab.set_apart(&special_tokens, &special_ids, is_learned).map_err(to_py)?;
     let merges = ids_of(&merges, &vocab)?;
@@ -84,7 +84,7 @@ fn vocab_from_py(vocab: &Bound<'_, PyDict>) -> PyResult<Vocab> {
     Vocab::from_tokens(tokens).map_err(to_py)
 }
 
-/// A merge as Python has it.
+/// A merge in Python: the bytes of its two parts.
 type Parted = (Vec<u8>, Vec<u8>);
 
 fn merges_from_py(merges: &Bound<'_, PyAny>) -> PyResult<Vec<Parted>> {
@@ -124,7 +124,7 @@ fn bytes(value: &Bound<'_, PyAny>, name: impl FnOnce() -> String) -> PyResult<Ve
     }
 }
 
-/// A string that is an option's value.
+/// The string that is an option's value.
 pub(super) fn option<'a>(name: &str, value: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {
     match value.cast::<PyString>() {
         Ok(value) => value.to_str().map_err(|_| wrong_type(name, value, "a str without surrogates")),

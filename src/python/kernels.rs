@@ -1,9 +1,8 @@
-//! Kernels of tensors, which come as arrays: of float32, or of the bits of bfloat16.
+//! Kernels on tensors, given as numpy arrays of float32 or of the bits of bfloat16.
 
 use super::error::{guarded, new, to_py};
 use crate::error::Error;
-use crate::kernels::attention::{self, Angles, Shape};
-use crate::kernels::{Bf16, cross_entropy};
+use crate::kernels::{Angles, Bf16, Shape, attention, cross_entropy};
 use numpy::ndarray::Dimension;
 use numpy::{PyArrayMethods, PyReadonlyArray, PyReadwriteArray, PyUntypedArrayMethods};
 use numpy::{PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArray3, PyReadonlyArray4, PyReadonlyArray5};
@@ -13,7 +12,7 @@ use std::ops::Range;
 
 type Table<'py> = PyReadonlyArray2<'py, f32>;
 
-/// Of float32, or the bits of bfloat16.
+/// An array of float32, or of the bits of bfloat16.
 #[derive(FromPyObject)]
 pub(super) enum Numbers<W, N> {
     Wide(W),
@@ -26,7 +25,7 @@ type Heads<'py> = Numbers<PyReadonlyArray4<'py, f32>, PyReadonlyArray4<'py, u16>
 type HeadsMut<'py> = Numbers<PyReadwriteArray4<'py, f32>, PyReadwriteArray4<'py, u16>>;
 type Logits<'py> = Numbers<PyReadwriteArray2<'py, f32>, PyReadwriteArray2<'py, u16>>;
 
-/// An array that lies in order; another cannot be had as a slice.
+/// A contiguous array. No other array can be read as a slice.
 trait InOrder {
     fn addresses(&self) -> Range<usize>;
 }
@@ -54,16 +53,16 @@ impl<W: InOrder, N: InOrder> InOrder for Numbers<W, N> {
     }
 }
 
-/// Refuses an array to write into that shares memory with another one. numpy's arrays are told apart by whose memory they
-/// have, and two that torch gives of one tensor have it from two objects.
+/// Refuses an array to write into that shares memory with another array. The numpy crate tells arrays apart by the object
+/// that owns their memory, and two arrays that torch makes from one tensor have two such objects.
 fn check_apart(written: &[&dyn InOrder], read: &[&dyn InOrder]) -> PyResult<()> {
     for (i, to) in written.iter().map(|array| array.addresses()).enumerate() {
         let mut others = written[i + 1..].iter().chain(read).map(|array| array.addresses());
         if others.any(|other| to.start.max(other.start) < to.end.min(other.end)) {
             return Err(to_py(Error::Option {
                 name: "arrays",
-                value: format!("an output at addresses {to:?} that another array has, too"),
-                rule: "apart: an output has memory of its own",
+                value: format!("an output at addresses {to:?}, which another array has too"),
+                rule: "apart: an output needs memory of its own",
             }));
         }
     }

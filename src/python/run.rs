@@ -3,12 +3,12 @@ Long work under an interpreter that has signals to handle and a lock that others
 
 The work runs on a thread of its own. The calling thread, the only one that Python delivers Ctrl-C to, waits for it
 without the lock, wakes up twenty times a second to look for signals, shows progress at most ten times a second, and, if
-the texts come from a Python iterator, takes them from it in between. Whatever goes wrong there cancels the work, waits
-for its end, and is then raised.
+the texts come from a Python iterator, takes texts from it in between. An error there cancels the work, waits for its end,
+and is then raised.
 */
 
 use super::convert::wrong_type;
-use super::error::{new, to_py};
+use super::error::{guarded, new, to_py};
 use crate::error::Error;
 use crate::job::{Job, Progress};
 use crate::panics::{caught, lock, message};
@@ -20,13 +20,18 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+/// The time between two looks for signals.
 const LOOK_FOR_SIGNALS: Duration = Duration::from_millis(50);
+/// The time until texts that the workers had no room for are sent again.
 const RETRY_SENDING: Duration = Duration::from_millis(2);
+/// The least time between two calls of the progress callback.
 const SHOW_PROGRESS: Duration = Duration::from_millis(100);
+/// The number of bytes of texts that are sent together.
 const BATCH_BYTES: usize = 1 << 20;
+/// The number of batches that may wait for the workers.
 const BATCHES_AHEAD: usize = 4;
 
-/// Runs `work`; returns its result.
+/// Runs `work` and returns its result.
 pub(super) fn run<'py, T: Send + 'static>(
     py: Python<'py>,
     progress: Option<Bound<'py, PyAny>>,
@@ -71,7 +76,7 @@ pub(super) fn run<'py, T: Send + 'static>(
     result.unwrap_or_else(|panic| Err(Error::Internal(message(&*panic)))).map_err(to_py)
 }
 
-/// Passes on what the work notes, as warnings at the caller of the package's function.
+/// Raises the work's notes as warnings, at the caller of the package's function.
 fn warn(py: Python<'_>, job: &Job) -> PyResult<()> {
     job.take_notes().into_iter().try_for_each(|note| {
         let note = CString::new(note.replace('\0', " "))?;
@@ -79,7 +84,7 @@ fn warn(py: Python<'_>, job: &Job) -> PyResult<()> {
     })
 }
 
-/// Sends the next texts; returns how long to wait before the next look.
+/// Sends the next texts. Returns how long to wait before the next look.
 fn feed<'py>(py: Python<'py>, texts: &mut Option<Texts<'py>>) -> PyResult<Duration> {
     let Some(source) = texts else { return Ok(LOOK_FOR_SIGNALS) };
     match source.send(py)? {
@@ -92,10 +97,10 @@ fn feed<'py>(py: Python<'py>, texts: &mut Option<Texts<'py>>) -> PyResult<Durati
     }
 }
 
-/// Calls a progress callback with each stage's name, what is done, and the total where it is known.
+/// Calls a progress callback with each stage's name, the amount done, and the total if it is known.
 struct Display<'py> {
     callback: Option<Bound<'py, PyAny>>,
-    /// Finished stages whose end was shown.
+    /// The number of finished stages whose end was shown.
     shown: usize,
     last: Instant,
 }
@@ -122,7 +127,7 @@ pub(super) struct Texts<'py> {
     iterator: Bound<'py, PyIterator>,
     taken: usize,
     sender: SyncSender<Vec<Vec<u8>>>,
-    /// Taken, but not sent yet.
+    /// Texts that were taken from the iterator and not sent yet.
     batch: Vec<Vec<u8>>,
 }
 
@@ -186,4 +191,13 @@ fn to_bytes(text: &Bound<'_, PyAny>, number: usize) -> PyResult<Vec<u8>> {
         return Ok(bytes.to_vec());
     }
     Err(wrong_type(&format!("text number {number} (from 0)"), text, "str or bytes"))
+}
+
+/// Panics on this thread or on the thread of long work, for the test that no panic leaves this module.
+#[pyfunction]
+pub(super) fn panic(py: Python<'_>, message: String, is_long: bool) -> PyResult<()> {
+    guarded(|| match is_long {
+        true => run(py, None, None, move |_| panic!("{message}")),
+        false => panic!("{message}"),
+    })
 }

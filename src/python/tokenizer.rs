@@ -27,12 +27,13 @@ use pyo3::types::{PyByteArray, PyBytes, PyDict, PyIterator, PyList, PyString};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Shorter texts are encoded under the interpreter's lock: to give it away and take it back takes as long.
+/// The greatest length in bytes of texts that are encoded under the interpreter's lock: to release the lock and take it again
+/// takes as long as they do.
 const LOCKED_BYTES: usize = 1 << 13;
-/// Longer ones can be interrupted.
+/// The greatest length in bytes of texts whose encoding cannot be interrupted.
 const RUN_BYTES: usize = 1 << 20;
-/// What must be free beside the text's length: a thread's stack and table (README.md). glibc maps so large a block, so the
-/// answer is the system's, not what lies unused in the heap.
+/// The number of bytes that must be free besides the text's length, for a thread's stack and table (README.md). glibc maps such
+/// a large block, so the system answers whether it is free, and unused parts of the heap do not count.
 const WORK_BYTES: usize = 64 << 20;
 
 #[pyclass(name = "Tokenizer", module = "bpe_lm._core", frozen)]
@@ -188,7 +189,7 @@ impl PyTokenizer {
         })
     }
 
-    /// The ids whose bytes are another token's in text.
+    /// The ids whose bytes are encoded to another token in text.
     #[getter]
     fn apart(&self) -> PyResult<Vec<TokenId>> {
         guarded(|| Ok(self.0.vocab().apart().iter().copied().collect()))
@@ -243,7 +244,7 @@ impl PyTokenizer {
         })
     }
 
-    /// The ids as an array, and where each text begins in it.
+    /// Returns the ids as an array, and where each text begins in it.
     fn encode_batch<'py>(
         &self,
         iterable: &Bound<'py, PyAny>,
@@ -264,7 +265,7 @@ impl PyTokenizer {
         })
     }
 
-    /// What the token file is, as JSON.
+    /// Returns the manifest of the token file as JSON.
     #[allow(clippy::too_many_arguments)] // They are the options of the Python function, one for one.
     fn encode_file(
         &self,
@@ -288,7 +289,7 @@ impl PyTokenizer {
         })
     }
 
-    /// The number of tokens that `encode_file` would write, and the bytes of text.
+    /// Returns the number of tokens that `encode_file` would write, and of bytes of text.
     fn count_tokens(
         &self,
         py: Python<'_>,
@@ -384,7 +385,7 @@ fn texts<'py>(name: &str, texts: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyIt
     texts.try_iter().map_err(|_| wrong_type(name, texts, "a list or another iterable of str or bytes"))
 }
 
-/// The ids of a list, of an array with one dimension, or of any other iterable that is no text.
+/// Iterates over the ids of a list, of an array with one dimension, or of any other iterable that is not a text.
 fn each_id<'py>(ids: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyIterator>> {
     if !ids.is_instance_of::<PyList>()
         && let Ok(number) = ids.getattr("ndim").and_then(|number| number.extract::<usize>())
@@ -405,14 +406,14 @@ fn loaded(tokenizer: Result<Tokenizer, Error>) -> PyResult<PyTokenizer> {
     made(tokenizer.map_err(to_py)?)
 }
 
-/// A tokenizer that has encoded something, so that it has a worker's table (1 MiB) and the classes of characters: what a
-/// stream takes later is its pieces alone.
+/// Wraps a tokenizer after it has encoded something, so that it has a worker's table (1 MiB) and the classes of characters. A
+/// stream then needs memory only for its own pieces.
 fn made(tokenizer: Tokenizer) -> PyResult<PyTokenizer> {
     tokenizer.with_ids("é".as_bytes(), Special::Allow, Job::unwatched(), |_| ()).map_err(to_py)?;
     Ok(PyTokenizer(Arc::new(tokenizer)))
 }
 
-/// Asks for the memory that a text will take, and gives it back: a block that is refused amid the work ends the process.
+/// Allocates the memory that a text will need, and frees it: an allocation that fails during the work ends the process.
 fn check_memory(num_bytes: usize) -> PyResult<()> {
     let mut block = Vec::<u8>::new();
     let wanted = num_bytes.saturating_add(WORK_BYTES);
@@ -428,8 +429,8 @@ fn check_memory(num_bytes: usize) -> PyResult<()> {
     }
 }
 
-/// An array of numbers whose addresses are multiples of their size: numpy knows others, as fields of packed records, for
-/// which no slice or view of ours can stand.
+/// Extracts an array of numbers whose addresses are multiples of their size. numpy has others, such as fields of packed records,
+/// of which Rust can have no slice or view.
 fn array<'py, T: numpy::Element>(ids: &Bound<'py, PyAny>) -> Option<PyReadonlyArray1<'py, T>> {
     let array: PyReadonlyArray1<'py, T> = ids.extract().ok()?;
     let size = size_of::<T>();
@@ -437,7 +438,7 @@ fn array<'py, T: numpy::Element>(ids: &Bound<'py, PyAny>) -> Option<PyReadonlyAr
     is_whole.then_some(array)
 }
 
-/// An integer of whatever kind as a token id.
+/// Converts an integer of any type to a token id.
 fn token_id(id: &Bound<'_, PyAny>, place: usize, tokenizer: &Tokenizer) -> PyResult<TokenId> {
     id.extract().map_err(|error: PyErr| {
         if !error.is_instance_of::<pyo3::exceptions::PyOverflowError>(id.py()) {
@@ -450,7 +451,7 @@ fn token_id(id: &Bound<'_, PyAny>, place: usize, tokenizer: &Tokenizer) -> PyRes
     })
 }
 
-/// Ids of a text whose pieces come from an iterator.
+/// The ids of a text whose pieces come from an iterator.
 #[pyclass(module = "bpe_lm._core")]
 pub(super) struct EncodeIterator {
     tokenizer: Arc<Tokenizer>,
@@ -484,7 +485,7 @@ impl EncodeIterator {
 }
 
 impl EncodeIterator {
-    /// Whether there was another piece.
+    /// Encodes the next piece. Returns whether there was one.
     fn encode_next(&mut self, py: Python<'_>) -> PyResult<bool> {
         let piece = self.pieces.bind(py).clone().next().transpose()?;
         let is_piece = piece.is_some();
@@ -497,7 +498,7 @@ impl EncodeIterator {
     }
 }
 
-/// Text from ids that come one by one.
+/// The text of ids that come one by one.
 #[pyclass(name = "StreamDecoder", module = "bpe_lm._core")]
 pub(super) struct PyStreamDecoder {
     tokenizer: Arc<Tokenizer>,

@@ -1,24 +1,25 @@
 /*!
-The journal of a token file that is being written: how far it can be believed.
+The journal of a token file that is being written: how far the file can be trusted.
 
-A line is JSON, a blank and the CRC-32 of that JSON, so that a line that was half written when the power went is no line.
-The first says what is to be done, each other how far it is. Lines are only ever added, and synced, after the ids that they
-speak of.
+A line is JSON, a blank and the CRC-32 of that JSON, so a line that was half written when the power failed is recognised.
+The first line says what is to be done, each other line how much of it is done. Lines are only added, and synced after the ids that they
+describe.
 */
 
-use super::manifest::{Manifest, Object};
-use super::publish::Paths;
+use super::manifest::Manifest;
+use super::paths::Paths;
 use crate::corpus::Place;
 use crate::encode_corpus::Start;
 use crate::error::Error;
+use crate::json::{self, Object};
 use crate::output::NO_LINK;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::fs::{File, TryLockError};
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 
-/// How far a file is.
+/// How much of a file is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     /// Where the next chunk begins.
@@ -26,7 +27,7 @@ pub(super) struct Entry {
     pub count: u64,
     pub text_bytes: u64,
     pub skipped_lines: u64,
-    /// The checksums of whole blocks since the last entry, and of what follows them.
+    /// The checksums of whole blocks since the last entry, and of the ids behind them.
     pub blocks: Vec<u32>,
     pub tail: u32,
     /// Whether there is nothing more to encode.
@@ -50,11 +51,11 @@ impl Entry {
     }
 
     fn from_json(text: &str) -> Result<Self, String> {
-        let value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        let object = Object(value.as_object().ok_or("an entry is not an object")?);
+        let value = json::parse(text)?;
+        let object = Object::new(&value).map_err(|reason| format!("an entry is {reason}"))?;
         let checksum = |n: u64| u32::try_from(n).map_err(|_| "a checksum has more than 32 bits".to_owned());
-        let source = usize::try_from(object.number("source")?).map_err(|error| error.to_string())?;
-        let blocks = object.list("blocks")?.iter().map(|sum| checksum(sum.as_u64().unwrap_or(u64::MAX)));
+        let source = object.size("source")?;
+        let blocks = object.numbers("blocks")?.into_iter().map(checksum);
         Ok(Entry {
             next: Start {
                 place: Place { source, offset: object.number("offset")? },
@@ -76,9 +77,9 @@ pub(super) struct Journal {
     path: PathBuf,
 }
 
-/// Its lock is that of the whole file: of all names this one alone lasts from the first byte until `OUT.json` is there.
+/// Its lock protects the token file: of all names, only this one lasts from the first byte until `OUT.json` exists.
 impl Journal {
-    /// Opens or makes the file for this process alone.
+    /// Opens or creates the file, and locks it for this process alone.
     pub fn lock(paths: &Paths) -> Result<Self, Error> {
         let path = &paths.journal;
         let failed = |error| Error::io("open", path, error);
@@ -92,7 +93,7 @@ impl Journal {
             }
             _ => {}
         }
-        // Between the two its writer may have ended, and removed it.
+        // Between opening and locking, its writer may have ended and removed it.
         let name = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
         let ours = file.metadata().map(name).map_err(failed)?;
         match std::fs::metadata(path).map(name) {
@@ -102,29 +103,29 @@ impl Journal {
         }
     }
 
-    /// The bytes that it has.
+    /// The length in bytes.
     pub fn len(&self) -> Result<u64, Error> {
         Ok(self.file.metadata().map_err(|error| Error::io("open", &self.path, error))?.len())
     }
 
-    /// Whether it is known to say nothing.
+    /// Whether it is known to be empty.
     pub fn is_empty(&self) -> bool {
         self.len().is_ok_and(|len| len == 0)
     }
 
-    /// Forgets what it says.
+    /// Removes all lines.
     pub fn clear(&self) -> Result<(), Error> {
         self.file.set_len(0).map_err(|error| Error::io("write", &self.path, error))
     }
 
-    /// Says what is to be done.
+    /// Writes the first line: what is to be done.
     pub fn begin(mut self, manifest: &Manifest) -> Result<Self, Error> {
         self.push_line(&manifest.to_json())?;
         Ok(self)
     }
 
-    /// What it says, to go on with it: what is to be done, and the last entry with the checksums of all of them. Half a
-    /// last line is removed. Nothing if not even the first line is whole.
+    /// Reads what a run needs to go on: what is to be done, and the last entry with the checksums of all entries. A last
+    /// line that is half written is removed. Returns nothing if not even the first line is whole.
     pub fn read(&self) -> Result<Option<(Manifest, Option<Entry>)>, Error> {
         let path = &self.path;
         let failed = |error| Error::io("open", path, error);
@@ -175,7 +176,7 @@ impl Journal {
     }
 }
 
-/// The JSON of a whole line.
+/// The JSON of a line, if the line is whole.
 fn checked(line: &[u8]) -> Option<&str> {
     let line = str::from_utf8(line.strip_suffix(b"\n")?).ok()?;
     let (json, sum) = line.rsplit_once(' ')?;

@@ -1,72 +1,21 @@
 /*!
-What a token file holds, as `OUT.json` says it.
+What a token file holds: the content of `OUT.json`.
 */
 
+use super::dtype::Dtype;
+use super::npy;
 use crate::corpus::SourceInfo;
-use crate::encode::Id;
 use crate::error::Error;
-use crate::tokenizer::{Special, Tokenizer};
-use serde_json::{Map, Value, json};
+use crate::json::{self, Object};
+use crate::tokenizer::Special;
+use serde_json::{Value, json};
 use std::path::Path;
 
 const FORMAT: &str = "bpe_lm token file";
 const VERSION: u64 = 1;
 
-/// The type of the ids in a file, the lowest byte first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dtype {
-    /// Two bytes an id: what nanoGPT reads.
-    Uint16,
-    /// Four bytes an id.
-    Uint32,
-}
-
-impl Dtype {
-    /// `"uint16"` or `"uint32"`.
-    ///
-    /// # Errors
-    /// [`Error::Option`] for another name.
-    pub fn new(name: &str) -> Result<Self, Error> {
-        match name {
-            "uint16" => Ok(Dtype::Uint16),
-            "uint32" => Ok(Dtype::Uint32),
-            _ => Err(Error::Option { name: "dtype", value: format!("{name:?}"), rule: "uint16 or uint32" }),
-        }
-    }
-
-    /// numpy's name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Dtype::Uint16 => "uint16",
-            Dtype::Uint32 => "uint32",
-        }
-    }
-
-    /// Bytes an id.
-    pub fn num_bytes(self) -> u64 {
-        match self {
-            Dtype::Uint16 => 2,
-            Dtype::Uint32 => 4,
-        }
-    }
-
-    /// The one that was wished, or else the smallest that holds all ids.
-    ///
-    /// # Errors
-    /// [`Error::Option`] for one that does not.
-    pub fn choose(tokenizer: &Tokenizer, wished: Option<Dtype>) -> Result<Self, Error> {
-        let fits = tokenizer.greatest_id() <= <u16 as Id>::MAX;
-        match wished {
-            Some(Dtype::Uint16) if !fits => Err(Error::Option {
-                name: "dtype",
-                value: format!("uint16 for ids up to {}", tokenizer.greatest_id()),
-                rule: "uint32: uint16 ends at 65,535",
-            }),
-            Some(wished) => Ok(wished),
-            None => Ok(if fits { Dtype::Uint16 } else { Dtype::Uint32 }),
-        }
-    }
-}
+/// The number of bytes of ids in a block, which has a checksum of its own.
+pub const BLOCK_BYTES: usize = 1 << 26;
 
 /// What a token file holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,21 +26,21 @@ pub struct Manifest {
     pub count: u64,
     /// The bytes before the first id: numpy's header, if there is one.
     pub data_offset: u64,
-    /// [`Tokenizer::hash`] of the tokenizer that made it.
+    /// The [hash](crate::tokenizer::Tokenizer::hash) of the tokenizer that made it.
     pub tokenizer: String,
-    /// That tokenizer's greatest id and one.
+    /// That tokenizer's greatest id plus one.
     pub vocab_size: u64,
-    /// What special tokens in the texts meant, if it was said.
+    /// What special tokens in the texts meant, if the run was told.
     pub special: Option<Special>,
-    /// What stands between the texts.
+    /// The special token between the texts.
     pub separator: Option<String>,
     /// The files that were encoded.
     pub sources: Vec<SourceInfo>,
-    /// The bytes of their texts.
+    /// The number of bytes of their texts.
     pub text_bytes: u64,
-    /// The lines of JSON that were left out.
+    /// The number of lines of JSON that were left out.
     pub skipped_lines: u64,
-    /// CRC-32 of each [`super::BLOCK_BYTES`] of ids, and of the rest.
+    /// The CRC-32 of each [`BLOCK_BYTES`] of ids, and of the rest.
     pub checksums: Vec<u32>,
 }
 
@@ -119,7 +68,7 @@ impl Manifest {
             "text_bytes": self.text_bytes,
             "skipped_lines": self.skipped_lines,
             "sources": sources,
-            "block_bytes": super::BLOCK_BYTES,
+            "block_bytes": BLOCK_BYTES,
             "crc32": checksums,
         })
         .to_string()
@@ -127,16 +76,16 @@ impl Manifest {
 
     /// Reads the text of `OUT.json`.
     pub(super) fn from_json(text: &str) -> Result<Self, String> {
-        let value: Value = serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
-        let object = Object(value.as_object().ok_or("not a JSON object")?);
+        let value = json::parse(text)?;
+        let object = Object::new(&value)?;
         for (key, known) in [
             ("format", Value::from(FORMAT)),
             ("version", VERSION.into()),
             ("byte_order", "little".into()),
-            ("block_bytes", super::BLOCK_BYTES.into()),
+            ("block_bytes", BLOCK_BYTES.into()),
         ] {
             if object.get(key)? != &known {
-                return Err(format!("{key} is {}, only {known} is known", object.get(key)?));
+                return Err(format!("{key} is {}, and this version reads only {known}", object.get(key)?));
             }
         }
         let checksum = |sum: &Value| {
@@ -161,9 +110,9 @@ impl Manifest {
             let data = manifest.count.checked_mul(manifest.dtype.num_bytes())?;
             data.checked_add(manifest.data_offset)?;
             let num_blocks = u64::try_from(manifest.checksums.len()).ok()?;
-            (data.div_ceil(super::BLOCK_BYTES as u64) == num_blocks).then_some(())
+            (data.div_ceil(BLOCK_BYTES as u64) == num_blocks).then_some(())
         };
-        if ![0, super::npy::HEADER_BYTES as u64].contains(&manifest.data_offset) {
+        if ![0, npy::HEADER_BYTES as u64].contains(&manifest.data_offset) {
             return Err(format!("data_offset is {}", manifest.data_offset));
         }
         is_possible().ok_or("count and number of checksums do not fit each other")?;
@@ -176,7 +125,7 @@ impl Manifest {
         Manifest::from_json(&text).map_err(|reason| Error::format(path, reason))
     }
 
-    /// What differs between what two runs are asked to do, in words.
+    /// The first difference between two runs' tasks, in words.
     pub(super) fn difference(&self, other: &Manifest) -> Option<String> {
         let differs = |what: &str, is: &dyn std::fmt::Debug, was: &dyn std::fmt::Debug| {
             let (is, was) = (format!("{is:?}"), format!("{was:?}"));
@@ -209,52 +158,11 @@ fn source_to_json(source: &SourceInfo) -> Value {
 }
 
 fn source_from_json(source: &Value) -> Result<SourceInfo, String> {
-    let object = Object(source.as_object().ok_or("a source is not an object")?);
+    let object = Object::new(source).map_err(|reason| format!("a source is {reason}"))?;
     let number = |key| object.optional(key, Value::as_u64);
     Ok(SourceInfo {
         name: object.string("name")?.to_owned(),
         file: number("bytes")?.zip(number("modified_ns")?),
         json_field: object.optional("json_field", Value::as_str)?.map(str::to_owned),
     })
-}
-
-/// A JSON object whose entries must be there.
-pub(super) struct Object<'a>(pub &'a Map<String, Value>);
-
-impl<'a> Object<'a> {
-    pub fn get(&self, key: &str) -> Result<&'a Value, String> {
-        self.0.get(key).ok_or_else(|| format!("{key} is missing"))
-    }
-
-    pub fn number(&self, key: &str) -> Result<u64, String> {
-        let value = self.get(key)?;
-        value.as_u64().ok_or_else(|| format!("{key} is {value}, not a number"))
-    }
-
-    pub fn string(&self, key: &str) -> Result<&'a str, String> {
-        let value = self.get(key)?;
-        value.as_str().ok_or_else(|| format!("{key} is {value}, not a string"))
-    }
-
-    pub fn list(&self, key: &str) -> Result<&'a [Value], String> {
-        let value = self.get(key)?;
-        value.as_array().map(Vec::as_slice).ok_or_else(|| format!("{key} is {value}, not a list"))
-    }
-
-    pub fn bool(&self, key: &str) -> Result<bool, String> {
-        let value = self.get(key)?;
-        value.as_bool().ok_or_else(|| format!("{key} is {value}, not true or false"))
-    }
-
-    pub fn optional<T>(
-        &self,
-        key: &str,
-        as_type: impl Fn(&'a Value) -> Option<T>,
-    ) -> Result<Option<T>, String> {
-        let value = self.get(key)?;
-        if value.is_null() {
-            return Ok(None);
-        }
-        as_type(value).map(Some).ok_or_else(|| format!("{key} is {value}, of another type"))
-    }
 }

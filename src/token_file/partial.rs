@@ -1,15 +1,18 @@
 /*!
-`OUT.partial`: a token file on its way.
+`OUT.partial`: a token file that is being written.
 */
 
 use super::journal::{Entry, Journal};
-use super::manifest::Manifest;
-use super::publish::{Paths, publish, remove};
-use super::{BLOCK_BYTES, TokenFileOptions, npy};
+use super::manifest::{BLOCK_BYTES, Manifest};
+use super::npy;
+use super::options::TokenFileOptions;
+use super::paths::Paths;
+use super::replace_pair::replace_pair;
+use super::verify;
 use crate::encode::Id;
 use crate::encode_corpus::{EncodedChunk, Start};
 use crate::error::Error;
-use crate::output::{NO_LINK, is_taken};
+use crate::output::{NO_LINK, is_taken, remove};
 use crc32fast::Hasher as Crc;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -17,38 +20,38 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// What was found where a token file is to be written.
+/// What exists where a token file is to be written.
 pub(super) enum Opened {
-    /// It is there already, and just as wished.
+    /// The whole file, just as wanted.
     Whole(Manifest),
-    /// A beginning.
+    /// A file to go on with, perhaps an empty one.
     Partial(Box<Partial>, Journal),
 }
 
-/// The same, before the journal is written.
+/// The same before the journal is written.
 enum Found {
     Whole(Manifest),
     Begun(Partial),
     Nothing(Partial),
 }
 
-/// A file that grows.
+/// A token file that grows.
 pub(super) struct Partial {
     paths: Paths,
     file: Arc<File>,
-    /// What is in the file so far; of checksums, those of whole blocks.
+    /// What the file holds so far. Its checksums are those of whole blocks.
     manifest: Manifest,
     next: Start,
     is_done: bool,
-    /// The block that is not whole yet.
+    /// The checksum and length of the block that is not whole yet.
     crc: Crc,
     block_len: usize,
-    /// Checksums that the journal has.
+    /// The number of checksums that the journal has.
     num_entered: usize,
 }
 
 impl Partial {
-    /// Opens or makes the file for what `manifest` says is to be written.
+    /// Opens or creates the file. `manifest` says what is to be written.
     pub fn open(paths: Paths, manifest: Manifest, options: &TokenFileOptions) -> Result<Opened, Error> {
         let journal = Journal::lock(&paths)?;
         match Partial::open_locked(&paths, &journal, manifest, options) {
@@ -65,7 +68,7 @@ impl Partial {
             }
             Err(error) => {
                 if journal.is_empty() {
-                    let _ = journal.remove(); // What went wrong is said already.
+                    let _ = journal.remove(); // The first error is the one to report.
                 }
                 Err(error)
             }
@@ -88,7 +91,7 @@ impl Partial {
                 return Partial::go_on(paths, file, manifest, last).map(Found::Begun);
             }
         } else if options.resume && paths.out.exists() {
-            let whole = super::open(&paths.out, None, None)?;
+            let whole = verify::open(&paths.out, None, None)?;
             return match manifest.difference(&whole) {
                 None => Ok(Found::Whole(whole)),
                 Some(reason) => Err(Error::Resume { path: paths.out.clone(), reason }),
@@ -109,7 +112,7 @@ impl Partial {
         Partial::go_on(paths, file, manifest, None).map(Found::Nothing)
     }
 
-    /// Cuts the file back to an entry, and reads the last block again.
+    /// Cuts the file back to an entry of the journal, and reads the last block again.
     fn go_on(paths: &Paths, file: File, mut manifest: Manifest, last: Option<Entry>) -> Result<Self, Error> {
         let failed = |error| Error::io("write", &paths.partial, error);
         if last.as_ref().is_some_and(|last| last.next.place.source >= manifest.sources.len()) {
@@ -135,7 +138,7 @@ impl Partial {
         let len = partial.file.metadata().map_err(failed)?.len();
         let needed = partial.manifest.num_bytes();
         if is_done && len == 0 && std::fs::metadata(&paths.out).is_ok_and(|out| out.len() == needed) {
-            // It has its name already, and only `OUT.json` is missing.
+            // The file has its final name already, and only `OUT.json` is missing.
             std::fs::remove_file(&paths.partial).map_err(failed)?;
             partial.end_block(tail);
             return Ok(partial);
@@ -168,7 +171,7 @@ impl Partial {
         }
     }
 
-    /// Where encoding goes on, if anything is missing.
+    /// Where encoding goes on; nothing if all is written.
     pub fn start(&self) -> Option<Start> {
         (!self.is_done).then_some(self.next)
     }
@@ -189,6 +192,7 @@ impl Partial {
         Ok(())
     }
 
+    /// Adds bytes to the checksums.
     fn check_in(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let (now, later) = bytes.split_at(bytes.len().min(BLOCK_BYTES - self.block_len));
@@ -203,18 +207,18 @@ impl Partial {
         }
     }
 
-    /// Whether it has no id.
+    /// Whether it has no ids.
     pub fn is_empty(&self) -> bool {
         self.manifest.count == 0
     }
 
-    /// Leaves nothing behind, where nothing was written.
+    /// Removes the file and the journal, where no id was written.
     pub fn discard(self: Box<Self>, journal: Journal) {
-        // Why nothing was written is said already; what cannot be removed is as a killed run leaves it.
+        // The first error is the one to report. A file that cannot be removed is as a killed run leaves it.
         let _ = remove(&self.paths.partial).and_then(|()| journal.remove());
     }
 
-    /// How far it is, for the journal: true once what is [`Partial::unsynced`] now is synced.
+    /// The entry for the journal. It holds once everything that is [`Partial::unsynced`] now is synced.
     pub fn entry(&mut self) -> Entry {
         let blocks = self.manifest.checksums[self.num_entered..].to_vec();
         self.num_entered = self.manifest.checksums.len();
@@ -229,12 +233,12 @@ impl Partial {
         }
     }
 
-    /// What was written so far.
+    /// What was written so far, to be synced.
     pub fn unsynced(&self) -> Unsynced {
         Unsynced { file: Arc::clone(&self.file), path: self.paths.partial.clone() }
     }
 
-    /// Makes it the file that was wished.
+    /// Completes the file and gives it its final name.
     pub fn finish(mut self: Box<Self>, mut journal: Journal) -> Result<Manifest, Error> {
         if !self.is_done {
             self.is_done = true;
@@ -244,7 +248,7 @@ impl Partial {
             journal.push(&entry)?;
             self.end_block(entry.tail);
         }
-        publish(&self.paths, &self.manifest)?;
+        replace_pair(&self.paths, &self.manifest)?;
         journal.remove()?;
         Ok(self.manifest)
     }
@@ -252,19 +256,19 @@ impl Partial {
     fn write_header(&self) -> std::io::Result<()> {
         match self.manifest.data_offset {
             0 => Ok(()),
-            _ => self.file.write_all_at(&npy::header(&self.manifest), 0),
+            _ => self.file.write_all_at(&npy::header(self.manifest.dtype, self.manifest.count), 0),
         }
     }
 }
 
-/// What was written to a file that goes on growing.
+/// A file whose bytes so far are to be synced while it grows.
 pub(super) struct Unsynced {
     file: Arc<File>,
     path: PathBuf,
 }
 
 impl Unsynced {
-    /// Waits for the disk.
+    /// Waits until the bytes are on the disk.
     pub fn sync(self) -> Result<(), Error> {
         self.file.sync_data().map_err(|error| Error::io("sync", self.path, error))
     }

@@ -1,10 +1,11 @@
 /*!
-Token files read back: is it whole, is it undamaged, is it what the reader wants?
+Checks of a token file: whether it is whole, undamaged, and what the reader wants.
 */
 
-use super::manifest::{Dtype, Manifest};
-use super::publish::Paths;
-use super::{BLOCK_BYTES, npy};
+use super::dtype::Dtype;
+use super::manifest::{BLOCK_BYTES, Manifest};
+use super::npy;
+use super::paths::Paths;
 use crate::error::Error;
 use crate::job::{Job, Stage};
 use crate::output::kind_of;
@@ -13,11 +14,11 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
-/// Bytes between two looks at the cancel flag.
+/// The number of bytes between two looks at the cancel flag.
 const STEP: usize = 1 << 20;
 
-/// Looks at what stands beside a token file and at its length, which is at once. A reader may say which type of ids it
-/// reads, and the hash of its tokenizer.
+/// Reads the manifest of a token file and compares it with the file's length, which takes no time. A reader may give the
+/// type of ids that it reads, and the hash of its tokenizer.
 ///
 /// # Errors
 /// [`Error::TokenFile`] when the file is not whole or not what is wanted, [`Error::Format`], [`Error::Io`].
@@ -25,7 +26,7 @@ pub fn open(path: &Path, dtype: Option<Dtype>, tokenizer: Option<&str>) -> Resul
     let paths = Paths::new(path);
     let refused = |reason: String| Err(Error::token_file(path, reason));
     for path in [path, &paths.manifest] {
-        // To open a pipe would be to wait for its other end.
+        // Opening a pipe would wait for its other end.
         if let Ok(kind) = std::fs::metadata(path).map(|found| found.file_type())
             && !kind.is_file()
         {
@@ -37,7 +38,7 @@ pub fn open(path: &Path, dtype: Option<Dtype>, tokenizer: Option<&str>) -> Resul
         Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
             let beside = paths.manifest.display();
             return refused(format!(
-                "{beside} is not there, which says what it holds; if it is a token file, encoding did not end (--resume)"
+                "{beside}, which says what it holds, does not exist; if it is a token file, encoding did not end (--resume)"
             ));
         }
         manifest => manifest?,
@@ -73,7 +74,7 @@ pub fn verify(path: &Path, tokenizer: Option<&str>, job: &Job) -> Result<Manifes
         let mut file = File::open(path).map_err(failed)?;
         let mut header = vec![0; if manifest.data_offset > 0 { npy::HEADER_BYTES } else { 0 }];
         file.read_exact(&mut header).map_err(failed)?;
-        if !header.is_empty() && header != npy::header(&manifest) {
+        if !header.is_empty() && header != npy::header(manifest.dtype, manifest.count) {
             return Err(Error::token_file(path, "its numpy header is damaged; encode it again"));
         }
         let mut buffer = vec![0; STEP];

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from bpe_lm.cli.main import main
 from bpe_lm.fields import keys, meanings
-from bpe_lm.training.config import CONFIG_FORMAT, TrainConfig, over
+from bpe_lm.training.config import CONFIG_FORMAT, TrainConfig, override
 from bpe_lm.training.config_file import config_toml
 from bpe_lm.training.presets import PRESETS, resolve
 

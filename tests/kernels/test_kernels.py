@@ -115,7 +115,7 @@ def test_an_output_that_shares_memory_with_another_array_is_refused():
     outputs, sums = torch.zeros(heads).numpy(), torch.zeros(1, 2, 4).numpy()
     whole = torch.zeros(qkv.size + 1)
     inside = whole[5 : 5 + outputs.size].view(heads).numpy()
-    refusal = pytest.raises(errors.OptionError, match="an output has memory of its own")
+    refusal = pytest.raises(errors.OptionError, match="an output needs memory of its own")
     with refusal:
         _core.attention_forward(whole[:-1].view(qkv.shape).numpy(), None, 1, inside, sums)
     tables = whole[:16].view(4, 4).numpy(), whole[16:32].view(4, 4).numpy()

@@ -1,19 +1,20 @@
 /*!
-Files that appear whole or not at all.
+Files in a folder that appear whole or not at all.
 
-Everything is written and synced in a temporary folder on the same disk first. A new folder then appears by one rename,
-so no kill at any moment leaves half a tokenizer; in a folder that exists already each file is replaced by a rename.
-There, optional files of an earlier tokenizer are removed first: they would seem to be of this one.
+All files are written and synced in a temporary folder on the same disk first. A new folder then appears by one rename, so a
+kill at any moment leaves no half of a tokenizer. In a folder that exists already, each file is replaced by a rename. Optional
+files of an earlier tokenizer are removed before that, because they would seem to belong to the new tokenizer.
 */
 
+use super::file_names::TRAINING_JSON;
 use crate::error::Error;
-use crate::output::{check_file, check_folder, is_taken};
+use crate::output::{check_file, check_folder, folder_of, is_taken, remove, sync_folder};
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
-/// Writes `files` into `folder`. `names` are all those that a tokenizer can have.
-pub(super) fn publish(
+/// Writes `files` into `folder`. `names` are the names of all files that a tokenizer can have.
+pub(super) fn write_folder(
     folder: &Path,
     files: &[(&str, String)],
     names: &[&str],
@@ -26,11 +27,7 @@ pub(super) fn publish(
             return Err(Error::Exists { path });
         }
     }
-    let parent = match folder.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
-        Some(parent) => parent,
-        None => folder,
-    };
+    let parent = folder_of(folder);
     std::fs::create_dir_all(parent).map_err(|error| Error::io("create", parent, error))?;
     let is_new = !folder.exists();
     let place = if is_new { parent } else { folder };
@@ -48,10 +45,10 @@ pub(super) fn publish(
         write().map_err(|error| Error::io("write", folder.join(name), error))?;
     }
     if is_new {
-        sync(temporary.path())?;
+        sync_folder(temporary.path())?;
         std::fs::rename(temporary.path(), folder).map_err(|error| Error::io("create", folder, error))?;
-        let _ = temporary.keep(); // It has the folder's name now; there is nothing left to remove.
-        sync(parent)
+        let _ = temporary.keep(); // The folder has its final name, so there is nothing to remove.
+        sync_folder(parent)
     } else {
         for name in names.iter().filter(|name| is_stale(name, files)) {
             remove(&folder.join(name))?;
@@ -61,22 +58,11 @@ pub(super) fn publish(
             std::fs::rename(temporary.path().join(name), &path)
                 .map_err(|error| Error::io("replace", path, error))?;
         }
-        sync(folder)
+        sync_folder(folder)
     }
 }
 
-/// Whether an old file must not survive the first rename: nothing replaces it, or it speaks of the old tokenizer.
+/// Whether an old file must be removed before the first rename: no new file replaces it, or it describes the old tokenizer.
 fn is_stale(name: &str, files: &[(&str, String)]) -> bool {
-    name == super::TRAINING_JSON || files.iter().all(|(file, _)| *file != name)
-}
-
-fn remove(path: &Path) -> Result<(), Error> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path, error)),
-        _ => Ok(()),
-    }
-}
-
-fn sync(folder: &Path) -> Result<(), Error> {
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| Error::io("sync", folder, error))
+    name == TRAINING_JSON || files.iter().all(|(file, _)| *file != name)
 }

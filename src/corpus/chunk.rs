@@ -1,0 +1,79 @@
+/*!
+What workers take from a corpus: a buffer of texts, and where in the corpus they are.
+*/
+
+use crate::pretoken_key::READ_AHEAD;
+use std::ops::Range;
+
+/// The number of bytes behind a chunk's text that may be read, so that no load in its last window needs a check.
+const PADDING: usize = READ_AHEAD;
+
+/// A place in the text of a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The number of the file.
+    pub source: usize,
+    /// The offset in bytes; in a compressed file, in bytes of its text.
+    pub offset: u64,
+}
+
+/// One text of a chunk.
+#[derive(Clone, Debug)]
+pub(crate) struct Text {
+    /// Its bytes in the chunk.
+    pub range: Range<usize>,
+    /// The number of the file or item.
+    pub source: usize,
+    /// Where in its source the range begins; of a text in JSON, where its line does.
+    pub offset: u64,
+}
+
+/// A buffer with one or more texts, or with a stretch of a text that is cut where no pretoken is split.
+#[derive(Default)]
+pub(crate) struct Chunk {
+    /// At least [`PADDING`] bytes longer than the last text's end.
+    pub bytes: Vec<u8>,
+    pub texts: Vec<Text>,
+    /// The bytes of the corpus that were read for it, as [`num_bytes`](super::Corpus::num_bytes) counts them.
+    pub input_bytes: u64,
+    /// Its number, from 0, and where it ends, if files are read in order.
+    pub number: u64,
+    pub end: Place,
+    /// Whether it is the last of its file.
+    pub is_last: bool,
+    pub is_jsonl: bool,
+    /// The number of bad lines that were left out.
+    pub skipped_lines: u64,
+    /// Lines of JSON, from which the texts are taken.
+    pub(super) lines: Vec<u8>,
+}
+
+impl Chunk {
+    pub(super) fn clear(&mut self) {
+        self.texts.clear();
+        self.input_bytes = 0;
+        self.skipped_lines = 0;
+    }
+
+    pub(super) fn used(&self) -> usize {
+        self.texts.last().map_or(0, |text| text.range.end)
+    }
+
+    pub(super) fn push(&mut self, text: &[u8], source: usize, offset: u64) {
+        let start = self.used();
+        let end = start + text.len();
+        reserve(&mut self.bytes, end);
+        self.bytes[start..end].copy_from_slice(text);
+        self.texts.push(Text { range: start..end, source, offset });
+    }
+}
+
+/// Makes room for `len` bytes and the padding. A buffer is never shortened, because growing fills it with zeros again.
+pub(super) fn reserve(buffer: &mut Vec<u8>, len: usize) {
+    let needed = len + PADDING;
+    if buffer.len() < needed {
+        // An eighth more, not twice as much: a chunk can be as long as the corpus.
+        buffer.reserve_exact(needed.max(buffer.len() + buffer.len() / 8) - buffer.len());
+        buffer.resize(needed, 0);
+    }
+}

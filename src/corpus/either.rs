@@ -1,0 +1,133 @@
+/*!
+A corpus as the rest of the crate sees it: files or an iterator of texts.
+*/
+
+use super::chunk::{Chunk, Place, Text};
+use super::cut::Cutter;
+use super::files::Files;
+use super::options::InputOptions;
+use super::source::SourceInfo;
+use super::texts::Texts;
+use crate::error::Error;
+use crate::job::Job;
+use std::path::Path;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// The texts to learn from.
+pub enum Corpus {
+    /// Files and streams.
+    Files(Files),
+    /// An iterator, each item one text.
+    Texts(Texts),
+}
+
+impl Corpus {
+    /// Opens files with the default options: each is text, or what its name says.
+    ///
+    /// # Errors
+    /// As [`Corpus::open_with`].
+    pub fn open<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> Result<Self, Error> {
+        Corpus::open_with(paths, InputOptions::default())
+    }
+
+    /// Opens files. It looks at every file, so that a missing or empty file is an error before any work is done. `-` is
+    /// standard input.
+    ///
+    /// # Errors
+    /// [`Error::CorpusFile`], [`Error::NotAFile`], [`Error::NotText`], [`Error::EmptyCorpus`].
+    pub fn open_with<P: AsRef<Path>>(
+        paths: impl IntoIterator<Item = P>,
+        options: InputOptions,
+    ) -> Result<Self, Error> {
+        Files::new(paths, options).map(Corpus::Files)
+    }
+
+    /// Takes texts from an iterator.
+    pub fn from_texts(texts: impl IntoIterator<Item = Vec<u8>, IntoIter: Send + 'static>) -> Self {
+        Corpus::Texts(Texts::new(texts))
+    }
+
+    /// Reads the files one after another, from a place on, in numbered chunks.
+    pub(crate) fn in_order(self, start: Place) -> Self {
+        match self {
+            Corpus::Files(files) => Corpus::Files(files.in_order(start)),
+            texts => texts,
+        }
+    }
+
+    /// What is known about each file.
+    ///
+    /// # Errors
+    /// [`Error::CorpusFile`].
+    pub fn infos(&self) -> Result<Vec<SourceInfo>, Error> {
+        match self {
+            Corpus::Files(files) => files.infos(),
+            Corpus::Texts(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// The number of bytes to read, if it is known beforehand. Of compressed files these are the compressed bytes.
+    pub fn num_bytes(&self) -> Option<u64> {
+        match self {
+            Corpus::Files(files) => files.num_bytes(),
+            Corpus::Texts(_) => None,
+        }
+    }
+
+    /// The number of bad lines that were skipped so far.
+    pub fn skipped_lines(&self) -> u64 {
+        match self {
+            Corpus::Files(files) => files.skipped_lines(),
+            Corpus::Texts(_) => 0,
+        }
+    }
+
+    /// What an error calls a text.
+    pub(crate) fn name(&self, text: &Text) -> String {
+        match self {
+            Corpus::Files(files) => files.name(text),
+            Corpus::Texts(_) => format!("text number {} (from 0)", text.source),
+        }
+    }
+
+    /// Adds to an error in a chunk which text it is in, and where in its source.
+    pub(crate) fn locate(&self, error: Error, text: &Text) -> Error {
+        error.in_text(|| self.name(text), |offset| text.offset + offset - text.range.start as u64)
+    }
+
+    /// Marks the corpus as being read. It can be read once: after an error nobody knows what is left.
+    pub(crate) fn begin(&self) -> Result<(), Error> {
+        let is_begun = match self {
+            Corpus::Files(files) => &files.is_begun,
+            Corpus::Texts(texts) => &texts.is_begun,
+        };
+        match is_begun.swap(true, Relaxed) {
+            false => Ok(()),
+            true => Err(Error::Option {
+                name: "corpus",
+                value: "one that was read before".to_owned(),
+                rule: "opened anew for each reading",
+            }),
+        }
+    }
+
+    /// Fills `chunk` with the next texts. Returns `false` when there are none.
+    pub(crate) fn next_chunk(&self, cutter: Cutter<'_>, job: &Job, chunk: &mut Chunk) -> Result<bool, Error> {
+        job.check()?;
+        chunk.clear();
+        match self {
+            Corpus::Files(files) => files.next_chunk(cutter, job, chunk),
+            Corpus::Texts(texts) => texts.next_chunk(cutter, job, chunk),
+        }
+    }
+
+    /// The error for a corpus that turned out to have no text at all.
+    pub(crate) fn is_empty_error(&self) -> Error {
+        match self {
+            Corpus::Files(files) => Error::EmptyCorpus { what: files.names(), hint: files.hint() },
+            Corpus::Texts(_) => {
+                Error::EmptyCorpus { what: "the iterator".to_owned(), hint: "; was a generator used twice?" }
+            }
+        }
+    }
+}

@@ -1,0 +1,77 @@
+/*!
+How files are read: their format, and what is wanted of lines of JSON.
+*/
+
+use crate::error::Error;
+
+/// How files are read. Their first bytes tell how they are compressed, so that needs no option.
+#[derive(Clone, Debug)]
+pub struct InputOptions {
+    /// What the files hold.
+    pub format: Format,
+    /// The field of a JSON object that holds the text. `meta.text` is the field of that name, or else the field `text` of
+    /// the object in the field `meta`.
+    pub json_field: String,
+    /// What to do with a line of JSON that has no such text.
+    pub bad_lines: BadLines,
+}
+
+impl Default for InputOptions {
+    fn default() -> Self {
+        InputOptions { format: Format::ByName, json_field: "text".to_owned(), bad_lines: BadLines::Refuse }
+    }
+}
+
+/// What a file holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// JSON lines if its name ends in `.jsonl`, `.ndjson` or `.json` (with or without `.gz`, `.zst` or `.zstd` behind
+    /// it), else text. A file whose first bytes are of another format is an error.
+    ByName,
+    /// One text, whatever its first bytes are.
+    Text,
+    /// One JSON object a line, each with a text.
+    Jsonl,
+}
+
+impl Format {
+    /// Reads the name `"auto"`, `"text"` or `"jsonl"`.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for another name.
+    pub fn new(name: &str) -> Result<Self, Error> {
+        match name {
+            "auto" => Ok(Format::ByName),
+            "text" => Ok(Format::Text),
+            "jsonl" => Ok(Format::Jsonl),
+            _ => Err(Error::Option {
+                name: "input_format",
+                value: format!("{name:?}"),
+                rule: "auto, text or jsonl",
+            }),
+        }
+    }
+}
+
+/// What to do with a bad line of JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadLines {
+    /// Stop with an error.
+    Refuse,
+    /// Count it ([`Corpus::skipped_lines`](super::Corpus::skipped_lines)) and leave it out.
+    Skip,
+}
+
+impl BadLines {
+    /// Reads the name `"error"` or `"skip"`.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for another name.
+    pub fn new(name: &str) -> Result<Self, Error> {
+        match name {
+            "error" => Ok(BadLines::Refuse),
+            "skip" => Ok(BadLines::Skip),
+            _ => Err(Error::Option { name: "bad_lines", value: format!("{name:?}"), rule: "error or skip" }),
+        }
+    }
+}

@@ -1,0 +1,81 @@
+/*!
+Which source a worker reads next.
+
+A worker takes a source that nobody is reading, or else the next one, and gives it back with what is left of it. So only as
+many sources are open as there are workers, however many files there are.
+*/
+
+use crate::error::Error;
+use crate::job::Job;
+use crate::panics::lock;
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+/// The time between two looks at the cancel flag while other workers read.
+const PATIENCE: Duration = Duration::from_millis(20);
+
+/// Sources that workers take turns at. `T` is an open source.
+pub(super) struct Queue<T> {
+    state: Mutex<State<T>>,
+    returned: Condvar,
+}
+
+struct State<T> {
+    /// The number of the first source that was not opened yet.
+    next: usize,
+    idle: Vec<T>,
+    /// The number of sources that workers are reading.
+    num_taken: usize,
+    num_chunks: u64,
+}
+
+/// What a worker reads next.
+pub(super) enum Turn<T> {
+    /// A source that is open.
+    Open(T),
+    /// A source that the worker opens, by its number.
+    Next(usize),
+}
+
+impl<T> Queue<T> {
+    /// A queue whose first unopened source is number `next`.
+    pub fn new(next: usize, idle: Vec<T>) -> Self {
+        let state = State { next, idle, num_taken: 0, num_chunks: 0 };
+        Queue { state: Mutex::new(state), returned: Condvar::new() }
+    }
+
+    /// Takes a source that no other worker reads, or nothing when all are read. With `in_order`, no two sources are read
+    /// at the same time.
+    pub fn take(&self, num_sources: usize, in_order: bool, job: &Job) -> Result<Option<Turn<T>>, Error> {
+        let mut state = lock(&self.state);
+        loop {
+            job.check()?;
+            let may_take = !in_order || state.num_taken == 0;
+            if may_take && let Some(open) = state.idle.pop() {
+                state.num_taken += 1;
+                return Ok(Some(Turn::Open(open)));
+            }
+            if may_take && state.next < num_sources {
+                let number = state.next;
+                state.next += 1;
+                state.num_taken += 1;
+                return Ok(Some(Turn::Next(number)));
+            }
+            if state.num_taken == 0 {
+                return Ok(None);
+            }
+            let waited = self.returned.wait_timeout(state, PATIENCE);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Gives a source back, or nothing when its last chunk was taken. Returns the number of the chunk that was taken from it.
+    pub fn give_back(&self, open: Option<T>) -> u64 {
+        let mut state = lock(&self.state);
+        state.num_taken -= 1;
+        state.idle.extend(open);
+        state.num_chunks += 1;
+        self.returned.notify_one();
+        state.num_chunks - 1
+    }
+}

@@ -1,0 +1,62 @@
+/*!
+The two types of numbers that kernels work on.
+*/
+
+/// A number as a model keeps it: float32 or bfloat16.
+pub trait Element: bytemuck::Pod + Send + Sync + sealed::Sealed {
+    /// How many make 32 bits.
+    const PER_UNIT: usize;
+
+    /// As float32, exactly.
+    fn widen(self) -> f32;
+
+    /// The nearest to a float32; of two, the even one.
+    fn narrow(number: f32) -> Self;
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for super::Bf16 {}
+}
+
+impl Element for f32 {
+    const PER_UNIT: usize = 1;
+
+    fn widen(self) -> f32 {
+        self
+    }
+
+    fn narrow(number: f32) -> Self {
+        number
+    }
+}
+
+/// bfloat16: the upper half of a float32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Bf16(pub u16);
+
+// SAFETY: a number of 16 bits, as which each pattern is a value.
+#[allow(unsafe_code)]
+unsafe impl bytemuck::Zeroable for Bf16 {}
+// SAFETY: as above.
+#[allow(unsafe_code)]
+unsafe impl bytemuck::Pod for Bf16 {}
+
+impl Element for Bf16 {
+    const PER_UNIT: usize = 2;
+
+    fn widen(self) -> f32 {
+        f32::from_bits(u32::from(self.0) << 16)
+    }
+
+    #[allow(clippy::cast_possible_truncation)] // The upper half.
+    fn narrow(number: f32) -> Self {
+        let bits = number.to_bits();
+        if number.is_nan() {
+            return Bf16((bits >> 16) as u16 | 0x40);
+        }
+        Bf16(((bits + 0x7fff + (bits >> 16 & 1)) >> 16) as u16)
+    }
+}

@@ -1,0 +1,13 @@
+/*!
+Where OpenMP is not looked for: on systems other than Linux.
+*/
+
+/// The path of the OpenMP library whose threads do the work: none.
+pub fn path() -> Option<String> {
+    None
+}
+
+/// Returns false: nothing was done.
+pub(super) fn run(_threads: usize, _worker: &(impl Fn() + Sync)) -> bool {
+    false
+}

@@ -1,0 +1,89 @@
+/*!
+The rows of a head in a tensor of all heads, to read, and to write from several threads at once.
+
+Rows of different heads alternate in memory, so safe code cannot hand them out to threads as slices. This is the one place
+where threads share memory that they write.
+*/
+
+use std::marker::PhantomData;
+use std::ops::Range;
+
+/// Where a head's rows lie in a tensor.
+#[derive(Clone, Copy)]
+pub(super) struct RowLayout {
+    /// The first number of the first row.
+    pub start: usize,
+    /// From one row's first number to the next row's.
+    pub stride: usize,
+    /// The number of rows.
+    pub length: usize,
+    /// The numbers of a row.
+    pub width: usize,
+}
+
+impl RowLayout {
+    fn row(self, number: usize) -> Range<usize> {
+        assert!(number < self.length);
+        let start = self.start + number * self.stride;
+        start..start + self.width
+    }
+}
+
+/// A head's rows, to read.
+#[derive(Clone, Copy)]
+pub(super) struct Rows<'a, E> {
+    all: &'a [E],
+    layout: RowLayout,
+}
+
+impl<'a, E> Rows<'a, E> {
+    pub(super) fn new(all: &'a [E], layout: RowLayout) -> Self {
+        Rows { all, layout }
+    }
+
+    pub(super) fn row(&self, number: usize) -> &'a [E] {
+        &self.all[self.layout.row(number)]
+    }
+}
+
+/// A tensor that several threads write, each the rows of its own heads.
+pub(super) struct Shared<'a, E> {
+    start: *mut E,
+    len: usize,
+    all: PhantomData<&'a mut [E]>,
+}
+
+// SAFETY: all that can be done with it is to take rows of it, and who takes them ensures that nobody else has them.
+#[allow(unsafe_code)]
+unsafe impl<E: Send> Sync for Shared<'_, E> {}
+
+impl<'a, E> Shared<'a, E> {
+    pub(super) fn new(all: &'a mut [E]) -> Self {
+        Shared { start: all.as_mut_ptr(), len: all.len(), all: PhantomData }
+    }
+
+    /// # Safety
+    /// No other `RowsMut` may have a row in common with this one. (Rows of heads alternate, so that safe code cannot hand
+    /// them out as slices; to gather them afterwards would read and write all of them once more.)
+    #[allow(unsafe_code)]
+    pub(super) unsafe fn rows(&self, layout: RowLayout) -> RowsMut<'_, E> {
+        assert!(layout.row(layout.length - 1).end <= self.len);
+        RowsMut { start: self.start, layout, all: PhantomData }
+    }
+}
+
+/// A head's rows, to write. Nobody else has any of them.
+pub(super) struct RowsMut<'a, E> {
+    start: *mut E,
+    layout: RowLayout,
+    all: PhantomData<&'a mut [E]>,
+}
+
+impl<E> RowsMut<'_, E> {
+    #[allow(unsafe_code)]
+    pub(super) fn row(&mut self, number: usize) -> &mut [E] {
+        let row = self.layout.row(number);
+        // SAFETY: it is not behind the layout's last row, which ends within the tensor, and no other `RowsMut` has it.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(row.start), self.layout.width) }
+    }
+}

@@ -1,0 +1,31 @@
+/*!
+What this machine and this process offer: instruction sets, kernels, OpenMP.
+*/
+
+use super::error::guarded;
+use crate::isa::Isa;
+use pyo3::prelude::*;
+
+/// The instruction sets that scanners can use here, the one in use last.
+#[pyfunction]
+pub(super) fn instruction_sets() -> PyResult<Vec<&'static str>> {
+    guarded(|| Ok(Isa::available().into_iter().map(Isa::name).collect()))
+}
+
+/// Whether this machine can run the kernels of training. Only a build for x86-64 has them.
+#[pyfunction]
+pub(super) fn kernels_are_available() -> PyResult<bool> {
+    #[cfg(target_arch = "x86_64")]
+    return guarded(|| Ok(crate::kernels::are_available()));
+    #[cfg(not(target_arch = "x86_64"))]
+    guarded(|| Ok(false))
+}
+
+/// The path of the OpenMP library whose threads the kernels share, if they do.
+#[pyfunction]
+pub(super) fn open_mp_library() -> PyResult<Option<String>> {
+    #[cfg(target_arch = "x86_64")]
+    return guarded(|| Ok(crate::kernels::open_mp_library()));
+    #[cfg(not(target_arch = "x86_64"))]
+    guarded(|| Ok(None))
+}

@@ -1,0 +1,38 @@
+/*!
+The list of what the Python module has.
+*/
+
+use super::tokenizer::{EncodeIterator, PyStreamDecoder, PyTokenizer};
+use super::{machine, run, text, token_file, train};
+use crate::formats;
+use pyo3::prelude::*;
+
+#[cfg(target_arch = "x86_64")]
+use super::kernels;
+
+#[pymodule]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add("DEBUG_BUILD", cfg!(debug_assertions))?;
+    module.add("FILE_NAMES", formats::FILE_NAMES)?;
+    module.add_function(wrap_pyfunction!(train::train, module)?)?;
+    #[cfg(target_arch = "x86_64")]
+    {
+        module.add_function(wrap_pyfunction!(kernels::attention_forward, module)?)?;
+        module.add_function(wrap_pyfunction!(kernels::attention_backward, module)?)?;
+        module.add_function(wrap_pyfunction!(kernels::of_logits, module)?)?;
+    }
+    module.add_class::<PyTokenizer>()?;
+    module.add_class::<EncodeIterator>()?;
+    module.add_class::<PyStreamDecoder>()?;
+    module.add_function(wrap_pyfunction!(train::check_special_tokens, module)?)?;
+    module.add_function(wrap_pyfunction!(train::load_training, module)?)?;
+    module.add_function(wrap_pyfunction!(token_file::open_token_file, module)?)?;
+    module.add_function(wrap_pyfunction!(token_file::verify_token_file, module)?)?;
+    module.add_function(wrap_pyfunction!(machine::instruction_sets, module)?)?;
+    module.add_function(wrap_pyfunction!(machine::kernels_are_available, module)?)?;
+    module.add_function(wrap_pyfunction!(machine::open_mp_library, module)?)?;
+    module.add_function(wrap_pyfunction!(run::panic, module)?)?;
+    module.add_function(wrap_pyfunction!(text::pretokenize, module)?)?;
+    module.add_function(wrap_pyfunction!(text::write_sample, module)?)
+}

@@ -1,0 +1,89 @@
+/*!
+Training, and what is known about a training.
+*/
+
+use super::convert;
+use super::error::{guarded, to_py};
+use super::run::{Texts, run};
+use crate::corpus::{BadLines, Corpus, Format, InputOptions};
+use crate::formats;
+use crate::merges::TieBreak;
+use crate::pretokenize::Pattern;
+use crate::special_tokens::SpecialTokens;
+use crate::threads::resolve_threads;
+use crate::train_bpe::{TrainOptions, train_bpe};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyIterator, PyList};
+use std::path::PathBuf;
+
+/// Where the texts come from.
+#[derive(FromPyObject)]
+pub(super) enum Source<'py> {
+    Paths(Vec<PathBuf>),
+    Texts(Bound<'py, PyIterator>),
+}
+
+#[pyfunction]
+#[pyo3(signature = (source, vocab_size, special_tokens, *, tie_break, threads, progress, pattern, min_frequency, max_token_length, input_format, json_field, bad_lines))]
+#[allow(clippy::too_many_arguments)] // They are the options of the Python function, one for one.
+pub(super) fn train<'py>(
+    py: Python<'py>,
+    source: Source<'py>,
+    vocab_size: usize,
+    special_tokens: Vec<String>,
+    tie_break: &str,
+    threads: Option<usize>,
+    progress: Option<Bound<'py, PyAny>>,
+    pattern: &str,
+    min_frequency: u64,
+    max_token_length: Option<usize>,
+    input_format: &str,
+    json_field: String,
+    bad_lines: &str,
+) -> PyResult<(Bound<'py, PyDict>, Bound<'py, PyList>, String)> {
+    guarded(|| {
+        let special_tokens = SpecialTokens::new(special_tokens).map_err(to_py)?;
+        let options = TrainOptions {
+            tie_break: TieBreak::new(tie_break).map_err(to_py)?,
+            threads: resolve_threads(threads).map_err(to_py)?,
+            pattern: Pattern::new(pattern).map_err(to_py)?,
+            min_frequency,
+            max_token_length,
+            ..TrainOptions::new(vocab_size, special_tokens)
+        };
+        options.check().map_err(to_py)?;
+        let input = InputOptions {
+            format: Format::new(input_format).map_err(to_py)?,
+            json_field,
+            bad_lines: BadLines::new(bad_lines).map_err(to_py)?,
+        };
+        let (corpus, texts) = match source {
+            Source::Paths(paths) => (Corpus::open_with(paths, input).map_err(to_py)?, None),
+            Source::Texts(texts) => {
+                let (texts, received) = Texts::new(texts);
+                (Corpus::from_texts(received), Some(texts))
+            }
+        };
+        let (vocab, merges, training) =
+            run(py, progress, texts, move |job| train_bpe(&corpus, &options, job))?;
+        let training = formats::training_json::to_json(&training);
+        Ok((convert::vocab_to_py(py, &vocab)?, convert::merges_to_py(py, &vocab, &merges)?, training))
+    })
+}
+
+/// Refuses special tokens that could not be saved after training.
+#[pyfunction]
+pub(super) fn check_special_tokens(special_tokens: Vec<String>) -> PyResult<()> {
+    guarded(|| {
+        let tokens = SpecialTokens::new(special_tokens).map_err(to_py)?;
+        formats::check_special_tokens(&tokens).map_err(to_py)
+    })
+}
+
+#[pyfunction]
+pub(super) fn load_training(py: Python<'_>, path: PathBuf) -> PyResult<String> {
+    guarded(|| {
+        let training = py.detach(|| formats::training_json::load(&path)).map_err(to_py)?;
+        Ok(formats::training_json::to_json(&training))
+    })
+}

@@ -1,0 +1,68 @@
+/*!
+Samples: stories one after another, into a writer or a file.
+*/
+
+use super::split::Split;
+use super::story::StoryWriter;
+use crate::error::Error;
+use crate::job::Job;
+use crate::output::{check_file, folder_of};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+/// The line that ends each story.
+pub const END_OF_TEXT: &str = "<|endoftext|>";
+
+/// Writes whole stories, each with a line `<|endoftext|>` behind it, until there are at least `num_bytes` bytes: at most
+/// a story more. Returns the number of bytes written.
+pub fn write_sample(out: &mut impl Write, num_bytes: u64, seed: u64, split: Split) -> io::Result<u64> {
+    write_until(out, num_bytes, seed, split, || Ok(()))
+}
+
+/// Writes a sample, and calls `check` before each block of it.
+fn write_until(
+    out: &mut impl Write,
+    num_bytes: u64,
+    seed: u64,
+    split: Split,
+    check: impl Fn() -> io::Result<()>,
+) -> io::Result<u64> {
+    let mut writer = StoryWriter::new(seed, split);
+    let mut text = String::new();
+    let mut written = 0;
+    while written + (text.len() as u64) < num_bytes {
+        writer.write_story(&mut text);
+        text.push('\n');
+        text.push_str(END_OF_TEXT);
+        text.push('\n');
+        if text.len() >= 1 << 16 {
+            check()?;
+            out.write_all(text.as_bytes())?;
+            written += text.len() as u64;
+            text.clear();
+        }
+    }
+    out.write_all(text.as_bytes())?;
+    Ok(written + text.len() as u64)
+}
+
+/// Does the same as [`write_sample`] into a file, which appears when it is whole.
+///
+/// # Errors
+/// [`Error::Io`] with the path, [`Error::Cancelled`].
+pub fn write_file(path: &Path, num_bytes: u64, seed: u64, split: Split, job: &Job) -> Result<u64, Error> {
+    check_file(path)?;
+    let failed = |error| Error::io("write", path, error);
+    let folder = folder_of(path);
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    let readable = std::fs::Permissions::from_mode(0o666);
+    let mut file = tempfile::Builder::new().permissions(readable).tempfile_in(folder).map_err(failed)?;
+    let check = || job.check().map_err(io::Error::other);
+    let written = write_until(&mut file, num_bytes, seed, split, check);
+    job.check()?;
+    let written = written.map_err(failed)?;
+    file.as_file().sync_all().map_err(failed)?;
+    file.persist(path).map_err(|error| failed(error.error))?;
+    Ok(written)
+}

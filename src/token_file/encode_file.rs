@@ -1,0 +1,241 @@
+/*!
+Encoding a corpus into a token file: one thread pool encodes, one thread syncs.
+*/
+
+use super::dtype::Dtype;
+use super::journal::Journal;
+use super::manifest::Manifest;
+use super::options::TokenFileOptions;
+use super::partial::{Opened, Partial};
+use super::paths::Paths;
+use super::sync::{SYNC_BYTES, Syncer, sync_now_and_then, whole};
+use crate::corpus::{Corpus, Place};
+use crate::encode::Id;
+use crate::encode_corpus::{EncodeOptions, EncodedChunk, encode_corpus, separator_id};
+use crate::error::Error;
+use crate::job::{Job, Stage};
+use crate::threads::on_two_threads;
+use crate::tokenizer::Tokenizer;
+use std::collections::HashSet;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::mpsc::sync_channel;
+
+/// Encodes a corpus into the file `out`. Returns the content of `OUT.json`.
+///
+/// # Errors
+/// [`Error::NotAnOutput`], [`Error::Exists`], [`Error::Unfinished`], [`Error::Busy`], [`Error::Resume`] before any work;
+/// the errors of reading and encoding; [`Error::Io`] with the file and the system's reason, [`Error::SourceChanged`] for a
+/// file that was changed meanwhile, [`Error::Cancelled`]. After any of these errors a run that resumes goes on where this run
+/// stopped. If no id was written, no file is left.
+pub fn encode_file(
+    tokenizer: &Tokenizer,
+    corpus: Corpus,
+    out: &Path,
+    options: &TokenFileOptions,
+    job: &Job,
+) -> Result<Manifest, Error> {
+    encode_and_sync(tokenizer, corpus, out, options, job, sync_now_and_then)
+}
+
+/// Does the same, with `sync` on the second thread.
+fn encode_and_sync(
+    tokenizer: &Tokenizer,
+    corpus: Corpus,
+    out: &Path,
+    options: &TokenFileOptions,
+    job: &Job,
+    sync: Syncer,
+) -> Result<Manifest, Error> {
+    if options.resume && corpus.num_bytes().is_none() {
+        let rule = "left out with standard input and pipes, which can be read only once";
+        return Err(Error::Option { name: "resume", value: "true".to_owned(), rule });
+    }
+    let paths = Paths::new(out);
+    paths.check()?;
+    separator_id(tokenizer, &corpus, &options.encode)?;
+    let plan = plan(tokenizer, &corpus, &paths, options)?;
+    refuse_to_overwrite(&plan, &paths)?;
+    std::fs::create_dir_all(paths.folder()).map_err(|error| Error::io("create", paths.folder(), error))?;
+    let (mut partial, mut journal) = match Partial::open(paths, plan.clone(), options)? {
+        Opened::Whole(manifest) => return Ok(manifest),
+        Opened::Partial(partial, journal) => (partial, journal),
+    };
+    if let Some(start) = partial.start() {
+        let corpus = corpus.in_order(start.place);
+        let written = job.stage(Stage::Encode, corpus.num_bytes(), || {
+            job.advance(bytes_before(&plan, start.place));
+            let work = Work { tokenizer, corpus: &corpus, options: &options.encode, job, sync };
+            match plan.dtype {
+                Dtype::Uint16 => work.write::<u16>(&mut partial, &mut journal),
+                Dtype::Uint32 => work.write::<u32>(&mut partial, &mut journal),
+            }?;
+            check_unchanged(&corpus, &plan)
+        });
+        if partial.is_empty() {
+            partial.discard(journal);
+            return Err(written.err().unwrap_or_else(|| corpus.is_empty_error()));
+        }
+        written?;
+    }
+    partial.finish(journal)
+}
+
+/// What is to be written, before any id is.
+fn plan(
+    tokenizer: &Tokenizer,
+    corpus: &Corpus,
+    paths: &Paths,
+    options: &TokenFileOptions,
+) -> Result<Manifest, Error> {
+    Ok(Manifest {
+        dtype: Dtype::choose(tokenizer, options.dtype)?,
+        count: 0,
+        data_offset: paths.data_offset(),
+        tokenizer: tokenizer.hash(),
+        vocab_size: tokenizer.vocab().len() as u64,
+        special: options.encode.special,
+        separator: options.encode.separator.clone(),
+        sources: corpus.infos()?,
+        text_bytes: 0,
+        skipped_lines: 0,
+        checksums: Vec::new(),
+    })
+}
+
+/// Refuses to replace a file of the corpus by its ids.
+fn refuse_to_overwrite(plan: &Manifest, paths: &Paths) -> Result<(), Error> {
+    let name = |path: &Path| std::fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
+    let texts = plan.sources.iter().filter(|source| source.file.is_some());
+    let texts: HashSet<_> = texts.filter_map(|source| name(source.name.as_ref())).collect();
+    match paths.all().into_iter().find(|path| name(path).is_some_and(|name| texts.contains(&name))) {
+        Some(path) => Err(Error::NotAnOutput { path: path.to_owned(), kind: "one of the texts" }),
+        None => Ok(()),
+    }
+}
+
+/// The number of bytes of the files before a place, for the progress. For a compressed file this is a guess: the place
+/// counts its text.
+fn bytes_before(plan: &Manifest, place: Place) -> u64 {
+    let len = |source: usize| plan.sources.get(source)?.file.map(|(len, _)| len);
+    let before: u64 = (0..place.source).filter_map(len).sum();
+    before + len(place.source).unwrap_or(0).min(place.offset)
+}
+
+/// Refuses files that were changed while they were read.
+fn check_unchanged(corpus: &Corpus, plan: &Manifest) -> Result<(), Error> {
+    let now = corpus.infos()?;
+    let changed = now.iter().zip(&plan.sources).find(|(now, then)| now != then);
+    changed.map_or(Ok(()), |(now, _)| Err(Error::SourceChanged { path: now.name.clone().into() }))
+}
+
+/// What both threads of a run need.
+struct Work<'a> {
+    tokenizer: &'a Tokenizer,
+    corpus: &'a Corpus,
+    options: &'a EncodeOptions,
+    job: &'a Job,
+    sync: Syncer,
+}
+
+impl Work<'_> {
+    /// Writes all ids that are missing, while a second thread syncs them and keeps the journal.
+    fn write<T: Id>(&self, partial: &mut Partial, journal: &mut Journal) -> Result<(), Error> {
+        let start = partial.start().unwrap_or_default();
+        let shared = Mutex::new(partial);
+        let partial = &shared;
+        let (many_are_new, syncs) = sync_channel(1);
+        let encode = |job: &Job| {
+            let mut num_new = 0;
+            let receive = move |encoded: EncodedChunk<'_, T>| {
+                num_new += size_of_val(encoded.ids);
+                if num_new >= SYNC_BYTES {
+                    num_new = 0;
+                    let _ = many_are_new.try_send(()); // If the channel is full, the last signal was not taken either.
+                }
+                whole(partial)?.push(&encoded)
+            };
+            encode_corpus::<T>(self.tokenizer, self.corpus, self.options, start, job, receive)
+        };
+        on_two_threads(self.job, encode, move |_| (self.sync)(partial, journal, &syncs))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::merges::Merges;
+    use crate::pretokenize::Pattern;
+    use crate::special_tokens::SpecialTokens;
+    use crate::testing::{in_a_minute, is_on_purpose, panic_everywhere};
+    use crate::vocab::Vocab;
+
+    const TEXT: &[u8] = b"some words and some words more\n<|endoftext|>";
+
+    /// A tokenizer of bytes, a file of some text in a folder, and how to encode it in small chunks.
+    fn small(folder: &Path) -> (Tokenizer, std::path::PathBuf, TokenFileOptions) {
+        let special_tokens = SpecialTokens::new(["<|endoftext|>"]).unwrap();
+        let vocab = Vocab::new(&Merges::default(), &special_tokens);
+        let tokenizer = Tokenizer::new(vocab, Merges::default(), special_tokens, Pattern::Gpt2).unwrap();
+        let text = folder.join("text.txt");
+        std::fs::write(&text, TEXT.repeat(20)).unwrap();
+        let encode = EncodeOptions { chunk_bytes: 50, ..EncodeOptions::new(&tokenizer, 3) };
+        (tokenizer, text, TokenFileOptions::new(encode))
+    }
+
+    #[test]
+    fn a_panic_while_syncing_is_an_error_and_the_same_job_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let (tokenizer, text, mut options) = small(folder.path());
+        let out = folder.path().join("ids.bin");
+        let (plain, whole) = (out.clone(), folder.path().join("whole.bin"));
+        let (error, bytes) = in_a_minute(move || {
+            let job = Job::default();
+            let panicking: Syncer = |_, _, _| panic!("{}", Job::ON_PURPOSE);
+            let corpus = || Corpus::open([&text]).unwrap();
+            let error = encode_and_sync(&tokenizer, corpus(), &out, &options, &job, panicking).unwrap_err();
+            options.resume = true;
+            encode_file(&tokenizer, corpus(), &out, &options, &job).unwrap();
+            encode_file(&tokenizer, corpus(), &whole, &options, &job).unwrap();
+            (error, (std::fs::read(&plain).unwrap(), std::fs::read(&whole).unwrap()))
+        });
+        assert!(is_on_purpose(&error), "{error}");
+        assert_eq!(bytes.0, bytes.1);
+    }
+
+    #[test]
+    fn a_file_whose_growth_panicked_is_never_in_the_journal() {
+        let folder = tempfile::tempdir().unwrap();
+        let (tokenizer, text, options) = small(folder.path());
+        let (corpus, paths) = (Corpus::open([&text]).unwrap(), Paths::new(&folder.path().join("ids.bin")));
+        let plan = plan(&tokenizer, &corpus, &paths, &options).unwrap();
+        let Opened::Partial(mut partial, mut journal) = Partial::open(paths, plan, &options).unwrap() else {
+            panic!("there is no such file yet")
+        };
+        let partial = Mutex::new(&mut *partial);
+        let panicking = |_: &Job| {
+            let _partial = partial.lock().unwrap();
+            panic!("{}", Job::ON_PURPOSE)
+        };
+        on_two_threads(&Job::default(), |_| Ok(()), panicking).unwrap_err();
+        let (many_are_new, syncs) = sync_channel(1);
+        many_are_new.send(()).unwrap();
+        drop(many_are_new);
+        let synced = sync_now_and_then(&partial, &mut journal, &syncs);
+        assert!(matches!(synced, Err(Error::Cancelled)));
+    }
+
+    #[test]
+    fn a_panic_anywhere_while_a_file_is_written_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let (tokenizer, text, mut options) = small(folder.path());
+        options.force = true;
+        let panics = panic_everywhere(move |job| {
+            let out = text.with_file_name("ids.bin");
+            encode_file(&tokenizer, Corpus::open([&text]).unwrap(), &out, &options, job)
+        });
+        assert!(panics > 40, "{panics}");
+    }
+}

@@ -1,0 +1,26 @@
+/*!
+How a token file is written.
+*/
+
+use super::dtype::Dtype;
+use crate::encode_corpus::EncodeOptions;
+
+/// How a token file is written.
+#[derive(Clone, Debug)]
+pub struct TokenFileOptions {
+    /// How texts become ids.
+    pub encode: EncodeOptions,
+    /// The type of the ids: by default uint16 if the greatest fits, else uint32.
+    pub dtype: Option<Dtype>,
+    /// Whether to go on where an interrupted run stopped, if there was one.
+    pub resume: bool,
+    /// Whether to replace the file, and the files of an interrupted run.
+    pub force: bool,
+}
+
+impl TokenFileOptions {
+    /// The default options.
+    pub fn new(encode: EncodeOptions) -> Self {
+        TokenFileOptions { encode, dtype: None, resume: false, force: false }
+    }
+}

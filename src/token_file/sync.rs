@@ -1,0 +1,80 @@
+/*!
+The thread that syncs a token file while it is being written, and keeps its journal.
+
+Encoding does not wait for it. Between two lines of the journal it keeps the disk busy, so that little is left to wait for
+at the end.
+*/
+
+use super::journal::Journal;
+use super::partial::Partial;
+use crate::error::Error;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+/// The time between two lines of the journal.
+const SYNC_EVERY: Duration = Duration::from_secs(1);
+/// The number of new bytes that are synced together between two lines. (benches/record/3-encode.md)
+pub(super) const SYNC_BYTES: usize = 1 << 23;
+
+/// What the thread runs: it syncs until the other end of the channel is gone.
+pub(super) type Syncer = fn(&Mutex<&mut Partial>, &mut Journal, &Receiver<()>) -> Result<(), Error>;
+
+/// Syncs the file whenever much of it is new, and adds a line to the journal each second, until the other end of the channel
+/// is gone.
+pub(super) fn sync_now_and_then(
+    partial: &Mutex<&mut Partial>,
+    journal: &mut Journal,
+    many_are_new: &Receiver<()>,
+) -> Result<(), Error> {
+    let mut last = Instant::now();
+    while let Some(is_due) = wait(many_are_new, last) {
+        let (unsynced, entry) = {
+            let mut partial = whole(partial)?;
+            (partial.unsynced(), is_due.then(|| partial.entry()))
+        };
+        unsynced.sync()?;
+        if let Some(entry) = entry {
+            journal.push(&entry)?;
+            last = Instant::now();
+        }
+    }
+    Ok(())
+}
+
+/// Locks the file. It is an error if another thread panicked while it changed the file: then nobody may add to it, or write
+/// in the journal how far it is.
+pub(super) fn whole<'a, 'b>(
+    partial: &'a Mutex<&'b mut Partial>,
+) -> Result<MutexGuard<'a, &'b mut Partial>, Error> {
+    partial.lock().map_err(|_| Error::Cancelled)
+}
+
+/// Waits until there is something to sync. Returns whether a line of the journal is due by the clock (on a slow disk much is
+/// new after each sync, so no wait would time out), or `None` when the other end of the channel is gone.
+fn wait(many_are_new: &Receiver<()>, last: Instant) -> Option<bool> {
+    match many_are_new.recv_timeout(SYNC_EVERY.saturating_sub(last.elapsed())) {
+        Err(RecvTimeoutError::Disconnected) => None,
+        Ok(()) | Err(RecvTimeoutError::Timeout) => Some(last.elapsed() >= SYNC_EVERY),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::sync_channel;
+
+    #[test]
+    fn a_line_is_due_each_second_however_much_is_new() {
+        let (many_are_new, syncs) = sync_channel(1);
+        let now = Instant::now();
+        many_are_new.send(()).unwrap();
+        assert_eq!(wait(&syncs, now), Some(false));
+        many_are_new.send(()).unwrap();
+        assert_eq!(wait(&syncs, now.checked_sub(SYNC_EVERY).unwrap()), Some(true));
+        assert_eq!(wait(&syncs, now.checked_sub(SYNC_EVERY).unwrap()), Some(true));
+        drop(many_are_new);
+        assert_eq!(wait(&syncs, now), None);
+    }
+}
