@@ -284,13 +284,17 @@ def test_a_zstd_window_that_is_too_large_is_named(folder):
     block = (4 << 3 | 1).to_bytes(3, "little") + b"word"
     single_segment = b"\x28\xb5\x2f\xfd\xa0" + (300 << 20).to_bytes(4, "little") + block
     (folder / "b.zst").write_bytes(single_segment)
-    with pytest.raises(bpe_lm.errors.CorpusError, match=r"300 MiB.* limit is 128 MiB; the file is not damaged.*--long=29"):
+    with pytest.raises(
+        bpe_lm.errors.CorpusError, match=r"300 MiB.* limit is 128 MiB; the file is not damaged.*long=29"
+    ):
         bpe_lm.train_bpe("b.zst", 300, [])
     (folder / "b.zst").write_bytes(b"\x28\xb5\x2f\xfd\xe0" + b"\xff" * 8 + block)
     with pytest.raises(bpe_lm.errors.CorpusError, match=r"limit is 128 MiB.*--long=31"):
         bpe_lm.train_bpe("b.zst", 300, [])
     (folder / "a.zst").write_bytes(b"\x28\xb5\x2f\xfd\0" + window + block)
-    with pytest.raises(bpe_lm.errors.CorpusError, match=r"512 MiB.* limit is 128 MiB; the file is not damaged.*--long=29"):
+    with pytest.raises(
+        bpe_lm.errors.CorpusError, match=r"512 MiB.* limit is 128 MiB; the file is not damaged.*long=29"
+    ):
         bpe_lm.train_bpe("a.zst", 300, [])
 
 
