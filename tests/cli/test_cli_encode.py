@@ -142,7 +142,7 @@ def test_a_note_says_that_ids_are_wide(tmp_path):
     done = encode("a.txt", "--out", "a.bin", "--quiet", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (
         0,
-        b"note: ids up to 66000 need uint32; nanoGPT and its like read only uint16\n",
+        b"note: ids up to 66000 need uint32; nanoGPT and similar programs read only uint16\n",
     )
 
 

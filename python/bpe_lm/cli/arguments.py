@@ -103,7 +103,7 @@ class Parser(argparse.ArgumentParser):
 
     def _refuse(self, flag: str) -> NoReturn:
         if self._subparsers is not None:
-            self.error(f"there is no flag {flag} here; flags stand behind a command")
+            self.error(f"there is no flag {flag} here; flags follow a command")
         known = [name for name in self._option_string_actions if name.startswith("--")]
         self.error((self.explain or no_such_flag)(flag, known))
 

@@ -49,7 +49,7 @@ def size(text: str) -> int:
     """Parse a number of bytes, such as 80GB or 24GiB."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i)?B?", text.strip(), re.IGNORECASE)
     if found is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; write 80GB or 24GiB")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size; write 80GB or 24GiB")
     number, unit, is_binary = found.groups()
     return int(float(number) * (1024 if is_binary else 1000) ** ("KMGT".index(unit.upper()) + 1 if unit else 0))
 

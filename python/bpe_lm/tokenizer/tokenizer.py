@@ -334,7 +334,8 @@ class Tokenizer:
             checks.string("dtype", dtype)
         if dtype is None and self.vocab_size > 2**16:
             warnings.warn(
-                f"ids up to {self.vocab_size - 1} need uint32; nanoGPT and its like read only uint16", stacklevel=2
+                f"ids up to {self.vocab_size - 1} need uint32; nanoGPT and similar programs read only uint16",
+                stacklevel=2,
             )
         with shown(progress) as callback:
             made = self._core.encode_file(sources, target, options, dtype, bool(resume), bool(force), callback)

@@ -206,7 +206,11 @@ def _source(corpus: Any) -> Any:
         return iter(corpus)
     for path in corpus:
         if not isinstance(path, str | os.PathLike):
-            raise ArgumentTypeError(f"a list is of paths, but has a {type(path).__name__}; give iter(texts) for texts")
+            raise ArgumentTypeError(
+                f"the list has a {type(path).__name__}, and must have paths only; give iter(texts) for texts"
+            )
         if " " in str(path) and not os.path.lexists(path):
-            raise CorpusError(f"{str(path)[:200]!r} does not exist; a list is of paths, give iter(texts) for texts")
+            raise CorpusError(
+                f"{str(path)[:200]!r} does not exist; a list must have paths only, give iter(texts) for texts"
+            )
     return list(corpus)
