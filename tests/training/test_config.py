@@ -4,7 +4,7 @@ import json
 import pytest
 from bpe_lm.cli.main import main
 from bpe_lm.errors import ConfigError, FileError
-from bpe_lm.fields import flag_of, keys, kinds, meanings
+from bpe_lm.fields import flag_of, keys, kinds, meanings, units
 from bpe_lm.model.config import ModelConfig
 from bpe_lm.training.config import CONFIG_FORMAT, TrainConfig, override
 from bpe_lm.training.presets import PRESETS, resolve
@@ -227,6 +227,13 @@ def test_an_ablation_is_a_one_field_difference():
     assert dataclasses.replace(ablated, norm="pre") == base
     with pytest.raises(dataclasses.FrozenInstanceError):
         base.norm = "post"  # type: ignore[misc]
+
+
+def test_every_key_has_a_unit_or_none():
+    found = dict(units(TrainConfig()))
+    assert list(found) == list(kinds(TrainConfig))
+    assert (found["max_time"], found["steps"], found["schedule.warmup"]) == ("seconds", "steps", "fraction or steps")
+    assert found["device"] == ""
 
 
 def test_every_key_has_a_meaning_and_pretrain_help_shows_it(capsys):
