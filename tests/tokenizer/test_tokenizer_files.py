@@ -121,7 +121,7 @@ def test_parts_that_do_not_fit_are_refused(trained):
     for wrong, message in [
         (({k: v for k, v in vocab.items() if k != 65}, merges, [END_OF_TEXT]), '"A", which has no token'),
         ((vocab, [*merges, (b"never", b"seen")], [END_OF_TEXT]), "no token"),
-        ((vocab, merges[::-1], [END_OF_TEXT]), "after those of its parts"),
+        ((vocab, merges[::-1], [END_OF_TEXT]), "a merge must come after the merges that make its two tokens"),
         ((vocab | {1000: b""}, merges, [END_OF_TEXT]), "empty"),
         ((vocab | {10**9: b"far"}, merges, [END_OF_TEXT]), "must be below"),
         ((vocab | {65: b"AB"}, merges, [END_OF_TEXT]), "has no token"),

@@ -565,7 +565,7 @@ def test_a_profile_says_where_the_time_goes(config, data, tmp_path, capsys):
     assert re.search(r"A step takes [\d.]+ ms\. .*bound by", text)
     assert "| backward |" in text
     trace = json.loads((tmp_path / "run" / "profile" / "trace.json").read_text())
-    assert any(event.get("name") == "part: backward" for event in trace["traceEvents"])
+    assert any(event.get("name") == "phase: backward" for event in trace["traceEvents"])
     with Trainer(override(config, {"steps": 3}), tmp_path / "short") as trainer:
         trainer.run(profile=True)
     assert trainer.profile is None
