@@ -3,7 +3,7 @@ Saving a tokenizer in all formats at once.
 */
 
 use super::file_names::*;
-use super::token_names::token_names;
+use super::token_names::{MadeTokens, token_names};
 use super::write_folder::write_folder;
 use super::{gpt2, tiktoken, tokenizer_json, training_json};
 use crate::error::Error;
@@ -24,14 +24,15 @@ pub fn save(
     folder: &Path,
     replace: bool,
 ) -> Result<(), Error> {
-    let names = token_names(tokenizer)?;
+    let made = MadeTokens::new(tokenizer);
+    let names = token_names(tokenizer, &made)?;
     let mut files = vec![
         (VOCAB_JSON, gpt2::vocab_json(&names)),
         (MERGES_TXT, gpt2::merges_txt(tokenizer, &names)),
         (TOKENIZER_JSON, tokenizer_json::to_json(tokenizer, &names)),
         (TOKENIZER_CONFIG, tokenizer_json::config(tokenizer)),
     ];
-    if let Some((ranks, side)) = tiktoken::to_text(tokenizer) {
+    if let Some((ranks, side)) = tiktoken::to_text(tokenizer, &made) {
         files.extend([(TIKTOKEN, ranks), (TIKTOKEN_JSON, side)]);
     }
     if let Some(training) = training {

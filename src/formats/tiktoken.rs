@@ -9,7 +9,7 @@ the ranks imply them (`recover_merges.rs`).
 
 use super::read::{read_json, read_text};
 use super::recover_merges::recover_merges;
-use super::token_names::made_ids;
+use super::token_names::MadeTokens;
 use crate::error::Error;
 use crate::json::Object;
 use crate::pretokenize::Pattern;
@@ -31,12 +31,11 @@ pub type SpecialIds = Vec<(String, u64)>;
 
 /// The texts of the two files. `None` if the order of ids is not that of the merges, or if two tokens of text have the same
 /// bytes: the format can express neither.
-pub(super) fn to_text(tokenizer: &Tokenizer) -> Option<(String, String)> {
+pub(super) fn to_text(tokenizer: &Tokenizer, made: &MadeTokens<'_>) -> Option<(String, String)> {
     let special: HashSet<TokenId> = tokenizer.special_ids().iter().copied().collect();
-    let made = made_ids(tokenizer);
     let vocab = tokenizer.vocab();
     let ranked: Vec<(TokenId, &[u8])> =
-        vocab.iter().filter(|(id, _)| made.contains(id) || !special.contains(id)).collect();
+        vocab.iter().filter(|(id, _)| made.contains(*id) || !special.contains(id)).collect();
     let is_twice = ranked.iter().any(|(id, _)| vocab.apart().contains(id));
     if is_twice || recover_merges(&ranked).ok()? != *tokenizer.merges() {
         return None;

@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::special_tokens::SpecialTokens;
 use crate::token_id::TokenId;
 use crate::tokenizer::Tokenizer;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 /// Refuses special tokens that could not be saved after training: those whose text is another token's name in a file.
 ///
@@ -37,16 +37,54 @@ fn may_be_in_text(bytes: &[u8]) -> bool {
     }
 }
 
+/// The tokens that are bytes or made by merges. Their bytes differ from each other, so their names do, too.
+pub(super) struct MadeTokens<'t> {
+    is_made: Vec<bool>,
+    ids: HashMap<&'t [u8], TokenId>,
+}
+
+impl<'t> MadeTokens<'t> {
+    pub fn new(tokenizer: &'t Tokenizer) -> Self {
+        let vocab = tokenizer.vocab();
+        let mut made = MadeTokens { is_made: vec![false; vocab.len()], ids: vocab.ids() };
+        let mut token = Vec::new();
+        for byte in 0..=255_u8 {
+            made.mark(&[byte]);
+        }
+        for &(left, right) in tokenizer.merges().as_slice() {
+            token.clear();
+            for id in [left, right] {
+                token.extend_from_slice(vocab.get(id).unwrap_or_default());
+            }
+            made.mark(&token);
+        }
+        made
+    }
+
+    fn mark(&mut self, token: &[u8]) {
+        if let Some(&id) = self.ids.get(token) {
+            self.is_made[id as usize] = true;
+        }
+    }
+
+    pub fn contains(&self, id: TokenId) -> bool {
+        self.is_made[id as usize]
+    }
+
+    fn id(&self, token: &[u8]) -> Option<TokenId> {
+        self.ids.get(token).copied().filter(|&id| self.contains(id))
+    }
+}
+
 /// The names of tokens in a file, by id. An id without a token has an empty name.
 ///
 /// Bytes and tokens that merges make are named in GPT-2's alphabet, special tokens by their text. All other tokens are named
 /// in the alphabet, or by their text where that name is taken. `from_names` reads each name as it is written here.
-pub(super) fn token_names(tokenizer: &Tokenizer) -> Result<Vec<String>, Error> {
+pub(super) fn token_names(tokenizer: &Tokenizer, made: &MadeTokens<'_>) -> Result<Vec<String>, Error> {
     let vocab = tokenizer.vocab();
-    let made = made_ids(tokenizer);
-    let mut names = Names::new(vocab.len());
-    for (id, token) in vocab.iter().filter(|(id, _)| made.contains(id)) {
-        names.give(id, byte_alphabet::to_text(token))?;
+    let mut names = Names { names: vec![String::new(); vocab.len()], made, others: HashMap::new() };
+    for (id, token) in vocab.iter().filter(|&(id, _)| made.contains(id)) {
+        names.names[id as usize] = byte_alphabet::to_text(token);
     }
     for (token, &id) in tokenizer.special_tokens().as_slice().iter().zip(tokenizer.special_ids()) {
         names.give(id, token.clone())?;
@@ -55,35 +93,33 @@ pub(super) fn token_names(tokenizer: &Tokenizer) -> Result<Vec<String>, Error> {
         if names.of(id).is_empty() {
             let name = byte_alphabet::to_text(token);
             let text = || str::from_utf8(token).ok().filter(|text| byte_alphabet::from_text(text).is_none());
-            let free = if names.is_free(&name) { None } else { text() };
+            let free = if names.owner(&name).is_none() { None } else { text() };
             names.give(id, free.map_or(name, str::to_owned))?;
         }
     }
     Ok(names.names)
 }
 
-/// Names that are given to ids, each name once.
-struct Names {
+/// Names that are given to ids, each name once. Only the names of tokens that are not made are hashed: they are few.
+struct Names<'t> {
     names: Vec<String>,
-    ids: HashMap<String, TokenId>,
+    made: &'t MadeTokens<'t>,
+    others: HashMap<String, TokenId>,
 }
 
-impl Names {
-    fn new(num_ids: usize) -> Self {
-        Names { names: vec![String::new(); num_ids], ids: HashMap::with_capacity(num_ids) }
-    }
-
+impl Names<'_> {
     fn of(&self, id: TokenId) -> &str {
         &self.names[id as usize]
     }
 
-    fn is_free(&self, name: &str) -> bool {
-        !self.ids.contains_key(name)
+    fn owner(&self, name: &str) -> Option<TokenId> {
+        let made = || self.made.id(&byte_alphabet::from_text(name)?);
+        self.others.get(name).copied().or_else(made)
     }
 
     fn give(&mut self, id: TokenId, name: String) -> Result<(), Error> {
         let refused = |reason| Err(Error::Tokenizer { reason });
-        if let Some(&other) = self.ids.get(&name).filter(|&&other| other != id) {
+        if let Some(other) = self.owner(&name).filter(|&other| other != id) {
             return refused(format!(
                 "tokens {other} and {id} would both be written as {name:?}; rename the special one"
             ));
@@ -95,21 +131,9 @@ impl Names {
             ));
         }
         self.names[id as usize].clone_from(&name);
-        self.ids.insert(name, id);
+        self.others.insert(name, id);
         Ok(())
     }
-}
-
-/// The ids of bytes and of tokens that merges make.
-pub(super) fn made_ids(tokenizer: &Tokenizer) -> HashSet<TokenId> {
-    let (vocab, ids) = (tokenizer.vocab(), tokenizer.vocab().ids());
-    let bytes = (0..=255_u8).map(|byte| vec![byte]);
-    let merged = tokenizer
-        .merges()
-        .as_slice()
-        .iter()
-        .map(|&(left, right)| [left, right].map(|id| vocab.get(id).unwrap_or_default()).concat());
-    bytes.chain(merged).filter_map(|token| ids.get(&token[..]).copied()).collect()
 }
 
 /// The names that are not empty, with their ids.
