@@ -17,12 +17,14 @@ from bpe_lm.progress import megabytes
 
 PACKAGES = ["numpy", "rich", "matplotlib", "torch", "einops", "tokenizers", "transformers", "tiktoken"]
 
+_TORCH_KERNELS = "torch's kernels (no AVX512-BF16)"
+
 
 def add_commands(commands: Any) -> None:
     """Add the command to a parser's."""
     parser = commands.add_parser(
         "doctor",
-        help="show what this machine has",
+        help="show versions, processors and memory of this machine",
         description="Show the versions, the processors and the memory of this machine.",
     )
     add_json_option(parser)
@@ -46,7 +48,7 @@ def examine() -> dict[str, str]:
         "system": platform.platform(),
         "processors": f"{_available_processors()} of {os.cpu_count()} for this process",
         "instruction sets": f"{', '.join(sets)} (in use: {sets[-1]})",
-        "training on the CPU": "own kernels" if _core.kernels_are_available() else "torch's kernels (no AVX512-BF16)",
+        "training on the CPU": "bpe_lm's kernels" if _core.kernels_are_available() else _TORCH_KERNELS,
         "memory": _memory(),
         "disk here": f"{megabytes(shutil.disk_usage(Path.cwd()).free)} free",
     }

@@ -23,7 +23,7 @@ def _add_folder(parser: Parser) -> None:
     parser.add_argument("run_folder", metavar="RUN", help="a folder that pretrain wrote, or an exported model")
     parser.add_argument("--last", action="store_true", help="use the newest checkpoint instead of the best")
     parser.add_argument(
-        "--device", default="auto", metavar="NAME", help="cpu, cuda, mps, or auto: the fastest that is here"
+        "--device", default="auto", metavar="NAME", help="cpu, cuda, mps, or auto: the fastest that is available"
     )
 
 
@@ -39,7 +39,7 @@ def _add_tokenizer(parser: Parser) -> None:
 def _add_evaluate(commands: Any) -> None:
     parser = commands.add_parser(
         "evaluate",
-        help="loss, perplexity and bits per byte of a model on a token file",
+        help="compute loss, perplexity and bits per byte of a model on a token file",
         description="Compute loss, perplexity and bits per byte of a run's model on a whole token file.",
     )
     _add_folder(parser)

@@ -91,13 +91,13 @@ def add_input_options(parser: argparse.ArgumentParser) -> None:
         type=one_of("error", "skip"),
         default="error",
         metavar="WHAT",
-        help="what a JSON line without a text is: an error, or skipped (skip)",
+        help="meaning of a JSON line without a text: error: the command stops, skip: the line is skipped and counted",
     )
 
 
 def add_threads_option(parser: argparse.ArgumentParser) -> None:
     """Add --threads."""
-    parser.add_argument("--threads", type=whole(), metavar="N", help="number of worker threads (default: one a core)")
+    parser.add_argument("--threads", type=whole(), metavar="N", help="number of worker threads (default: one per core)")
 
 
 def add_json_option(parser: argparse.ArgumentParser) -> None:

@@ -172,9 +172,10 @@ def _add_compare(commands: Any) -> None:
     parser = commands.add_parser(
         "compare",
         help="compare tokenizers on texts: bytes per token and speed",
-        description="Encode each file with each tokenizer, and print bytes per token and the speed.",
+        description="Encode each file with each tokenizer. Print bytes per token, the speed, and the time for the Pile "
+        "(825 GB of text) at this speed.",
     )
-    parser.add_argument("corpus", nargs="+", help="files to encode, as for encode")
+    parser.add_argument("corpus", nargs="+", help="files of text or JSON lines, plain, gzip or zstd")
     add_tokenizer_option(parser, action="append", more="; give it again for more")
     add_threads_option(parser)
     add_json_option(parser)

@@ -151,9 +151,9 @@ def _add_account(commands: Any) -> None:
     parser = commands.add_parser(
         "account",
         usage="%(prog)s CONFIG [--memory SIZE] [--json] [--KEY VALUE ...]",
-        help="what a run will cost: parameters, operations, memory",
-        description="Parameters, floating-point operations and memory of a config, before it is trained. Every key of "
-        "the config is a flag, as `bpe-lm pretrain --help` lists them.",
+        help="compute what a run will cost: parameters, FLOPs, memory",
+        description="Compute parameters, floating-point operations (FLOPs) and memory of a config, before training. "
+        "Every key of the config is a flag, as `bpe-lm pretrain --help` lists them.",
     )
     parser.add_argument("config", metavar="CONFIG", help=CONFIG_HELP)
     parser.add_argument(
