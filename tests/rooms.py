@@ -4,12 +4,13 @@
     python tests/rooms.py --draw    rewrite the drawings of the imports in docs/architecture.md
 
 The folders lie in layers, and a file imports from its own folder and from lower layers. Every import counts: at the top
-of a file, inside a function, and under `if TYPE_CHECKING:`.
+of a file, inside a function, under `if TYPE_CHECKING:`, and by the name of a module as a string.
 """
 
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
@@ -34,6 +35,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 """The folders of each layer, the lowest layer first."""
 
 HEIGHT = {folder: height for height, folders in enumerate(LAYERS) for folder in folders}
+
+_IS_MODULE = re.compile(rf"{PACKAGE.name}(\.\w+)+")
 
 Graph = dict[str, set[str]]
 """The name of a module or folder, and the names of those that it imports."""
@@ -79,6 +82,8 @@ def _imported_names(path: Path, module: str) -> Iterator[str]:
             base = parents[: len(parents) + 1 - node.level] if node.level else []
             for alias in node.names:
                 yield ".".join([*base, *([node.module] if node.module else []), alias.name])
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _IS_MODULE.fullmatch(node.value):
+            yield node.value  # As importlib.import_module takes it.
 
 
 def _module_in(name: str, modules: set[str]) -> str | None:

@@ -103,7 +103,13 @@ class Crate:
         if "::".join([*here, parts[0]]) in self.files:
             return here + parts
         source = self.exports.get(module, {}).get(parts[0], parts)
-        return None if source[0] == parts[0] else self.absolute(module, source + parts[1:])
+        if source[0] != parts[0]:
+            return self.absolute(module, source + parts[1:])
+        for glob in self.globs.get(module, ()):
+            base = self.absolute(module, glob) if glob[0] in ("crate", "self", "super") else None
+            if base is not None and "::".join([*base, parts[0]]) in self.files:
+                return base + parts
+        return None
 
     def definer(self, parts: list[str], seen: frozenset[str] = frozenset()) -> str | None:
         """The module that defines the item of an absolute path: re-exports are followed."""

@@ -46,6 +46,7 @@ CIRCLES = {
     "relative": "from .train import train",
     "of a whole module": "import bpe_lm.tokenizer.train",
     "inside a function": "def f():\n    from bpe_lm.tokenizer.train import train",
+    "by the module's name": "import importlib\nimportlib.import_module('bpe_lm.tokenizer.train')",
     "for a type checker": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from .train import train",
 }
 

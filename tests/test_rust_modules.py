@@ -87,3 +87,15 @@ def test_comments_strings_and_tests_name_nothing_and_inline_modules_are_part_of_
         c="pub struct C;\n",
     )
     assert rust_modules.imports(src) == {"a": {"c"}, "b": set(), "c": set()}
+
+
+def test_paths_through_a_glob_are_followed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    src = crate(
+        tmp_path,
+        lib="mod a;\nmod b;\n",
+        a="use crate::*;\nuse rayon::*;\nfn f(_: b::Second) { std::mem::take(); }\npub struct First;\n",
+        b="pub struct Second(crate::a::First);\n",
+    )
+    assert rust_modules.imports(src)["a"] >= {"b"}
+    assert rust_modules.main(src) == 1
+    assert "circle: a, b" in capsys.readouterr().out

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "BYTE_ALPHABET",
     "DEBUG_BUILD",
     "FILE_NAMES",
     "EncodeIterator",
@@ -32,6 +33,8 @@ __all__ = [
 
 DEBUG_BUILD: bool
 FILE_NAMES: list[str]
+BYTE_ALPHABET: str
+"""The 256 characters of GPT-2's alphabet, in the order of the bytes that they stand for."""
 __version__: str
 
 _Path = str | PathLike[str]

@@ -4,6 +4,7 @@ The list of what the Python module has.
 
 use super::tokenizer::{EncodeIterator, PyStreamDecoder, PyTokenizer};
 use super::{machine, run, text, token_file, train};
+use crate::byte_alphabet;
 use crate::formats;
 use pyo3::prelude::*;
 
@@ -15,6 +16,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("DEBUG_BUILD", cfg!(debug_assertions))?;
     module.add("FILE_NAMES", formats::FILE_NAMES)?;
+    module.add("BYTE_ALPHABET", byte_alphabet::to_text(&(0..=255).collect::<Vec<u8>>()))?;
     module.add_function(wrap_pyfunction!(train::train, module)?)?;
     #[cfg(target_arch = "x86_64")]
     {

@@ -3,8 +3,9 @@
 import json
 
 import pytest
-from bpe_lm.cli.account import duration, print_account
+from bpe_lm.cli.account import print_account
 from bpe_lm.cli.main import main
+from bpe_lm.cli.tables import duration
 from bpe_lm.model.flops import count_parameters, training_flops_per_token
 from bpe_lm.training import account as accounting
 from bpe_lm.training.account import Account
@@ -90,6 +91,9 @@ def test_each_size_of_gpt2_has_the_courses_tables(capsys, quick):
         assert "Most is taken by the feed-forward network" in text
         assert "Then most is taken by the scores of attention" in text
         assert all(gpu in text for gpu in ("A100", "H100", "B200"))
+    rows = [line.replace("│", " ").split() for line in text.splitlines()]
+    assert ["2", "6,400", "1,635,537,600", "3.507e+12", "28.71%", "9.19%", "57.41%", "4.70%"] in rows
+    assert ["2", "6,400", "38.05", "1.334e+14", "12.07%", "61.81%", "24.14%", "1.97%"] in rows
     assert "3 matrices, d_ff 4,288: 16.37 GB x batch + 26.25 GB, so 3 in 80.00 GB" in text
 
 

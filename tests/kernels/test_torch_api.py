@@ -29,6 +29,9 @@ PRIVATE = {
 }
 """Module:name of each private thing, and the file that uses it."""
 
+ATTRIBUTES = {"_cdata": "kernels/allocation.py"}
+"""Each private attribute of torch's objects, and the file that reads it."""
+
 UNDOCUMENTED = ("torch.distributed.distributed_c10d", "torch.distributed.rendezvous")
 """Modules that are private although their names have no underscore."""
 
@@ -66,6 +69,14 @@ def test_the_gradient_of_an_embedding_adds_up_the_rows_of_equal_ids():
     found = torch.ops.aten.embedding_dense_backward(gradient, ids, 4, -1, False)
     expected = torch.tensor([[0.0, 0.0], [2.0, 2.0], [0.0, 0.0], [1.0, 1.0]])
     assert torch.equal(found, expected), f"torch {torch.__version__}: embedding_dense_backward gives {found}"
+
+
+def test_the_address_of_a_storage_is_the_same_for_all_its_tensors_and_no_others():
+    tensor = torch.zeros(4)
+    address = tensor.untyped_storage()._cdata
+    assert isinstance(address, int), f"torch {torch.__version__}: the _cdata of a storage is {address!r}"
+    assert tensor[2:].untyped_storage()._cdata == address, f"torch {torch.__version__}: a view has another _cdata"
+    assert torch.zeros(4).untyped_storage()._cdata != address, f"torch {torch.__version__}: _cdata is not an address"
 
 
 def private_names(code: str) -> set[str]:
@@ -110,6 +121,38 @@ def uses() -> dict[str, set[str]]:
     package = Path(inspect.getfile(bpe_lm)).parent
     files = {path.relative_to(package).as_posix(): path.read_text() for path in package.rglob("*.py")}
     return {file: private_names(code) for file, code in sorted(files.items())}
+
+
+def private_attributes(code: str) -> set[str]:
+    """The names with one underscore that a file reads from objects, without those that it defines or sets itself."""
+    nodes = list(ast.walk(ast.parse(code)))
+    attributes = [node for node in nodes if isinstance(node, ast.Attribute)]
+    own = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    own |= {node.attr for node in attributes if isinstance(node.ctx, ast.Store)}
+    own |= {node.target.id for node in nodes if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)}
+    read = {node.attr for node in attributes if not ast.unparse(node).startswith("torch.")}
+    return {name for name in read - own if name.startswith("_") and not name.endswith("__")}
+
+
+def test_private_attributes_of_objects_are_read_where_the_table_says():
+    package = Path(inspect.getfile(bpe_lm)).parent
+    files = {path.relative_to(package).as_posix(): path.read_text() for path in package.rglob("*.py")}
+    found = {(name, file) for file, code in files.items() for name in private_attributes(code)}
+    from_argparse = {(name, file) for name, file in found if file == "cli/arguments.py"}
+    assert found - from_argparse == set(ATTRIBUTES.items()), "move these into kernels/, and test what they do"
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("storage._cdata", {"_cdata"}),
+        ("def f(parameter):\n return parameter.grad._version", {"_version"}),
+        ("class A:\n _size: int = 0\n def _f(self):\n  self._x = 1\n  return self._f(), self._x, self._size", set()),
+        ("import torch\ntorch._foreach_mul_(x, y)\nx.__class__", set()),
+    ],
+)
+def test_a_private_attribute_is_recognized(code, expected):
+    assert private_attributes(code) == expected
 
 
 def test_the_table_has_all_that_are_used():

@@ -113,6 +113,9 @@ def test_the_account_of_xl_answers_the_courses_questions(quick):
     own, swiglu, two = found["conventions"]
     assert [c["parameters"] for c in (own, swiglu, two)] == [1_640_452_800, 2_127_057_600, 1_635_537_600]
     assert [c["flops"]["total"] for c in (swiglu, two)] == pytest.approx([4.513e12, 3.507e12], rel=1e-3)
+    assert two["longer_context"]["flops"]["total"] == pytest.approx(1.334e14, rel=1e-3)
+    assert [c["longer_context"]["ratio"] for c in (swiglu, two)] == pytest.approx([33.13, 38.05], abs=0.01)
+    assert [c["longer_context"]["shares"]["scores"] for c in (swiglu, two)] == pytest.approx([0.5515, 0.6181], abs=1e-4)
     assert [c["largest_batch_in_80_gb"] for c in (own, swiglu, two)] == [3, 2, 3]
     assert own["course_memory"] == pytest.approx({"fixed": 26.25e9, "per_text": 16.37e9}, rel=1e-3)
     assert found["flops_per_step"] == 3 * 1024 * found["forward"]["flops"]["total"]

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from bpe_lm.cli.tables import print_table
+from bpe_lm.cli.tables import duration, print_table
 from bpe_lm.model.config import ModelConfig
 from bpe_lm.model.flops import Flops, count_parameters, forward_flops, matrix_multiplies
-from bpe_lm.training.account import COURSE_MEMORY, COURSE_MFU, LONGER, Account, conventions, course_memory
+from bpe_lm.training.account import (
+    COURSE_MEMORY,
+    COURSE_MFU,
+    LONGER,
+    Account,
+    conventions,
+    course_memory,
+    longer_context,
+)
 from bpe_lm.training.devices import device_of_run
 from bpe_lm.training.step_memory import LIBRARIES
 
@@ -52,10 +60,10 @@ def _print_multiplies(model: ModelConfig) -> None:
 
 
 def _print_contexts(account: Account) -> None:
-    models = [account.model, account.long_model]
+    models = [account.model, longer_context(account.model)]
     now, longer = map(forward_flops, models)
     print(f"A context of {LONGER} times the length takes {longer.total / now.total:.2f} times the FLOPs:")
-    rows = [(f"{model.context_length:,}", *_total_and_shares(model)) for model in models]
+    rows = [(f"{model.context_length:,}", *_total_and_shares(forward_flops(model))) for model in models]
     print_table(("context", "FLOPs", *_HEADINGS), rows)
     print(f"Then most is taken by {_most(longer)}.\n")
 
@@ -64,15 +72,25 @@ def _print_conventions(account: Account) -> None:
     models = conventions(account.model)
     print("This model, and the same with the feed-forward networks of the course's handouts, of m matrices:")
     rows = [
-        (str(model.ffn_matrices), f"{model.d_ff:,}", f"{count_parameters(model):,}", *_total_and_shares(model))
+        (*_ffn_sizes(model), f"{count_parameters(model):,}", *_total_and_shares(forward_flops(model)))
         for model in models
     ]
     print_table(("m", "d_ff", "parameters", "FLOPs", *_HEADINGS), rows)
+    print(f"\nThe same with a context of {LONGER} times the length, and how many times the FLOPs that takes:")
+    print_table(("m", "d_ff", "times", "FLOPs", *_HEADINGS), map(_longer_and_ratio, models))
     print()
 
 
-def _total_and_shares(model: ModelConfig) -> tuple[str, ...]:
-    flops = forward_flops(model)
+def _longer_and_ratio(model: ModelConfig) -> tuple[str, ...]:
+    flops, longer = forward_flops(model), forward_flops(longer_context(model))
+    return (*_ffn_sizes(model), f"{longer.total / flops.total:.2f}", *_total_and_shares(longer))
+
+
+def _ffn_sizes(model: ModelConfig) -> tuple[str, str]:
+    return str(model.ffn_matrices), f"{model.d_ff:,}"
+
+
+def _total_and_shares(flops: Flops) -> tuple[str, ...]:
     return (_power(flops.total), *(f"{flops.shares()[part]:.2%}" for part in _PARTS))
 
 
@@ -135,13 +153,6 @@ def _print_memory(account: Account) -> None:
             f"{_name_of_ffn(model)}: {gigabytes(course.per_text)} GB x batch + {gigabytes(course.fixed)} GB, so "
             + ", ".join(batches)
         )
-
-
-def duration(seconds: float) -> str:
-    """Format seconds in the largest unit of which there are at least two."""
-    units = (("days", 86_400), ("hours", 3600), ("minutes", 60))
-    name, length = next(((name, length) for name, length in units if seconds >= 2 * length), ("seconds", 1))
-    return f"{seconds / length:,.1f} {name}" if seconds >= 2 else f"{seconds:.2g} seconds"
 
 
 def hours_in_words(hours: float) -> str:

@@ -36,6 +36,13 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     console().print(table)
 
 
+def duration(seconds: float) -> str:
+    """Format seconds in the largest unit of which there are at least two."""
+    units = (("days", 86_400), ("hours", 3600), ("minutes", 60))
+    name, length = next(((name, length) for name, length in units if seconds >= 2 * length), ("seconds", 1))
+    return f"{seconds / length:,.1f} {name}" if seconds >= 2 else f"{seconds:.2g} seconds"
+
+
 def console() -> Console:
     """Return a console on stdout. Characters that its encoding lacks are printed as escapes."""
     from rich.console import Console

@@ -18,7 +18,7 @@ from bpe_lm.cli.options import (
     one_of,
     whole,
 )
-from bpe_lm.cli.tables import print_json, print_rows, print_table
+from bpe_lm.cli.tables import duration, print_json, print_rows, print_table
 from bpe_lm.picture import check_picture
 from bpe_lm.progress import megabytes
 from bpe_lm.tokenizer.comparison import PILE_BYTES, Compression, compare
@@ -204,11 +204,3 @@ def _print_compressions(compressions: Sequence[Compression]) -> None:
         cells = [by_corpus[corpus] for corpus in corpora]
         rows.append([name, *cells, f"{speed / 1e6:,.0f}", duration(PILE_BYTES / speed)])
     print_table(headings, rows)
-
-
-def duration(seconds: float) -> str:
-    """Format seconds in the greatest unit of which there are at least two."""
-    for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.1f} {unit}"
-    return f"{seconds:.1f} s"

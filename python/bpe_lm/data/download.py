@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from bpe_lm.errors import BpeLmError, DownloadError, MissingExtra, OptionError
-from bpe_lm.files import check_file_target, check_is_local, sync_folder
-from bpe_lm.progress import Callback, shown
+from bpe_lm.files import StrPath, check_file_target, check_is_local, sync_folder
+from bpe_lm.progress import Callback, Progress, shown
 
 CORPORA = {
     "tinystories": ("roneneldan/TinyStories", ("TinyStoriesV2-GPT4-train.txt", "TinyStoriesV2-GPT4-valid.txt")),
@@ -44,7 +44,7 @@ class Downloaded:
 
 
 def download_corpus(
-    corpus: str, folder: str | os.PathLike[str], *, progress: bool | Callback = False, force: bool = False
+    corpus: str, folder: StrPath, *, progress: Progress = False, force: bool = False
 ) -> list[Downloaded]:
     """Download the files of a key of `CORPORA` into a folder, which is created if it is missing.
 
@@ -173,7 +173,7 @@ def _check(hub: _Hub, part: BinaryIO, part_path: Path, report: Callback | None) 
 
 
 @contextmanager
-def _explained(where: str | os.PathLike[str], kind: type[Exception] = OSError) -> Iterator[None]:
+def _explained(where: StrPath, kind: type[Exception] = OSError) -> Iterator[None]:
     """Turn an error of this machine's files or of the network into a DownloadError with the place and the remedy."""
     try:
         yield

@@ -1,17 +1,14 @@
 """Write made-up children's stories, to try everything on without a download."""
 
-import os
 from pathlib import Path
 
 from bpe_lm import _core
-from bpe_lm.files import check_file_target, check_folder_target
+from bpe_lm.files import StrPath, check_file_target, check_folder_target
 
 SAMPLE_SEED = 336
 
 
-def write_samples(
-    folder: str | os.PathLike[str], megabytes_wanted: float, seed: int = SAMPLE_SEED
-) -> tuple[Path, Path]:
+def write_samples(folder: StrPath, megabytes_wanted: float, seed: int = SAMPLE_SEED) -> tuple[Path, Path]:
     """Write training stories, and a tenth as many validation stories that share no sentence with them.
 
     Args:

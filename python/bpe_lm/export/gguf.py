@@ -12,7 +12,7 @@ from typing import Any
 
 from bpe_lm.errors import ExportError, FileError, MissingExtra, OutputExists
 from bpe_lm.export.llama import check_exportable, end_ids, renamed_weights
-from bpe_lm.files import check_file_target
+from bpe_lm.files import StrPath, check_file_target
 from bpe_lm.model.config import ModelConfig
 from bpe_lm.model.layers import EPS
 from bpe_lm.model.transformer import TransformerLM
@@ -36,9 +36,7 @@ _NAMES = {
 }
 
 
-def export_gguf(
-    model: TransformerLM, tokenizer: Tokenizer, path: str | os.PathLike[str], *, force: bool = False
-) -> None:
+def export_gguf(model: TransformerLM, tokenizer: Tokenizer, path: StrPath, *, force: bool = False) -> None:
     """Write a file that llama.cpp runs, in float32.
 
     Raises:

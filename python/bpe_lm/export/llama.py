@@ -22,7 +22,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from bpe_lm.errors import BpeLmError, CheckpointError, ExportError, FileError, OutputExists
-from bpe_lm.files import check_folder_target, read_json, replace_folder, restore_folder, write_whole
+from bpe_lm.files import StrPath, check_folder_target, read_json, replace_folder, restore_folder, write_whole
 from bpe_lm.model.config import ModelConfig
 from bpe_lm.model.layers import EPS
 from bpe_lm.model.transformer import TransformerLM
@@ -53,9 +53,7 @@ _HUGGING_FACE = {
 }
 
 
-def export_huggingface(
-    model: TransformerLM, tokenizer: Tokenizer, folder: str | os.PathLike[str], *, force: bool = False
-) -> None:
+def export_huggingface(model: TransformerLM, tokenizer: Tokenizer, folder: StrPath, *, force: bool = False) -> None:
     """Write a folder that `AutoModelForCausalLM` and `AutoTokenizer` open, with the same ids and the same logits.
 
     Raises:

@@ -3,21 +3,18 @@
 import codecs
 import unicodedata
 
+from bpe_lm import _core
 from bpe_lm.tokenizer.tokenizer import Tokenizer
 
 SHOWN_CHARACTERS = 60
 """The columns of a terminal that `shortened` gives a token."""
 
-_PRINTABLE = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-_ALPHABET = {byte: chr(byte) for byte in _PRINTABLE} | {
-    byte: chr(0x100 + i) for i, byte in enumerate(sorted(set(range(256)) - set(_PRINTABLE)))
-}
-_BYTES = {character: byte for byte, character in _ALPHABET.items()}
+_BYTES = {character: byte for byte, character in enumerate(_core.BYTE_ALPHABET)}
 
 
 def to_alphabet(token: bytes) -> str:
     """Write bytes in GPT-2's alphabet: one printable character for each byte, as in vocab.json."""
-    return "".join(_ALPHABET[byte] for byte in token)
+    return "".join(_core.BYTE_ALPHABET[byte] for byte in token)
 
 
 def from_alphabet(text: str) -> bytes:

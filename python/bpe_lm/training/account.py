@@ -83,6 +83,11 @@ def conventions(config: ModelConfig) -> list[ModelConfig]:
     return list(distinct.values())
 
 
+def longer_context(config: ModelConfig) -> ModelConfig:
+    """The model with a context of 16 times the length."""
+    return replace(config, context_length=LONGER * config.context_length)
+
+
 def parameter_tree(model: TransformerLM) -> Iterator[str]:
     """Yield lines: each module with the number of its weights; equal layers share a line."""
     yield f"TransformerLM ({model.num_parameters():,} params)"
@@ -126,11 +131,6 @@ class Account:
     def model(self) -> ModelConfig:
         """The shape of the model."""
         return self.config.model
-
-    @property
-    def long_model(self) -> ModelConfig:
-        """The model with a context of 16 times the length."""
-        return replace(self.model, context_length=LONGER * self.model.context_length)
 
     @property
     def step_flops(self) -> int:
@@ -181,9 +181,11 @@ class Account:
             "parameter_bytes": 4 * count_parameters(model),
             "matrix_multiplies": [asdict(found) | {"flops": found.flops} for found in matrix_multiplies(model)],
             "forward": _flops_as_dict(model),
-            "longer_context": _flops_as_dict(self.long_model)
-            | {"ratio": forward_flops(self.long_model).total / forward_flops(model).total},
-            "conventions": [_flops_as_dict(other) | _course_as_dict(other) for other in conventions(model)],
+            "longer_context": _longer_as_dict(model),
+            "conventions": [
+                _flops_as_dict(other) | {"longer_context": _longer_as_dict(other)} | _course_as_dict(other)
+                for other in conventions(model)
+            ],
             "flops_per_step": self.step_flops,
             "optimizer_flops_per_step": self.optimizer_flops,
             "flops_of_run": self.run_flops,
@@ -207,6 +209,11 @@ def _flops_as_dict(config: ModelConfig) -> dict[str, Any]:
         "shares": flops.shares(),
         "largest_part": flops.largest,
     }
+
+
+def _longer_as_dict(config: ModelConfig) -> dict[str, Any]:
+    longer = longer_context(config)
+    return _flops_as_dict(longer) | {"ratio": forward_flops(longer).total / forward_flops(config).total}
 
 
 def _course_as_dict(config: ModelConfig) -> dict[str, Any]:

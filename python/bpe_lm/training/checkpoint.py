@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from bpe_lm.errors import CheckpointError, FileError
-from bpe_lm.files import write_whole
+from bpe_lm.files import StrPath, write_whole
 from bpe_lm.training.parallel import shard_like
 
-Target = str | os.PathLike[str] | IO[bytes]
+Target = StrPath | IO[bytes]
 
 NOT_OURS = (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
 """The errors that reading a damaged file, or a file of another format, raises."""

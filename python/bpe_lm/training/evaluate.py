@@ -14,7 +14,7 @@ from bpe_lm.errors import TokenFileError
 from bpe_lm.kernels.implementation import Dtype
 from bpe_lm.model.loss import LanguageModelLoss, bits_per_byte, perplexity
 from bpe_lm.model.transformer import TransformerLM
-from bpe_lm.progress import Callback, shown
+from bpe_lm.progress import Progress, shown
 from bpe_lm.training.batches import Tokens, check_ids
 from bpe_lm.training.parallel import World
 
@@ -43,7 +43,7 @@ def evaluate(
     text_bytes: int | None = None,
     limit: int | None = None,
     dtype: Dtype = "float32",
-    progress: bool | Callback = False,
+    progress: Progress = False,
     loss: nn.Module | None = None,
     world: World | None = None,
 ) -> Evaluation:

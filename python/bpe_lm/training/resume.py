@@ -38,7 +38,7 @@ FREE_TO_CHANGE = frozenset(
 
 
 @dataclass
-class Progress:
+class RunState:
     """The state of a run that a checkpoint has besides weights and optimizer.
 
     `seconds` are those of the run, with validation and saving. `skipped` counts steps in a row that were not finite,
@@ -56,7 +56,7 @@ class Progress:
     validated_on: str | None = None
 
     @classmethod
-    def of(cls, saved: dict[str, Any]) -> Progress:
+    def of(cls, saved: dict[str, Any]) -> RunState:
         """Take the known fields from a checkpoint; another version may have more or fewer."""
         return cls(**{f.name: saved[f.name] for f in fields(cls) if f.name in saved})
 
@@ -110,7 +110,7 @@ def warn_of_another_schedule(old: TrainConfig, new: TrainConfig, step: int) -> N
         )
 
 
-def compare_validation(progress: Progress, now: str | None, step: int, *, warns: bool) -> None:
+def compare_validation(progress: RunState, now: str | None, step: int, *, warns: bool) -> None:
     """Forget the best loss if validation reads other tokens now: losses on different tokens do not compare."""
     if now is None:
         return

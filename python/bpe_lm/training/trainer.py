@@ -8,7 +8,6 @@ number of threads).
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 import warnings
@@ -22,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from bpe_lm.errors import ConfigError, TrainingDiverged
+from bpe_lm.files import StrPath
 from bpe_lm.machine import peak_memory
 from bpe_lm.model.flops import training_flops_per_token
 from bpe_lm.model.loss import LanguageModelLoss
@@ -40,7 +40,7 @@ from bpe_lm.training.optimizers import new_optimizer
 from bpe_lm.training.parallel import World, clip_sharded_gradients, join_world, replicate, shard, synchronized
 from bpe_lm.training.profiling import NoProfiler, Profiler, StepProfile, phase
 from bpe_lm.training.resume import (
-    Progress,
+    RunState,
     check_enough_steps,
     compare_validation,
     resumed_config,
@@ -79,7 +79,7 @@ class Trainer:
     def __init__(
         self,
         config: TrainConfig,
-        folder: str | os.PathLike[str],
+        folder: StrPath,
         *,
         resume: bool = False,
         force: bool = False,
@@ -133,7 +133,7 @@ class Trainer:
         old = world.on_each(self._resume_config) if is_resumed else None
         self._begin_verification()
         self._build()
-        self.progress, self.step = Progress(), 0
+        self.progress, self.step = RunState(), 0
         if old is not None:
             self._load(old)
         self._is_compiled, self._has_stepped = self.config.compile, False
@@ -169,7 +169,7 @@ class Trainer:
         if saved is None:
             self.world.broadcast_from_first(lambda: self._run_folder.check_lost_none(old.checkpoint_every))
         else:
-            self.step, self.progress = saved.step, Progress.of(saved.progress)
+            self.step, self.progress = saved.step, RunState.of(saved.progress)
         check_enough_steps(self.config, self.step, self.folder)
         if self.world.is_first:
             warn_of_another_schedule(old, self.config, self.step)
