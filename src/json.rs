@@ -72,9 +72,9 @@ impl<'a> Object<'a> {
     ) -> Result<Option<T>, String> {
         match self.get(key)? {
             Value::Null => Ok(None),
-            value => {
-                as_type(value).map(Some).ok_or_else(|| format!("{key} is {}, which is of the wrong type", shown(value)))
-            }
+            value => as_type(value)
+                .map(Some)
+                .ok_or_else(|| format!("{key} is {}, which is of the wrong type", shown(value))),
         }
     }
 

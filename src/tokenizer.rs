@@ -151,10 +151,10 @@ impl Tokenizer {
         })
     }
 
-    /// The same tokenizer with other knobs.
+    /// The same tokenizer with other settings for speed and memory.
     #[must_use]
     pub fn with_knobs(self, knobs: Knobs) -> Self {
-        // The idle encoders have tables by the old knobs.
+        // The tables of the idle encoders follow the old settings.
         let pools = self.pools.map(|pool| pool.emptied());
         Tokenizer { knobs, pools, ..self }
     }

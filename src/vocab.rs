@@ -12,7 +12,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 /// The maximum number of tokens of a vocabulary.
 pub const MAX_VOCAB_SIZE: usize = u32::MAX as usize - 1;
 
-/// The maximum number of unused ids, besides one for each token.
+/// The maximum number of unused ids, in addition to one unused id for each token.
 const MAX_GAP: usize = 1 << 16;
 
 /// The maximum number of ids of a vocabulary with `num_tokens` tokens. Without it, one great id in a file

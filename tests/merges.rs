@@ -1,4 +1,5 @@
-//! The merge learner against the oracle in `common/naive.rs`, on every knob that could change the result and must not.
+//! The merge learner against the oracle in `common/naive.rs`, with every option that changes only the time
+//! and must not change the result.
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::print_stdout, missing_docs)]
 
 mod common;

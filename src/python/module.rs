@@ -1,5 +1,5 @@
 /*!
-The list of what the Python module has.
+The functions and classes of the Python module.
 */
 
 use super::tokenizer::{EncodeIterator, PyStreamDecoder, PyTokenizer};
