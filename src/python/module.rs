@@ -2,7 +2,8 @@
 The functions and classes of the Python module.
 */
 
-use super::tokenizer::{EncodeIterator, PyStreamDecoder, PyTokenizer};
+use super::streams::{EncodeIterator, PyStreamDecoder};
+use super::tokenizer::PyTokenizer;
 use super::{machine, run, text, token_file, train};
 use crate::formats;
 use pyo3::prelude::*;

@@ -1,5 +1,5 @@
 /*!
-Training, and the check of special tokens before it.
+Training, the check of special tokens before it, and the record after it.
 */
 
 use super::convert;
