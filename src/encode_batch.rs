@@ -3,9 +3,9 @@ Many texts in memory into token ids.
 
 The texts are divided into shares of about the same size. Short texts are grouped by the hundred, and a long
 text is cut where no pretoken is split. Each worker adds the ids of its shares to segments of its own. When
-all shares are encoded, all workers copy the ids into one vector. (Ids could be written into that vector at
-once only in order.) Besides encoding, most of the work is memory management, so no segment grows, none is
-cleared, and all are in large pages.
+all shares are encoded, all workers copy the ids into one vector. (Writing them there directly would force the
+workers to finish in order.) Apart from encoding, most of the work is memory management. So no segment grows,
+none is cleared, and all are in large pages.
 */
 
 use crate::corpus::{Cutter, piece_end};

@@ -159,7 +159,7 @@ impl Tokenizer {
         Tokenizer { knobs, pools, ..self }
     }
 
-    /// The tokens.
+    /// The vocabulary: the bytes of each token id.
     pub fn vocab(&self) -> &Vocab {
         &self.vocab
     }

@@ -125,8 +125,8 @@ impl Vocab {
     }
 
     /// Checks the ids of special tokens, and adds the special tokens that the vocabulary lacks. A special
-    /// token may have the id of another token if a file would give both the same name, as Hugging Face's does
-    /// for a special `é` and the byte 0xE9.
+    /// token may have the id of another token if a file would give both the same name. Hugging Face's file
+    /// does so for a special `é` and the byte 0xE9.
     ///
     /// # Errors
     /// [`Error::Tokenizer`] that names the special token whose id belongs to another token or is far beyond

@@ -79,7 +79,7 @@ fn match_recounting(seed: u64, num_corpora: usize) {
     }
 }
 
-/// The tokens that occur at all, and how often.
+/// The number of occurrences of each token that occurs.
 fn uses_by_token(learned: &Learned) -> Counts {
     let merged = spell(&learned.merges).into_iter().map(|(a, b)| [a, b].concat());
     let tokens = (0..=255).map(|byte| vec![byte]).chain(merged);

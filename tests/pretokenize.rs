@@ -50,8 +50,8 @@ impl Pair {
         let mut text = String::new();
         for c in (0..=0x10_FFFF).filter(|&c| is_assigned(c)).filter_map(char::from_u32) {
             text.clear();
-            // A letter and a number around, whitespace before and after, an apostrophe before, a run of two, both
-            // cases around, newlines and slashes.
+            // The contexts of a character: a letter and a number around it, whitespace before and after it,
+            // an apostrophe before it, a run of two, both cases around it, newlines and slashes.
             text.extend(['a', c, '1', ' ', c, ' ', ' ', c, '\n', c, c, 'b', '\'', c, '.', c, '!', ' ']);
             text.extend(['A', c, 'A', '\t', c, 'A', 'a', '\'', c, '\r', c, '/', '\n', c]);
             self.check(&text);

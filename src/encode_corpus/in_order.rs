@@ -3,8 +3,8 @@ Chunks in order, from workers that finish them in any order.
 
 Workers take chunks in order and finish them in any order. A worker that finishes a chunk stores it here. If
 no other worker is delivering, it delivers all chunks that are next in order, including those that others
-store meanwhile. So nobody waits while a chunk is delivered, except a worker that is far ahead of a chunk that
-takes long, and the receiver needs no order and no thread of its own.
+store meanwhile. So a worker waits only if it is far ahead of a chunk that takes long. The receiver gets the
+chunks in order, and needs no thread of its own.
 */
 
 use super::separators::{EncodedChunk, Finished, Receiver};

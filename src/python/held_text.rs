@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
 use pyo3::types::PyString;
 
-/// A text that stays where it is while the interpreter's lock is not held.
+/// A text that stays at its address while the interpreter's lock is not held.
 pub(super) enum Text {
     Str(PyBackedStr),
     Bytes(PyBackedBytes),

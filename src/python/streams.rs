@@ -1,5 +1,6 @@
 /*!
-The two streams of a tokenizer: ids of a text that arrives in pieces, and text of ids that arrive one by one.
+The two streams of a tokenizer: the ids of a text that arrives in pieces, and the text of ids that arrive
+singly.
 */
 
 use super::error::{guarded, to_py};

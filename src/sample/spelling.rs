@@ -87,7 +87,7 @@ pub(super) fn wants_an(text: &str) -> bool {
     is_silent || (is_vowel && !sounds_like_you)
 }
 
-/// Makes a text's first letter a capital, behind quotation marks if there are any.
+/// Makes a text's first letter a capital, after quotation marks if there are any.
 pub(super) fn capitalize(text: &mut String) {
     let Some((at, first)) = text.char_indices().find(|(_, first)| *first != '"') else {
         return;

@@ -25,10 +25,10 @@ use std::sync::mpsc::sync_channel;
 /// Encodes a corpus into the file `out`. Returns the content of `OUT.json`.
 ///
 /// # Errors
-/// [`Error::NotAnOutput`], [`Error::Exists`], [`Error::Unfinished`], [`Error::Busy`], [`Error::Resume`] before any work;
-/// the errors of reading and encoding; [`Error::Io`] with the file and the system's reason, [`Error::SourceChanged`] for a
-/// file that was changed meanwhile, [`Error::Cancelled`]. After any of these errors a run that resumes goes on where this run
-/// stopped. If no id was written, no file is left.
+/// [`Error::NotAnOutput`], [`Error::Exists`], [`Error::Unfinished`], [`Error::Busy`], [`Error::Resume`]
+/// before any work; the errors of reading and encoding; [`Error::Io`] with the file and the system's reason,
+/// [`Error::SourceChanged`] for a file that was changed meanwhile, [`Error::Cancelled`]. After any of these
+/// errors a run that resumes continues where this run stopped. If no id was written, no file is left.
 pub fn encode_file(
     tokenizer: &Tokenizer,
     corpus: Corpus,

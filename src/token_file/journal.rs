@@ -27,7 +27,7 @@ pub(super) struct Entry {
     pub count: u64,
     pub text_bytes: u64,
     pub skipped_lines: u64,
-    /// The checksums of whole blocks since the last entry, and of the ids behind them.
+    /// The checksums of whole blocks since the last entry, and of the ids after them.
     pub blocks: Vec<u32>,
     pub tail: u32,
     /// Whether there is nothing more to encode.
