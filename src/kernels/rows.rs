@@ -17,7 +17,7 @@ pub(super) struct RowLayout {
     pub stride: usize,
     /// The number of rows.
     pub length: usize,
-    /// The number of numbers in a row.
+    /// The number of elements in a row.
     pub width: usize,
 }
 
