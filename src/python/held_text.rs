@@ -1,5 +1,5 @@
 /*!
-The text argument of a call: a str or bytes that is read without a copy.
+The text argument of a call: a str or bytes whose content can be read without the interpreter's lock.
 */
 
 use super::convert::wrong_type;
