@@ -1,4 +1,4 @@
-//! Counting from a file, by threads and by chunk size.
+//! Measures counting from a file, for several numbers of threads and chunk sizes.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod common;

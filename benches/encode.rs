@@ -1,4 +1,5 @@
-//! Encoding from a file into nothing, by threads and chunk size. `BPE_LM_VOCAB_SIZE` sets the vocabulary.
+//! Measures encoding from a file, with several numbers of threads and chunk sizes. The ids are dropped.
+//! `BPE_LM_VOCAB_SIZE` sets the size of the vocabulary.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod common;
@@ -21,7 +22,7 @@ fn encode(criterion: &mut Criterion) {
     let corpus = || Corpus::open([bench.path()]).unwrap();
     let options = TrainOptions::new(vocab_size, special_tokens.clone());
     let (vocab, merges, _) = train_bpe(&corpus(), &options, &Job::default()).unwrap();
-    // A tokenizer for each run: one that has encoded knows the corpus's words.
+    // Each run gets a new tokenizer, because a used tokenizer already knows the corpus's words.
     let new =
         || Tokenizer::new(vocab.clone(), merges.clone(), special_tokens.clone(), Pattern::Gpt2).unwrap();
     let count = |tokenizer: &Tokenizer, threads, kib: usize| {

@@ -1,4 +1,5 @@
-//! Learning merges from counts, by the part of pairs that the index holds and by threads. `BPE_LM_VOCAB_SIZE` sets how many.
+//! Measures learning merges from counts, for several thresholds of the pair index and numbers of threads.
+//! `BPE_LM_VOCAB_SIZE` sets the size of the vocabulary.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod common;

@@ -1,5 +1,6 @@
-//! The scanners on the first 4 MB: by bit masks with each instruction set, by hand, by the regex engine. "keys" is the limit
-//! of any table: masks, keys and hashes, and one cache line to add to.
+//! Measures the scanners on the first 4 MB: bit masks with each instruction set, the scalar scanners, the
+//! regex engine. "keys" is the limit of any table of counts: it makes masks, keys and hashes, and counts in a
+//! single cache line.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod common;

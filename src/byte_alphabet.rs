@@ -14,7 +14,7 @@ pub fn is_printable(byte: u8) -> bool {
     matches!(byte, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF)
 }
 
-/// The bytes in the order of their characters: the printable ones, then the rest.
+/// The bytes in the order of their characters: the printable bytes, then the rest.
 pub fn alphabet() -> impl Iterator<Item = u8> {
     (0..=255).filter(|&byte| is_printable(byte)).chain((0..=255).filter(|&byte| !is_printable(byte)))
 }
@@ -28,12 +28,12 @@ fn to_char(byte: u8) -> char {
     rest.find(|&(_, other)| other == byte).map_or(char::REPLACEMENT_CHARACTER, |(character, _)| character)
 }
 
-/// Bytes as text of the alphabet.
+/// Spells bytes as text of the alphabet.
 pub fn to_text(bytes: &[u8]) -> String {
     bytes.iter().map(|&byte| to_char(byte)).collect()
 }
 
-/// Text as bytes; `None` if a character is not in the alphabet.
+/// Returns the bytes that a text spells; `None` if a character is not in the alphabet.
 pub fn from_text(text: &str) -> Option<Vec<u8>> {
     static BYTES: LazyLock<HashMap<char, u8>> =
         LazyLock::new(|| (0..=255).map(|byte| (to_char(byte), byte)).collect());

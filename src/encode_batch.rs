@@ -3,9 +3,9 @@ Many texts in memory into token ids.
 
 The texts are divided into shares of about the same size. Short texts are grouped by the hundred, and a long
 text is cut where no pretoken is split. Each worker adds the ids of its shares to segments of its own. When
-all shares are encoded, all workers copy the ids into one vector. (Ids could be written into that vector at
-once only in order.) Besides encoding, most of the work is memory management, so no segment grows, none is
-cleared, and all are in large pages.
+all shares are encoded, all workers copy the ids into one vector. (Writing them there directly would force the
+workers to finish in order.) Apart from encoding, most of the work is memory management. So no segment grows,
+none is cleared, and all are in large pages.
 */
 
 use crate::corpus::{Cutter, piece_end};
@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 const SHARE_BYTES: usize = 1 << 17;
 /// The number of ids in a segment.
 const SEGMENT: usize = 1 << 23;
-/// The cost of a text besides its bytes, as a number of bytes.
+/// The fixed cost of a text, as a number of bytes that is added to its length.
 const TEXT_COST: usize = 64;
 
 /// The ids of texts, one after another. Text `i` has those from `offsets[i]` to `offsets[i + 1]`.
@@ -35,7 +35,7 @@ pub struct Batch<T> {
     pub offsets: Vec<i64>,
 }
 
-/// Some texts, or a range of one.
+/// A share of the work: some texts, or a range of one text.
 struct Share {
     texts: Range<usize>,
     /// If the share is a range of its only text, that range in bytes.

@@ -25,7 +25,7 @@ pub struct StreamEncoder {
 }
 
 impl StreamEncoder {
-    /// An encoder to which nothing has arrived.
+    /// An encoder that has received no text yet.
     pub fn new(special: Special) -> Self {
         StreamEncoder { special, pending: Vec::new(), searched: 1, offset: 0, ids: Vec::new() }
     }

@@ -289,7 +289,7 @@ impl Error {
         self
     }
 
-    /// Adds `start` to the offset, for a text that begins `start` bytes behind the beginning of another.
+    /// Adds `start` to the offset, for a text that begins `start` bytes after the beginning of another.
     pub(crate) fn moved_by(mut self, start: usize) -> Self {
         if let Error::PatternLimit { offset, .. } | Error::SpecialInText { offset, .. } = &mut self {
             *offset += start as u64;

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Instant;
 
-/// A stage of a long job, by which its progress is shown.
+/// A stage of a long job. Progress is shown for each stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// Reading and counting; the unit is bytes.
@@ -41,10 +41,10 @@ impl Stage {
     }
 }
 
-/// How far a stage is.
+/// The progress of a stage.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
-    /// The stage that this is about.
+    /// The stage.
     pub stage: Stage,
     /// Bytes or merges done.
     pub done: u64,

@@ -1,7 +1,7 @@
 /*!
 Reading JSON files: entries of an object that must be present and of one type.
 
-Every error names the entry and shows what it is, so that a person can find and mend it.
+Every error names the entry and shows its value, so that a person can find and correct it.
 */
 
 use serde_json::{Map, Value};
@@ -72,9 +72,9 @@ impl<'a> Object<'a> {
     ) -> Result<Option<T>, String> {
         match self.get(key)? {
             Value::Null => Ok(None),
-            value => {
-                as_type(value).map(Some).ok_or_else(|| format!("{key} is {}, of another type", shown(value)))
-            }
+            value => as_type(value)
+                .map(Some)
+                .ok_or_else(|| format!("{key} is {}, which is of the wrong type", shown(value))),
         }
     }
 
@@ -89,7 +89,7 @@ impl<'a> Object<'a> {
     }
 }
 
-/// What an error shows of a value: lists and objects can be as long as the file.
+/// The form of a value in errors. Lists and objects are not shown, because they can be as long as the file.
 fn shown(value: &Value) -> String {
     match value {
         Value::Array(_) => "a list".to_owned(),

@@ -1,7 +1,8 @@
 /*!
-Byte-level BPE, trained and used exactly and fast.
+Byte-level BPE: fast training and encoding with exact results.
 
-Text enters at the top of this table; a tokenizer and files of token ids come out at the bottom. Each module is one row.
+Text enters at the top of this table; a tokenizer and files of token ids come out at the bottom. The modules
+that serve several rows follow below it.
 
 | stage | type | where | entry point |
 | --- | --- | --- | --- |
@@ -11,16 +12,17 @@ Text enters at the top of this table; a tokenizer and files of token ids come ou
 | counts | [`PretokenCounts`](counts::PretokenCounts) | [`counts`] | [`count_pretokens`](counts::count_pretokens), in parallel, in one table |
 | merges | [`Merges`](merges::Merges) | [`merges`] | [`learn_merges`](merges::learn_merges) from counts |
 | vocabulary | [`Vocab`](vocab::Vocab) | [`vocab`] | the bytes of a token id |
-| all of these | [`train_bpe`](train_bpe::train_bpe) | [`train_bpe`](mod@train_bpe) | from a corpus to a vocabulary and merges; [`training`] is the record of it |
+| training | [`train_bpe`](train_bpe::train_bpe) | [`train_bpe`](mod@train_bpe) | from a corpus to a vocabulary and merges; [`training`] is the record of it |
 | one text's ids | [`TokenId`](token_id::TokenId) | [`encode`] | used through the tokenizer |
 | tokenizer | [`Tokenizer`](tokenizer::Tokenizer) | [`tokenizer`] | [`encode`](tokenizer::Tokenizer::encode) and [`decode`](tokenizer::Tokenizer::decode) one text |
 | many texts' ids | [`Batch`](encode_batch::Batch) | [`encode_batch`](mod@encode_batch), [`encode_stream`], [`encode_corpus`], [`decode`] | texts in memory, a text that arrives in chunks, a corpus in order; ids that arrive one by one |
 | token file | [`Manifest`](token_file::Manifest) | [`token_file`] | [`encode_file`](token_file::encode_file): a corpus on disk, which can be killed and resumed |
 | tokenizer files | | [`formats`] | vocab.json + merges.txt, tokenizer.json, tokenizer.tiktoken, training.json |
 
-All of them report failure as an [`error`], show progress and stop through a [`job`], and run workers by [`threads`]. [`isa`] names the
-instruction set of the inner loops, and [`byte_alphabet`] spells bytes as text. Two modules stand beside the pipeline: [`sample`]
-writes stories to train on, and `kernels` (on x86-64) speeds up the training of the Python package's language model on a CPU.
+All of them report failures as an [`error`], show progress and stop through a [`job`], and run workers on
+[`threads`]. [`isa`] names the instruction set of the inner loops, and [`byte_alphabet`] spells bytes as text.
+Two modules stand beside the pipeline: [`sample`] writes stories to train on, and `kernels` (on x86-64) speeds
+up the training of the Python package's language model on a CPU.
 
 A module uses only modules above it in the list at the end of this file.
 

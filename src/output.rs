@@ -15,7 +15,7 @@ use std::path::Path;
 /// The flag for opening a file that must not be a link.
 pub(crate) const NO_LINK: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
 
-/// Refuses a path of something that is not a regular file, and a path that cannot be one of a file.
+/// Refuses a path of something that is not a regular file, and a path that cannot name a file.
 pub(crate) fn check_file(path: &Path) -> Result<(), Error> {
     if is_address(path) {
         return refused(path, "an address, and only local files are written");
@@ -41,12 +41,12 @@ pub(crate) fn check_folder(path: &Path) -> Result<(), Error> {
     check(path, std::fs::metadata(path), FileType::is_dir)
 }
 
-/// Whether anything has the name, even a link to nothing.
+/// Whether the path is taken, even by a link to nothing.
 pub(crate) fn is_taken(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok()
 }
 
-/// What a file is, in words.
+/// The kind of a file, in words.
 pub(crate) fn kind_of(kind: FileType) -> &'static str {
     match kind {
         kind if kind.is_dir() => "a directory",

@@ -2,8 +2,8 @@
 Special tokens: strings such as `<|endoftext|>` that stand for themselves.
 
 A text is split at its special tokens before all other steps, so they never join their neighbours and never
-take part in a merge. If several match, the leftmost wins; of those that begin at the same position, the
-longest.
+take part in a merge. If several match, the leftmost wins. If several begin at the same position, the longest
+wins.
 */
 
 use crate::error::Error;

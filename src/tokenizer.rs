@@ -151,15 +151,15 @@ impl Tokenizer {
         })
     }
 
-    /// The same tokenizer with other knobs.
+    /// The same tokenizer with other settings for speed and memory.
     #[must_use]
     pub fn with_knobs(self, knobs: Knobs) -> Self {
-        // The idle encoders have tables by the old knobs.
+        // The tables of the idle encoders follow the old settings.
         let pools = self.pools.map(|pool| pool.emptied());
         Tokenizer { knobs, pools, ..self }
     }
 
-    /// The tokens.
+    /// The vocabulary: the bytes of each token id.
     pub fn vocab(&self) -> &Vocab {
         &self.vocab
     }

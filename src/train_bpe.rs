@@ -1,5 +1,5 @@
 /*!
-The whole pipeline: corpus -> counts -> merges -> vocabulary. Nothing in here computes.
+The whole pipeline: corpus -> counts -> merges -> vocabulary. This module only calls the modules that compute.
 */
 
 use crate::corpus::{Corpus, Cutter};

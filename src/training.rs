@@ -10,10 +10,10 @@ use crate::merges::TieBreak;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// The number of pretokens in [`Training::longest_pretokens`].
+/// The maximum number of pretokens in [`Training::longest_pretokens`].
 pub const NUM_LONGEST: usize = 20;
 
-/// The number of bytes that are kept of each of them.
+/// The maximum number of bytes in [`LongPretoken::start`].
 pub const MAX_START: usize = 100;
 
 /// The record of one training.

@@ -12,7 +12,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 /// The maximum number of tokens of a vocabulary.
 pub const MAX_VOCAB_SIZE: usize = u32::MAX as usize - 1;
 
-/// The maximum number of unused ids, besides one for each token.
+/// The maximum number of unused ids, in addition to one unused id for each token.
 const MAX_GAP: usize = 1 << 16;
 
 /// The maximum number of ids of a vocabulary with `num_tokens` tokens. Without it, one great id in a file
@@ -125,8 +125,8 @@ impl Vocab {
     }
 
     /// Checks the ids of special tokens, and adds the special tokens that the vocabulary lacks. A special
-    /// token may have the id of another token if a file would give both the same name, as Hugging Face's does
-    /// for a special `é` and the byte 0xE9.
+    /// token may have the id of another token if a file would give both the same name. Hugging Face's file
+    /// does so for a special `é` and the byte 0xE9.
     ///
     /// # Errors
     /// [`Error::Tokenizer`] that names the special token whose id belongs to another token or is far beyond

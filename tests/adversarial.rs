@@ -1,6 +1,6 @@
-//! Texts made to be slow: one kind of character, or one line, for megabytes. Twice the text must take about twice the time;
-//! the times are printed, and the answers asserted. `BPE_LM_MEGABYTES=64 cargo test --release --test adversarial --
-//! --nocapture` for the real thing.
+//! Texts that are made to be slow: megabytes of one kind of character, or of one line. Twice the text must
+//! take about twice the time. The times are printed, and the answers asserted. For texts of full size run
+//! `BPE_LM_MEGABYTES=64 cargo test --release --test adversarial -- --nocapture`.
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::print_stdout, missing_docs)]
 
 mod common;

@@ -12,7 +12,7 @@ use bpe_lm::special_tokens::SpecialTokens;
 use common::Random;
 use std::ops::Range;
 
-/// The beginnings of pretokens and special tokens by the scalar scanner, and the end.
+/// The beginnings of pretokens and special tokens according to the scalar scanner, and the end of the text.
 fn scalar(text: &[u8], range: Range<usize>, special_tokens: &SpecialTokens) -> Vec<usize> {
     let mut borders = Vec::new();
     let end = range.end;

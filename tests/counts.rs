@@ -1,4 +1,5 @@
-//! Counting a corpus: the same for every chunk size, thread count and order of files, and equal to a plain map.
+//! Counting a corpus: the counts are the same for every chunk size, thread count and order of files, and
+//! equal those of a plain map.
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::print_stdout, missing_docs)]
 
 mod common;

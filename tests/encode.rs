@@ -45,7 +45,7 @@ fn invented(random: &mut Random, alphabet: &[u8], pattern: &str) -> Tokenizer {
     std::iter::repeat_with(|| invent(random, alphabet, pattern)).flatten().next().unwrap()
 }
 
-/// They may be in no possible order.
+/// The same, which fails if the merges have no possible order.
 fn invent(random: &mut Random, alphabet: &[u8], pattern: &str) -> Result<Tokenizer, Error> {
     let mut tokens: Vec<Vec<u8>> = (0..=255).map(|byte| vec![byte]).collect();
     let mut made: Vec<TokenId> = alphabet.iter().map(|&byte| byte.into()).collect();

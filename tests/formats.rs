@@ -65,7 +65,7 @@ fn training(num_merges: u64) -> Training {
     }
 }
 
-/// A tokenizer.json of which nothing is left out.
+/// Loads a tokenizer.json, and asserts that nothing in it is left out.
 fn load_json(path: &Path) -> Tokenizer {
     let (tokenizer, left_out) = tokenizer_json::load(path).unwrap();
     assert!(left_out.is_empty(), "{left_out:?}");

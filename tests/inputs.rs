@@ -1,5 +1,5 @@
-//! Every kind of input gives the same counts as its texts from an iterator, for every chunk size and thread count; what is
-//! damaged or is no text is an error that says where.
+//! Every kind of input gives the same counts as its texts from an iterator, for every chunk size and thread
+//! count. Input that is damaged or not text is an error that states the place.
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, missing_docs)]
 
 mod common;
@@ -162,7 +162,7 @@ fn a_pipe_is_read_once_and_to_its_end() {
     }
 }
 
-/// With somebody at its other end who writes no more, and with nobody there at all.
+/// Once with a writer that writes no more, and once without a writer.
 #[test]
 fn waiting_for_a_pipe_stops_when_the_job_is_cancelled() {
     for has_writer in [true, false] {

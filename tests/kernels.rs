@@ -1,5 +1,5 @@
-//! The kernels against their formulas in float64, of float32 and of bfloat16. They print when the machine lacks them, or
-//! fail with `BPE_LM_REQUIRE_KERNELS=1`.
+//! The kernels for float32 and bfloat16 against their formulas in float64. On a machine that cannot run the
+//! kernels, the tests print a line and pass, or fail with `BPE_LM_REQUIRE_KERNELS=1`.
 #![cfg(target_arch = "x86_64")]
 #![allow(clippy::unwrap_used, clippy::cast_precision_loss, clippy::cast_possible_truncation)]
 #![allow(clippy::print_stdout, missing_docs)]
@@ -19,7 +19,7 @@ fn missing() -> bool {
     !are_available()
 }
 
-/// About normal: the sum of twelve.
+/// Numbers of about normal distribution: each is the sum of twelve uniform numbers.
 fn numbers<E: Element>(random: &mut Random, len: usize, scale: f32) -> Vec<E> {
     let uniform = |random: &mut Random| random.below(1 << 20) as f32 / (1 << 20) as f32 - 0.5;
     (0..len).map(|_| E::narrow(scale * (0..12).map(|_| uniform(random)).sum::<f32>())).collect()
@@ -192,7 +192,7 @@ fn heads_do_not_depend_on_threads_or_on_each_other() {
         assert_eq!((&again.outputs, &again.gradient), (&found.outputs, &found.gradient));
         assert_eq!(again.log_sums, found.log_sums);
     }
-    // A head whose keys have gone to infinity is alone with it, and queries before the first of those see nothing of it.
+    // A key that is not a number spoils only its own head of its own text, and no query before that key.
     qkv[place(shape, 3, 1, 1, 2, 3)].fill(f32::NAN);
     let spoiled = kernel(shape, &qkv, None, &outer, 1);
     for (text, head, i) in (0..3).flat_map(|t| (0..4).flat_map(move |h| (0..70).map(move |i| (t, h, i)))) {
@@ -211,7 +211,7 @@ fn heads_do_not_depend_on_threads_or_on_each_other() {
     }
 }
 
-/// One key that all queries look at, the first; what is summed over the blocks behind it must not drift.
+/// All queries attend to one key, the first. The sums over the blocks after it must not drift.
 #[test]
 fn long_texts_with_large_scores_do_not_drift() {
     if missing() {

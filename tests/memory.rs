@@ -1,5 +1,6 @@
-//! README states the memory of counting: a + b x distinct pretokens + c x the longest pretoken; and of encoding. Here they
-//! are measured, alone in a process. Skipped where the system cannot tell a process's peak.
+//! Measures the memory of counting and encoding, and compares it with the figures of docs/memory.md. Counting
+//! takes a + b x distinct pretokens + c x the longest pretoken. Each measurement has a process of its own,
+//! and is skipped where the system does not report a process's peak.
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::print_stdout, missing_docs)]
 
 use bpe_lm::corpus::{Corpus, Cutter};
@@ -19,13 +20,13 @@ use std::process::Command;
 const CHILD: &str = "BPE_LM_COUNT_AND_PRINT_PEAK";
 const KIB: f64 = 1024.0;
 const MIB: f64 = 1024.0 * KIB;
-/// As README says: bytes for the process, for each thread, for each distinct pretoken (and thread), and how often the
-/// longest pretoken is held.
+/// The figures of docs/memory.md for counting: bytes for the process, for each thread and for each distinct
+/// pretoken (which takes one more byte per thread), and how often the longest pretoken is held.
 const FIXED: f64 = 3.0 * MIB;
 const PER_THREAD: f64 = 1.0 * MIB;
 const PER_PRETOKEN: f64 = 48.0;
 const COPIES: f64 = 1.2;
-/// And of encoding, whatever is encoded.
+/// The figures of docs/memory.md for encoding, whatever is encoded.
 const ENCODE_FIXED: f64 = 5.0 * MIB;
 const ENCODE_PER_THREAD: f64 = 110.0 * MIB;
 const ENCODE_COPIES: f64 = 15.0;
@@ -36,8 +37,8 @@ fn status(field: &str) -> Option<f64> {
     Some(line.trim().strip_suffix(" kB")?.parse::<f64>().ok()? * KIB)
 }
 
-/// Counts in a process of its own, as memory that one count has freed would hide what the next one takes; the bytes by
-/// which its peak exceeds what it had before.
+/// Counts in a process of its own, because memory that one count has freed would hide the memory that the
+/// next one takes. Returns the bytes by which the process's peak exceeds its memory before the count.
 fn peak_of_counting(path: &Path, threads: usize, distinct: usize) -> Option<f64> {
     let mut child = Command::new(std::env::current_exe().unwrap());
     child.args(["--exact", "counting_takes_the_memory_that_readme_states", "--nocapture"]);
@@ -59,7 +60,7 @@ fn count_and_print_peak(arguments: &str) {
     println!("\npeak {}", status("VmHWM:").unwrap() - before);
 }
 
-/// Encodes in a process of its own, likewise.
+/// Encodes in a process of its own, and returns the same difference.
 fn peak_of_encoding(path: &Path, threads: usize) -> Option<f64> {
     let mut child = Command::new(std::env::current_exe().unwrap());
     child.args(["--exact", "encoding_takes_the_memory_that_readme_states", "--nocapture"]);
@@ -106,7 +107,7 @@ fn encoding_takes_the_memory_that_readme_states() {
         check(&format!("{distinct} words"), name, 1, 0);
         check(&format!("{distinct} words"), name, 3, 0);
     }
-    // First the bytes of long words fill what lies aside, then the ids of short ones do.
+    // First the bytes of long words fill the memory for data stored aside, then the ids of short words do.
     let words = |len: usize, i: usize| -> String {
         let letters = |j: usize| char::from(b'a' + (i.wrapping_mul(2_654_435_761) >> (3 * j) & 15) as u8);
         format!(" {}", (0..len - 9).map(letters).collect::<String>() + &format!("{i:08}"))
@@ -170,6 +171,6 @@ fn counting_takes_the_memory_that_readme_states() {
     let line = format!("{{\"text\": \"{}\"}}\n", "word ".repeat(3 << 20));
     path.set_extension("jsonl");
     std::fs::write(&path, line.repeat(3)).unwrap();
-    // README: three times the longest line for each thread and once more.
+    // docs/memory.md: three times the longest line, for each thread and once more.
     check(&path, "JSON lines of 15 MiB", 2, 3, 3 * line.len() * 10 / 12);
 }

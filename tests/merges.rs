@@ -1,4 +1,5 @@
-//! The merge learner against the oracle in `common/naive.rs`, on every knob that could change the result and must not.
+//! The merge learner against the oracle in `common/naive.rs`, with every option that changes only the time
+//! and must not change the result.
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::print_stdout, missing_docs)]
 
 mod common;
@@ -78,7 +79,7 @@ fn match_recounting(seed: u64, num_corpora: usize) {
     }
 }
 
-/// The tokens that occur at all, and how often.
+/// The number of occurrences of each token that occurs.
 fn uses_by_token(learned: &Learned) -> Counts {
     let merged = spell(&learned.merges).into_iter().map(|(a, b)| [a, b].concat());
     let tokens = (0..=255).map(|byte| vec![byte]).chain(merged);

@@ -50,13 +50,14 @@ impl Pair {
         let mut text = String::new();
         for c in (0..=0x10_FFFF).filter(|&c| is_assigned(c)).filter_map(char::from_u32) {
             text.clear();
-            // A letter and a number around, whitespace before and after, an apostrophe before, a run of two, both
-            // cases around, newlines and slashes.
+            // The contexts of a character: a letter and a number around it, whitespace before and after it,
+            // an apostrophe before it, a run of two, both cases around it, newlines and slashes.
             text.extend(['a', c, '1', ' ', c, ' ', ' ', c, '\n', c, c, 'b', '\'', c, '.', c, '!', ' ']);
             text.extend(['A', c, 'A', '\t', c, 'A', 'a', '\'', c, '\r', c, '/', '\n', c]);
             self.check(&text);
         }
-        // Where no character is: in these contexts a character of class other differs from all others.
+        // Code points without a character: in these contexts, a character of class other differs from all
+        // other classes.
         for first in (0..=0x10_FFFF).step_by(256).filter(|&first| !is_assigned(first)) {
             let block = (first..first + 256).filter_map(char::from_u32);
             self.check(&block.clone().flat_map(|c| [c, '.']).collect::<String>());
@@ -101,7 +102,7 @@ fn every_string_of_up_to_four_from_the_characters_that_matter() {
     }
 }
 
-/// Where o200k's first two alternatives backtrack.
+/// Strings on which o200k's first two alternatives backtrack.
 #[test]
 fn every_string_of_six_from_the_classes_that_overlap() {
     for pair in Pair::all() {
@@ -138,7 +139,7 @@ fn ten_million_random_strings() {
     }
 }
 
-/// What is written to a tokenizer.json.
+/// The portable form is written to tokenizer.json.
 #[test]
 fn the_portable_form_of_cl100k_is_the_same_pattern() {
     let portable = Pair::new(cl100k::PORTABLE_PATTERN);

@@ -13,7 +13,7 @@ fn sample(num_bytes: u64, seed: u64, split: Split) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-/// Written apart from the module, so that the test does not believe what it tests.
+/// Written independently of the module, so that the test does not rely on the code that it tests.
 fn sentences(text: &str) -> HashSet<&str> {
     let mut found = HashSet::new();
     for line in text.lines().filter(|line| *line != END_OF_TEXT) {

@@ -60,7 +60,7 @@ fn throughput() {
         let stage = format!("{}, regex", scanner.name());
         let slow = timed(&stage, head.len() as u64, || regex_pretokens(&regex, &head));
         if std::str::from_utf8(&head).is_ok() {
-            // On bytes that do not decode the two part by design.
+            // On bytes that do not decode the two differ by design.
             assert_eq!(scanner.pretokens(&head).unwrap(), slow);
             assert_eq!(count_only(scanner, &head), slow.len());
         }
@@ -110,7 +110,7 @@ fn head(path: &Path, limit: usize) -> Vec<u8> {
     let mut head = Vec::new();
     std::fs::File::open(path).unwrap().take(limit as u64).read_to_end(&mut head).unwrap();
     let lines = head.iter().rposition(|&byte| byte == b'\n').map_or(head.len(), |newline| newline + 1);
-    head.truncate(lines); // Not in the middle of a character, where the scanner and the regex part.
+    head.truncate(lines); // Not in the middle of a character, where the scanner and the regex differ.
     head
 }
 

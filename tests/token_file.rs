@@ -1,4 +1,4 @@
-//! Token files: the same ids for every cutting, whatever happens on the way.
+//! Token files: the ids are the same however the texts are cut, and whatever interrupts the run.
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::cast_sign_loss, missing_docs)]
 
 mod common;

@@ -1,4 +1,4 @@
-//! The text that benches run on: 20 MB of sample stories, or the file that `BPE_LM_CORPUS` names.
+//! The text that the benches run on: 20 MB of sample stories, or the file that `BPE_LM_CORPUS` names.
 
 use bpe_lm::corpus::{Corpus, Cutter};
 use bpe_lm::counts::{PretokenCounts, count_pretokens};

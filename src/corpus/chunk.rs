@@ -1,17 +1,19 @@
 /*!
-What workers take from a corpus: a buffer of texts, and where in the corpus they are.
+A chunk is the unit of work that a worker takes from a corpus: a buffer of texts, with their places in the
+corpus.
 */
 
 use crate::pretoken_key::READ_AHEAD;
 use std::ops::Range;
 
-/// The number of bytes behind a chunk's text that may be read, so that no load in its last window needs a check.
+/// The number of bytes after a chunk's text that may be read, so that no load in its last window needs a
+/// check.
 const PADDING: usize = READ_AHEAD;
 
 /// A place in the text of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place {
-    /// The number of the file.
+    /// The index of the file, from 0.
     pub source: usize,
     /// The offset in bytes; in a compressed file, in bytes of its text.
     pub offset: u64,
@@ -20,31 +22,33 @@ pub struct Place {
 /// One text of a chunk.
 #[derive(Clone, Debug)]
 pub(crate) struct Text {
-    /// Its bytes in the chunk.
+    /// The range of its bytes in the chunk's buffer.
     pub range: Range<usize>,
-    /// The number of the file or item.
+    /// The index of the file, or of the iterator's item, from 0.
     pub source: usize,
-    /// Where in its source the range begins; of a text in JSON, where its line does.
+    /// The offset in its source at which the range begins. For a text in JSON it is the offset of the text's
+    /// line.
     pub offset: u64,
 }
 
 /// A buffer with one or more texts, or with a stretch of a text that is cut where no pretoken is split.
 #[derive(Default)]
 pub(crate) struct Chunk {
-    /// At least [`PADDING`] bytes longer than the last text's end.
+    /// The buffer, which ends at least [`PADDING`] bytes after the last text.
     pub bytes: Vec<u8>,
     pub texts: Vec<Text>,
-    /// The bytes of the corpus that were read for it, as [`num_bytes`](super::Corpus::num_bytes) counts them.
+    /// The number of bytes of the corpus that were read for this chunk, as
+    /// [`num_bytes`](super::Corpus::num_bytes) counts them.
     pub input_bytes: u64,
-    /// Its number, from 0, and where it ends, if files are read in order.
+    /// The chunk's number, from 0, and its end, if files are read in order.
     pub number: u64,
     pub end: Place,
-    /// Whether it is the last of its file.
+    /// Whether the chunk is the last of its file.
     pub is_last: bool,
     pub is_jsonl: bool,
     /// The number of bad lines that were left out.
     pub skipped_lines: u64,
-    /// Lines of JSON, from which the texts are taken.
+    /// The JSON lines from which the texts are taken.
     pub(super) lines: Vec<u8>,
 }
 
@@ -68,11 +72,12 @@ impl Chunk {
     }
 }
 
-/// Makes room for `len` bytes and the padding. A buffer is never shortened, because growing fills it with zeros again.
+/// Makes room for `len` bytes and the padding. A buffer is never shortened, because growing it again would
+/// fill it with zeros.
 pub(super) fn reserve(buffer: &mut Vec<u8>, len: usize) {
     let needed = len + PADDING;
     if buffer.len() < needed {
-        // An eighth more, not twice as much: a chunk can be as long as the corpus.
+        // Grows by an eighth and not to twice the size, because a chunk can be as long as the corpus.
         buffer.reserve_exact(needed.max(buffer.len() + buffer.len() / 8) - buffer.len());
         buffer.resize(needed, 0);
     }

@@ -1,11 +1,12 @@
 /*!
-How a file is compressed, as its first bytes tell, and how much memory zstd may need for it.
+The compression of a file, detected from its first bytes, and the limit of the memory that zstd may need for
+it.
 */
 
 use std::io;
 use zstd::zstd_safe::{get_error_name, zstd_sys::ZSTD_ErrorCode};
 
-/// The largest window of a zstd file, as a power of 2 in bytes. It is the limit of `zstd -d` too.
+/// The base-2 logarithm of the largest window of a zstd file, in bytes. `zstd -d` has the same limit.
 pub(super) const ZSTD_WINDOW_LOG: u32 = 27;
 
 /// How a file is compressed.
@@ -17,7 +18,7 @@ pub(super) enum Compression {
 }
 
 impl Compression {
-    /// The compression that the first bytes tell.
+    /// Detects the compression from a file's first bytes.
     pub fn of(first_bytes: &[u8]) -> Self {
         match first_bytes {
             [0x1F, 0x8B, 0x08, ..] => Compression::Gzip,
@@ -26,7 +27,7 @@ impl Compression {
         }
     }
 
-    /// The name in errors.
+    /// The name of the format in errors.
     pub fn name(self) -> &'static str {
         match self {
             Compression::None => "plain",
@@ -41,7 +42,7 @@ pub(super) fn zstd_window(header: &[u8]) -> Option<u64> {
     let [0x28, 0xB5, 0x2F, 0xFD, descriptor, window, ..] = *header else { return None };
     let is_single_segment = descriptor & 0x20 != 0;
     if is_single_segment {
-        // The window is the content, whose length stands behind the number of a dictionary.
+        // The window is the whole content, whose length follows the number of a dictionary.
         let start = 5 + [0, 1, 2, 4][usize::from(descriptor & 3)];
         let length = header.get(start..)?;
         return match descriptor >> 6 {

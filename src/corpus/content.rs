@@ -1,9 +1,10 @@
 /*!
-Whether a file holds what it is read as, as its first bytes tell.
+A check of a file's first bytes against the format that the file is read as.
 
-The name decides how a file is read (`name.rs`). The first bytes can only refuse ([`check`]): data that is no text, and JSON
-that would be read as text or that is not in lines. A wrong guess would give a vocabulary of braces or of compressed bytes,
-and nobody would see it. Files named .txt may begin like JSON; with the format `text` the bytes are read as they are.
+The name decides how a file is read (`name.rs`). The first bytes can only lead to a refusal ([`check`]): of
+data that is not text, of JSON that would be read as text, and of JSON that is not in lines. A wrong guess
+would give a vocabulary of braces or of compressed bytes, and nobody would see it. Files named .txt may begin
+like JSON; with the format `text` the bytes are read as they are.
 */
 
 use super::name::{Ending, Name};
@@ -11,12 +12,14 @@ use super::options::Format;
 use super::signatures::{self, Refusal};
 use serde::de::IgnoredAny;
 
-/// The number of a text's first bytes that are looked at.
+/// The number of bytes at a text's beginning that are checked.
 pub(super) const HEAD_BYTES: usize = 4096;
-/// The byte order mark of UTF-8. It does not belong to a JSON text; in other text it is three bytes like all others.
+/// The byte order mark of UTF-8. It is not part of a JSON text; in other text its three bytes are ordinary
+/// bytes.
 pub(super) const BOM: &[u8] = b"\xEF\xBB\xBF";
 
-/// Refuses first bytes that are not of the format that the file is read as. `is_all` says whether `head` is the whole text.
+/// Refuses a text whose first bytes, `head`, contradict the format that the file is read as. `is_all` says
+/// whether `head` is the whole text.
 pub(super) fn check(head: &[u8], is_all: bool, name: Name, format: Format) -> Result<(), Refusal> {
     if format == Format::Text {
         return Ok(());
@@ -54,15 +57,15 @@ fn check_lines(head: &[u8], is_all: bool, name: Name) -> Result<(), Refusal> {
     }
 }
 
-/// Whether a text has so many NUL bytes that it is hardly text.
+/// Whether the first bytes contain too many NUL bytes to be plausible text.
 pub(super) fn has_many_nuls(head: &[u8]) -> bool {
     let nuls = memchr::memchr_iter(0, head).count();
     nuls >= 16 && nuls > head.len() / 16
 }
 
 const UNNAMED_LINES: Refusal = Refusal {
-    what: "JSON by its first bytes, and has no name that says so",
-    remedy: "have a text taken from each line (--input-format jsonl, input_format=\"jsonl\")",
+    what: "JSON by its first bytes, but its name does not say so",
+    remedy: "take a text from each line (--input-format jsonl, input_format=\"jsonl\")",
 };
 const ARRAY: Refusal = Refusal {
     what: "one JSON array, not JSON lines",

@@ -1,8 +1,9 @@
 /*!
 Where a text may be cut.
 
-The search for a cut goes backwards from a chunk's nominal end, in a window of a few kilobytes. Where that has no cut (text
-without spaces, a line of base64), it goes forwards in windows that grow. It looks at each place once, so its time is linear.
+The search for a cut goes backwards from a chunk's nominal end, in a window of a few kilobytes. If that window
+has no cut (text without spaces, a line of base64), the search goes on forwards in windows that grow. It looks
+at each position once, so its time is linear.
 */
 
 use crate::pretokenize::Pattern;
@@ -13,7 +14,7 @@ const FIRST_WINDOW: u64 = 4096;
 /// The length in bytes at which windows stop growing.
 const LONGEST_WINDOW: u64 = 1 << 20;
 
-/// Where a text may be cut.
+/// The rule for where a text may be cut.
 #[derive(Clone, Copy)]
 pub struct Cutter<'a> {
     /// The pretokenization pattern.
@@ -24,17 +25,18 @@ pub struct Cutter<'a> {
     pub chunk_bytes: usize,
 }
 
-/// Where the content of a file may be cut.
+/// The rule for where the content of a file may be cut.
 #[derive(Clone, Copy)]
 pub(crate) enum Cuts<'a> {
-    /// Text, between pretokens.
+    /// Text may be cut between pretokens.
     Pretokens(Cutter<'a>),
-    /// Lines: after each. The number is the nominal length of a chunk in bytes.
+    /// Lines may be cut after each line. The number is the nominal length of a chunk in bytes.
     Lines(usize),
 }
 
 impl Cuts<'_> {
-    /// Whether `text` may be cut before `text[at]`. It looks at [`Cuts::context`] bytes before and after that place.
+    /// Whether `text` may be cut before `text[at]`. The answer depends on [`Cuts::context`] bytes before and
+    /// after that position.
     pub fn is_safe(self, text: &[u8], at: usize) -> bool {
         match self {
             Cuts::Lines(_) => at > 0 && text[at - 1] == b'\n',
@@ -45,7 +47,7 @@ impl Cuts<'_> {
         }
     }
 
-    /// Whether there can be a cut at all.
+    /// Whether the content can be cut anywhere.
     pub fn can_cut(self) -> bool {
         match self {
             Cuts::Lines(_) => true,
@@ -53,7 +55,7 @@ impl Cuts<'_> {
         }
     }
 
-    /// The number of bytes before and after a place that decide whether it is a cut.
+    /// The number of bytes before and after a position that decide whether it is a cut.
     pub fn context(self) -> usize {
         match self {
             Cuts::Lines(_) => 1,
@@ -61,7 +63,7 @@ impl Cuts<'_> {
         }
     }
 
-    /// The nominal length of a chunk.
+    /// The nominal length of a chunk in bytes.
     pub fn chunk_bytes(self) -> usize {
         match self {
             Cuts::Lines(chunk_bytes) => chunk_bytes,
@@ -70,7 +72,7 @@ impl Cuts<'_> {
         .max(1)
     }
 
-    /// The windows to search for a cut, one after another: the first and last place of each.
+    /// The windows to search for a cut, in order. Each is given by its first and its last position.
     pub fn windows(self, start: u64) -> impl Iterator<Item = (u64, u64)> {
         let nominal = start.saturating_add(self.chunk_bytes() as u64);
         let first = ((start + 1).max(nominal.saturating_sub(FIRST_WINDOW)), nominal);

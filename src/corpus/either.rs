@@ -13,11 +13,11 @@ use crate::job::Job;
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// The texts to learn from.
+/// The texts to train on or to encode.
 pub enum Corpus {
     /// Files and streams.
     Files(Files),
-    /// An iterator, each item one text.
+    /// An iterator; each item is one text.
     Texts(Texts),
 }
 
@@ -25,13 +25,13 @@ impl Corpus {
     /// Opens files with the default options: each is text, or what its name says.
     ///
     /// # Errors
-    /// As [`Corpus::open_with`].
+    /// Those of [`Corpus::open_with`].
     pub fn open<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> Result<Self, Error> {
         Corpus::open_with(paths, InputOptions::default())
     }
 
-    /// Opens files. It looks at every file, so that a missing or empty file is an error before any work is done. `-` is
-    /// standard input.
+    /// Opens files. Every file is checked first, so that a missing or empty file is an error before any work
+    /// is done. `-` is standard input.
     ///
     /// # Errors
     /// [`Error::CorpusFile`], [`Error::NotAFile`], [`Error::NotText`], [`Error::EmptyCorpus`].
@@ -47,7 +47,7 @@ impl Corpus {
         Corpus::Texts(Texts::new(texts))
     }
 
-    /// Reads the files one after another, from a place on, in numbered chunks.
+    /// Returns the corpus, set to read its files in order from `start`, in numbered chunks.
     pub(crate) fn in_order(self, start: Place) -> Self {
         match self {
             Corpus::Files(files) => Corpus::Files(files.in_order(start)),
@@ -55,7 +55,7 @@ impl Corpus {
         }
     }
 
-    /// What is known about each file.
+    /// Information about each file.
     ///
     /// # Errors
     /// [`Error::CorpusFile`].
@@ -66,7 +66,8 @@ impl Corpus {
         }
     }
 
-    /// The number of bytes to read, if it is known beforehand. Of compressed files these are the compressed bytes.
+    /// The number of bytes to read, if it is known beforehand. For compressed files it counts the compressed
+    /// bytes.
     pub fn num_bytes(&self) -> Option<u64> {
         match self {
             Corpus::Files(files) => files.num_bytes(),
@@ -82,7 +83,7 @@ impl Corpus {
         }
     }
 
-    /// What an error calls a text.
+    /// The name of a text in errors.
     pub(crate) fn name(&self, text: &Text) -> String {
         match self {
             Corpus::Files(files) => files.name(text),
@@ -90,12 +91,13 @@ impl Corpus {
         }
     }
 
-    /// Adds to an error in a chunk which text it is in, and where in its source.
+    /// Adds to an error the name of its text and the offset in the text's source.
     pub(crate) fn locate(&self, error: Error, text: &Text) -> Error {
         error.in_text(|| self.name(text), |offset| text.offset + offset - text.range.start as u64)
     }
 
-    /// Marks the corpus as being read. It can be read once: after an error nobody knows what is left.
+    /// Marks the corpus as being read. A corpus can be read only once, because after an error it is not known
+    /// how much of it is left.
     pub(crate) fn begin(&self) -> Result<(), Error> {
         let is_begun = match self {
             Corpus::Files(files) => &files.is_begun,
@@ -121,7 +123,7 @@ impl Corpus {
         }
     }
 
-    /// The error for a corpus that turned out to have no text at all.
+    /// The error for a corpus that has no text at all.
     pub(crate) fn is_empty_error(&self) -> Error {
         match self {
             Corpus::Files(files) => Error::EmptyCorpus { what: files.names(), hint: files.hint() },

@@ -1,10 +1,10 @@
 /*!
 Files, pipes and standard input, read by any number of workers.
 
-A worker that wants a chunk takes a source from the queue (`queue.rs`). From a plain file it takes only the range of a chunk:
-it finds the cut, gives the file back, and reads the bytes while others do the same (`plain.rs`). From a stream it reads the
-chunk, then gives the stream back (`stream.rs`). Where the order matters, only one source is open at a time, and chunks are
-numbered.
+A worker that wants a chunk takes a source from the queue (`queue.rs`). From a plain file it takes only the
+range of a chunk: it finds the cut, gives the file back, and reads the bytes while other workers do the same
+(`plain.rs`). From a stream it reads the chunk, then gives the stream back (`stream.rs`). Where the order
+matters, only one source is open at a time, and chunks are numbered.
 */
 
 use super::chunk::{Chunk, Place, Text, reserve};
@@ -21,21 +21,21 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-/// The number of bytes between two looks at the cancel flag.
+/// The number of bytes between two checks of the cancel flag.
 const STEP: usize = 1 << 24;
 
 /// A list of files.
 pub struct Files {
     sources: Vec<Source>,
     options: InputOptions,
-    /// Where to begin, if the sources are read in order.
+    /// The place at which reading begins, if the sources are read in order.
     start: Option<Place>,
     queue: Queue<Open>,
     skipped_lines: AtomicU64,
     pub(super) is_begun: AtomicBool,
 }
 
-/// A source that is open, and its number.
+/// An open source and its index.
 struct Open {
     source: usize,
     reader: Reader,
@@ -54,7 +54,7 @@ impl Files {
             return Err(Error::EmptyCorpus { what: "the list of files".to_owned(), hint: "" });
         }
         if sources.iter().filter(|source| matches!(source.kind, Kind::StandardInput)).count() > 1 {
-            let rule = "named once: it can be read only once";
+            let rule = "named only once, because it can be read only once";
             return Err(Error::Option { name: "standard input", value: "-".to_owned(), rule });
         }
         let queue = Queue::new(0, Vec::new());
@@ -62,14 +62,14 @@ impl Files {
         Ok(Files { sources, options, start: None, queue, skipped_lines, is_begun })
     }
 
-    /// Reads them one after another, from a place on.
+    /// Returns the files, set to be read in order from `start`.
     pub(super) fn in_order(mut self, start: Place) -> Self {
         self.queue = Queue::new(start.source, Vec::new());
         self.start = Some(start);
         self
     }
 
-    /// What is known about each source without reading it.
+    /// Information about each source, without reading it.
     pub(super) fn infos(&self) -> Result<Vec<SourceInfo>, Error> {
         self.sources.iter().map(|source| source.info(&self.options.json_field)).collect()
     }
@@ -115,7 +115,7 @@ impl Files {
         Ok(true)
     }
 
-    /// Takes a source that no other worker reads, or nothing when all are read.
+    /// Takes a source that no other worker is reading. Returns `None` when all sources are read.
     fn take(&self, job: &Job) -> Result<Option<Open>, Error> {
         Ok(match self.queue.take(self.sources.len(), self.start.is_some(), job)? {
             None => None,
@@ -127,7 +127,8 @@ impl Files {
         })
     }
 
-    /// Reads the next chunk of a source, and gives the source back as soon as the others can go on with it.
+    /// Reads the next chunk of a source, and gives the source back as soon as other workers can continue with
+    /// it.
     fn read(&self, mut open: Open, cutter: Cutter<'_>, job: &Job, chunk: &mut Chunk) -> Result<(), Error> {
         let number = open.source;
         let source = &self.sources[number];
@@ -184,7 +185,7 @@ impl Files {
         taken
     }
 
-    /// Takes the texts out of lines of JSON.
+    /// Takes the texts out of JSON lines.
     fn take_texts(
         &self,
         lines: &[u8],

@@ -1,5 +1,5 @@
 /*!
-gzip data: any number of members, and zeros behind each.
+gzip data: any number of members, and zeros after each.
 
 Tapes and block devices pad their last block with zeros, and `gzip -dc` and Python read such files. Anything that is neither
 a member nor zeros is an error; `gzip` would leave it out with a warning.

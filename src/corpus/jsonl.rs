@@ -1,19 +1,21 @@
 /*!
-Lines of JSON, each an object with a text in one field.
+JSON lines: each line is an object with a text in one field.
 
-Why not parse each line into a value? Most of it would be thrown away. The parser knows the one field that is wanted; it
-checks all other fields and keeps nothing of them. Bytes in the text that are not UTF-8 stay as they are, as in any other
-text. Half a surrogate pair that is escaped alone becomes three bytes, which are not UTF-8 either.
+Why not parse each line into a value? Most of the value would be thrown away. The parser knows the name of the
+one field that is wanted. It checks the syntax of all other fields and stores none of them. Bytes in the text
+that are not UTF-8 stay as they are, as in any other text. An escaped surrogate without its other half becomes
+three bytes, which are not UTF-8 either.
 
-A line of whitespace alone is skipped, and so is a byte order mark before a line. Every other line without such a text is
-bad: it is not JSON, not an object, has no such field, or the field is not a string.
+A line that has only whitespace is skipped, and so is a byte order mark before a line. Every other line
+without such a text is bad: it is not JSON, not an object, has no such field, or the field is not a string.
 */
 
 use super::content::BOM;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
-/// Calls `visit` for each line with its offset in `lines`, its number from 0, and its text or what is wrong with it.
+/// Calls `visit` for each line with its offset in `lines`, its number from 0, and its text or the reason why
+/// it is bad.
 pub(super) fn for_each_line<E>(
     lines: &[u8],
     field: &str,
@@ -51,8 +53,9 @@ fn parse(line: &[u8], field: &str, text: &mut Vec<u8>) -> Result<bool, serde_jso
     Ok(is_found)
 }
 
-/// Replaces NaN and Infinity in a line by numbers, if it has any: Python's `json.dumps` writes them, and JSON does not know
-/// them. Each number is as long as the word that it replaces, so that columns in errors stay right.
+/// Replaces NaN and Infinity in a line by numbers; `None` if it has neither. Python's `json.dumps` writes
+/// these words, but they are not JSON. Each number is as long as the word that it replaces, so that columns
+/// in errors stay right.
 fn without_constants(line: &[u8]) -> Option<Vec<u8>> {
     let mut mended = line.to_vec();
     let (mut at, mut is_in_string, mut is_mended) = (0, false, false);
@@ -75,7 +78,7 @@ fn without_constants(line: &[u8]) -> Option<Vec<u8>> {
 
 const CONSTANTS: [(&[u8], &[u8]); 2] = [(b"NaN", b"0.0"), (b"Infinity", b"0.000000")];
 
-/// Whether a word stands where a value may stand.
+/// Whether a word is at a position where JSON allows a value.
 fn is_value(line: &[u8], at: usize, word: &[u8]) -> bool {
     let is_between = |byte: &u8| byte.is_ascii_whitespace() || b",:[]}".contains(byte);
     let before = at.checked_sub(1).map(|before| line[before]);
@@ -85,11 +88,11 @@ fn is_value(line: &[u8], at: usize, word: &[u8]) -> bool {
         && after.is_some_and(|after| after.is_none_or(is_between))
 }
 
-/// An object whose text is in the field that a path names.
+/// The reader of an object whose text is in the field that a path names.
 struct Object<'a> {
     /// The whole path.
     field: &'a str,
-    /// The rest of the path, from this object on.
+    /// The part of the path that begins at this object.
     path: &'a str,
     text: &'a mut Vec<u8>,
 }
@@ -110,8 +113,8 @@ impl<'de> Visitor<'de> for Object<'_> {
         write!(formatter, "an object with a field {:?}", self.field)
     }
 
-    /// Where several fields fit, the one with the longest name counts, so a field whose own name is the path wins. Where
-    /// names are equal, the last field counts.
+    /// If several fields match, the field with the longest name counts, so a field whose own name is the
+    /// whole path wins. Of fields with the same name, the last one counts.
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<bool, A::Error> {
         let mut longest = None;
         while let Some(name) = map.next_key_seed(NameIn(self.path))? {

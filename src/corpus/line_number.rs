@@ -7,11 +7,12 @@ use crate::error::Error;
 use crate::job::Job;
 use std::sync::Arc;
 
-/// How the number of a chunk's first line is found, from 0.
+/// The source of the number, from 0, of a chunk's first line.
 pub(super) enum FirstLine {
-    /// It is known: a stream counts its lines.
+    /// The number itself: a stream counts its lines.
     Number(u64),
-    /// It is counted when an error needs it: in a plain file, nobody has read all lines before.
+    /// A plain file, whose lines are counted only when an error needs the number. No worker has read all of
+    /// the earlier lines.
     In(Arc<SharedFile>),
 }
 

@@ -1,7 +1,7 @@
 /*!
 Files, streams and texts, handed out as chunks that can be pretokenized on their own.
 
-Why not cut at newlines, or at a fixed size? Because a pretoken may reach over either: if web text is cut behind newlines,
+Why not cut at newlines, or at a fixed size? Because a pretoken may reach over either: if web text is cut after newlines,
 27 % of random cuts change the counts. A chunk ends only where the pattern proves that no pretoken is split, or where a
 special token begins, and never inside a special token (`cut.rs`). So the counts are the same for every chunk size and
 thread count. Where a stretch has no such place (a line of base64, text without spaces) the chunk grows until it has one.

@@ -1,16 +1,16 @@
 /*!
-What a file's name says about its content: whether it is JSON lines, and how it is compressed.
+The content that a file's name promises: JSON lines or text, and the compression.
 */
 
 use super::compression::Compression;
 use super::options::Format;
 use std::path::Path;
 
-/// What a file's name says. Upper and lower case are alike.
+/// The endings of a file's name. Upper and lower case are the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Name {
     pub ending: Ending,
-    /// What .gz, .zst and .zstd say.
+    /// The compression that .gz, .zst or .zstd promises.
     pub compression: Option<Compression>,
 }
 

@@ -1,13 +1,14 @@
 /*!
-How files are read: their format, and what is wanted of lines of JSON.
+The options for reading files: their format, and how JSON lines are handled.
 */
 
 use crate::error::Error;
 
-/// How files are read. Their first bytes tell how they are compressed, so that needs no option.
+/// The options for reading files. Compression needs no option, because it is detected from a file's first
+/// bytes.
 #[derive(Clone, Debug)]
 pub struct InputOptions {
-    /// What the files hold.
+    /// The format of the files.
     pub format: Format,
     /// The field of a JSON object that holds the text. `meta.text` is the field of that name, or else the field `text` of
     /// the object in the field `meta`.
@@ -22,15 +23,15 @@ impl Default for InputOptions {
     }
 }
 
-/// What a file holds.
+/// The format of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// JSON lines if its name ends in `.jsonl`, `.ndjson` or `.json` (with or without `.gz`, `.zst` or `.zstd` behind
-    /// it), else text. A file whose first bytes are of another format is an error.
+    /// JSON lines if its name ends in `.jsonl`, `.ndjson` or `.json` (with or without `.gz`, `.zst` or
+    /// `.zstd` after it), else text. A file whose first bytes belong to another format is an error.
     ByName,
     /// One text, whatever its first bytes are.
     Text,
-    /// One JSON object a line, each with a text.
+    /// One JSON object per line, each with a text.
     Jsonl,
 }
 

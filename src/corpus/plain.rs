@@ -1,5 +1,5 @@
 /*!
-Plain files: workers find the cuts one after another, and read the chunks between them at the same time.
+Plain files: workers find the cuts one at a time, and read the chunks between the cuts in parallel.
 */
 
 use super::cut::Cuts;
@@ -38,7 +38,7 @@ impl SharedFile {
     }
 }
 
-/// A plain file, and where its next chunk begins.
+/// A plain file and the offset of its next chunk.
 pub(super) struct Plain {
     pub file: Arc<SharedFile>,
     pub len: u64,
@@ -47,12 +47,12 @@ pub(super) struct Plain {
 }
 
 impl Plain {
-    /// A file of `len` bytes that is read from an offset on.
+    /// A file of `len` bytes that is read from `offset` on.
     pub fn new(file: SharedFile, len: u64, offset: u64) -> Self {
         Plain { file: Arc::new(file), len, offset, window: Vec::new() }
     }
 
-    /// Takes the next chunk's range, so that the one behind it is next.
+    /// Takes the range of the next chunk. The next call takes the range after it.
     pub fn claim(&mut self, cuts: Cuts<'_>, job: &Job) -> Result<Range<u64>, Error> {
         let start = self.offset;
         self.offset = self.chunk_end(start, cuts, job)?;
@@ -83,7 +83,7 @@ impl Plain {
     }
 }
 
-/// The length of a stretch as a number of bytes in memory.
+/// Converts the length of a stretch, in bytes, to `usize`.
 pub(super) fn to_usize(bytes: u64) -> Result<usize, Error> {
     usize::try_from(bytes)
         .map_err(|_| Error::Limit { what: "a stretch without a place to cut", limit: usize::MAX as u64 })

@@ -1,8 +1,9 @@
 /*!
-Which source a worker reads next.
+The queue that decides which source a worker reads next.
 
-A worker takes a source that nobody is reading, or else the next one, and gives it back with what is left of it. So only as
-many sources are open as there are workers, however many files there are.
+A worker takes an open source that no other worker is reading, or else opens the next source. After reading a
+chunk it gives the source back, unless the source has ended. So at most as many sources are open as there are
+workers, however many files the corpus has.
 */
 
 use crate::error::Error;
@@ -11,10 +12,10 @@ use crate::panics::lock;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-/// The time between two looks at the cancel flag while other workers read.
+/// The time between two checks of the cancel flag while other workers read.
 const PATIENCE: Duration = Duration::from_millis(20);
 
-/// Sources that workers take turns at. `T` is an open source.
+/// Sources that workers take in turns. `T` is an open source.
 pub(super) struct Queue<T> {
     state: Mutex<State<T>>,
     returned: Condvar,
@@ -29,11 +30,11 @@ struct State<T> {
     num_chunks: u64,
 }
 
-/// What a worker reads next.
+/// The source that a worker reads next.
 pub(super) enum Turn<T> {
     /// A source that is open.
     Open(T),
-    /// A source that the worker opens, by its number.
+    /// The index of a source that the worker must open.
     Next(usize),
 }
 
@@ -44,8 +45,8 @@ impl<T> Queue<T> {
         Queue { state: Mutex::new(state), returned: Condvar::new() }
     }
 
-    /// Takes a source that no other worker reads, or nothing when all are read. With `in_order`, no two sources are read
-    /// at the same time.
+    /// Takes a source that no other worker is reading. Returns `None` when all sources are read. With
+    /// `in_order`, no two sources are read at the same time.
     pub fn take(&self, num_sources: usize, in_order: bool, job: &Job) -> Result<Option<Turn<T>>, Error> {
         let mut state = lock(&self.state);
         loop {
@@ -69,7 +70,8 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Gives a source back, or nothing when its last chunk was taken. Returns the number of the chunk that was taken from it.
+    /// Gives a source back, or `None` if its last chunk was taken. Returns the number of the chunk that was
+    /// taken from it.
     pub fn give_back(&self, open: Option<T>) -> u64 {
         let mut state = lock(&self.state);
         state.num_taken -= 1;

@@ -1,17 +1,17 @@
 /*!
-The first bytes of formats that are not text, and what to do with such a file.
+The first bytes of formats that are not text, with the remedy for a file of each format.
 */
 
 use std::ops::Range;
 
-/// Why a file is not read as text, and what to do instead.
+/// The reason why a file is refused as text, and the remedy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
     pub what: &'static str,
     pub remedy: &'static str,
 }
 
-/// The format that the first bytes are of, if it is a known one that is not text.
+/// Looks up the first bytes among the known formats that are not text.
 pub(super) fn refusal(head: &[u8]) -> Option<Refusal> {
     SIGNATURES.iter().find(|signature| signature.is_in(head)).map(|signature| signature.refusal)
 }
@@ -20,7 +20,7 @@ pub(super) fn refusal(head: &[u8]) -> Option<Refusal> {
 struct Signature {
     offset: usize,
     bytes: &'static [u8],
-    /// Bytes that are zeros besides.
+    /// A range of bytes that must be zeros too.
     zeros: Range<usize>,
     refusal: Refusal,
 }
@@ -43,7 +43,8 @@ const fn at(offset: usize, bytes: &'static [u8], what: &'static str, remedy: &'s
     Signature { offset, bytes, zeros: 0..0, refusal: Refusal { what, remedy } }
 }
 
-/// No text in UTF-8 begins like these. UTF-32 stands before UTF-16, because it begins with the mark of UTF-16.
+/// The known signatures. No text in UTF-8 begins with any of them. UTF-32 comes before UTF-16, because its
+/// mark begins with the mark of UTF-16.
 const SIGNATURES: [Signature; 31] = [
     at(0, b"\xFD7zXZ\0", "xz data", "decompress it first (xz -d)"),
     at(4, b"1AY&SY", "bzip2 data", "decompress it first (bzip2 -d)"),
@@ -59,9 +60,9 @@ const SIGNATURES: [Signature; 31] = [
     at(0, b"7z\xBC\xAF\x27\x1C", "a 7z archive", UNPACK),
     at(0, b"Rar!\x1A\x07", "a RAR archive", UNPACK),
     at(257, b"ustar", "a tar archive", UNPACK),
-    // Behind the mark follows a struct, whose first field is always field 1, a number.
+    // A struct follows the mark. Its first field is always field 1, a number.
     at(0, b"PAR1\x15", "a Parquet file", TABLE),
-    // Behind the mark follows a length below 65,536; PARENTS are text.
+    // A length below 65,536 follows the mark, so two of its bytes are zeros. "PARENTS" is text.
     Signature { zeros: 6..8, ..at(0, b"PARE", "an encrypted Parquet file", TABLE) },
     at(0, b"ARROW1\0\0", "an Arrow file", TABLE),
     at(0, b"\xFF\xFF\xFF\xFF", "an Arrow stream", TABLE),

@@ -1,5 +1,5 @@
 /*!
-One source of a corpus: a file, a pipe or standard input; what it is, and how it is opened.
+One source of a corpus, which is a file, a pipe or standard input: its kind, its checks, and how it is opened.
 */
 
 use super::compression::{Compression, ZSTD_WINDOW_LOG};
@@ -20,28 +20,29 @@ use std::time::UNIX_EPOCH;
 
 const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
 
-/// What is known about a file before it is read.
+/// Information about a file before it is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceInfo {
     /// Its path, or "standard input".
     pub name: String,
-    /// The length in bytes and the time of the last change in nanoseconds; nothing for a pipe.
+    /// The length in bytes and the time of the last change in nanoseconds; `None` for a pipe.
     pub file: Option<(u64, u64)>,
     /// The field that holds the text, if the file is JSON lines.
     pub json_field: Option<String>,
 }
 
-/// A file or pipe of a corpus. It is opened when its turn comes, because a process may not hold so many files open.
+/// A file or pipe of a corpus. It is opened only when a worker reads it, because the system limits the number
+/// of open files per process.
 pub(super) struct Source {
     path: PathBuf,
     pub kind: Kind,
     format: Format,
     pub is_jsonl: bool,
-    /// Whether its first bytes, if they were seen, are hardly text.
+    /// Whether its first bytes were read and have too many NUL bytes to be plausible text.
     has_many_nuls: bool,
 }
 
-/// What a source is.
+/// The kind of a source.
 pub(super) enum Kind {
     File { len: u64, compression: Compression },
     Pipe,
@@ -55,7 +56,7 @@ pub(super) enum Reader {
 }
 
 impl Source {
-    /// Looks at a file, so that a missing or empty file is an error before any work is done.
+    /// Checks a file, so that a missing or empty file is an error before any work is done.
     pub fn new(path: &Path, format: Format) -> Result<Self, Error> {
         let is_jsonl = Name::of(path).is_jsonl(format);
         let mut source = Source {
@@ -86,7 +87,7 @@ impl Source {
         Ok(source)
     }
 
-    /// Looks at the first bytes of a file.
+    /// Reads and checks the first bytes of a file.
     fn look(&self) -> Result<(Compression, bool), Error> {
         let job = Job::unwatched();
         let failed = |failure| self.failed(failure);
@@ -96,21 +97,22 @@ impl Source {
         let named = Name::of(&self.path).compression.unwrap_or(compression);
         if named != compression {
             let reason =
-                format!("is named as {0} but is not {0} data; rename it or make it anew", named.name());
+                format!("is named as {0} but is not {0} data; rename it, or create it again", named.name());
             return Err(Error::format(&self.path, reason));
         }
         let has_many_nuls = self.check(stream.peek(job).map_err(failed)?)?;
         Ok((compression, has_many_nuls))
     }
 
-    /// Refuses first bytes that are not of the format that it is read as. Returns whether they are hardly text.
+    /// Refuses first bytes that contradict the format that the source is read as. Returns whether they have
+    /// too many NUL bytes to be plausible text.
     fn check(&self, (head, is_all): (&[u8], bool)) -> Result<bool, Error> {
         let refused = content::check(head, is_all, Name::of(&self.path), self.format);
         refused.map_err(|Refusal { what, remedy }| Error::NotText { path: self.name(), what, remedy })?;
         Ok(self.format != Format::Text && has_many_nuls(head))
     }
 
-    /// What errors call it.
+    /// The name of the source in errors.
     pub fn name(&self) -> String {
         match self.kind {
             Kind::StandardInput => "standard input".to_owned(),
@@ -118,7 +120,7 @@ impl Source {
         }
     }
 
-    /// What is known about it without reading it.
+    /// Information about the source, without reading it.
     pub fn info(&self, json_field: &str) -> Result<SourceInfo, Error> {
         let file = match self.kind {
             Kind::File { len, .. } => {
@@ -140,12 +142,13 @@ impl Source {
         Ok((metadata.len(), u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)))
     }
 
-    /// Opens it at an offset in its text.
+    /// Opens the source at an offset in its text.
     pub fn open(&self, start: u64, job: &Job) -> Result<Reader, Error> {
         let file = || {
             let mut options = File::options();
             if matches!(self.kind, Kind::Pipe) {
-                // To open it must not wait for a writer: the stream waits instead, and can be stopped.
+                // Opening a pipe must not wait for a writer. The stream waits instead, and that wait can be
+                // cancelled.
                 options.custom_flags(NONBLOCK);
             }
             options.read(true).open(&self.path).map_err(Failure::plain)
@@ -175,7 +178,7 @@ impl Source {
         if is_there { Ok(opened) } else { Err(Error::SourceChanged { path: self.path.clone() }) }
     }
 
-    /// Adds to a failure which file it was in.
+    /// Adds the name of the source to a failure.
     pub fn failed(&self, failure: Failure) -> Error {
         match failure {
             Failure::Other(error) => error,

@@ -1,12 +1,12 @@
 /*!
-What can only be read from its beginning to its end: compressed files, pipes, standard input.
+Inputs that can be read only from beginning to end: compressed files, pipes, standard input.
 
 Why does no single thread read the stream and hand chunks to the others? That thread would count nothing, and the others
 would share one queue. Here a worker that wants a chunk takes the stream, reads just that chunk, gives the stream back and
 counts the chunk while another worker reads the next. With several streams, each worker soon has its own.
 
-The first bytes tell how the data is compressed, not the name. So it works for pipes, and a renamed file is not counted as
-gibberish.
+Compression is detected from the first bytes, not from the name. So pipes may be compressed too, and a renamed
+file is not counted as gibberish.
 */
 
 use super::chunk::reserve;
@@ -23,7 +23,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// The number of bytes between two looks at the cancel flag.
+/// The number of bytes between two checks of the cancel flag.
 const STEP: usize = 1 << 20;
 /// The length of the longest header of a zstd frame, in bytes.
 const FIRST_BYTES: u64 = 18;
@@ -32,22 +32,22 @@ const FIRST_BYTES: u64 = 18;
 pub(super) struct Stream {
     reader: Box<dyn Read + Send>,
     compression: Compression,
-    /// The number of bytes read from the file, and of those that were reported.
+    /// The number of bytes that were read from the file, and how many of them were reported.
     input_bytes: Arc<AtomicU64>,
     reported: u64,
-    /// The bytes that were read behind the last cut.
+    /// The bytes after the last cut that were read already.
     rest: Vec<u8>,
-    /// The numbers of bytes and lines that were given out.
+    /// The numbers of bytes and lines that were returned so far.
     pub offset: u64,
     pub lines: u64,
     is_at_end: bool,
 }
 
-/// What went wrong. The caller knows in which file.
+/// The cause of a failure. The caller adds the name of the file.
 #[derive(Debug)]
 pub(super) enum Failure {
     Other(Error),
-    /// zstd data whose window is too large, with the window in bytes where it is known.
+    /// zstd data whose window is too large, with the window in bytes if it is known.
     Window(Option<u64>),
     Read {
         compression: Compression,
@@ -103,12 +103,13 @@ impl Stream {
         })
     }
 
-    /// How its data is compressed.
+    /// The compression of the data.
     pub fn compression(&self) -> Compression {
         self.compression
     }
 
-    /// Returns the first bytes of its text, and whether they are the whole text. They are given out later like all others.
+    /// Returns the first bytes of its text, and whether they are the whole text. Later calls return them
+    /// again.
     pub fn peek(&mut self, job: &Job) -> Result<(&[u8], bool), Failure> {
         let mut head = Vec::new();
         let len = self.read(0, HEAD_BYTES, job, &mut head)?;
@@ -117,7 +118,7 @@ impl Stream {
         Ok((&self.rest, self.is_at_end))
     }
 
-    /// Skips `len` bytes of text. Returns whether there were so many.
+    /// Skips `len` bytes of text. Returns whether the text had that many.
     pub fn skip(&mut self, mut len: u64, job: &Job) -> Result<bool, Failure> {
         let mut buffer = Vec::new();
         while len > 0 && !self.is_at_end {
@@ -136,12 +137,12 @@ impl Stream {
         input_bytes - std::mem::replace(&mut self.reported, input_bytes)
     }
 
-    /// Whether all of it was given out.
+    /// Whether all of the text was returned.
     pub fn is_at_end(&self) -> bool {
         self.is_at_end && self.rest.is_empty()
     }
 
-    /// Reads up to the next cut. Returns the length of what is in `buffer` then.
+    /// Reads up to the next cut. Returns the number of bytes that `buffer` holds then.
     pub fn next(&mut self, cuts: Cuts<'_>, job: &Job, buffer: &mut Vec<u8>) -> Result<usize, Failure> {
         let mut len = self.rest.len();
         reserve(buffer, len);
@@ -170,7 +171,8 @@ impl Stream {
         Ok(end)
     }
 
-    /// Reads until the buffer, which has `len` bytes, has `wanted`, or the stream ends. Returns how many it has then.
+    /// Reads until the buffer, which holds `len` bytes, holds `wanted` bytes or the stream ends. Returns the
+    /// number of bytes that it holds then.
     fn read(
         &mut self,
         mut len: usize,
@@ -200,12 +202,12 @@ impl Stream {
     }
 }
 
-/// Where bytes come from. A pipe may keep its reader waiting.
+/// A source of bytes. A pipe may keep its reader waiting.
 pub(super) trait Input: Read + AsFd + Send + 'static {}
 impl Input for File {}
 impl Input for io::Stdin {}
 
-/// Counts the bytes, and stops waiting for them when the job is cancelled.
+/// A reader that counts its bytes, and stops waiting for them when the job is cancelled.
 struct Counted<R> {
     input: R,
     cancelled: CancelFlag,
@@ -228,7 +230,7 @@ impl<R: Input> Read for Counted<R> {
 }
 
 impl<R: Input> Counted<R> {
-    /// Waits until there is something to read: a file is always ready, a pipe is asked twenty times a second.
+    /// Waits until bytes can be read. A file is always ready; a pipe is polled twenty times a second.
     fn wait(&self) -> io::Result<()> {
         let patience = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
         loop {

@@ -1,5 +1,5 @@
 /*!
-Texts from an iterator: a chunk has many short texts, or a stretch of a long one.
+Texts from an iterator: a chunk has many short texts, or a stretch of a long text.
 */
 
 use super::chunk::Chunk;
@@ -10,7 +10,7 @@ use crate::panics::lock;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
-/// An iterator of texts that workers take turns at.
+/// An iterator of texts, from which workers take in turns.
 pub struct Texts {
     state: Mutex<State>,
     pub(super) is_begun: AtomicBool,
@@ -19,7 +19,7 @@ pub struct Texts {
 struct State {
     texts: Box<dyn Iterator<Item = Vec<u8>> + Send>,
     taken: usize,
-    /// The last text taken, if it is longer than what was given out, and where the rest of it begins.
+    /// The last text that was taken, if a part of it is left, and the position where that part begins.
     rest: Option<(Vec<u8>, usize)>,
 }
 

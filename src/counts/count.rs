@@ -125,7 +125,7 @@ impl<'a> Worker<'a> {
     }
 }
 
-/// A worker that counts a window, while nobody changes the table.
+/// A worker that counts a window, while no worker changes the table.
 struct Counting<'a> {
     table: &'a PretokenTable<AtomicU64>,
     own: &'a mut [u8],

@@ -43,7 +43,7 @@ impl Encoder {
     }
 
     /// Adds the ids of the text `buffer[range]` to `out`. Fastest if the buffer has [`READ_AHEAD`] more bytes
-    /// behind the text.
+    /// after the text.
     ///
     /// # Errors
     /// Those of [`Pattern::for_each_pretoken`](crate::pretokenize::Pattern::for_each_pretoken).

@@ -30,7 +30,7 @@ impl EncoderPool {
         EncoderPool::new(self.max_idle)
     }
 
-    /// Takes an encoder, which nobody else uses until it is given back, or makes one by `rules`.
+    /// Takes an idle encoder, or makes one by `rules`. Nobody else uses it until it is given back.
     pub fn take(&self, rules: Rules<'_>) -> Box<Encoder> {
         let idle = match self.idle.try_lock() {
             Ok(mut idle) => idle.pop(),

@@ -8,8 +8,9 @@ use crate::pretokenize::Pattern;
 use crate::special_tokens::SpecialTokens;
 use crate::token_id::TokenId;
 
-/// The default number of entries of a worker's table. An entry takes 32 bytes, all of them 32 MiB. With what
-/// is stored aside it is 64 MiB; while the table grows, the old lines are held as well. (README.md)
+/// The default number of entries of a worker's table. An entry takes 32 bytes, so a full table takes 32 MiB,
+/// and 64 MiB with the data stored aside. While the table grows, the old lines are held as well.
+/// (docs/memory.md)
 pub const TABLE_LEN: usize = 1 << 20;
 
 /// Settings that change the time and never the ids.

@@ -109,8 +109,8 @@ mod tests {
         assert!(panics > 40, "{panics}");
     }
 
-    /// More workers than the chunks that may wait, so that without an end of the first all of them would
-    /// wait.
+    /// There are more workers than chunks that may wait. If the first worker did not end, all others would
+    /// wait for it.
     #[test]
     fn a_panic_of_what_receives_ids_is_an_error() {
         let (folder, tokenizer) = (tempfile::tempdir().unwrap(), tokenizer());

@@ -1,10 +1,10 @@
 /*!
 Chunks in order, from workers that finish them in any order.
 
-Why is this a matter of its own? Workers take chunks in order and finish them in any order. A worker that
-finishes a chunk stores it here. If no other worker is delivering, it delivers all chunks that are next in
-order, including those that others store meanwhile. So nobody waits while a chunk is delivered, except a
-worker that is far ahead of a chunk that takes long, and the receiver needs no order and no thread of its own.
+Workers take chunks in order and finish them in any order. A worker that finishes a chunk stores it here. If
+no other worker is delivering, it delivers all chunks that are next in order, including those that others
+store meanwhile. So a worker waits only if it is far ahead of a chunk that takes long. The receiver gets the
+chunks in order, and needs no thread of its own.
 */
 
 use super::separators::{EncodedChunk, Finished, Receiver};
@@ -40,7 +40,7 @@ struct State<T, R> {
 }
 
 impl<T: Id, R: FnMut(EncodedChunk<'_, T>) -> Result<(), Error>> InOrder<T, R> {
-    /// Nothing is finished yet.
+    /// A queue in which no chunk is finished yet.
     pub fn new(receiver: Receiver<R>, max_ahead: usize) -> Self {
         let state = State { next: 0, finished: BTreeMap::new(), idle: Vec::new(), receiver: Some(receiver) };
         InOrder { state: Mutex::new(state), moved: Condvar::new(), max_ahead }

@@ -16,7 +16,7 @@ pub struct EncodeOptions {
     /// The meaning of special tokens in a text. By default it is [`Special::Allow`] in files of text and
     /// [`Special::Text`] in fields of JSON.
     pub special: Option<Special>,
-    /// The special token that is added between files of text, where the text has none there, and behind each
+    /// The special token that is added between files of text, where the text has none there, and after each
     /// text of JSON lines.
     pub separator: Option<String>,
     /// Worker threads.
@@ -26,8 +26,8 @@ pub struct EncodeOptions {
 }
 
 impl EncodeOptions {
-    /// The usual options. The separator is the only special token; of several ones, it is `<|endoftext|>` if
-    /// that is among them.
+    /// The usual options. The separator is the tokenizer's only special token. If the tokenizer has several,
+    /// the separator is `<|endoftext|>`, if that is one of them.
     pub fn new(tokenizer: &Tokenizer, threads: usize) -> Self {
         let separator = match tokenizer.special_tokens().as_slice() {
             [only] => Some(only.clone()),

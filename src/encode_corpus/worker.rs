@@ -80,11 +80,11 @@ impl Worker<'_> {
         Ok(Finished { ids, begins, ends, end, input_bytes, text_bytes, skipped_lines })
     }
 
-    /// What the chunk has at its beginning and at its end.
+    /// The content at the chunk's beginning and at its end.
     fn edges(&self, chunk: &Chunk, special: Special) -> (Edge, Edge) {
         if chunk.is_jsonl {
             let edge = if chunk.texts.is_empty() { Edge::Nothing } else { Edge::Separator };
-            // Each text has a separator behind it. The first one still needs a separator before it, as in any
+            // Each text has a separator after it. The first text still needs a separator before it, as in any
             // other file.
             return (if edge == Edge::Nothing { edge } else { Edge::Text }, edge);
         }

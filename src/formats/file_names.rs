@@ -4,7 +4,7 @@ The names of the files in a saved tokenizer's folder.
 
 /// GPT-2's vocabulary: names of tokens to ids.
 pub const VOCAB_JSON: &str = "vocab.json";
-/// GPT-2's merges, one a line.
+/// GPT-2's merges, one per line.
 pub const MERGES_TXT: &str = "merges.txt";
 /// Hugging Face's single file.
 pub const TOKENIZER_JSON: &str = "tokenizer.json";

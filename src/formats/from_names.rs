@@ -29,7 +29,7 @@ impl NamedTokens {
             let place = usize::try_from(id).ok().and_then(|id| names.get_mut(id));
             let Some(place) = place else {
                 return Err(format!(
-                    "token {name:?} has id {id}; of {} tokens it must be below {most}",
+                    "token {name:?} has id {id}; with {} tokens it must be below {most}",
                     ids.len()
                 ));
             };
@@ -89,7 +89,8 @@ pub(super) fn from_names<'a>(
         .map_err(|error| error.to_string())
 }
 
-/// Those of the ids `unmade` whose bytes another token has too: one that is not in `unmade`, or one before them.
+/// The ids in `unmade` whose bytes another token has too. The other token is not in `unmade`, or comes
+/// earlier in it.
 fn apart(bytes: &[Vec<u8>], unmade: &[TokenId]) -> Vec<TokenId> {
     let of = |id: TokenId| &bytes[id as usize][..];
     let ids: HashSet<TokenId> = unmade.iter().copied().collect();
@@ -113,7 +114,7 @@ fn make<'a>(
             tokens.id(&byte_alphabet::to_text(&[byte])).map_err(|reason| format!("byte {byte}: {reason}"))?;
         made[id as usize] = Some(vec![byte]);
     }
-    // A token that is made twice is seldom made of the same two, so few files need the set of known pairs.
+    // The set of known pairs is built only when two merges make the same token, which few files have.
     let (mut pairs, mut known) = (Vec::new(), None::<HashSet<(TokenId, TokenId)>>);
     for (place, left, right) in merges {
         let part = |name| {
@@ -131,7 +132,7 @@ fn make<'a>(
         }
         if known.as_mut().is_some_and(|known| !known.insert((left_id, right_id))) {
             return Err(located(format!(
-                "{:?} is made of the same two a second time",
+                "{:?} is made of the same two tokens a second time",
                 tokens.names[id as usize]
             )));
         }

@@ -1,5 +1,6 @@
 /*!
-GPT-2's two files: `vocab.json`, names to ids, and `merges.txt`, one merge a line after a line with the version.
+GPT-2's two files: `vocab.json`, names to ids, and `merges.txt`, one merge per line after a line with the
+version.
 */
 
 use super::from_names::{NamedTokens, from_names};
@@ -26,8 +27,8 @@ pub(super) fn merges_txt(tokenizer: &Tokenizer, names: &[String]) -> String {
     text
 }
 
-/// Reads the two files. They state neither the pattern nor the special tokens. By default the special tokens are those that
-/// are neither bytes nor made by merges.
+/// Reads the two files. They state neither the pattern nor the special tokens. By default, every token that
+/// is neither a byte nor made by a merge is special.
 ///
 /// # Errors
 /// [`Error::Io`]; [`Error::Format`] with the line or token that is wrong.

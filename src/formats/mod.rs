@@ -2,9 +2,9 @@
 Tokenizers as files: GPT-2's pair (`vocab.json`, `merges.txt`), Hugging Face's `tokenizer.json`, tiktoken's
 `tokenizer.tiktoken`; and `training.json`, the statistics of a training.
 
-The first two write bytes as text in GPT-2's alphabet ([`crate::byte_alphabet`]) and special tokens as they are.
-tokenizer.json lists the special tokens. In GPT-2's pair, a token that is neither a byte nor made by a merge is special. A
-.tiktoken file has its special tokens in a file beside it.
+The first two spell bytes as text in GPT-2's alphabet ([`crate::byte_alphabet`]), and write special tokens as
+they are. tokenizer.json lists the special tokens. In GPT-2's pair, a token that is neither a byte nor made by
+a merge is special. A .tiktoken file has its special tokens in a file beside it.
 */
 
 mod file_names;

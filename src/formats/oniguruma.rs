@@ -1,21 +1,23 @@
 /*!
-Patterns that Oniguruma, the regex engine of Hugging Face's tokenizers, reads otherwise than `fancy-regex`.
+Patterns with another meaning in Oniguruma, the regex engine of Hugging Face's tokenizers, than in
+`fancy-regex`.
 
-In Oniguruma `^` and `$` are the ends of lines. `\w` and `\b` know no joiners (U+200D) and no letters that are numbers or
-symbols. In classes `[:alpha:]` is of Unicode, and `--` takes nothing away. `{1,3}+` repeats, where here it is possessive.
-After an empty match it splits the text. Where case does not matter, ß is SS.
+In Oniguruma, `^` and `$` match at the ends of lines. `\w` and `\b` exclude joiners (U+200D), and letters that
+are numbers or symbols. In a class, `[:alpha:]` covers all of Unicode, and `--` subtracts nothing. `{1,3}+`
+repeats the repetition; in `fancy-regex` it is possessive. An empty match splits the text. If case is ignored,
+ß matches SS.
 */
 
 use fancy_regex::Regex;
 
-/// The first difference in a pattern, with its verb.
+/// Describes, as a verb phrase, the first part of a pattern that the two engines read differently.
 pub(super) fn differs(pattern: &str) -> Option<String> {
     let found = find(pattern).map(|found| format!("has {found:?}"));
     let folded = || folded(pattern).map(|letter| format!("has {letter:?} in any case"));
     found.or_else(folded).or_else(|| matches_nothing(pattern).then(|| "matches nothing at all".to_owned()))
 }
 
-/// Whether it has an empty match in a text with characters of many kinds.
+/// Whether a pattern has an empty match in a text with characters of many kinds.
 fn matches_nothing(pattern: &str) -> bool {
     const PROBE: &str = "aA1 .'\n中\u{301}";
     let Ok(regex) = Regex::new(pattern) else { return false };
@@ -23,7 +25,8 @@ fn matches_nothing(pattern: &str) -> bool {
     is_empty("", 0) || PROBE.char_indices().any(|(at, _)| is_empty(PROBE, at))
 }
 
-/// A letter that is several letters in the other case, or several that are one, in a pattern for which case does not matter.
+/// Finds, in a pattern that ignores case, a letter that becomes several letters in the other case, or several
+/// letters that become one.
 fn folded(pattern: &str) -> Option<&str> {
     let is_several = |letter: &str| letter.chars().any(|letter| letter.to_uppercase().count() > 1);
     let letters = pattern.char_indices().map(|(at, letter)| &pattern[at..at + letter.len_utf8()]);

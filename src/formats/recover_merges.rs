@@ -1,10 +1,10 @@
 /*!
 The merges that ranks imply.
 
-When a token was learned, its bytes were two tokens, and the merges before it make the same two of its bytes alone: no merge
-crosses the borders of bytes that end as one token ([`crate::merges`]). So BPE by the lower ranks splits a token into its
-pair. Where that leaves another number of parts than two, the ranks belong to no BPE tokenizer. Bytes may have any rank; no
-merge makes them.
+When a token was learned, its bytes were two tokens. The earlier merges turn the token's bytes alone into the
+same two tokens, because no merge crosses the borders of bytes that end as one token ([`crate::merges`]). So
+BPE with only the lower ranks splits a token into its pair. If it leaves a number of parts other than two, the
+ranks do not belong to a BPE tokenizer. Single bytes may have any rank, because no merge makes them.
 */
 
 use crate::merges::Merges;
@@ -12,7 +12,7 @@ use crate::token_id::TokenId;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
-/// Marks a part that was merged into another. No id is so great.
+/// The mark of a part that was merged into another. No id is as great.
 const GONE: TokenId = TokenId::MAX;
 
 /// A token that lower ranks do not split into two.
@@ -21,7 +21,7 @@ pub(super) struct Odd {
     pub num_parts: usize,
 }
 
-/// The merges behind tokens, which come in ascending order of ids.
+/// Recovers the merges of tokens, which are given in ascending order of ids.
 pub(super) fn recover_merges(tokens: &[(TokenId, &[u8])]) -> Result<Merges, Odd> {
     let mut byte_ids = [GONE; 256];
     for &(id, token) in tokens {
@@ -55,7 +55,7 @@ fn merge(mut ids: Vec<TokenId>, merged: &HashMap<(TokenId, TokenId), TokenId>) -
         let Reverse((id, left)) = first;
         let right = next[left];
         if rank(&ids, left, right) != Some(first) {
-            continue; // One of the two was merged with another token meanwhile.
+            continue; // One of the two tokens was merged with another token meanwhile.
         }
         (ids[left], ids[right]) = (id, GONE);
         next[left] = next[right];

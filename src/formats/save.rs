@@ -11,9 +11,9 @@ use crate::tokenizer::Tokenizer;
 use crate::training::Training;
 use std::path::Path;
 
-/// Writes all formats into a folder, which is created if it does not exist. The files appear whole or not at all. tiktoken's
-/// files are left out if ids are not in the order of the merges, and `training.json` if nothing is known about the training.
-/// Old files of another tokenizer are removed.
+/// Writes all formats into a folder, which is created if it does not exist. The files appear whole or not at
+/// all. tiktoken's files are left out if ids are not in the order of the merges, and `training.json` if there
+/// is no record of the training. Old files of another tokenizer are removed.
 ///
 /// # Errors
 /// [`Error::Exists`] unless `replace`; [`Error::Tokenizer`] if two tokens would be written alike; [`Error::Format`] if

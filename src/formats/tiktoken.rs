@@ -1,10 +1,10 @@
 /*!
-tiktoken's `NAME.tiktoken`: one token a line, with its bytes in base64 and its rank, which is both its id and its place in
-the order of merges.
+tiktoken's `NAME.tiktoken`: one token per line, with its bytes in base64 and its rank. The rank is both the
+token's id and its place in the order of merges.
 
-The format states neither the pattern nor the special tokens. They are in a file beside it, `NAME.tiktoken.json`:
-`{"pattern": "gpt2", "special_tokens": {"<|endoftext|>": 50256}}`, or the caller gives them. Nor does it state the merges, but
-the ranks imply them (`recover_merges.rs`).
+The format states neither the pattern nor the special tokens. They are in a file beside it,
+`NAME.tiktoken.json`: `{"pattern": "gpt2", "special_tokens": {"<|endoftext|>": 50256}}`, or the caller gives
+them. The format does not state the merges either, but the ranks imply them (`recover_merges.rs`).
 */
 
 use super::read::{read_json, read_text};
@@ -55,8 +55,8 @@ pub(super) fn to_text(tokenizer: &Tokenizer, made: &MadeTokens<'_>) -> Option<(S
 /// Reads a tokenizer. A pattern or special tokens that the caller does not give are read from the file beside it.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Format`] with the line that is wrong, or with what neither the caller nor a file states;
-/// [`Error::Pattern`].
+/// [`Error::Io`]; [`Error::Format`] with the line that is wrong, or with the setting that neither the caller
+/// nor a file states; [`Error::Pattern`].
 pub fn load(
     path: &Path,
     pattern: Option<&str>,
@@ -187,7 +187,7 @@ fn parse_lines(text: &str) -> Result<Vec<Ranked>, String> {
     Ok(ranked)
 }
 
-/// Where a token comes from, as errors call it.
+/// The origin of a token, which errors name.
 #[derive(Clone, Copy)]
 enum Origin<'s> {
     Line(usize),
@@ -203,7 +203,7 @@ impl std::fmt::Display for Origin<'_> {
     }
 }
 
-/// A token's bytes, and where it comes from.
+/// A token's bytes and its origin.
 type FoundToken<'t> = (&'t [u8], Origin<'t>);
 
 /// Tokens by id, before they are a vocabulary.

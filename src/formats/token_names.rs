@@ -9,7 +9,8 @@ use crate::token_id::TokenId;
 use crate::tokenizer::Tokenizer;
 use std::collections::HashMap;
 
-/// Refuses special tokens that could not be saved after training: those whose text is another token's name in a file.
+/// Refuses special tokens that could not be saved after training, because their text is another token's name
+/// in a file.
 ///
 /// The other token is a byte, or one that could be learned from UTF-8 text. (A special token's own bytes are never learned,
 /// because text is split there.)
@@ -100,7 +101,8 @@ pub(super) fn token_names(tokenizer: &Tokenizer, made: &MadeTokens<'_>) -> Resul
     Ok(names.names)
 }
 
-/// Names that are given to ids, each name once. Only the names of tokens that are not made are hashed: they are few.
+/// Names for ids, each name used once. Only the names of tokens that are neither bytes nor made by merges are
+/// hashed, because those tokens are few.
 struct Names<'t> {
     names: Vec<String>,
     made: &'t MadeTokens<'t>,

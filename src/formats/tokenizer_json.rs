@@ -1,11 +1,11 @@
 /*!
 Hugging Face's `tokenizer.json`.
 
-The format can state far more than a byte-level BPE tokenizer needs. Settings that would change ids (a normalizer, dropout,
-tokens added at the ends, another pre-tokenizer, ...) are refused by name, never ignored. Settings that change none are read:
-an empty list of normalizers, a template that adds nothing, and rules for characters without a token (`unk_token`,
-`byte_fallback`), since every byte must have a token. Truncation and padding belong to some call and not to the tokenizer:
-they are left out, and [`load`] says so.
+The format can state far more than a byte-level BPE tokenizer needs. Settings that would change ids (a
+normalizer, dropout, tokens added at the ends, another pre-tokenizer, ...) are refused by name, never ignored.
+Settings that change none are read: an empty list of normalizers, a template that adds nothing, and rules for
+characters without a token (`unk_token`, `byte_fallback`), since every byte must have a token. Truncation and
+padding belong to a call and not to the tokenizer: they are left out, and [`load`] reports that.
 */
 
 use super::from_names::{NamedTokens, from_names};
@@ -64,8 +64,9 @@ pub(super) fn to_json(tokenizer: &Tokenizer, names: &[String]) -> String {
     format!("{file:#}\n")
 }
 
-/// The text of `tokenizer_config.json`. Without the class, `AutoTokenizer` may rebuild the tokenizer by its own rules, with
-/// other ids; and by default it removes blanks before punctuation when it decodes.
+/// The text of `tokenizer_config.json`. If the class were missing, `AutoTokenizer` might rebuild the
+/// tokenizer by its own rules, with other ids. By default it would also remove blanks before punctuation when
+/// it decodes.
 pub(super) fn config(tokenizer: &Tokenizer) -> String {
     let special_tokens = tokenizer.special_tokens().as_slice();
     let end_of_text = special_tokens.iter().find(|token| *token == "<|endoftext|>");
@@ -80,10 +81,10 @@ pub(super) fn config(tokenizer: &Tokenizer) -> String {
     format!("{config:#}\n")
 }
 
-/// Reads a byte-level BPE tokenizer. Also returns a sentence for each thing in the file that is left out.
+/// Reads a byte-level BPE tokenizer. Also returns a sentence for each setting in the file that is left out.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Format`] naming what is wrong or cannot be reproduced.
+/// [`Error::Io`]; [`Error::Format`] naming the setting that is wrong or cannot be reproduced.
 pub fn load(path: &Path) -> Result<(Tokenizer, Vec<String>), Error> {
     let file = read_json(path)?;
     let tokenizer = parse(&file).map_err(|reason| Error::format(path, reason))?;
@@ -101,7 +102,7 @@ fn left_out(file: &Value, path: &Path) -> Vec<String> {
     ["truncation", "padding"].into_iter().filter(is_there).map(sentence).chain(read_otherwise).collect()
 }
 
-/// A sentence if Hugging Face would split texts otherwise by the pattern in its file.
+/// Returns a warning if Hugging Face would split texts differently by the pattern in its file.
 pub fn differs(tokenizer: &Tokenizer, path: &Path) -> Option<String> {
     match tokenizer.pattern() {
         Pattern::Regex { source, .. } => read_otherwise(source, path),
@@ -112,7 +113,7 @@ pub fn differs(tokenizer: &Tokenizer, path: &Path) -> Option<String> {
 fn read_otherwise(regex: &str, path: &Path) -> Option<String> {
     let what = oniguruma::differs(regex)?;
     Some(format!(
-        "{}: the regex of the pre-tokenizer {what}, which Hugging Face's engine (Oniguruma) reads otherwise, so some texts get other ids there",
+        "{}: the regex of the pre-tokenizer {what}, which Hugging Face's engine (Oniguruma) reads differently, so some texts get other ids there",
         path.display()
     ))
 }
@@ -183,8 +184,8 @@ fn parse_added(file: &Value, vocab: &Map<String, Value>) -> Result<Vec<(u64, Str
     Ok(special)
 }
 
-/// Refuses ids that Hugging Face does not take from the file. It numbers the added tokens that the model lacks by itself, from
-/// the number of the model's tokens on.
+/// Refuses ids that Hugging Face would not take from the file. It ignores the ids of added tokens that the
+/// model lacks, and numbers those tokens itself, beginning at the number of the model's tokens.
 fn check_new_ids(added: &[(u64, String)], vocab: &Map<String, Value>) -> Result<(), String> {
     let new = added.iter().enumerate().filter(|(_, (_, content))| !vocab.contains_key(content));
     for (expected, (i, (id, content))) in (vocab.len() as u64..).zip(new) {
@@ -197,7 +198,7 @@ fn check_new_ids(added: &[(u64, String)], vocab: &Map<String, Value>) -> Result<
     Ok(())
 }
 
-/// Whether both can match in the same place of some text.
+/// Whether matches of both can overlap in some text.
 fn overlap(a: &str, b: &str) -> bool {
     let meet =
         |a: &str, b: &str| (1..=a.len().min(b.len())).any(|len| a.as_bytes().ends_with(&b.as_bytes()[..len]));
@@ -220,9 +221,9 @@ fn parse_merges(model: &Value) -> Result<Vec<(String, &str, &str)>, String> {
     Ok(pairs)
 }
 
-/// With `ignore_merges` a pretoken that is a token of the model becomes that token at once. This changes no ids if merging
-/// makes the same token, or if the token is special and its name is not another text's name: a special `Ġx` is also the name
-/// of the pretoken ` x`.
+/// With `ignore_merges` a pretoken that is a token of the model becomes that token at once. This changes no
+/// ids if merging makes the same token. It also changes none if the token is special and its name is not the
+/// name of another text: a special `Ġx` is also the name of the pretoken ` x`.
 fn check_merges_reach_all(
     tokenizer: &Tokenizer,
     tokens: &NamedTokens,
@@ -245,7 +246,7 @@ fn check_merges_reach_all(
     Ok(())
 }
 
-/// Whether a step does nothing to a text: there is none, or a list of such steps.
+/// Whether a step changes no text: it is missing, or a list of such steps.
 fn changes_nothing(step: &Value, list: &str) -> bool {
     let steps = (step["type"] == "Sequence").then(|| step[list].as_array()).flatten();
     step.is_null() || steps.is_some_and(|steps| steps.iter().all(|step| changes_nothing(step, list)))

@@ -1,8 +1,8 @@
 /*!
 `training.json`: the statistics of a training ([`Training`]), one entry a line.
 
-Counts are exact integers of up to 64 bits; some readers of JSON round them beyond 2^53. The starts of pretokens are bytes
-and written in GPT-2's alphabet, as tokens are.
+Counts are exact integers of up to 64 bits; some readers of JSON round them beyond 2^53. The starts of
+pretokens are bytes, so they are written in GPT-2's alphabet, as tokens are.
 */
 
 use super::read::read_text;

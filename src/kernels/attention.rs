@@ -1,10 +1,11 @@
 /*!
 Causal self-attention with the rotation of queries and keys, and its gradients.
 
-Why not torch's? Its kernel for CPUs makes the backward pass from products of 32 rows. Around it, queries, keys, values and
-their gradients are turned, copied and put together by operations that read and write all of them. Here one call leads from
-the product that makes queries, keys and values to the product that takes the heads' outputs, and each head is turned,
-scored and summed in the first two caches (`head.rs`).
+Why not torch's attention? Its kernel for CPUs computes the backward pass by products of 32 rows. Other
+operations around it rotate, copy and join queries, keys, values and their gradients, and each of these
+operations reads and writes whole tensors. Here one call covers all work between the product that makes
+queries, keys and values and the product that takes the heads' outputs. Each head is rotated, scored and
+summed in the first two caches (`head.rs`).
 */
 
 use super::element::Element;
@@ -15,8 +16,8 @@ use super::shape::Shape;
 use super::team;
 use crate::error::Error;
 
-/// Writes the outputs, and for [`backward`] each query's sum of exponentials as a logarithm to base 2: (batch, heads,
-/// length).
+/// Writes the outputs. For [`backward`] it also writes the logarithm to base 2 of each query's sum of
+/// exponentials: (batch, heads, length).
 #[allow(unsafe_code)]
 pub fn forward<E: Element>(
     shape: Shape,
@@ -32,17 +33,18 @@ pub fn forward<E: Element>(
     let log_sums = log_sums.chunks_exact_mut(shape.length);
     for_each_head(shape, threads, log_sums, |workspace: &mut Workspace<E>, text, head, log_sums| {
         let parts = [0, 1, 2].map(|part| Rows::new(qkv, shape.rows_of(3, text, part, head)));
-        // SAFETY: `for_each_head` gives each number to one thread, once, and `Shape::rows_of` gives two heads no row in common.
+        // SAFETY: `for_each_head` gives each head to one thread, once, and `Shape::rows_of` gives two heads
+        // no row in common.
         let mut outputs = unsafe { outputs.rows(shape.rows_of(1, text, 0, head)) };
         // SAFETY: `Shape::check` has found that the machine has the instructions.
         unsafe { workspace.forward(parts, rotation.as_ref(), &mut outputs, log_sums) };
     })
 }
 
-/// Writes the gradient of queries, keys and values from the gradient of the outputs. `outputs` and `log_sums` are what
-/// [`forward`] wrote.
+/// Writes the gradient of queries, keys and values, computed from the gradient of the outputs. `outputs` and
+/// `log_sums` are the results of [`forward`].
 #[allow(unsafe_code)]
-#[allow(clippy::too_many_arguments)] // Tensors, all of them.
+#[allow(clippy::too_many_arguments)] // All of them are tensors.
 pub fn backward<E: Element>(
     shape: Shape,
     gradient: &[E],
@@ -62,8 +64,8 @@ pub fn backward<E: Element>(
         let parts = [0, 1, 2].map(|part| Rows::new(qkv, shape.rows_of(3, text, part, head)));
         let [outputs, gradient] =
             [outputs, gradient].map(|all| Rows::new(all, shape.rows_of(1, text, 0, head)));
-        // SAFETY: `for_each_head` gives each number to one thread, once, and `Shape::rows_of` gives two heads, or two parts of
-        // a head, no row in common.
+        // SAFETY: `for_each_head` gives each head to one thread, once, and `Shape::rows_of` gives two heads,
+        // or two parts of a head, no row in common.
         let mut gradients =
             [0, 1, 2].map(|part| unsafe { qkv_gradient.rows(shape.rows_of(3, text, part, head)) });
         // SAFETY: `Shape::check` has found that the machine has the instructions.
@@ -71,7 +73,7 @@ pub fn backward<E: Element>(
     })
 }
 
-/// Does `work` for each head, once, on one of the threads.
+/// Calls `work` once for each head, on one of the threads.
 fn for_each_head<E: Element, T: Send>(
     shape: Shape,
     threads: usize,

@@ -1,9 +1,9 @@
 /*!
 The loss of each row of logits, log sum exp - logit of the target, and its gradient, softmax - onehot, in place.
 
-Why not torch's softmax? It takes four operations, each over copies in float32: logarithms, exponentials, the target, and
-the way back to the type of the logits. Here a row of logits stays in the cache while it is read three times and written
-once.
+Why not torch's softmax? It takes four operations, each over copies in float32: the logarithms, the
+exponentials, the targets, and the conversion back to the type of the logits. Here a row of logits stays in
+the cache while it is read three times and written once.
 */
 
 use super::element::Element;
@@ -86,7 +86,7 @@ fn sum_of_exponentials<E: Element>(row: &[Lanes], max: f32) -> f32 {
     _mm512_reduce_add_ps(_mm512_add_ps(sums[0], sums[1]))
 }
 
-/// e^(x - max) / 2^log_sum.
+/// Returns e^(x - max) / 2^log_sum.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn softmax(x: __m512, max: f32, log_sum: f32) -> __m512 {

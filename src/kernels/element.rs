@@ -2,15 +2,15 @@
 The two types of numbers that kernels work on.
 */
 
-/// A number as a model keeps it: float32 or bfloat16.
+/// A number in a model's tensors: float32 or bfloat16.
 pub trait Element: bytemuck::Pod + Send + Sync + sealed::Sealed {
-    /// How many make 32 bits.
+    /// The number of elements in a unit of 32 bits.
     const PER_UNIT: usize;
 
-    /// As float32, exactly.
+    /// Converts the number to float32, exactly.
     fn widen(self) -> f32;
 
-    /// The nearest to a float32; of two, the even one.
+    /// Rounds a float32 to the nearest number of this type. Ties go to the even number.
     fn narrow(number: f32) -> Self;
 }
 
@@ -37,7 +37,7 @@ impl Element for f32 {
 #[repr(transparent)]
 pub struct Bf16(pub u16);
 
-// SAFETY: a number of 16 bits, as which each pattern is a value.
+// SAFETY: it is a number of 16 bits, and each pattern of bits is a value.
 #[allow(unsafe_code)]
 unsafe impl bytemuck::Zeroable for Bf16 {}
 // SAFETY: as above.

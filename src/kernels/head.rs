@@ -1,14 +1,15 @@
 /*!
 One head of one text: softmax(Q K^T / sqrt(d)) V and its gradients, 64 queries and 64 keys at a time.
 
-Why are scores transposed, keys down and queries across? Because a softmax then needs nothing from one lane for another:
-maximum, sum and exponentials of a query stay in its lane, and the probabilities are where the next product wants them.
-Rows that only pad a block need no mask of their own: as keys they lie in every query's future, and as queries their
-gradient is zero.
+Why are scores transposed, with keys as rows and queries as columns? So that a softmax moves nothing between
+lanes: the maximum, sum and exponentials of a query stay in its lane, and the probabilities already have the
+layout that the next product needs. Rows that only pad a block need no mask of their own: as keys they lie in
+every query's future, and as queries their gradient is zero.
 
-Queries meet all keys up to their end once, and correct their sums when a larger score turns up (Milakov & Gimelshein
-2018, arXiv:1805.02867). The backward pass makes the probabilities again from the logarithms of those sums (Dao et al.
-2022, arXiv:2205.14135). Nothing else is kept: 4 bytes a query.
+A block of queries passes once over all keys up to its end, and corrects its sums when a larger score appears
+(Milakov & Gimelshein 2018, arXiv:1805.02867). The backward pass computes the probabilities again from the
+logarithms of those sums (Dao et al. 2022, arXiv:2205.14135). Only these logarithms are kept: 4 bytes per
+query.
 */
 
 use super::element::Element;
@@ -19,13 +20,13 @@ use super::rows::{Rows, RowsMut};
 use super::tiles::*;
 use std::arch::x86_64::*;
 
-/// What one thread needs for one head, used again for the next.
+/// The memory that one thread needs for one head. It is used again for the next head.
 pub(super) struct Workspace<E> {
     size: Size<E>,
     queries: Operand,
     keys: Operand,
     values: Operand,
-    /// Also results before they are written.
+    /// The outputs, and also other results before they are written.
     outputs: Operand,
     gradients: Operand,
     /// The scores of a block of keys and a block of queries.
@@ -89,8 +90,8 @@ impl<E: Element> Workspace<E> {
         }
     }
 
-    /// Lets one block of queries meet all keys before its end. Leaves the outputs in the first rows of `outputs`, and
-    /// returns the logarithms of the sums.
+    /// Computes the attention of one block of queries to all keys before the block's end. Leaves the outputs
+    /// in the first rows of `outputs`, and returns the logarithms of the sums.
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     fn attend(&mut self, block: usize) -> [Lanes; W] {
         let mut max = [_mm512_set1_ps(f32::MIN); W];
@@ -114,8 +115,9 @@ impl<E: Element> Workspace<E> {
         logs
     }
 
-    /// Makes the scores of a block, and from them `pairs` of exponentials (to base 2) of their distance to the largest score
-    /// so far. Returns the factor that converts sums made with the earlier maximum to the new one.
+    /// Computes the scores of a block, and lays out as `pairs` the exponentials (to base 2) of each score
+    /// minus the largest score so far. Returns the factor that converts sums made with the earlier maximum to
+    /// the new one.
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     fn exponentials(&mut self, key_block: usize, block: usize, max: &mut Sums, total: &mut Sums) -> Sums {
         let factor = _mm512_set1_ps(self.size.factor());
@@ -165,7 +167,7 @@ impl<E: Element> Workspace<E> {
         }
     }
 
-    /// Gradients of queries, keys and values; `log_sums` as the forward pass gave them.
+    /// Computes the gradients of queries, keys and values. `log_sums` are those of the forward pass.
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     pub fn backward(
         &mut self,

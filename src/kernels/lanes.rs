@@ -1,5 +1,5 @@
 /*!
-Sixteen lanes at a time: the product that attention consists of, and the layouts of its operands.
+Work on sixteen lanes at a time: the matrix product of attention, and the layouts of its operands.
 
 Why not rows of one matrix times columns of another? A product by AVX-512 adds to sixteen sums at a time, and bfloat16's
 instruction takes two neighbouring terms of each sum at once. So the second operand always has its sums in lanes, with a
@@ -19,7 +19,7 @@ use std::arch::x86_64::*;
 #[repr(C, align(64))]
 pub(super) struct Lanes(pub [u32; 16]);
 
-// SAFETY: 64 bytes without a gap, of which each pattern is a value.
+// SAFETY: it is 64 bytes without a gap, and each pattern of bits is a value.
 #[allow(unsafe_code)]
 unsafe impl bytemuck::Zeroable for Lanes {}
 // SAFETY: as above.
@@ -35,7 +35,7 @@ impl Lanes {
     #[target_feature(enable = "avx512f")]
     #[allow(unsafe_code)]
     pub fn units(&self) -> __m512i {
-        // SAFETY: 64 bytes, aligned to 64. What the kernels gain: benches/record/4-language-model.md.
+        // SAFETY: `self` is 64 bytes, aligned to 64. The kernels' gain: benches/record/4-language-model.md.
         unsafe { _mm512_load_si512(self.0.as_ptr().cast()) }
     }
 
@@ -108,7 +108,7 @@ pub(super) fn dot<E: Element>(sums: __m512, a: __m512i, b: __m512i) -> __m512 {
 #[inline]
 #[allow(unsafe_code)]
 fn as_bf16(units: __m512i) -> __m512bh {
-    // SAFETY: both are 64 bytes of which every pattern is a value.
+    // SAFETY: both types are 64 bytes, and every pattern of bits is a value.
     unsafe { std::mem::transmute(units) }
 }
 
@@ -154,7 +154,8 @@ pub(super) fn store_pairs<E: Element, const W: usize>(
     }
 }
 
-/// Takes back the two rows of 16 that [`store_pairs`] stored; of a row of `rows`, its even and its odd numbers.
+/// Loads the two rows of 16 that [`store_pairs`] stored. From a row of `rows` it loads the even and the odd
+/// numbers.
 #[inline]
 #[target_feature(enable = "avx512f")]
 pub(super) fn wide<E: Element>(pairs: &[Lanes]) -> [__m512; 2] {
@@ -169,7 +170,7 @@ pub(super) fn wide<E: Element>(pairs: &[Lanes]) -> [__m512; 2] {
     }
 }
 
-/// 0, 16, 1, 17, ...
+/// The indices 0, 16, 1, 17, ...
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn interleave() -> __m512i {
@@ -242,7 +243,7 @@ fn transpose(rows: [__m512i; LANES]) -> [__m512i; LANES] {
         pairs[2 * k] = _mm512_unpacklo_epi32(rows[2 * k], rows[2 * k + 1]);
         pairs[2 * k + 1] = _mm512_unpackhi_epi32(rows[2 * k], rows[2 * k + 1]);
     }
-    // Column 4 q + c of each quarter q, of rows 4 k .. 4 k + 4, is in fours[4 k + c].
+    // fours[4 k + c] holds, in each quarter q, column 4 q + c of rows 4 k .. 4 k + 4.
     let mut fours = pairs;
     for k in 0..4 {
         for c in 0..2 {
@@ -264,7 +265,8 @@ fn transpose(rows: [__m512i; LANES]) -> [__m512i; LANES] {
     columns
 }
 
-/// Turns each pair (a, b) of a row to (a cos - b sin, a sin + b cos); with `is_back`, the other way.
+/// Rotates each pair (a, b) of a row to (a cos - b sin, a sin + b cos); with `is_back`, in the other
+/// direction.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 pub(super) fn rotate<E: Element>(row: &mut [Lanes], cos: &[Lanes], sin: &[Lanes], is_back: bool) {
     let sign = _mm512_set1_ps(if is_back { -1.0 } else { 1.0 });
@@ -289,8 +291,8 @@ pub(super) fn rotate<E: Element>(row: &mut [Lanes], cos: &[Lanes], sin: &[Lanes]
     }
 }
 
-/// 2^x for x that is not large, with a relative error of 2e-7: exactly 1 for 0, and 0 for minus infinity. The polynomial
-/// is 2^f for f in -1/2 .. 1/2.
+/// Returns 2^x for x that is not large, with a relative error of 2e-7: exactly 1 for 0, and 0 for minus
+/// infinity. The polynomial approximates 2^f for f in -1/2 .. 1/2.
 #[inline]
 #[target_feature(enable = "avx512f")]
 pub(super) fn exp2(x: __m512) -> __m512 {

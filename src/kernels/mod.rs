@@ -1,5 +1,6 @@
 /*!
-Kernels for training a language model on a CPU, for the two places where torch leaves half of it idle.
+Kernels for training a language model on a CPU, for the two operations in which torch leaves half of the CPU
+idle.
 
 Products of large matrices run near the cores' limit in torch already. The rest of a step consists of operations of about
 a millisecond that each read and write whole tensors. Two places are worth a kernel (benches/record/4-language-model.md):

@@ -1,5 +1,5 @@
 /*!
-Where OpenMP is not looked for: on systems other than Linux.
+The substitute for `open_mp.rs` on systems other than Linux, where no OpenMP library is searched for.
 */
 
 /// The path of the OpenMP library whose threads do the work: none.

@@ -14,9 +14,10 @@ type MaxThreads = unsafe extern "C" fn() -> c_int;
 /// Two functions of an OpenMP library.
 #[derive(Clone, Copy)]
 struct OpenMp {
-    /// What compilers call at the beginning of a parallel region (GCC's libgomp ABI, since 4.9).
+    /// The function that compilers call at the beginning of a parallel region (GCC's libgomp ABI, since 4.9).
     parallel: Parallel,
-    /// The number of threads of a region that asks for no number: what torch calls its number of threads.
+    /// Returns the number of threads of a region that asks for no number. torch calls it its number of
+    /// threads.
     max_threads: MaxThreads,
 }
 
@@ -41,7 +42,8 @@ fn symbol(name: &CStr) -> Option<*mut c_void> {
     (!found.is_null()).then_some(found)
 }
 
-/// The functions of the process's library. Until there is one, each call looks again: torch may be imported after the first.
+/// The functions of the process's library. Until the process has a library, each call looks again, because
+/// torch may be imported after the first call.
 #[allow(unsafe_code)]
 fn library() -> Option<OpenMp> {
     static LIBRARY: OnceLock<OpenMp> = OnceLock::new();
@@ -56,30 +58,32 @@ fn library() -> Option<OpenMp> {
     Some(*LIBRARY.get_or_init(|| OpenMp { parallel, max_threads }))
 }
 
-/// The path of the OpenMP library whose threads do the work, if there is one: the first that the whole process sees.
+/// The path of the OpenMP library whose threads do the work, if there is one. It is the first OpenMP library
+/// that the whole process sees.
 #[allow(unsafe_code)]
 pub fn path() -> Option<String> {
     let parallel = symbol(c"GOMP_parallel")?;
     let mut info = SymbolInfo { path: null_mut(), base: null_mut(), name: null_mut(), address: null_mut() };
-    // SAFETY: it writes into `info` only.
+    // SAFETY: `dladdr` writes into `info` only.
     let is_found = unsafe { dladdr(parallel, &raw mut info) } != 0 && !info.path.is_null();
-    // SAFETY: a string that the loader keeps as long as the library is there, and it is: torch never goes.
+    // SAFETY: the loader keeps the string as long as the library is loaded, and torch is never unloaded.
     is_found.then(|| unsafe { CStr::from_ptr(info.path) }.to_string_lossy().into_owned())
 }
 
-/// Whether this process is the one that first ran a kernel, and not a child that it forked later.
+/// Whether this process is the one that first ran a kernel, and not a child that was forked later.
 fn has_threads() -> bool {
     static USER: AtomicU32 = AtomicU32::new(0);
     let this = std::process::id();
     USER.compare_exchange(0, this, Relaxed, Relaxed).map_or_else(|user| user == this, |_| true)
 }
 
-/// Runs `worker` on OpenMP's threads. Returns false, and does nothing, where the process has no such library or not its
-/// threads. A library that cannot start a thread ends the process, so this never asks for more threads than torch does.
+/// Runs `worker` on OpenMP's threads. Returns false, and does nothing, if the process has no such library, or
+/// is a child of `fork` without the library's threads. A library that cannot start a thread ends the process,
+/// so this never asks for more threads than torch does.
 #[allow(unsafe_code)]
 pub(super) fn run<F: Fn() + Sync>(threads: usize, worker: &F) -> bool {
     unsafe extern "C" fn task<F: Fn() + Sync>(worker: *mut c_void) {
-        // SAFETY: it is the worker below, which outlives the region.
+        // SAFETY: `worker` is the worker below, which outlives the region.
         let worker = unsafe { &*worker.cast_const().cast::<F>() };
         worker();
     }
@@ -87,7 +91,7 @@ pub(super) fn run<F: Fn() + Sync>(threads: usize, worker: &F) -> bool {
     if !has_threads() {
         return false;
     }
-    // SAFETY: it takes nothing and reads a number.
+    // SAFETY: the function takes no argument and only reads a number.
     let most = c_uint::try_from(unsafe { max_threads() }).unwrap_or(1);
     let threads = c_uint::try_from(threads).map_or(most, |threads| threads.min(most));
     // SAFETY: `F` may be called from several threads at once, does not unwind (it is guarded), and the region ends

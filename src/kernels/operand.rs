@@ -13,17 +13,18 @@ use std::marker::PhantomData;
 /// The number of queries, and of keys, in a block.
 pub(super) const BLOCK: usize = 64;
 
-/// The lanes of a block.
+/// The number of [`Lanes`] that hold a number for each row of a block.
 pub(super) const W: usize = BLOCK / LANES;
 
-/// Prefetch distance in rows: a row is far from the next in memory.
+/// The prefetch distance in rows. Each row is far from the next in memory.
 const AHEAD: usize = 16;
 
 /// The size of a head, and of its blocks in lanes and units.
 #[derive(Clone, Copy)]
 pub(super) struct Size<E> {
     pub length: usize,
-    /// Channels, up to a multiple of two lanes. Those behind the last are 0, which changes nothing.
+    /// The number of channels, rounded up to a multiple of two lanes. The added channels are 0, which changes
+    /// no result.
     pub width: usize,
     /// The factor of scores, 1 / sqrt(d).
     pub scale: f32,
@@ -79,7 +80,7 @@ impl<E: Element> Size<E> {
     }
 }
 
-/// A matrix in the layouts of [`super::lanes`]. Only those that were made hold it.
+/// A matrix in the layouts of [`super::lanes`]. Only the layouts that were made hold it.
 pub(super) struct Operand {
     pub rows: Vec<Lanes>,
     pub columns: Vec<Lanes>,
@@ -108,7 +109,7 @@ impl Operand {
         self.rows[size.length * size.row()..].fill(Lanes::ZERO);
     }
 
-    /// Writes the first rows to a block of a head that begins with its row `start`.
+    /// Writes the first rows to the block of a head that begins with the head's row `start`.
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     pub(super) fn store<E: Element>(
         &mut self,

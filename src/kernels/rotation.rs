@@ -23,7 +23,7 @@ pub(super) struct Rotation {
 }
 
 impl Rotation {
-    /// Lays the angles out; nothing where there are none.
+    /// Lays the angles out; `None` if there are none.
     pub(super) fn new(shape: Shape, angles: Option<Angles<'_>>) -> Result<Option<Self>, Error> {
         let Some(Angles { cos, sin }) = angles else { return Ok(None) };
         let numbers = shape.length * (shape.width / 2);
@@ -31,7 +31,7 @@ impl Rotation {
             return Err(Error::Option {
                 name: "angles",
                 value: format!("{} and {} numbers for {shape:?}", cos.len(), sin.len()),
-                rule: "one for each position and two channels",
+                rule: "one for each position and pair of channels",
             });
         }
         let half = shape.width / 2;

@@ -1,5 +1,5 @@
 /*!
-The rows of a head in a tensor of all heads, to read, and to write from several threads at once.
+The rows of a head in a tensor of all heads: for reading, and for writing from several threads at once.
 
 Rows of different heads alternate in memory, so safe code cannot hand them out to threads as slices. This is the one place
 where threads share memory that they write.
@@ -8,16 +8,16 @@ where threads share memory that they write.
 use std::marker::PhantomData;
 use std::ops::Range;
 
-/// Where a head's rows lie in a tensor.
+/// The positions of a head's rows in a tensor.
 #[derive(Clone, Copy)]
 pub(super) struct RowLayout {
-    /// The first number of the first row.
+    /// The index of the first row's first number.
     pub start: usize,
-    /// From one row's first number to the next row's.
+    /// The distance from one row's first number to the next row's.
     pub stride: usize,
     /// The number of rows.
     pub length: usize,
-    /// The numbers of a row.
+    /// The number of elements in a row.
     pub width: usize,
 }
 
@@ -29,7 +29,7 @@ impl RowLayout {
     }
 }
 
-/// A head's rows, to read.
+/// A head's rows, for reading.
 #[derive(Clone, Copy)]
 pub(super) struct Rows<'a, E> {
     all: &'a [E],
@@ -53,7 +53,8 @@ pub(super) struct Shared<'a, E> {
     all: PhantomData<&'a mut [E]>,
 }
 
-// SAFETY: all that can be done with it is to take rows of it, and who takes them ensures that nobody else has them.
+// SAFETY: the only operation on a `Shared` is to take rows of it, and the caller of that operation ensures
+// that nobody else has the same rows.
 #[allow(unsafe_code)]
 unsafe impl<E: Send> Sync for Shared<'_, E> {}
 
@@ -63,8 +64,8 @@ impl<'a, E> Shared<'a, E> {
     }
 
     /// # Safety
-    /// No other `RowsMut` may have a row in common with this one. (Rows of heads alternate, so that safe code cannot hand
-    /// them out as slices; to gather them afterwards would read and write all of them once more.)
+    /// No other `RowsMut` may have a row in common with this one. (Rows of heads alternate, so safe code
+    /// cannot hand them out as slices. Gathering them afterwards would read and write all of them once more.)
     #[allow(unsafe_code)]
     pub(super) unsafe fn rows(&self, layout: RowLayout) -> RowsMut<'_, E> {
         assert!(layout.row(layout.length - 1).end <= self.len);
@@ -72,7 +73,7 @@ impl<'a, E> Shared<'a, E> {
     }
 }
 
-/// A head's rows, to write. Nobody else has any of them.
+/// A head's rows, for writing. Nobody else has any of them.
 pub(super) struct RowsMut<'a, E> {
     start: *mut E,
     layout: RowLayout,
@@ -83,7 +84,8 @@ impl<E> RowsMut<'_, E> {
     #[allow(unsafe_code)]
     pub(super) fn row(&mut self, number: usize) -> &mut [E] {
         let row = self.layout.row(number);
-        // SAFETY: it is not behind the layout's last row, which ends within the tensor, and no other `RowsMut` has it.
+        // SAFETY: the row is not after the layout's last row, which ends within the tensor, and no other
+        // `RowsMut` has it.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(row.start), self.layout.width) }
     }
 }

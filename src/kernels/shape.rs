@@ -6,22 +6,23 @@ use super::machine::check_machine;
 use super::rows::RowLayout;
 use crate::error::Error;
 
-/// Queries, keys and values are (batch, length, 3, heads, width), outputs (batch, length, heads, width).
+/// The sizes of attention's tensors. Queries, keys and values are (batch, length, 3, heads, width), outputs
+/// (batch, length, heads, width).
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
-    /// Texts.
+    /// The number of texts.
     pub batch: usize,
-    /// Tokens of a text.
+    /// The number of tokens of a text.
     pub length: usize,
-    /// Heads of a token.
+    /// The number of heads of a token.
     pub heads: usize,
-    /// Channels of a head; with a rotation an even number.
+    /// The number of channels of a head. With a rotation it is even.
     pub width: usize,
 }
 
 impl Shape {
-    /// Where the rows of a head lie in a tensor that has `parts` heads (queries, keys and values; or outputs alone) side by
-    /// side for each head's number. No two heads, and no two parts of a head, have a number in common.
+    /// The positions of a head's rows in a tensor that holds `parts` parts of each head: queries, keys and
+    /// values, or outputs alone. No two heads, and no two parts of a head, have a number in common.
     pub(super) fn rows_of(self, parts: usize, text: usize, part: usize, head: usize) -> RowLayout {
         let row = self.heads * self.width;
         let stride = parts * row;
@@ -43,7 +44,7 @@ impl Shape {
         Err(Error::Option {
             name: "shape",
             value: format!("{self:?} of {qkv}, {outputs} and {log_sums} numbers"),
-            rule: "at least one number, and as many as it says",
+            rule: "at least one number, and arrays as large as the shape",
         })
     }
 }

@@ -7,8 +7,8 @@ long (6.5 ms instead of 2.9 for a layer's pass; 2 cores). So where the process h
 Linux, its threads do the work. Their number is that of torch's own work, because a smaller team ends threads that torch's
 next region would start again.
 
-A child of `fork` does not have those threads, and OpenMP would wait for them for ever. So a child of a process that has run
-a kernel starts threads for each call and joins them; so does a process without OpenMP.
+A child of `fork` does not have OpenMP's threads, and OpenMP would wait for them for ever. So a child of a
+process that has run a kernel starts threads for each call and joins them; so does a process without OpenMP.
 */
 
 use super::open_mp;
@@ -17,8 +17,9 @@ use crate::panics::{caught, lock};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-/// Does `work` for each item, once, on `threads` threads at the same time, this thread among them; on fewer where OpenMP
-/// gives torch fewer. Each thread that gets an item makes one workspace by `new_workspace`; other threads cost nothing.
+/// Calls `work` once for each item, on `threads` threads at the same time, including the calling thread.
+/// There are fewer threads where OpenMP gives torch fewer. Each thread that gets an item makes one workspace
+/// by `new_workspace`; other threads cost nothing.
 pub(crate) fn for_each<T: Send, W>(
     threads: usize,
     items: impl ExactSizeIterator<Item = T> + Send,

@@ -7,13 +7,14 @@ use super::lanes::*;
 use super::operand::{BLOCK, Operand, Size, W};
 use std::arch::x86_64::*;
 
-/// The number of rows of sums in registers. Of 32 registers, sums take R x W, and a row of the second operand W.
+/// The number of rows of sums that stay in registers. Of the 32 registers, sums take R x W, and a row of the
+/// second operand takes W.
 pub(super) const R: usize = 4;
 
 /// A row of sums of a block.
 pub(super) type Sums = [__m512; W];
 
-/// R keys (or values) of a block times all queries (or gradients) of a block.
+/// Multiplies R keys (or values) of a block by all queries (or gradients) of a block.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 pub(super) fn block_product<E: Element>(
@@ -35,12 +36,13 @@ pub(super) fn block_product<E: Element>(
     )
 }
 
-/// Units of a block's `pairs`: from one term to the next are `width`.
+/// The units of a block's `pairs`. One term is `width` units after the other.
 pub(super) fn units_of_pairs<E: Element>(size: Size<E>, operand: &Operand, block: usize) -> &[u32] {
     bytemuck::cast_slice(&operand.pairs[block * size.block()..(block + 1) * size.block()])
 }
 
-/// sums += A B, where A is a block of keys x queries, 0 before the diagonal, and B one of queries x channels.
+/// sums += A B, where A is a block of keys x queries, 0 before the diagonal, and B is a block of queries x
+/// channels.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 pub(super) fn add_over_queries<E: Element>(
     size: Size<E>,
@@ -119,7 +121,8 @@ pub(super) fn scale<const ROWS: usize>(tile: &mut [Sums; ROWS], factor: Sums) {
     }
 }
 
-/// `hidden` where a query, whose number in the block is its lane, is before the key; `key` is the first of R.
+/// Sets scores to `hidden` where the query is before the key. A query's lane is its number in the block;
+/// `key` is the number of the first of R keys.
 #[inline]
 #[target_feature(enable = "avx512f")]
 #[allow(clippy::cast_possible_truncation)] // Sixteen bits.
@@ -134,7 +137,7 @@ pub(super) fn hide_future(mut tile: [Sums; R], key: usize, hidden: f32) -> [Sums
     tile
 }
 
-/// Sums of a block of rows times `factor`, as the first of `rows`.
+/// Stores the sums of a block of rows, times `factor`, as the first of `rows`.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 pub(super) fn narrow_rows<E: Element>(sums: &[Lanes], factor: __m512, rows: &mut [Lanes]) {
     for (sums, rows) in sums.chunks_exact(2).zip(rows.chunks_exact_mut(2 / E::PER_UNIT)) {

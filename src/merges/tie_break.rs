@@ -2,8 +2,8 @@
 Which of two pairs with the same count is merged first.
 
 The caller chooses the rule, because trainers differ in it and the choice changes the result: on the course's
-own corpus the two rules part at merge 31 of 243. The order must not depend on hashing, threads or the order
-of the text, so each rule is a total order on pairs.
+own corpus the two rules first differ at merge 31 of 243. The order must not depend on hashing, threads or the
+order of the text, so each rule is a total order on pairs.
 */
 
 use super::pair::Pair;

@@ -5,7 +5,7 @@ Short words lie one after another in one vector, and a merge rewrites a word fro
 costs one pass over the word, which takes a few cache lines at most. Long words are stored as nodes (`nodes`),
 where a merge costs a constant.
 
-A *site* is a place where a pair may occur: the number of a short word, or, behind all of those, the number of
+A *site* is a place where a pair may occur: the number of a short word, or, after all of those, the number of
 a node.
 */
 

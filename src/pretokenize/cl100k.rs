@@ -9,7 +9,7 @@ Why not a regex engine? As for GPT-2, only a backtracking engine can run the pat
 characters decide. An apostrophe may begin a contraction (`(?i)` folds as Unicode does: ſ is an s). A
 character that is not a letter, a number or a newline joins the letters after it. Numbers are taken in threes
 from the left. Other characters, with or without one space before them, form a run that includes the newlines
-behind it. All else is whitespace. `$` matches only at the very end of the text, so a run of whitespace that
+after it. All else is whitespace. `$` matches only at the very end of the text, so a run of whitespace that
 ends the text is one pretoken. Elsewhere the pretoken is the run up to its last newline, or, without a
 newline, the run without its last character, or that character if it is alone.
 
@@ -19,7 +19,7 @@ the next pretoken.
 
 Where may a text be cut? Between a letter or number and an ASCII whitespace byte. No pretoken spans that
 border: by the alternatives in turn, whitespace occurs only before a pretoken's letters or other characters,
-or as newlines behind other characters, or makes up the whole pretoken. And the matching on either side does
+or as newlines after other characters, or makes up the whole pretoken. And the matching on either side does
 not depend on the other side. Matching looks to the right only, so the right side is safe. On the left side, a
 run of letters or numbers ends at the border as at the end of a text; `'l` before the border is no contraction
 in either case; and a run of whitespace or other characters has ended before the letter or number. (A cut
@@ -97,7 +97,7 @@ pub(super) fn number_end<C: Partition>(classes: &CharClasses<C>, text: &[u8], st
     end
 }
 
-/// The end of a run of other characters that continues at `at`, and of the newlines behind it.
+/// The end of a run of other characters that continues at `at`, and of the newlines after it.
 fn others_end(classes: &CharClasses, text: &[u8], at: usize) -> usize {
     let end = run_end(classes, text, at, Other);
     end + text[end..].iter().take_while(|&&byte| is_newline(byte)).count()

@@ -94,8 +94,8 @@ pub(super) fn run_end(classes: &CharClasses, text: &[u8], mut at: usize, class: 
     at
 }
 
-/// The end of the whitespace pretoken at `start`. It is the whole run at the end of the text. Elsewhere it is
-/// the run without its last character, or that character if it is alone.
+/// The end of the whitespace pretoken at `start`. At the end of the text the pretoken is the whole run.
+/// Elsewhere it is the run without its last character, or that character if it is alone.
 fn whitespace_end(classes: &CharClasses, text: &[u8], start: usize) -> usize {
     let (mut last, mut end) = (start, start);
     while end < text.len() {
@@ -109,9 +109,9 @@ fn whitespace_end(classes: &CharClasses, text: &[u8], start: usize) -> usize {
 }
 
 /// Whether a text may be cut before `text[at]` without splitting a pretoken. That is so between a character
-/// that is not whitespace and an ASCII whitespace byte, and between two characters of different classes,
-/// neither of which is whitespace and the first of which is not an apostrophe. (A cut behind whitespace is
-/// not safe, even behind a newline: the end of the run depends on the text that follows. A cut behind an
+/// that is not whitespace and an ASCII whitespace byte. It is also so between two characters of different
+/// classes, if neither is whitespace and the first is not an apostrophe. (A cut after whitespace is not
+/// safe, even after a newline: the end of the run depends on the text that follows. A cut after an
 /// apostrophe is not safe, because a contraction may begin there.)
 pub fn is_safe_cut(classes: &CharClasses, text: &[u8], at: usize) -> bool {
     if at == 0 || at >= text.len() || text[at - 1] == b'\'' {

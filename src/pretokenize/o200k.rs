@@ -12,7 +12,7 @@ of U+0301 followed by `AB` is the mark alone. But the result of backtracking fol
 longest run of `U` from the start of the word, without `P`:
 
 - if a small letter follows, the pretoken is the run and all of `L` that follows (`U*` keeps everything);
-- else, if the run has an uncased letter or mark, the pretoken ends behind the last of them: `U*` gives
+- else, if the run has an uncased letter or mark, the pretoken ends after the last of them: `U*` gives
   characters back until `L+` gets that one, and only capitals follow it, which `L+` does not take;
 - else the run consists of capitals, the first alternative fails, and the second takes the whole run.
 
@@ -24,7 +24,7 @@ the mark. That is also what the rule says about a word that begins with the mark
 first character of a word, never as `P`.
 
 A contraction may follow every word. Numbers, and whitespace up to its last newline, are as in cl100k. A run
-of whitespace that ends the text is taken whole only if it has no newline. Slashes join the newlines behind
+of whitespace that ends the text is taken whole only if it has no newline. Slashes join the newlines after
 other characters, and marks join the run of other characters.
 
 The time is linear. A word is read beyond the end of its pretoken only in the second case. There capitals
@@ -33,7 +33,7 @@ For whitespace see cl100k.
 
 Where may a text be cut? At the same positions as for cl100k, and for the same reasons: between a letter or
 number and an ASCII whitespace byte. The run of a word ends at whitespace as at the end of a text. Whitespace
-occurs before a pretoken's word or other characters, behind other characters, or alone. A contraction is not
+occurs before a pretoken's word or other characters, after other characters, or alone. A contraction is not
 cut short, as no whitespace completes one.
 */
 

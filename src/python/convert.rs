@@ -31,7 +31,7 @@ pub(super) fn merges_to_py<'py>(
     PyList::new(py, merges.as_slice().iter().map(|&(left, right)| (bytes(left), bytes(right))))
 }
 
-/// What a tokenizer is made from.
+/// The parts of a tokenizer, as Python gives them.
 pub(super) struct Parts<'a, 'py> {
     pub vocab: &'a Bound<'py, PyDict>,
     pub merges: &'a Bound<'py, PyAny>,
@@ -72,7 +72,10 @@ fn vocab_from_py(vocab: &Bound<'_, PyDict>) -> PyResult<Vocab> {
         }
         let number = id.extract::<usize>().ok().filter(|&id| id < max_ids);
         let number = number.ok_or_else(|| {
-            invalid(format!("token {id}: of {} tokens ids must be below {max_ids}, from 0", vocab.len()))
+            invalid(format!(
+                "token {id}: with {} tokens, ids must be from 0 and must be below {max_ids}",
+                vocab.len()
+            ))
         })?;
         let token = bytes(&token, || format!("token {id} of the vocabulary"))?;
         if token.is_empty() {
@@ -107,7 +110,7 @@ fn ids_of(merges: &[Parted], vocab: &Vocab) -> PyResult<Merges> {
     let ids = vocab.ids();
     let id = |rank: usize, token: &[u8]| {
         let reason =
-            || format!("merge {rank} is of {:?}, which has no token", String::from_utf8_lossy(token));
+            || format!("merge {rank} needs {:?}, which has no token", String::from_utf8_lossy(token));
         ids.get(token).copied().ok_or_else(|| to_py(Error::Tokenizer { reason: reason() }))
     };
     let pair = |(rank, (left, right)): (usize, &Parted)| Ok((id(rank, left)?, id(rank, right)?));
@@ -132,7 +135,7 @@ pub(super) fn option<'a>(name: &str, value: &'a Bound<'_, PyAny>) -> PyResult<&'
     }
 }
 
-/// The error for a value of another type than is wanted.
+/// The error for a value of the wrong type.
 pub(super) fn wrong_type(name: &str, value: &Bound<'_, PyAny>, wanted: &str) -> PyErr {
     let kind = value.get_type().name().map_or_else(|_| "another type".to_owned(), |name| name.to_string());
     new("ArgumentTypeError", &format!("{name} is of type {kind}; give {wanted}"))

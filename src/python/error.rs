@@ -1,6 +1,6 @@
 /*!
-The one place where errors cross into Python: each becomes a class of `bpe_lm.errors`, which is also the builtin that a
-caller would catch.
+The conversion of errors for Python. Each error becomes an exception of a class in `bpe_lm.errors`, which also
+derives from the builtin exception that a caller would catch.
 */
 
 use crate::error::Error;
@@ -8,8 +8,8 @@ use crate::panics::message;
 use pyo3::prelude::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Runs an entry from Python, and turns a panic into an `InternalError`: pyo3's own exception for a panic is not one that a
-/// caller would catch. Each entry is one call of this function (`make lint` checks it).
+/// Runs an entry from Python, and turns a panic into an `InternalError`, because a caller would not catch
+/// pyo3's own exception for a panic. Each entry is one call of this function (`make lint` checks it).
 pub(super) fn guarded<T>(entry: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
     catch_unwind(AssertUnwindSafe(entry))
         .unwrap_or_else(|panic| Err(to_py(Error::Internal(message(&*panic)))))

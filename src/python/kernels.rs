@@ -53,8 +53,8 @@ impl<W: InOrder, N: InOrder> InOrder for Numbers<W, N> {
     }
 }
 
-/// Refuses an array to write into that shares memory with another array. The numpy crate tells arrays apart by the object
-/// that owns their memory, and two arrays that torch makes from one tensor have two such objects.
+/// Refuses an output array that shares memory with another array. The numpy crate distinguishes arrays by the
+/// object that owns their memory, but two arrays that torch makes from one tensor have two such objects.
 fn check_apart(written: &[&dyn InOrder], read: &[&dyn InOrder]) -> PyResult<()> {
     for (i, to) in written.iter().map(|array| array.addresses()).enumerate() {
         let mut others = written[i + 1..].iter().chain(read).map(|array| array.addresses());
@@ -98,7 +98,7 @@ pub(super) fn attention_forward<'py>(
 }
 
 #[pyfunction]
-#[allow(clippy::too_many_arguments)] // Tensors, all of them.
+#[allow(clippy::too_many_arguments)] // All of them are tensors.
 pub(super) fn attention_backward<'py>(
     py: Python<'py>,
     gradient: Heads<'py>,

@@ -4,11 +4,14 @@ The Python module `bpe_lm._core`: extract, detach, call one function of the core
 
 mod convert;
 mod error;
+mod held_text;
+mod ids;
 #[cfg(target_arch = "x86_64")]
 mod kernels;
 mod machine;
 mod module;
 mod run;
+mod streams;
 mod text;
 mod token_file;
 mod tokenizer;

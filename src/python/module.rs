@@ -1,8 +1,9 @@
 /*!
-The list of what the Python module has.
+The functions and classes of the Python module.
 */
 
-use super::tokenizer::{EncodeIterator, PyStreamDecoder, PyTokenizer};
+use super::streams::{EncodeIterator, PyStreamDecoder};
+use super::tokenizer::PyTokenizer;
 use super::{machine, run, text, token_file, train};
 use crate::byte_alphabet;
 use crate::formats;

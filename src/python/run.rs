@@ -1,10 +1,11 @@
 /*!
-Long work under an interpreter that has signals to handle and a lock that others wait for.
+Long work under an interpreter that has signals to handle and a lock that other threads wait for.
 
-The work runs on a thread of its own. The calling thread, the only one that Python delivers Ctrl-C to, waits for it
-without the lock, wakes up twenty times a second to look for signals, shows progress at most ten times a second, and, if
-the texts come from a Python iterator, takes texts from it in between. An error there cancels the work, waits for its end,
-and is then raised.
+The work runs on a thread of its own. The calling thread waits for the work without the lock, because it is
+the only thread to which Python delivers Ctrl-C. It wakes up twenty times a second to check for signals, and
+shows progress at most ten times a second. If the texts come from a Python iterator, it also takes texts from
+the iterator. If the calling thread meets an error, it cancels the work, waits for the work's end, and raises
+the error.
 */
 
 use super::convert::wrong_type;
@@ -20,9 +21,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// The time between two looks for signals.
+/// The time between two checks for signals.
 const LOOK_FOR_SIGNALS: Duration = Duration::from_millis(50);
-/// The time until texts that the workers had no room for are sent again.
+/// The time after which texts are sent again, if the workers had no room for them.
 const RETRY_SENDING: Duration = Duration::from_millis(2);
 /// The least time between two calls of the progress callback.
 const SHOW_PROGRESS: Duration = Duration::from_millis(100);
@@ -84,7 +85,7 @@ fn warn(py: Python<'_>, job: &Job) -> PyResult<()> {
     })
 }
 
-/// Sends the next texts. Returns how long to wait before the next look.
+/// Sends the next texts. Returns the time to wait before the next check.
 fn feed<'py>(py: Python<'py>, texts: &mut Option<Texts<'py>>) -> PyResult<Duration> {
     let Some(source) = texts else { return Ok(LOOK_FOR_SIGNALS) };
     match source.send(py)? {

@@ -1,5 +1,5 @@
 /*!
-Functions of texts: pretokens, and samples to try things on.
+Functions on texts: pretokens, and sample stories.
 */
 
 use super::error::{guarded, to_py};

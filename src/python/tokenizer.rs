@@ -1,16 +1,17 @@
 /*!
-`Tokenizer` and its streams.
+The class `Tokenizer`.
 */
 
 use super::convert::{self, Parts, wrong_type};
 use super::error::{guarded, new, to_py};
+use super::held_text::Text;
+use super::ids::{array, each_id, token_id};
 use super::run::run;
+use super::streams::{EncodeIterator, PyStreamDecoder};
 use crate::corpus::{BadLines, Corpus, Format, InputOptions};
-use crate::decode::StreamDecoder;
 use crate::encode::Id;
 use crate::encode_batch::{Batch, encode_batch};
 use crate::encode_corpus::{EncodeOptions, count_tokens};
-use crate::encode_stream::StreamEncoder;
 use crate::error::Error;
 use crate::formats;
 use crate::job::Job;
@@ -19,57 +20,24 @@ use crate::threads::resolve_threads;
 use crate::token_file::{Dtype, TokenFileOptions, encode_file};
 use crate::token_id::TokenId;
 use crate::tokenizer::{Special, Tokenizer};
-use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1, PyUntypedArrayMethods};
-use pyo3::exceptions::PyUnicodeEncodeError;
+use numpy::PyArray1;
 use pyo3::prelude::*;
-use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
-use pyo3::types::{PyByteArray, PyBytes, PyDict, PyIterator, PyList, PyString};
+use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PyString};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// The greatest length in bytes of texts that are encoded under the interpreter's lock: to release the lock and take it again
-/// takes as long as they do.
+/// The greatest length in bytes of texts that are encoded under the interpreter's lock. Releasing the lock and
+/// taking it again takes as long as encoding such a text.
 const LOCKED_BYTES: usize = 1 << 13;
 /// The greatest length in bytes of texts whose encoding cannot be interrupted.
 const RUN_BYTES: usize = 1 << 20;
-/// The number of bytes that must be free besides the text's length, for a thread's stack and table (README.md). glibc maps such
-/// a large block, so the system answers whether it is free, and unused parts of the heap do not count.
+/// The number of bytes that must be free in addition to the text's length, for a thread's stack and table
+/// (docs/memory.md). glibc maps so large a block. So the system itself decides whether the memory is free, and
+/// unused parts of the heap do not count.
 const WORK_BYTES: usize = 64 << 20;
 
 #[pyclass(name = "Tokenizer", module = "bpe_lm._core", frozen)]
 pub(super) struct PyTokenizer(Arc<Tokenizer>);
-
-/// A text that stays where it is while the interpreter's lock is not held.
-enum Text {
-    Str(PyBackedStr),
-    Bytes(PyBackedBytes),
-}
-
-impl Text {
-    fn new(text: Bound<'_, PyAny>) -> PyResult<Self> {
-        let py = text.py();
-        match text.cast_into::<PyString>() {
-            Ok(text) => PyBackedStr::try_from(text).map(Text::Str).map_err(|error| {
-                if !error.is_instance_of::<PyUnicodeEncodeError>(py) {
-                    return error; // No memory for a copy as UTF-8.
-                }
-                let remedy = "encode it to bytes yourself, with errors=\"replace\" or \"surrogatepass\"";
-                new("TextError", &format!("a text is not valid Unicode: {error}; {remedy}"))
-            }),
-            Err(error) => {
-                let other = error.into_inner();
-                other.extract().map(Text::Bytes).map_err(|_| wrong_type("a text", &other, "str or bytes"))
-            }
-        }
-    }
-
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Text::Str(text) => text.as_bytes(),
-            Text::Bytes(text) => text,
-        }
-    }
-}
 
 #[derive(FromPyObject)]
 pub(super) struct FileArguments {
@@ -189,7 +157,7 @@ impl PyTokenizer {
         })
     }
 
-    /// The ids whose bytes are encoded to another token in text.
+    /// The ids that text never gets, because another token has the same bytes.
     #[getter]
     fn apart(&self) -> PyResult<Vec<TokenId>> {
         guarded(|| Ok(self.0.vocab().apart().iter().copied().collect()))
@@ -233,18 +201,12 @@ impl PyTokenizer {
         special: &Bound<'_, PyAny>,
     ) -> PyResult<EncodeIterator> {
         guarded(|| {
-            Ok(EncodeIterator {
-                tokenizer: Arc::clone(&self.0),
-                pieces: texts("iterable", iterable)?.unbind(),
-                encoder: StreamEncoder::new(to_special(special)?),
-                ids: Vec::new(),
-                next: 0,
-                is_at_end: false,
-            })
+            let pieces = texts("iterable", iterable)?.unbind();
+            Ok(EncodeIterator::new(Arc::clone(&self.0), pieces, to_special(special)?))
         })
     }
 
-    /// Returns the ids as an array, and where each text begins in it.
+    /// Returns the ids as an array, and the position in it at which each text begins.
     fn encode_batch<'py>(
         &self,
         iterable: &Bound<'py, PyAny>,
@@ -289,7 +251,7 @@ impl PyTokenizer {
         })
     }
 
-    /// Returns the number of tokens that `encode_file` would write, and of bytes of text.
+    /// Returns the number of tokens that `encode_file` would write, and the number of bytes of text.
     fn count_tokens(
         &self,
         py: Python<'_>,
@@ -318,7 +280,7 @@ impl PyTokenizer {
     }
 
     fn stream_decoder(&self) -> PyResult<PyStreamDecoder> {
-        guarded(|| Ok(PyStreamDecoder { tokenizer: Arc::clone(&self.0), decoder: StreamDecoder::default() }))
+        guarded(|| Ok(PyStreamDecoder::new(Arc::clone(&self.0))))
     }
 }
 
@@ -385,35 +347,19 @@ fn texts<'py>(name: &str, texts: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyIt
     texts.try_iter().map_err(|_| wrong_type(name, texts, "a list or another iterable of str or bytes"))
 }
 
-/// Iterates over the ids of a list, of an array with one dimension, or of any other iterable that is not a text.
-fn each_id<'py>(ids: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyIterator>> {
-    if !ids.is_instance_of::<PyList>()
-        && let Ok(number) = ids.getattr("ndim").and_then(|number| number.extract::<usize>())
-        && number != 1
-    {
-        let message =
-            format!("ids has {number} dimensions; give one text's ids: a row of it, or a flat list");
-        return Err(new("ArgumentTypeError", &message));
-    }
-    let is_text = ids.is_instance_of::<PyBytes>()
-        || ids.is_instance_of::<PyByteArray>()
-        || ids.is_instance_of::<PyString>();
-    let ids_of = if is_text { None } else { ids.try_iter().ok() };
-    ids_of.ok_or_else(|| wrong_type("ids", ids, "a list or an array of token ids"))
-}
-
 fn loaded(tokenizer: Result<Tokenizer, Error>) -> PyResult<PyTokenizer> {
     made(tokenizer.map_err(to_py)?)
 }
 
-/// Wraps a tokenizer after it has encoded something, so that it has a worker's table (1 MiB) and the classes of characters. A
-/// stream then needs memory only for its own pieces.
+/// Wraps a tokenizer after it has encoded a short text, so that it has a worker's table (1 MiB) and the classes of
+/// characters. A stream then needs memory only for its own pieces.
 fn made(tokenizer: Tokenizer) -> PyResult<PyTokenizer> {
     tokenizer.with_ids("é".as_bytes(), Special::Allow, Job::unwatched(), |_| ()).map_err(to_py)?;
     Ok(PyTokenizer(Arc::new(tokenizer)))
 }
 
-/// Allocates the memory that a text will need, and frees it: an allocation that fails during the work ends the process.
+/// Allocates the memory that a text will need, and frees it. An allocation that failed during the work would end
+/// the process.
 fn check_memory(num_bytes: usize) -> PyResult<()> {
     let mut block = Vec::<u8>::new();
     let wanted = num_bytes.saturating_add(WORK_BYTES);
@@ -426,95 +372,5 @@ fn check_memory(num_bytes: usize) -> PyResult<()> {
                  give the text in pieces to encode_iterable, or files to encode_file"
             ),
         )),
-    }
-}
-
-/// Extracts an array of numbers whose addresses are multiples of their size. numpy has others, such as fields of packed records,
-/// of which Rust can have no slice or view.
-fn array<'py, T: numpy::Element>(ids: &Bound<'py, PyAny>) -> Option<PyReadonlyArray1<'py, T>> {
-    let array: PyReadonlyArray1<'py, T> = ids.extract().ok()?;
-    let size = size_of::<T>();
-    let is_whole = array.strides()[0] % size.cast_signed() == 0 && array.data().addr() % size == 0;
-    is_whole.then_some(array)
-}
-
-/// Converts an integer of any type to a token id.
-fn token_id(id: &Bound<'_, PyAny>, place: usize, tokenizer: &Tokenizer) -> PyResult<TokenId> {
-    id.extract().map_err(|error: PyErr| {
-        if !error.is_instance_of::<pyo3::exceptions::PyOverflowError>(id.py()) {
-            return wrong_type(&format!("number {place} of the ids, from 0,"), id, "an int");
-        }
-        let greatest = tokenizer.greatest_id();
-        let message =
-            format!("{id} (number {place} of the ids, from 0) is no token: the greatest id is {greatest}");
-        new("TokenIdError", &message)
-    })
-}
-
-/// The ids of a text whose pieces come from an iterator.
-#[pyclass(module = "bpe_lm._core")]
-pub(super) struct EncodeIterator {
-    tokenizer: Arc<Tokenizer>,
-    pieces: Py<PyIterator>,
-    encoder: StreamEncoder,
-    ids: Vec<TokenId>,
-    next: usize,
-    is_at_end: bool,
-}
-
-#[pymethods]
-impl EncodeIterator {
-    fn __iter__(this: PyRef<'_, Self>) -> PyResult<PyRef<'_, Self>> {
-        guarded(|| Ok(this))
-    }
-
-    fn __next__(&mut self, py: Python<'_>) -> PyResult<Option<TokenId>> {
-        guarded(|| {
-            while self.next == self.ids.len() {
-                if self.is_at_end {
-                    return Ok(None);
-                }
-                (self.next, self.is_at_end) = (0, true);
-                self.ids.clear();
-                self.is_at_end = !self.encode_next(py)?;
-            }
-            self.next += 1;
-            Ok(Some(self.ids[self.next - 1]))
-        })
-    }
-}
-
-impl EncodeIterator {
-    /// Encodes the next piece. Returns whether there was one.
-    fn encode_next(&mut self, py: Python<'_>) -> PyResult<bool> {
-        let piece = self.pieces.bind(py).clone().next().transpose()?;
-        let is_piece = piece.is_some();
-        let ids = match piece {
-            Some(piece) => self.encoder.push(&self.tokenizer, Text::new(piece)?.bytes()),
-            None => self.encoder.finish(&self.tokenizer),
-        };
-        self.ids.extend_from_slice(ids.map_err(to_py)?);
-        Ok(is_piece)
-    }
-}
-
-/// The text of ids that come one by one.
-#[pyclass(name = "StreamDecoder", module = "bpe_lm._core")]
-pub(super) struct PyStreamDecoder {
-    tokenizer: Arc<Tokenizer>,
-    decoder: StreamDecoder,
-}
-
-#[pymethods]
-impl PyStreamDecoder {
-    fn push(&mut self, id: &Bound<'_, PyAny>) -> PyResult<String> {
-        guarded(|| {
-            let id = token_id(id, 0, &self.tokenizer)?;
-            self.decoder.push(&self.tokenizer, id).map_err(to_py)
-        })
-    }
-
-    fn finish(&mut self) -> PyResult<String> {
-        guarded(|| Ok(self.decoder.finish()))
     }
 }

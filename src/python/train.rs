@@ -1,5 +1,5 @@
 /*!
-Training, and what is known about a training.
+Training, the check of special tokens before it, and the record after it.
 */
 
 use super::convert;
@@ -16,7 +16,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyIterator, PyList};
 use std::path::PathBuf;
 
-/// Where the texts come from.
+/// The texts to train on: files, or an iterator of texts.
 #[derive(FromPyObject)]
 pub(super) enum Source<'py> {
     Paths(Vec<PathBuf>),

@@ -1,7 +1,8 @@
 /*!
 The plots and templates of the stories, from grammar.txt.
 
-The file is read once, into numbers: of classes, forms, roles and pools. Writing a story looks no name up.
+The file is read once. The names of classes, forms, roles and pools become numbers, so that writing a story
+looks up no names.
 */
 
 use super::lexicon::Lexicon;
@@ -15,7 +16,8 @@ pub(super) const NUM_ROLES: usize = 26;
 /// The role `H`.
 pub(super) const HERO: usize = 7;
 
-/// The pronouns and nouns of a role: a row is named by its first word; the others are hers and his.
+/// The pronouns and nouns of a role. The first word of a row is its name; the second is for a woman and the
+/// third for a man.
 pub(super) const PRONOUNS: [[&str; 3]; 7] = [
     ["he", "she", "he"],
     ["him", "her", "him"],
@@ -26,7 +28,7 @@ pub(super) const PRONOUNS: [[&str; 3]; 7] = [
     ["heir", "daughter", "son"],
 ];
 
-/// What a template is made of. Classes, forms and roles are numbers.
+/// A part of a template. Classes, forms and roles are numbers.
 pub(super) enum Token {
     Text(String),
     Article,
@@ -51,12 +53,12 @@ pub(super) enum Token {
 
 /// A sentence of a template. It is drawn again until it belongs to the story's split.
 pub(super) struct Sentence {
-    /// What is written before it, where it is not the first of its template.
+    /// The character before the sentence, unless it is the first of its template.
     pub separator: char,
     /// Whether it begins with a capital letter.
     pub capital: bool,
     pub tokens: Vec<Token>,
-    /// How often it is drawn at most.
+    /// The maximum number of times that it is drawn.
     pub tries: usize,
 }
 
@@ -65,7 +67,7 @@ pub(super) type Template = Vec<Sentence>;
 
 /// Templates that can stand in the same place.
 pub(super) struct Pool {
-    /// Empty for the templates of one step alone.
+    /// The pool's name; empty for the templates of a single step.
     name: String,
     pub templates: Vec<Template>,
 }
@@ -79,7 +81,7 @@ pub(super) enum Step {
 
 /// The cast of a story and what happens in it.
 pub(super) struct Plot {
-    /// Roles, and the classes that they are cast from.
+    /// Each role, and the class from which it is cast.
     pub cast: Vec<(usize, usize)>,
     pub steps: Vec<Step>,
 }
@@ -114,12 +116,12 @@ impl Grammar {
 struct Parser<'a> {
     lexicon: &'a Lexicon,
     grammar: Grammar,
-    /// Names, with their `%`, and what they stand for.
+    /// Each shorthand's name, with its `%`, and its meaning.
     shorthands: Vec<(String, String)>,
 }
 
 impl Parser<'_> {
-    /// Reads a line that is no template.
+    /// Reads a line that is not a template.
     fn read_command(&mut self, line: &str) -> Result<(), String> {
         if line.starts_with('%') {
             let line = self.expand(line);
@@ -214,7 +216,7 @@ impl Parser<'_> {
         Ok(sentences)
     }
 
-    /// Reads up to the end of the text or of the alternative that it stands in.
+    /// Reads tokens up to the end of the text, or of the alternative that contains them.
     fn tokens(&self, text: &mut &str) -> Result<Vec<Token>, String> {
         let mut tokens = Vec::new();
         while let Some(mark) = text.chars().next() {
@@ -247,7 +249,7 @@ impl Parser<'_> {
         Ok(tokens)
     }
 
-    /// What stands between braces.
+    /// Reads the content of braces.
     fn slot(&self, slot: &str) -> Option<Token> {
         if slot == "a" {
             return Some(Token::Article);

@@ -24,7 +24,7 @@ pub(super) struct Word {
 /// Words that can stand in the same place, the most frequent first.
 pub(super) struct Class {
     name: String,
-    /// Numbers in [`Lexicon::words`].
+    /// Indices into [`Lexicon::words`].
     pub words: Vec<usize>,
 }
 
@@ -35,7 +35,7 @@ pub(super) struct Lexicon {
     pub classes: Vec<Class>,
 }
 
-/// How the words of a section of the file get their forms.
+/// A section of the file. It decides how its words get their forms.
 #[derive(Clone, Copy)]
 enum Section {
     Words,
@@ -59,7 +59,7 @@ impl Section {
         })
     }
 
-    /// The forms of a word, of which `other` are the irregular ones.
+    /// The forms of a word. `other` are its irregular forms.
     fn forms(self, word: &str, other: &[&str]) -> [String; 4] {
         match self {
             Section::Nouns => {
@@ -163,7 +163,7 @@ impl Lexicon {
         Ok(())
     }
 
-    /// Adds the classes whose words are put together from others.
+    /// Adds the classes whose words are made of other words.
     fn add_compounds(&mut self) {
         let (heads, ends) = (self.texts("townhead"), self.texts("townend"));
         let towns = (0..heads.len() * ends.len()).filter_map(|i| {

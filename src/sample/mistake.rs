@@ -1,5 +1,5 @@
 /*!
-What is wrong in a file of the grammar or the lexicon, and where.
+Mistakes in grammar.txt or lexicon.txt, with their places.
 */
 
 use std::fmt;
@@ -8,7 +8,7 @@ use std::fmt;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Mistake {
     pub file: &'static str,
-    /// From 1.
+    /// The number of the line, from 1.
     pub line: usize,
     pub what: String,
 }

@@ -15,12 +15,13 @@ impl SplitMix64 {
         mix(self.0)
     }
 
-    /// A number below `n`, each as likely as the others.
+    /// A number below `n`. All numbers are equally likely.
     pub fn below(&mut self, n: usize) -> usize {
         scale(self.next() >> 48, n)
     }
 
-    /// A number below `n`, more often a small one. One draw in four is even, so that no word is out of reach.
+    /// A number below `n`. Small numbers are more likely. In one draw of four all numbers are equally likely,
+    /// so that no word is out of reach.
     pub fn skewed_below(&mut self, n: usize) -> usize {
         let x = self.next();
         let (a, b, c) = (x >> 48, (x >> 32) & 0xFFFF, (x >> 16) & 0xFFFF);

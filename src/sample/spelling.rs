@@ -1,7 +1,7 @@
 /*!
 The spelling of English words: forms by rule, the article before a word, capital letters.
 
-The rules hold for the words of lexicon.txt, where other words have their forms written out.
+The rules hold for the regular words of lexicon.txt. That file spells out the forms of all other words.
 */
 
 fn is_vowel(byte: u8) -> bool {
@@ -22,7 +22,7 @@ pub(super) fn with_s(word: &str) -> String {
     format!("{word}{}", if extra_e { "es" } else { "s" })
 }
 
-/// `stop` to `stopp`: a short word of one vowel doubles its last letter.
+/// Doubles the last letter of a short word with one vowel: `stop` becomes `stopp`.
 fn doubled(word: &str) -> String {
     let short = match word.as_bytes() {
         [head @ .., vowel, last] => {
@@ -38,7 +38,7 @@ fn doubled(word: &str) -> String {
     format!("{word}{last}")
 }
 
-/// A verb's four forms: walk, walks, walked, walking. `other` has the last two where they are irregular.
+/// A verb's four forms: walk, walks, walked, walking. `other` has the last two forms if they are irregular.
 pub(super) fn verb_forms(phrase: &str, other: &[&str]) -> [String; 4] {
     let (verb, tail) = phrase.split_at(phrase.find(' ').unwrap_or(phrase.len()));
     let stem = verb.strip_suffix('e').filter(|stem| !stem.ends_with(['e', 'o', 'i']));
@@ -87,7 +87,7 @@ pub(super) fn wants_an(text: &str) -> bool {
     is_silent || (is_vowel && !sounds_like_you)
 }
 
-/// Makes a text's first letter a capital, behind quotation marks if there are any.
+/// Makes a text's first letter a capital, after quotation marks if there are any.
 pub(super) fn capitalize(text: &mut String) {
     let Some((at, first)) = text.char_indices().find(|(_, first)| *first != '"') else {
         return;

@@ -4,12 +4,12 @@ Which split a sentence belongs to: a function of its text alone.
 
 use super::random::mix;
 
-/// Which of two sets of sentences a story is made of.
+/// The set of sentences from which a story is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Split {
-    /// Seven sentences in eight.
+    /// The training set: seven sentences in eight.
     Train,
-    /// One sentence in eight.
+    /// The validation set: one sentence in eight.
     Validation,
 }
 

@@ -10,7 +10,7 @@ use super::spelling::{capitalize, in_title_case, wants_an};
 use super::split::Split;
 use std::sync::OnceLock;
 
-/// What stories are made from.
+/// The words and plots of all stories.
 struct Book {
     lexicon: Lexicon,
     grammar: Grammar,
@@ -92,7 +92,7 @@ impl StoryWriter {
         }
     }
 
-    /// Draws a word for a role: another word than the other roles have, and not of the hero's gender.
+    /// Draws a word for a role. It differs from the words of all other roles and from the hero's gender.
     fn casting(&mut self, book: &Book, class: usize, role: usize) -> (usize, Gender) {
         let rival = if role == HERO { Gender::Either } else { self.cast[HERO].1 };
         let mut choice = (0, Gender::Either);
@@ -122,7 +122,8 @@ impl StoryWriter {
         words.get(self.random.skewed_below(words.len())).copied().unwrap_or_default()
     }
 
-    /// Writes one of a pool's templates. Returns whether one was found whose sentences belong to the split.
+    /// Writes a template of a pool whose sentences belong to the split. Returns whether such a template was
+    /// found.
     fn write_step(
         &mut self,
         out: &mut String,

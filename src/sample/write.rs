@@ -14,8 +14,8 @@ use std::path::Path;
 /// The line that ends each story.
 pub const END_OF_TEXT: &str = "<|endoftext|>";
 
-/// Writes whole stories, each with a line `<|endoftext|>` behind it, until there are at least `num_bytes` bytes: at most
-/// a story more. Returns the number of bytes written.
+/// Writes whole stories, each followed by a line `<|endoftext|>`, until at least `num_bytes` bytes are
+/// written. The excess is at most one story. Returns the number of bytes written.
 pub fn write_sample(out: &mut impl Write, num_bytes: u64, seed: u64, split: Split) -> io::Result<u64> {
     write_until(out, num_bytes, seed, split, || Ok(()))
 }
@@ -47,7 +47,7 @@ fn write_until(
     Ok(written + text.len() as u64)
 }
 
-/// Does the same as [`write_sample`] into a file, which appears when it is whole.
+/// Does the same as [`write_sample`], into a file that appears only when it is whole.
 ///
 /// # Errors
 /// [`Error::Io`] with the path, [`Error::Cancelled`].

@@ -9,9 +9,9 @@ use crate::tokenizer::Tokenizer;
 /// The type of the ids in a file. They are little-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dtype {
-    /// Two bytes an id, as nanoGPT reads them.
+    /// Two bytes per id, as nanoGPT reads them.
     Uint16,
-    /// Four bytes an id.
+    /// Four bytes per id.
     Uint32,
 }
 

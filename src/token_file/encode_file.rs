@@ -25,10 +25,10 @@ use std::sync::mpsc::sync_channel;
 /// Encodes a corpus into the file `out`. Returns the content of `OUT.json`.
 ///
 /// # Errors
-/// [`Error::NotAnOutput`], [`Error::Exists`], [`Error::Unfinished`], [`Error::Busy`], [`Error::Resume`] before any work;
-/// the errors of reading and encoding; [`Error::Io`] with the file and the system's reason, [`Error::SourceChanged`] for a
-/// file that was changed meanwhile, [`Error::Cancelled`]. After any of these errors a run that resumes goes on where this run
-/// stopped. If no id was written, no file is left.
+/// [`Error::NotAnOutput`], [`Error::Exists`], [`Error::Unfinished`], [`Error::Busy`], [`Error::Resume`]
+/// before any work; the errors of reading and encoding; [`Error::Io`] with the file and the system's reason,
+/// [`Error::SourceChanged`] for a file that was changed meanwhile, [`Error::Cancelled`]. After any of these
+/// errors a run that resumes continues where this run stopped. If no id was written, no file is left.
 pub fn encode_file(
     tokenizer: &Tokenizer,
     corpus: Corpus,
@@ -39,7 +39,7 @@ pub fn encode_file(
     encode_and_sync(tokenizer, corpus, out, options, job, sync_now_and_then)
 }
 
-/// Does the same, with `sync` on the second thread.
+/// Does the work of [`encode_file`], with `sync` on the second thread.
 fn encode_and_sync(
     tokenizer: &Tokenizer,
     corpus: Corpus,
@@ -82,7 +82,7 @@ fn encode_and_sync(
     partial.finish(journal)
 }
 
-/// What is to be written, before any id is.
+/// Describes the file that is to be written, before any id is written.
 fn plan(
     tokenizer: &Tokenizer,
     corpus: &Corpus,
@@ -130,7 +130,7 @@ fn check_unchanged(corpus: &Corpus, plan: &Manifest) -> Result<(), Error> {
     changed.map_or(Ok(()), |(now, _)| Err(Error::SourceChanged { path: now.name.clone().into() }))
 }
 
-/// What both threads of a run need.
+/// The data that both threads of a run use.
 struct Work<'a> {
     tokenizer: &'a Tokenizer,
     corpus: &'a Corpus,
@@ -152,7 +152,7 @@ impl Work<'_> {
                 num_new += size_of_val(encoded.ids);
                 if num_new >= SYNC_BYTES {
                     num_new = 0;
-                    let _ = many_are_new.try_send(()); // If the channel is full, the last signal was not taken either.
+                    let _ = many_are_new.try_send(()); // If the channel is full, an earlier signal is still waiting.
                 }
                 whole(partial)?.push(&encoded)
             };

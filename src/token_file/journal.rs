@@ -1,9 +1,9 @@
 /*!
 The journal of a token file that is being written: how far the file can be trusted.
 
-A line is JSON, a blank and the CRC-32 of that JSON, so a line that was half written when the power failed is recognised.
-The first line says what is to be done, each other line how much of it is done. Lines are only added, and synced after the ids that they
-describe.
+A line is JSON, a blank and the CRC-32 of that JSON, so a line that was half written when the power failed is
+recognised. The first line describes the file that is to be written, and each other line how much of it is
+written. Lines are only added, and each is synced after the ids that it describes.
 */
 
 use super::manifest::Manifest;
@@ -27,7 +27,7 @@ pub(super) struct Entry {
     pub count: u64,
     pub text_bytes: u64,
     pub skipped_lines: u64,
-    /// The checksums of whole blocks since the last entry, and of the ids behind them.
+    /// The checksums of whole blocks since the last entry, and of the ids after them.
     pub blocks: Vec<u32>,
     pub tail: u32,
     /// Whether there is nothing more to encode.
@@ -77,7 +77,8 @@ pub(super) struct Journal {
     path: PathBuf,
 }
 
-/// Its lock protects the token file: of all names, only this one lasts from the first byte until `OUT.json` exists.
+/// The journal's lock protects the token file, because only the journal's name exists from the first byte
+/// until `OUT.json` exists.
 impl Journal {
     /// Opens or creates the file, and locks it for this process alone.
     pub fn lock(paths: &Paths) -> Result<Self, Error> {
@@ -93,7 +94,7 @@ impl Journal {
             }
             _ => {}
         }
-        // Between opening and locking, its writer may have ended and removed it.
+        // Between opening and locking, the file's writer may have ended and removed the file.
         let name = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
         let ours = file.metadata().map(name).map_err(failed)?;
         match std::fs::metadata(path).map(name) {
@@ -118,14 +119,14 @@ impl Journal {
         self.file.set_len(0).map_err(|error| Error::io("write", &self.path, error))
     }
 
-    /// Writes the first line: what is to be done.
+    /// Writes the first line, which describes the file that is to be written.
     pub fn begin(mut self, manifest: &Manifest) -> Result<Self, Error> {
         self.push_line(&manifest.to_json())?;
         Ok(self)
     }
 
-    /// Reads what a run needs to go on: what is to be done, and the last entry with the checksums of all entries. A last
-    /// line that is half written is removed. Returns nothing if not even the first line is whole.
+    /// Reads the first line, and the last entry with the checksums of all entries. Removes a last line that
+    /// is half written. Returns `None` if not even the first line was written to its end.
     pub fn read(&self) -> Result<Option<(Manifest, Option<Entry>)>, Error> {
         let path = &self.path;
         let failed = |error| Error::io("open", path, error);

@@ -1,5 +1,5 @@
 /*!
-What a token file holds: the content of `OUT.json`.
+The description of a token file, which is the content of `OUT.json`.
 */
 
 use super::dtype::Dtype;
@@ -17,20 +17,20 @@ const VERSION: u64 = 1;
 /// The number of bytes of ids in a block, which has a checksum of its own.
 pub const BLOCK_BYTES: usize = 1 << 26;
 
-/// What a token file holds.
+/// The description of a token file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
     /// The type of the ids.
     pub dtype: Dtype,
     /// The number of ids.
     pub count: u64,
-    /// The bytes before the first id: numpy's header, if there is one.
+    /// The number of bytes before the first id: the length of numpy's header, or 0 without it.
     pub data_offset: u64,
     /// The [hash](crate::tokenizer::Tokenizer::hash) of the tokenizer that made it.
     pub tokenizer: String,
     /// That tokenizer's greatest id plus one.
     pub vocab_size: u64,
-    /// What special tokens in the texts meant, if the run was told.
+    /// The meaning of special tokens in the texts, if the caller chose it.
     pub special: Option<Special>,
     /// The special token between the texts.
     pub separator: Option<String>,

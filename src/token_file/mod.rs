@@ -10,7 +10,8 @@ sources, the number of ids, their checksums (`journal.rs`). A run that resumes c
 from its place. Ids do not depend on where a text is cut into chunks, so the file becomes the same to the byte. Syncing has a
 thread of its own, for which encoding does not wait (`sync.rs`).
 
-`OUT` appears by a rename, after all of it was synced (`replace_pair.rs`). Without an `OUT.json` that fits, no reader takes it.
+`OUT` appears by a rename, after all of it was synced (`replace_pair.rs`). Without an `OUT.json` that fits, no
+reader accepts it.
 */
 
 mod dtype;

@@ -8,9 +8,9 @@ use crate::encode_corpus::EncodeOptions;
 /// How a token file is written.
 #[derive(Clone, Debug)]
 pub struct TokenFileOptions {
-    /// How texts become ids.
+    /// The options for encoding the texts.
     pub encode: EncodeOptions,
-    /// The type of the ids: by default uint16 if the greatest fits, else uint32.
+    /// The type of the ids: by default uint16 if the greatest id fits, else uint32.
     pub dtype: Option<Dtype>,
     /// Whether to go on where an interrupted run stopped, if there was one.
     pub resume: bool,

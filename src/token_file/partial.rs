@@ -20,26 +20,26 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// What exists where a token file is to be written.
+/// The state of the output when a run begins.
 pub(super) enum Opened {
-    /// The whole file, just as wanted.
+    /// The whole file, as it is wanted.
     Whole(Manifest),
-    /// A file to go on with, perhaps an empty one.
+    /// A file to continue, which may be empty.
     Partial(Box<Partial>, Journal),
 }
 
-/// The same before the journal is written.
+/// The same as [`Opened`], before the journal is written.
 enum Found {
     Whole(Manifest),
     Begun(Partial),
     Nothing(Partial),
 }
 
-/// A token file that grows.
+/// A token file that is being written.
 pub(super) struct Partial {
     paths: Paths,
     file: Arc<File>,
-    /// What the file holds so far. Its checksums are those of whole blocks.
+    /// The description of the file so far. Its checksums are those of whole blocks.
     manifest: Manifest,
     next: Start,
     is_done: bool,
@@ -51,7 +51,7 @@ pub(super) struct Partial {
 }
 
 impl Partial {
-    /// Opens or creates the file. `manifest` says what is to be written.
+    /// Opens or creates the file. `manifest` describes the file that is to be written.
     pub fn open(paths: Paths, manifest: Manifest, options: &TokenFileOptions) -> Result<Opened, Error> {
         let journal = Journal::lock(&paths)?;
         match Partial::open_locked(&paths, &journal, manifest, options) {
@@ -116,7 +116,7 @@ impl Partial {
     fn go_on(paths: &Paths, file: File, mut manifest: Manifest, last: Option<Entry>) -> Result<Self, Error> {
         let failed = |error| Error::io("write", &paths.partial, error);
         if last.as_ref().is_some_and(|last| last.next.place.source >= manifest.sources.len()) {
-            let reason = "damaged: its journal names a file that is not there".to_owned();
+            let reason = "its journal describes a file that does not exist".to_owned();
             return Err(Error::Resume { path: paths.partial.clone(), reason });
         }
         let is_done = last.as_ref().is_some_and(|last| last.is_done);
@@ -144,7 +144,7 @@ impl Partial {
             return Ok(partial);
         }
         if len < needed && partial.manifest.count > 0 {
-            let reason = format!("it has {len} bytes, but its journal speaks of {needed}");
+            let reason = format!("it has {len} bytes, but its journal states {needed}");
             return Err(Error::Resume { path: paths.partial.clone(), reason });
         }
         partial.file.set_len(needed).map_err(failed)?;
@@ -155,7 +155,7 @@ impl Partial {
         partial.crc.update(&block);
         partial.block_len = block.len();
         if partial.crc.clone().finalize() != tail {
-            let reason = "its last block is not what was written".to_owned();
+            let reason = "the bytes of its last block are not what was written".to_owned();
             return Err(Error::Resume { path: paths.partial.clone(), reason });
         }
         if is_done {
@@ -171,7 +171,7 @@ impl Partial {
         }
     }
 
-    /// Where encoding goes on; nothing if all is written.
+    /// The place where encoding continues; `None` if all ids are written.
     pub fn start(&self) -> Option<Start> {
         (!self.is_done).then_some(self.next)
     }
@@ -212,13 +212,14 @@ impl Partial {
         self.manifest.count == 0
     }
 
-    /// Removes the file and the journal, where no id was written.
+    /// Removes the file and the journal. The caller has checked that no id was written.
     pub fn discard(self: Box<Self>, journal: Journal) {
-        // The first error is the one to report. A file that cannot be removed is as a killed run leaves it.
+        // The run's own error is the one to report. A file that cannot be removed stays as a killed run
+        // leaves it.
         let _ = remove(&self.paths.partial).and_then(|()| journal.remove());
     }
 
-    /// The entry for the journal. It holds once everything that is [`Partial::unsynced`] now is synced.
+    /// The entry for the journal. It is true once everything that is [`Partial::unsynced`] now is synced.
     pub fn entry(&mut self) -> Entry {
         let blocks = self.manifest.checksums[self.num_entered..].to_vec();
         self.num_entered = self.manifest.checksums.len();
@@ -233,7 +234,7 @@ impl Partial {
         }
     }
 
-    /// What was written so far, to be synced.
+    /// The bytes written so far, for syncing them.
     pub fn unsynced(&self) -> Unsynced {
         Unsynced { file: Arc::clone(&self.file), path: self.paths.partial.clone() }
     }
@@ -261,7 +262,7 @@ impl Partial {
     }
 }
 
-/// A file whose bytes so far are to be synced while it grows.
+/// The bytes of a growing file that were written before a given moment.
 pub(super) struct Unsynced {
     file: Arc<File>,
     path: PathBuf,

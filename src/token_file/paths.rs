@@ -39,7 +39,7 @@ impl Paths {
         }
     }
 
-    /// All of them.
+    /// All of the names.
     pub fn all(&self) -> [&Path; 7] {
         let Paths { out, manifest, partial, journal, new_manifest, old_out, old_manifest } = self;
         [out, manifest, partial, journal, new_manifest, old_out, old_manifest]
@@ -59,7 +59,7 @@ impl Paths {
         if is_npy { npy::HEADER_BYTES as u64 } else { 0 }
     }
 
-    /// The folder of all of them.
+    /// The folder of all of these files.
     pub fn folder(&self) -> &Path {
         folder_of(&self.out)
     }

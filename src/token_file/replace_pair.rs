@@ -1,9 +1,10 @@
 /*!
 From `OUT.partial` to `OUT` and `OUT.json`.
 
-Two files cannot appear by one rename. So the old `OUT.json` is moved away first, and without it no reader takes `OUT` for
-whole. Then `OUT` is replaced, and last the new `OUT.json` appears. If a step fails, the steps before it are undone, and the
-old pair is as it was. If the power fails, the journal still exists, and a run that resumes does the same steps again.
+Two files cannot appear by one rename. So the old `OUT.json` is moved away first, and without it no reader
+accepts `OUT`. Then `OUT` is replaced, and last the new `OUT.json` appears. If a step fails, the steps before
+it are undone, and the old pair is as it was. If the power fails, the journal still exists, and a run that
+resumes does the same steps again.
 */
 
 use super::manifest::Manifest;
@@ -63,7 +64,7 @@ fn move_all(paths: &Paths) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether a file need not exist: there may be no old pair.
+/// Whether a file may be missing, because an old pair may not exist.
 fn is_optional(paths: &Paths, from: &Path) -> bool {
     from == paths.manifest || from == paths.out
 }

@@ -1,8 +1,8 @@
 /*!
 The thread that syncs a token file while it is being written, and keeps its journal.
 
-Encoding does not wait for it. Between two lines of the journal it keeps the disk busy, so that little is left to wait for
-at the end.
+Encoding does not wait for this thread. Between two lines of the journal the thread keeps the disk busy, so
+that little is left to sync at the end.
 */
 
 use super::journal::Journal;
@@ -17,7 +17,7 @@ const SYNC_EVERY: Duration = Duration::from_secs(1);
 /// The number of new bytes that are synced together between two lines. (benches/record/3-encode.md)
 pub(super) const SYNC_BYTES: usize = 1 << 23;
 
-/// What the thread runs: it syncs until the other end of the channel is gone.
+/// The function that the thread runs. It syncs until the other end of the channel is gone.
 pub(super) type Syncer = fn(&Mutex<&mut Partial>, &mut Journal, &Receiver<()>) -> Result<(), Error>;
 
 /// Syncs the file whenever much of it is new, and adds a line to the journal each second, until the other end of the channel
@@ -42,16 +42,17 @@ pub(super) fn sync_now_and_then(
     Ok(())
 }
 
-/// Locks the file. It is an error if another thread panicked while it changed the file: then nobody may add to it, or write
-/// in the journal how far it is.
+/// Locks the file. Returns an error if another thread panicked while it changed the file. Then no thread may
+/// add to the file, or write its length into the journal.
 pub(super) fn whole<'a, 'b>(
     partial: &'a Mutex<&'b mut Partial>,
 ) -> Result<MutexGuard<'a, &'b mut Partial>, Error> {
     partial.lock().map_err(|_| Error::Cancelled)
 }
 
-/// Waits until there is something to sync. Returns whether a line of the journal is due by the clock (on a slow disk much is
-/// new after each sync, so no wait would time out), or `None` when the other end of the channel is gone.
+/// Waits until there is something to sync. Returns whether a line of the journal is due by the clock, or
+/// `None` when the other end of the channel is gone. The clock decides, because on a slow disk much is new
+/// after each sync, so no wait would time out.
 fn wait(many_are_new: &Receiver<()>, last: Instant) -> Option<bool> {
     match many_are_new.recv_timeout(SYNC_EVERY.saturating_sub(last.elapsed())) {
         Err(RecvTimeoutError::Disconnected) => None,

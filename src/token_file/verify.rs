@@ -1,5 +1,6 @@
 /*!
-Checks of a token file: whether it is whole, undamaged, and what the reader wants.
+Checks of a token file: whether it is whole, is undamaged, and has the type and tokenizer that the reader
+expects.
 */
 
 use super::dtype::Dtype;
@@ -14,7 +15,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
-/// The number of bytes between two looks at the cancel flag.
+/// The number of bytes between two checks of the cancel flag.
 const STEP: usize = 1 << 20;
 
 /// Reads the manifest of a token file and compares it with the file's length, which takes no time. A reader may give the
@@ -38,7 +39,7 @@ pub fn open(path: &Path, dtype: Option<Dtype>, tokenizer: Option<&str>) -> Resul
         Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
             let beside = paths.manifest.display();
             return refused(format!(
-                "{beside}, which says what it holds, does not exist; if it is a token file, encoding did not end (--resume)"
+                "{beside}, which describes its content, does not exist; if it is a token file, encoding did not end (--resume)"
             ));
         }
         manifest => manifest?,

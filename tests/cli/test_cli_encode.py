@@ -100,7 +100,7 @@ def test_one_separator_between_files_that_lack_it(folder, tokenizer):
         (["encode", "a.txt", "--out", "x.bin", "--threads", "0"], 1, "threads"),
         (["encode", "a.txt", "--out", "x.bin", "--dtype", "uint8"], 2, "--dtype"),
         (["encode", "a.txt"], 2, "--out"),
-        (["decode", "a.txt"], 1, "a.txt.json, which says what it holds, does not exist"),
+        (["decode", "a.txt"], 1, "a.txt.json, which describes its content, does not exist"),
         (["decode", "missing.bin"], 1, "missing.bin"),
         (["decode", "missing.bin", "--start", "-1"], 2, "--start"),
         (["verify", "missing.bin"], 1, "missing.bin"),

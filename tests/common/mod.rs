@@ -1,4 +1,4 @@
-//! What several test files need: the oracle, a small random generator, and the paths of shared data.
+//! Helpers for several test files: the oracle, a small random generator, and the paths of shared data.
 #![allow(dead_code, clippy::print_stderr)]
 
 pub mod naive;
@@ -7,7 +7,7 @@ use bpe_lm::merges::Merges;
 use naive::Token;
 use std::path::PathBuf;
 
-/// SplitMix64: small, and the same for ever.
+/// SplitMix64, a small generator whose numbers never change.
 pub struct Random(pub u64);
 
 impl Random {
@@ -36,7 +36,7 @@ impl Random {
     }
 }
 
-/// The first `limit` bytes of a shared text, or `None` where there is none.
+/// The first `limit` bytes of a shared text, or `None` if it does not exist.
 pub fn shared_text(name: &str, limit: usize) -> Option<Vec<u8>> {
     use std::io::Read;
     let path = shared(&format!("{name}.txt.zst"))?;
@@ -46,7 +46,7 @@ pub fn shared_text(name: &str, limit: usize) -> Option<Vec<u8>> {
     Some(text)
 }
 
-/// A file of the shared data, if it is there.
+/// A file of the shared data, if it exists.
 pub fn shared(name: &str) -> Option<PathBuf> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data").join(name);
     if !path.exists() {

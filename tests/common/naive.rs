@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 pub type Token = Vec<u8>;
 pub type Counts = BTreeMap<Vec<u8>, u64>;
 
-/// What is learned, with tokens as bytes. They are unique, so uses need no ids.
+/// The result of learning, with tokens as bytes. A token's bytes are unique, so uses need no ids.
 pub struct NaiveLearned {
     pub merges: Vec<(Token, Token)>,
     pub merge_counts: Vec<u64>,
@@ -80,7 +80,7 @@ fn replace(word: &[Token], a: &Token, b: &Token) -> Vec<Token> {
     out
 }
 
-/// Hugging Face's id: bytes in the order of GPT-2's alphabet, then merges.
+/// The id of a token for Hugging Face: bytes in the order of GPT-2's alphabet, then merges.
 fn rank(token: &Token, merges: &[(Token, Token)]) -> usize {
     if let [byte] = token[..] {
         let printable = |b: u8| (33..=126).contains(&b) || (161..=172).contains(&b) || b >= 174;

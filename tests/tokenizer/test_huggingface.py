@@ -457,11 +457,11 @@ def test_a_regex_that_hugging_face_reads_otherwise_is_named(tmp_path, capsys, re
     theirs = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     split = theirs.pre_tokenizer.pre_tokenize_str
     assert [len(name) for name, _ in split(text)] != [len(p) for p in naive_bpe.pretokens(text.encode(), regex)]
-    with pytest.warns(UserWarning, match=r"tokenizer\.json: the regex of the pre-tokenizer .* reads otherwise"):
+    with pytest.warns(UserWarning, match=r"tokenizer\.json: the regex of the pre-tokenizer .* reads differently"):
         assert bpe_lm.Tokenizer.load(tmp_path).sha256 == ours.sha256
     file = json.loads((tmp_path / "tokenizer.json").read_text())
     file["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [file["pre_tokenizer"]]}
-    with pytest.warns(UserWarning, match="reads otherwise"):
+    with pytest.warns(UserWarning, match="reads differently"):
         load_both(file, tmp_path)
     with warnings.catch_warnings():
         warnings.simplefilter("default")

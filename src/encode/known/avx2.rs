@@ -27,7 +27,7 @@ impl Avx2 {
 impl Probe for Avx2 {
     #[allow(unsafe_code)]
     fn home(self, key: Key, num_lines: usize) -> usize {
-        // SAFETY: an `Avx2` exists only where the machine has AVX2 and AES. So below.
+        // SAFETY: an `Avx2` exists only where the machine has AVX2 and AES.
         unsafe { home(key, num_lines) }
     }
 

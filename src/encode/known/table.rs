@@ -14,11 +14,12 @@ use crate::pretoken_key::{BATCH, FEW, Key, NO_PLACE, READ_AHEAD, SHORT, key, unp
 use crate::pretokenize::Borders;
 use crate::token_id::TokenId;
 
-/// The number of lines at first, a megabyte: the words of stories never need more.
+/// The number of lines of a new table, which take a megabyte. The words of stories never need more.
 const MIN_LINES: usize = 1 << 14;
 /// The factor by which the number of lines grows.
 const GROWTH: usize = 8;
-/// Bytes of text for each line. Web text has a new pretoken in some 400 bytes.
+/// The number of bytes of text for which one line is reserved. Web text has a new pretoken every 400 bytes or
+/// so.
 const BYTES_A_LINE: u64 = 256;
 /// The number of lines in which a pretoken may be: the line where it belongs, and those whose number differs
 /// from it only in the lowest bits.

@@ -45,7 +45,7 @@ pub(super) trait Classify: Copy {
     }
 }
 
-/// A block's bytes by the class of their character. Bytes of special tokens and bytes behind the text have no
+/// A block's bytes by the class of their character. Bytes of special tokens and bytes after the text have no
 /// class.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Masks {

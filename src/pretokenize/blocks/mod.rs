@@ -15,7 +15,7 @@ Rare cases edit the masks. A character beyond ASCII is decoded, and its bytes ge
 that begins a pretoken is compared with the contractions. A byte with which a special token may begin is
 compared with the special tokens.
 
-The bytes of a special token have no class, so the text ends before the token and begins anew behind it. The
+The bytes of a special token have no class, so the text ends before the token and begins anew after it. The
 token therefore needs no pass and no split of its own, and comes out as one more pretoken. No other pretoken
 can equal it, as that one would have been split, too.
 

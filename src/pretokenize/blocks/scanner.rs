@@ -17,7 +17,7 @@ pub struct BlockScanner<'a> {
     buffer: &'a [u8],
     /// The text's end in the buffer.
     pub(super) end: usize,
-    /// The block whose borders come next: where it begins, its masks and those of the block before.
+    /// The block whose borders come next: where it begins, its masks, and the masks of the block before.
     pub(super) start: usize,
     pub(super) current: Option<Masks>,
     previous: Masks,
@@ -33,7 +33,7 @@ pub struct BlockScanner<'a> {
 
 impl<'a> BlockScanner<'a> {
     /// A scanner of the text `buffer[range]`. Bytes outside the range have no influence on the borders. The
-    /// scan is a little faster when the buffer has 64 more bytes behind the range.
+    /// scan is a little faster when the buffer has 64 more bytes after the range.
     pub fn new(isa: Isa, buffer: &'a [u8], range: Range<usize>, special_tokens: &'a SpecialTokens) -> Self {
         BlockScanner {
             isa,
@@ -99,7 +99,7 @@ impl<'a> BlockScanner<'a> {
     }
 
     /// Joins each apostrophe that begins a pretoken with the letters of its contraction, and puts a border
-    /// behind them.
+    /// after them.
     #[inline(never)]
     #[allow(clippy::cast_possible_truncation)] // The halves of 128 bits.
     fn contract(&mut self, mut apostrophes: u64, borders: u64, letters: u64, next_letters: u64) -> u64 {
