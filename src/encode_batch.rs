@@ -8,7 +8,7 @@ workers to finish in order.) Apart from encoding, most of the work is memory man
 none is cleared, and all are in large pages.
 */
 
-use crate::corpus::{Cutter, piece_end};
+use crate::corpus::{Cutter, chunk_end};
 use crate::encode::{Encoder, Id, Ids, zeroed};
 use crate::error::Error;
 use crate::job::Job;
@@ -117,7 +117,7 @@ fn divide(tokenizer: &Tokenizer, texts: &[&[u8]], special: Special, job: &Job) -
             shares.push(Share { texts: first..number, range: None });
             let mut start = 0;
             while start < text.len() {
-                let end = piece_end(text, start, cutter, job)?;
+                let end = chunk_end(text, start, cutter, job)?;
                 shares.push(Share { texts: number..number + 1, range: Some(start..end) });
                 start = end;
             }

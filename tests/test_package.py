@@ -41,6 +41,11 @@ def test_no_library_prints(path):
         assert not prints + writes, f"{path} prints in the lines {prints + writes}; return the text, and print in cli/"
 
 
+@pytest.mark.parametrize("path", [path for path in FILES if path.name != "files.py"], ids=names_of)
+def test_the_type_of_a_path_has_one_name(path):
+    assert "os.PathLike[" not in path.read_text(encoding="utf-8"), f"{path}: take StrPath of bpe_lm.files"
+
+
 def test_the_three_lists_of_public_names_agree():
     """Those for a type checker, for `from bpe_lm import *`, and for the import of each name when it is used."""
     imported = {}

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bpe_lm.errors import ArgumentTypeError
+from bpe_lm.files import StrPath
 
 
 def integer(name: str, value: Any) -> int:
@@ -59,7 +60,7 @@ def path(name: str, value: Any) -> str:
     raise wrong_type(name, value, "a path: a str or a pathlib.Path")
 
 
-def paths(name: str, value: Any) -> list[str | os.PathLike[str]]:
+def paths(name: str, value: Any) -> list[StrPath]:
     """Return a list of paths. A single path becomes a list of one.
 
     Raises:

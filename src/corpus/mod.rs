@@ -37,4 +37,4 @@ pub use files::Files;
 pub use options::{BadLines, Format, InputOptions};
 pub use source::SourceInfo;
 pub use texts::Texts;
-pub(crate) use texts::piece_end;
+pub(crate) use texts::chunk_end;

@@ -42,7 +42,7 @@ impl Texts {
             if text.is_empty() {
                 continue;
             }
-            let end = piece_end(&text, start, cutter, job)?;
+            let end = chunk_end(&text, start, cutter, job)?;
             chunk.push(&text[start..end], state.taken - 1, start as u64);
             chunk.input_bytes += (end - start) as u64;
             if end < text.len() {
@@ -54,7 +54,7 @@ impl Texts {
 }
 
 /// Finds the end of the chunk that begins at `start`: the first safe cut at or after its nominal end, or the text's end.
-pub(crate) fn piece_end(text: &[u8], start: usize, cutter: Cutter<'_>, job: &Job) -> Result<usize, Error> {
+pub(crate) fn chunk_end(text: &[u8], start: usize, cutter: Cutter<'_>, job: &Job) -> Result<usize, Error> {
     let cuts = Cuts::Pretokens(cutter);
     let nominal = start.saturating_add(cuts.chunk_bytes());
     if !cuts.can_cut() || nominal >= text.len() {

@@ -160,6 +160,7 @@ def test_long_tokens_are_shortened():
     assert tokens.shortened("中".encode() * 29) == repr("中" * 29)
     every = bytes(range(256))
     assert tokens.from_alphabet(tokens.to_alphabet(every)) == every
+    assert tokens.to_alphabet(b"a \n\x7f\xad\xff") == "aĠĊġŃÿ"
 
 
 @pytest.mark.parametrize("trained", [True, False])
