@@ -50,7 +50,7 @@ def test_presets_are_themselves_when_saved(preset):
         (["--steps", "1.5e0"], "--steps is '1.5e0', and must be a whole number"),
         (["--steps", "1e999999999"], "--steps is '1e999999999', and must be a whole number"),
         (["--steps", "0"], "steps is 0, and must be at least 1"),
-        (["--batch-size", "6", "--micro-batch-size", "4"], "no multiple of micro_batch_size"),
+        (["--batch-size", "6", "--micro-batch-size", "4"], "must be a multiple of micro_batch_size"),
         (["--compile=maybe"], "--compile is 'maybe', and must be true or false"),
         (["--compile", "maybe"], "'maybe' is not a flag"),
         (["--model", "3"], "--model is a table; give one of its keys, such as --model.vocab-size"),

@@ -440,7 +440,7 @@ def test_a_diverged_run_prints_json_and_fails(config, tmp_path, monkeypatch, cap
 def test_a_norm_beyond_float32_is_told_from_a_gradient_that_is_not_finite(config, tmp_path):
     with Trainer(override(config, {"max_skipped_steps": 0}), tmp_path / "run") as trainer:
         poisoned(trainer, 1e25)
-        with pytest.raises(TrainingDiverged, match="each gradient is finite, and the norm of all together is not"):
+        with pytest.raises(TrainingDiverged, match="each gradient is finite, but the norm of all together is not"):
             trainer.run()
 
 
