@@ -133,7 +133,7 @@ def test_a_config_of_others_makes_no_run(config, tmp_path, force):
     (tmp_path / "config.json").write_text('{"model": {"layers": 3}, "train": {}}')
     (tmp_path / "data.json").write_text("mine")
     before = content(tmp_path)
-    with pytest.raises(OutputExists, match="is no run"):
+    with pytest.raises(OutputExists, match="is not a run"):
         Trainer(config, tmp_path, force=force)
     assert content(tmp_path) == before
 
@@ -142,7 +142,7 @@ def test_resume_alone_says_that_the_config_is_gone(config, tmp_path, capsys):
     run(config, tmp_path / "run")
     (tmp_path / "run" / "config.json").unlink()
     assert main(["pretrain", "--resume", "--out", str(tmp_path / "run")]) == 1
-    assert "has checkpoints and no config.json; put that back" in capsys.readouterr().err
+    assert "has checkpoints and no config.json; put that file back" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("gone", [["checkpoints"], ["checkpoints", "result.json"]])
@@ -152,7 +152,7 @@ def test_a_run_whose_checkpoints_are_gone_is_not_begun_anew(config, tmp_path, go
         path = tmp_path / "run" / name
         path.unlink() if path.is_file() else shutil.rmtree(path)
     before = content(tmp_path / "run")
-    with pytest.raises(OutputExists, match="has done 4 steps, and its checkpoints are gone"):
+    with pytest.raises(OutputExists, match="has done 4 steps, but its checkpoints are gone"):
         Trainer(config, tmp_path / "run", resume=True)
     assert content(tmp_path / "run") == before
 

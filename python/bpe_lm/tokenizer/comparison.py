@@ -34,7 +34,7 @@ class Compression:
         return self.text_bytes / max(self.seconds, 1e-9)
 
     def as_dict(self) -> dict[str, object]:
-        """Return the figures for JSON."""
+        """Return the figures as JSON values."""
         return asdict(self) | {
             "bytes_per_token": self.bytes_per_token,
             "bytes_per_second": self.bytes_per_second,

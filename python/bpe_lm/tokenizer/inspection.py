@@ -41,7 +41,7 @@ class Inspection:
         return _count_lengths(self.unused)
 
     def as_dict(self) -> dict[str, object]:
-        """Return the figures for JSON. Tokens are in GPT-2's alphabet; `training` is None without a training.json."""
+        """Return the figures as JSON values. Tokens are in GPT-2's alphabet; `training` may be None."""
         tokens = longest_learned(self.tokenizer, self.num_longest)
         return {
             "path": self.path,

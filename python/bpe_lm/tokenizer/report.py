@@ -47,7 +47,7 @@ class TrainingReport:
         return self.corpus_bytes / max(self.count_seconds, 1e-9)
 
     def as_dict(self) -> dict[str, object]:
-        """Return the figures for JSON."""
+        """Return the figures as JSON values."""
         return asdict(self)
 
 

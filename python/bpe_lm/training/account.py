@@ -68,7 +68,7 @@ def training_seconds(flops: float, peak: float, mfu: float) -> float:
 def conventions(config: ModelConfig) -> list[ModelConfig]:
     """Return the model, and a variant for each feed-forward network in the course's handouts and write-ups.
 
-    The variants are SwiGLU with d_ff = 8/3 d_model (2026), SwiGLU with 4 d_model (2025), and two matrices with 4 d_model.
+    They have SwiGLU with d_ff = 8/3 d_model (2026), SwiGLU with 4 d_model (2025), and two matrices with 4 d_model.
     """
     d = config.d_model
     variants = [
@@ -173,15 +173,13 @@ class Account:
         }
 
     def as_dict(self) -> dict[str, Any]:
-        """The account as values of JSON."""
+        """The account as JSON values."""
         model = self.model
         return {
             "config": self.config.as_dict(),
             "parameters": count_parameters(model),
             "parameter_bytes": 4 * count_parameters(model),
-            "matrix_multiplies": [
-                asdict(multiply) | {"flops": multiply.flops} for multiply in matrix_multiplies(model)
-            ],
+            "matrix_multiplies": [asdict(each) | {"flops": each.flops} for each in matrix_multiplies(model)],
             "forward": _flops_as_dict(model),
             "longer_context": _flops_as_dict(self.long_model)
             | {"ratio": forward_flops(self.long_model).total / forward_flops(model).total},

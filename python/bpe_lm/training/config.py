@@ -209,7 +209,7 @@ class TrainConfig:
         return self.batch_size * self.model.context_length
 
     def as_dict(self) -> dict[str, Any]:
-        """The config as values of JSON."""
+        """The config as JSON values."""
         return dataclasses.asdict(self)
 
     @classmethod

@@ -31,7 +31,7 @@ class Evaluation:
     tokens: int
 
     def as_dict(self) -> dict[str, Any]:
-        """The result as values of JSON."""
+        """The result as JSON values."""
         return asdict(self)
 
 
