@@ -162,7 +162,7 @@ def test_gguf_has_gpt2s_pattern_only(tokenizer, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"num_key_value_heads": 2}, "num_key_value_heads is 2, and ours 4"),
+        ({"num_key_value_heads": 2}, "num_key_value_heads is 2, and must be 4"),
         ({"model_type": "mistral"}, "model_type is 'mistral'"),
         ({"rms_norm_eps": 1e-6}, "rms_norm_eps"),
         ({"rope_parameters": {"rope_type": "llama3", "rope_theta": 1e4}}, "rope_type is 'llama3'"),

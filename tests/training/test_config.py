@@ -208,7 +208,7 @@ def test_a_file_is_read_as_editors_write_it_and_says_nothing_twice(tmp_path):
     (tmp_path / "own.toml").write_text("steps = 7", encoding="utf-8-sig")
     assert resolve(str(tmp_path / "own.toml")).steps == 7
     path.write_text('{"steps": 7, "model": {"d_ff": 1, "d_ff": 2}}')
-    with pytest.raises(ConfigError, match=r"own\.json.*the key d_ff is there twice"):
+    with pytest.raises(ConfigError, match=r"own\.json.*the key d_ff occurs twice"):
         resolve(str(path))
     for name, text in (("own.json", '{"a":' * 100_000), ("own.toml", "a = " + "[" * 100_000)):
         (tmp_path / name).write_text(text)

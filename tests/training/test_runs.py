@@ -485,9 +485,9 @@ def test_a_run_opens_from_any_folder_and_wherever_it_and_its_data_went(config, d
     shutil.move(tmp_path / "here" / "run", "moved")
     assert evaluation(capsys, "moved")["loss"] == loss
     shutil.move(tmp_path / "here" / "data", "data")
-    assert "valid.bin, is not there; name it with --tokens" in refused(capsys, "evaluate", "moved")
+    assert "valid.bin, does not exist; name its path with --tokens" in refused(capsys, "evaluate", "moved")
     assert evaluation(capsys, "moved", "--data.valid", "data/valid.bin")["loss"] == loss
-    assert "tokenizer, is not there; name it with --tokenizer" in refused(capsys, "generate", "moved")
+    assert "tokenizer, does not exist; name its path with --tokenizer" in refused(capsys, "generate", "moved")
     assert written(capsys, "moved", "--tokenizer", "data/tokenizer") == text
     assert main(["pretrain", "--resume", "--out", "moved", "--steps", "6"]) == 1
     assert "which does not exist; name the file with --data.train" in capsys.readouterr().err

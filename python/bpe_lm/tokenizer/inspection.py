@@ -12,12 +12,12 @@ from bpe_lm.tokenizer.tokenizer import Tokenizer
 from bpe_lm.tokenizer.tokens import learned_tokens, longest_learned, to_alphabet
 
 NUM_SHOWN = 5
-"""The number of first and of last merges, and of tokens that are never used, that are shown."""
+"""The number of first merges, of last merges and of never used tokens to show."""
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """The figures of a tokenizer. Lengths are in bytes. Special tokens count in the vocabulary's size alone."""
+    """The figures of a tokenizer. Lengths are in bytes. Special tokens count only in the vocabulary's size."""
 
     path: str
     tokenizer: Tokenizer
