@@ -80,7 +80,7 @@ def bpe_lm(folder: Path) -> Run:
 
 
 def gigatoken(folder: Path) -> Run:
-    """Of its ways to take one text, `encode_files` is the fastest; on one thread's first call, `encode`."""
+    """Prepare gigatoken. Its fastest way to take one text is `encode_files`; on one thread's first call, `encode`."""
     import gigatoken
 
     tokenizer = gigatoken.Tokenizer(folder / "tokenizer.json")
@@ -312,7 +312,7 @@ def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
 
 
 def compare(options: argparse.Namespace, folder: Path, job: str, corpus: Path, threads: int) -> list[Run]:
-    """`file`, `memory` or `documents`."""
+    """Compare the encoders at the job `file`, `memory` or `documents`."""
     other_way = job == "memory" and threads == 1 and "gigatoken" in options.tools
     names = options.tools + ["gigatoken, encode"] * other_way
     limits = {name: min(options.limit[job], options.slice if TOOLS[name].slow else sys.maxsize) for name in names}

@@ -37,7 +37,7 @@ VARIANTS = [
     for tool in ("bpe_lm", "llama")
 ]
 KEPT = "llama bfloat16 compiled, memory kept"
-"""As our trainer has it; what torch does by itself is what Llama is compared as."""
+"""Llama with the memory setting of our trainer. The comparison itself is with torch's own setting."""
 
 
 def config_of(shape: dict[str, int]) -> Any:
@@ -55,7 +55,7 @@ def ours(shape: dict[str, int]) -> Any:
 
 
 def llama(shape: dict[str, int]) -> Any:
-    """With our weights, as they are exported."""
+    """Return Hugging Face's Llama with our weights, as they are exported."""
     import transformers
     from bpe_lm.export.llama import llama_state
 
@@ -295,7 +295,7 @@ def check_losses(losses: dict[str, float]) -> None:
 
 
 def ratio(ours: list[float], theirs: list[float]) -> str:
-    """Of runs that were next to each other: median (least - most)."""
+    """Format the ratios of neighbouring runs as: median (least - most)."""
     ratios = sorted(a / b for a, b in zip(ours, theirs, strict=True))
     return f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} - {ratios[-1]:.2f})"
 

@@ -10,7 +10,7 @@ from bpe_lm.files import StrPath
 
 
 def integer(name: str, value: Any) -> int:
-    """Return a whole number as an int. An integer of numpy is one too.
+    """Return a whole number as an int. An integer of numpy is a whole number too.
 
     Raises:
         ArgumentTypeError: The value is of another type, or a bool.

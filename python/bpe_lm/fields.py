@@ -55,7 +55,7 @@ def parse_truth(text: str) -> bool:
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known name that a person most likely meant. A name with dots may be given by its last part alone.
+    """Return the known name that a person most likely meant. The last part of a name with dots is enough.
 
     The tests in order: the same last part (in another table), a few different letters, initials (lr for
     learning-rate), a part of the name.
@@ -85,7 +85,7 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return a clause for an error that names the nearest word, or nothing."""
+    """Return a clause for an error that names the nearest word, or an empty text."""
     close = nearest(word, known)
     return f"; did you mean {close}?" if close else ""
 
@@ -98,9 +98,9 @@ def _last(name: str) -> str:
     return name.rpartition(".")[2]
 
 
-def key(default: _T, meaning: str, *, unit: str = "") -> _T:
+def key(default: _T, meaning: str, *, unit: str = "", **notes: Any) -> _T:
     """Declare a key: a field with a default, its meaning for --help, and the unit of its number."""
-    declared: _T = field(default=default, metadata={"meaning": meaning, "unit": unit})
+    declared: _T = field(default=default, metadata={"meaning": meaning, "unit": unit, **notes})
     return declared
 
 
@@ -135,7 +135,7 @@ def _metadata(config: Any, name: str, prefix: str) -> Iterator[tuple[str, str]]:
 
 @cache
 def kinds(table: Hashable) -> dict[str, Any]:
-    """The type of each key of a config's class, by its dotted name."""
+    """Return the type of each key of a config's class, by the key's dotted name."""
     return dict(_kinds(table, ""))
 
 
@@ -148,12 +148,12 @@ def _kinds(table: Any, prefix: str) -> Iterator[tuple[str, Any]]:
 
 
 def key_of(text: str) -> str:
-    """The key that a flag or a name in a file stands for; - and _ are the same."""
+    """Return the key that a flag or a name in a file stands for; - and _ are the same."""
     return text.removeprefix("--").replace("-", "_")
 
 
 def flag_of(key: str) -> str:
-    """The flag of a key, such as `--model.num-layers`."""
+    """Return the flag of a key, such as `--model.num-layers`."""
     return f"--{key.replace('_', '-')}"
 
 
@@ -165,7 +165,7 @@ def values_by_field(
     Args:
         config: The config whose fields the values are for.
         values: Values by name, nested as the config is.
-        renamed: What replaced each key of an older version.
+        renamed: Each key of an older version, with a text that names its replacement.
         root: The whole config, where `config` is one of its tables.
         prefix: The dotted name of that table.
 
@@ -195,7 +195,7 @@ def values_by_field(
 
 
 def replace_nested(config: Any, values: Mapping[str, Any]) -> Any:
-    """Return a config with some values replaced, which are nested as its tables are."""
+    """Return a config with some values replaced. The values are nested as the config's tables are."""
     changed = {
         name: replace_nested(getattr(config, name), value) if is_dataclass(getattr(config, name)) else value
         for name, value in values.items()
@@ -247,7 +247,7 @@ def parse_flags(flags: Sequence[str], table: type, renamed: Mapping[str, str]) -
 
 
 def unknown_flag(flag: str, known: Sequence[str], table: type, renamed: Mapping[str, str]) -> str:
-    """The text of an error for an unknown flag, with the known flag that was most likely meant."""
+    """Return the text of an error for an unknown flag, with the known flag that was most likely meant."""
     key = key_of(flag)
     if new := renamed.get(key):
         return f"{flag_of(key)} is no longer a flag; use {new}"

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and only where nothing else is in the way."""
+"""Write files whole or not at all, and never in place of anything but a regular file."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def check_file_target(path: StrPath) -> None:
 
 
 def check_folder_target(path: StrPath) -> None:
-    """Refuse a path that something other than a folder has. Links are followed.
+    """Refuse a path at which something other than a folder exists. Links are followed.
 
     Raises:
         OutputExists: The path names something other than a folder.
@@ -96,7 +96,7 @@ def replace_folder(new: Path, target: Path) -> None:
     """Rename a finished folder to `target`, and delete the folder that had this name before.
 
     An exception at any moment leaves either the old or the new folder at `target`. A kill between the two renames
-    leaves none there, and `restore_folder` brings the old folder back.
+    leaves no folder there, and `restore_folder` brings the old folder back.
 
     Raises:
         OSError: A rename failed.
@@ -168,7 +168,7 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)} is there twice")
+        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)} occurs twice")
     return found
 
 

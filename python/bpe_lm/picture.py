@@ -51,5 +51,5 @@ def write_picture(figure: Any, path: StrPath) -> None:
 
 
 def printable(name: str) -> str:
-    """Replace what is not UTF-8 in a name by `?`, because matplotlib refuses it."""
+    """Replace characters of a name that UTF-8 cannot encode by `?`, because matplotlib refuses them."""
     return name.encode(errors="replace").decode()

@@ -15,11 +15,11 @@ Callback: TypeAlias = Callable[[str, int, int | None], object]
 """A function of a stage's name, the amount that is done, and the total, where that is known."""
 
 Progress: TypeAlias = bool | Callback
-"""What functions take: True for a display on stderr, False for nothing, or the caller's own function."""
+"""An argument of functions: True for a display on stderr, False for no display, or the caller's own function."""
 
 _PIPE_SECONDS = 10.0
 _SCREEN_SECONDS = 0.1
-"""The least time between two lines of a stage. The first line on a screen and the last line anywhere do not wait."""
+"""The least seconds between two lines of a stage. The first line on a screen and the last line anywhere do not wait."""
 
 _UNITS = {"merge": "merges", "evaluate": "tokens"}
 """The units of the stages that are not counted in bytes."""
@@ -108,7 +108,7 @@ def megabytes(num_bytes: int) -> str:
 
 
 def _unit(num_bytes: int) -> tuple[int, str, int]:
-    """The unit that suits an amount: its bytes, its name, and the number of decimals to show."""
+    """Return the unit that suits an amount: its bytes, its name, and the number of decimals to show."""
     units = [(10**9, "GB", 2), (10**6, "MB", 1), (10**3, "kB", 1)]
     return next((unit for unit in units if num_bytes >= unit[0]), (1, "bytes", 0))
 

@@ -15,6 +15,7 @@ from bpe_lm.export import llama
 from bpe_lm.export.gguf import export_gguf
 from bpe_lm.export.llama import export_huggingface
 from bpe_lm.export.load import load_model
+from bpe_lm.fields import key
 from bpe_lm.model.config import ModelConfig
 from bpe_lm.model.generate import generate_ids
 from bpe_lm.model.transformer import TransformerLM
@@ -162,7 +163,7 @@ def test_gguf_has_gpt2s_pattern_only(tokenizer, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"num_key_value_heads": 2}, "num_key_value_heads is 2, and ours 4"),
+        ({"num_key_value_heads": 2}, "num_key_value_heads is 2, and must be 4"),
         ({"model_type": "mistral"}, "model_type is 'mistral'"),
         ({"rms_norm_eps": 1e-6}, "rms_norm_eps"),
         ({"rope_parameters": {"rope_type": "llama3", "rope_theta": 1e4}}, "rope_type is 'llama3'"),
@@ -314,19 +315,31 @@ def test_a_kill_between_the_two_renames_loses_nothing(tokenizer, tmp_path, monke
 def test_a_field_that_llama_is_not_known_to_have_is_refused(tokenizer, tmp_path, monkeypatch):
     known = dataclasses.fields(ModelConfig)
     extended = dataclasses.make_dataclass(
-        "Extended", [("softcap", float, 0.0)], bases=(ModelConfig,), frozen=True, kw_only=True
+        "Extended", [("invented", float, 0.0)], bases=(ModelConfig,), frozen=True, kw_only=True
     )
     ours = model()
     export_huggingface(ours, tokenizer, tmp_path / "before")
     ours.config = extended(**CONFIG.as_dict())
     assert len(dataclasses.fields(ours.config)) == len(known) + 1
     for export in (export_huggingface, export_gguf):
-        with pytest.raises(ExportError, match=r"model.softcap is 0.0: no Llama has that"):
+        with pytest.raises(ExportError, match=r"model.invented is 0.0: no Llama has that"):
             export(ours, tokenizer, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     monkeypatch.setattr(llama, "ModelConfig", extended)
-    with pytest.raises(ExportError, match=r"model.softcap is 0.0: no Llama has that"):
+    with pytest.raises(ExportError, match=r"model.invented is 0.0: no Llama has that"):
         load_model(tmp_path / "before")
+
+
+def test_a_switch_that_states_llamas_value_is_exported_with_that_value_alone(tokenizer, tmp_path):
+    invented = ("invented", float, key(0.0, "a switch", llama=0.0))
+    extended = dataclasses.make_dataclass("Extended", [invented], bases=(ModelConfig,), frozen=True, kw_only=True)
+    ours = model()
+    ours.config = extended(**CONFIG.as_dict())
+    export_huggingface(ours, tokenizer, tmp_path / "out")
+    assert load_model(tmp_path / "out").config == CONFIG
+    ours.config = extended(**CONFIG.as_dict(), invented=1.0)
+    with pytest.raises(ExportError, match=r"model.invented is 1.0: no Llama has that"):
+        export_huggingface(ours, tokenizer, tmp_path / "another")
 
 
 def test_without_an_end_of_text(tokenizer, tmp_path):

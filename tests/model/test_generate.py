@@ -52,7 +52,7 @@ def test_caches_that_do_not_fit_are_refused():
     model = TransformerLM.from_config(CONFIG)
     ids = torch.zeros(3, 4, dtype=torch.long)
     for caches, message in (
-        (model.new_caches(), "the caches are of 1 texts, and 3 were given"),
+        (model.new_caches(), "the caches are for 1 texts, and 3 were given"),
         (model.new_caches(3)[:1], "1 caches were given for 2 layers"),
     ):
         with pytest.raises(OptionError, match=message):

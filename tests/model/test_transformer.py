@@ -52,7 +52,7 @@ def test_initial_weights_are_drawn_in_a_fixed_order(change):
 
 def test_a_new_switch_reaches_every_layer_that_could_read_it(monkeypatch):
     extended = dataclasses.make_dataclass(
-        "Extended", [("softcap", float, 0.0)], bases=(ModelConfig,), frozen=True, kw_only=True
+        "Extended", [("invented", float, 0.0)], bases=(ModelConfig,), frozen=True, kw_only=True
     )
     received = []
 
@@ -66,10 +66,10 @@ def test_a_new_switch_reaches_every_layer_that_could_read_it(monkeypatch):
     monkeypatch.setattr(transformer, "ModelConfig", extended)
     for name in ("TransformerBlock", "MultiheadSelfAttention", "_norm", "_feed_forward"):
         monkeypatch.setattr(transformer, name, recorded(getattr(transformer, name)))
-    model = TransformerLM.from_config(extended(**SMALL.as_dict(), softcap=30.0))
+    model = TransformerLM.from_config(extended(**SMALL.as_dict(), invented=30.0))
     # Three blocks, each with attention, two norms and a feed-forward network; and the last norm.
     assert received == [model.config] * (3 * 5 + 1)
-    assert model.config.softcap == 30
+    assert model.config.invented == 30
     assert model.layers[0].attn.switches is model.config
 
 

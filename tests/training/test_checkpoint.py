@@ -129,7 +129,7 @@ def test_a_damaged_newest_falls_back_loudly(tmp_path):
     keep_newest(tmp_path, 2)
     assert [path.name for path in find_checkpoints(tmp_path)] == ["step-00000003", "step-00000002"]
     (find_checkpoints(tmp_path)[0] / "model.safetensors").write_bytes(b"damaged")
-    with pytest.warns(UserWarning, match="step-00000003.*is damaged.*taking the one before"):
+    with pytest.warns(UserWarning, match="step-00000003.*is damaged.*taking the checkpoint before it"):
         assert load_newest(tmp_path, model, optimizer).step == 2
     for path in find_checkpoints(tmp_path):
         os.remove(path / "checkpoint.json")
@@ -146,7 +146,7 @@ def test_a_full_disk_keeps_what_was_there(tmp_path):
     old = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, old[0][1]))
     try:
-        with pytest.raises(FileError, match="step-00000002.*older ones are kept"):
+        with pytest.raises(FileError, match="step-00000002.*older checkpoints are kept"):
             save_run_checkpoint(tmp_path, model, optimizer, 2, {})
         with pytest.raises(FileError, match="could not write"):
             save_checkpoint(model, optimizer, 2, tmp_path / "c")

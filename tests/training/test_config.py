@@ -50,7 +50,7 @@ def test_presets_are_themselves_when_saved(preset):
         (["--steps", "1.5e0"], "--steps is '1.5e0', and must be a whole number"),
         (["--steps", "1e999999999"], "--steps is '1e999999999', and must be a whole number"),
         (["--steps", "0"], "steps is 0, and must be at least 1"),
-        (["--batch-size", "6", "--micro-batch-size", "4"], "no multiple of micro_batch_size"),
+        (["--batch-size", "6", "--micro-batch-size", "4"], "must be a multiple of micro_batch_size"),
         (["--compile=maybe"], "--compile is 'maybe', and must be true or false"),
         (["--compile", "maybe"], "'maybe' is not a flag"),
         (["--model", "3"], "--model is a table; give one of its keys, such as --model.vocab-size"),
@@ -208,7 +208,7 @@ def test_a_file_is_read_as_editors_write_it_and_says_nothing_twice(tmp_path):
     (tmp_path / "own.toml").write_text("steps = 7", encoding="utf-8-sig")
     assert resolve(str(tmp_path / "own.toml")).steps == 7
     path.write_text('{"steps": 7, "model": {"d_ff": 1, "d_ff": 2}}')
-    with pytest.raises(ConfigError, match=r"own\.json.*the key d_ff is there twice"):
+    with pytest.raises(ConfigError, match=r"own\.json.*the key d_ff occurs twice"):
         resolve(str(path))
     for name, text in (("own.json", '{"a":' * 100_000), ("own.toml", "a = " + "[" * 100_000)):
         (tmp_path / name).write_text(text)

@@ -133,7 +133,7 @@ def test_a_config_of_others_makes_no_run(config, tmp_path, force):
     (tmp_path / "config.json").write_text('{"model": {"layers": 3}, "train": {}}')
     (tmp_path / "data.json").write_text("mine")
     before = content(tmp_path)
-    with pytest.raises(OutputExists, match="is no run"):
+    with pytest.raises(OutputExists, match="is not a run"):
         Trainer(config, tmp_path, force=force)
     assert content(tmp_path) == before
 
@@ -142,7 +142,7 @@ def test_resume_alone_says_that_the_config_is_gone(config, tmp_path, capsys):
     run(config, tmp_path / "run")
     (tmp_path / "run" / "config.json").unlink()
     assert main(["pretrain", "--resume", "--out", str(tmp_path / "run")]) == 1
-    assert "has checkpoints and no config.json; put that back" in capsys.readouterr().err
+    assert "has checkpoints and no config.json; put that file back" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("gone", [["checkpoints"], ["checkpoints", "result.json"]])
@@ -152,7 +152,7 @@ def test_a_run_whose_checkpoints_are_gone_is_not_begun_anew(config, tmp_path, go
         path = tmp_path / "run" / name
         path.unlink() if path.is_file() else shutil.rmtree(path)
     before = content(tmp_path / "run")
-    with pytest.raises(OutputExists, match="has done 4 steps, and its checkpoints are gone"):
+    with pytest.raises(OutputExists, match="has done 4 steps, but its checkpoints are gone"):
         Trainer(config, tmp_path / "run", resume=True)
     assert content(tmp_path / "run") == before
 
@@ -440,7 +440,7 @@ def test_a_diverged_run_prints_json_and_fails(config, tmp_path, monkeypatch, cap
 def test_a_norm_beyond_float32_is_told_from_a_gradient_that_is_not_finite(config, tmp_path):
     with Trainer(override(config, {"max_skipped_steps": 0}), tmp_path / "run") as trainer:
         poisoned(trainer, 1e25)
-        with pytest.raises(TrainingDiverged, match="each gradient is finite, and the norm of all together is not"):
+        with pytest.raises(TrainingDiverged, match="each gradient is finite, but the norm of all together is not"):
             trainer.run()
 
 
@@ -485,9 +485,9 @@ def test_a_run_opens_from_any_folder_and_wherever_it_and_its_data_went(config, d
     shutil.move(tmp_path / "here" / "run", "moved")
     assert evaluation(capsys, "moved")["loss"] == loss
     shutil.move(tmp_path / "here" / "data", "data")
-    assert "valid.bin, is not there; name it with --tokens" in refused(capsys, "evaluate", "moved")
+    assert "valid.bin, does not exist; name its path with --tokens" in refused(capsys, "evaluate", "moved")
     assert evaluation(capsys, "moved", "--data.valid", "data/valid.bin")["loss"] == loss
-    assert "tokenizer, is not there; name it with --tokenizer" in refused(capsys, "generate", "moved")
+    assert "tokenizer, does not exist; name its path with --tokenizer" in refused(capsys, "generate", "moved")
     assert written(capsys, "moved", "--tokenizer", "data/tokenizer") == text
     assert main(["pretrain", "--resume", "--out", "moved", "--steps", "6"]) == 1
     assert "which does not exist; name the file with --data.train" in capsys.readouterr().err

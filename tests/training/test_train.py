@@ -349,7 +349,7 @@ def test_later_checkpoints_are_forgotten_by_a_run_that_goes_on_from_before_them(
     run(config, tmp_path / "run")
     newest = find_checkpoints(tmp_path / "run" / "checkpoints")[0]
     (newest / "model.safetensors").write_bytes(b"damaged")
-    with pytest.warns(UserWarning, match="taking the one before"):
+    with pytest.warns(UserWarning, match="taking the checkpoint before it"):
         trainer = Trainer(override(config, {"checkpoints_kept": 1}), tmp_path / "run", resume=True)
     with trainer:
         assert trainer.step == 8

@@ -15,10 +15,10 @@ _NUMBER = re.compile(r"-\d+\Z|-\d*\.\d+\Z")
 
 
 class Help(argparse.HelpFormatter):
-    """Help in which each option says its default, or that it is required."""
+    """Format help in which each option says its default, or that it is required."""
 
     def _get_help_string(self, action: argparse.Action) -> str:
-        """The help of an option. One whose default is None or a list says in its own words what that means."""
+        """Return the help of an option. If the default is None or a list, the option's own text explains it."""
         text = action.help or ""
         if not action.option_strings or "default:" in text or isinstance(action, _WITHOUT_DEFAULT):
             return text
@@ -31,7 +31,7 @@ _WITHOUT_DEFAULT = (argparse._HelpAction, argparse._VersionAction)
 
 
 class Parser(argparse.ArgumentParser):
-    """Takes options and positional arguments in any order. In the name of a known flag, _ means -."""
+    """A parser that takes options and positional arguments in any order. In the name of a known flag, _ means -."""
 
     explain: Callable[[str, Sequence[str]], str] | None = None
     """The function that makes the error for an unknown flag, of this flag and the known ones."""
@@ -59,7 +59,7 @@ class Parser(argparse.ArgumentParser):
         return found, []
 
     def _in_order(self, arguments: Sequence[str]) -> list[str]:
-        """Sort arguments: positional ones, then options with their values as `--key=value`. Then none is ambiguous."""
+        """Sort arguments, so that none is ambiguous: positional ones, then options with values as `--key=value`."""
         options: list[str] = []
         positional: list[str] = []
         rest = list(arguments)
@@ -132,6 +132,6 @@ class Key(argparse.Action):
 
 
 def _is_option(argument: str) -> bool:
-    """Whether an argument names an option. Values are -, negative numbers, and texts with a space before any =."""
+    """Return whether this is an option. Values are -, negative numbers, and texts with a space before any =."""
     is_flag = argument.startswith("-") and argument != "-" and _NUMBER.match(argument) is None
     return is_flag and " " not in argument.partition("=")[0]

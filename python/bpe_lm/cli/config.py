@@ -65,7 +65,7 @@ def add_keys(parser: Parser, *, are_shown: bool = True) -> None:
 
 
 def _group(parser: Parser, config: TrainConfig, table: str) -> Any:
-    """A group of flags for a table of the config, with the first line of what its class says."""
+    """Add a group of flags for a table of the config, with the first line of the docstring of the table's class."""
     if not table:
         return parser.add_argument_group("the run")
     about = type(getattr(config, table)).__doc__ or ""
@@ -73,7 +73,7 @@ def _group(parser: Parser, config: TrainConfig, table: str) -> Any:
 
 
 def _written(default: Any) -> str:
-    """A default as a person would type it."""
+    """Return a default as a person would type it."""
     if isinstance(default, bool):
         return str(default).lower()
     return (f"{default:g}" if isinstance(default, float) else str(default)) or "none"

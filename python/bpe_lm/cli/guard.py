@@ -1,4 +1,4 @@
-"""What every command runs in: errors become one line and an exit status, and warnings become notes."""
+"""The frame of every command: errors become one line and an exit status, and warnings become notes."""
 
 from __future__ import annotations
 

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 EXACT_LENGTHS = 16
-"""The greatest token length with a bar of its own. Longer ones share bars: 17 to 32, 33 to 64, and so on."""
+"""The greatest token length, in bytes, with a bar of its own. Longer tokens share bars: 17 to 32, 33 to 64, ..."""
 
 BAR_CHARACTERS = 40
-"""The width of the longest bar."""
+"""The width of the longest bar, in characters."""
 
 _NO_TRAINING = (
     "\nTokens never used, merge counts and the longest pretokens are in training.json, which train-tokenizer writes; "

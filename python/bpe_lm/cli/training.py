@@ -54,7 +54,7 @@ def _add_pretrain(commands: Any) -> None:
 
 
 def _with_config(parser: Parser, options: argparse.Namespace) -> argparse.Namespace:
-    """Name the run in FOLDER as the config, where no config is named and the run is to be resumed.
+    """Take the run in FOLDER as the config if no config is named and the run is to be resumed.
 
     Raises:
         OutputExists: FOLDER has checkpoints without a config, or something that is not a run.
@@ -120,7 +120,7 @@ def _print_result(result: TrainResult, trainer: Trainer) -> None:
 
 
 def _more(result: TrainResult) -> str:
-    """The option that makes a run go on that is over."""
+    """Return the option with which a finished run goes on."""
     more = {
         "finished": "a larger --steps",
         "time": "a larger --max-time",
@@ -137,7 +137,7 @@ def _losses(last: float | None, best: float | None) -> str:
 
 
 def _ended(result: TrainResult) -> str:
-    """The reason why a run ended before its last step."""
+    """Return the reason why a run ended before its last step."""
     reasons = {
         "time": ", max_time is over",
         "worse": ", validation became no better",

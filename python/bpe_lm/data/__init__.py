@@ -1,1 +1,1 @@
-"""The corpora: downloaded or made up. Nothing here imports torch."""
+"""Corpora to train on: downloads and a made-up sample. Nothing here imports torch."""

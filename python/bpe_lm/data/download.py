@@ -1,10 +1,10 @@
-"""Download the course's corpora from Hugging Face, resumable, and checked before they get their names.
+"""Download the course's corpora from Hugging Face. A download can be resumed, and is checked before it gets its name.
 
 `huggingface_hub` transfers the bytes. Until NAME is complete, its bytes are in the hidden file `.NAME.part` beside it.
 The .gz files stay packed, because training and encoding read them as they are.
 
-`hf_hub_download` deletes what has arrived when it is stopped. This module calls `http_get`, the function beneath it,
-which can append to a file.
+`hf_hub_download` deletes the bytes that have arrived when it is stopped. So this module calls `http_get`, the function
+beneath it, which can append to a file.
 """
 
 import errno
@@ -125,7 +125,7 @@ class _Hub:
         self.size, self.sha256 = stated.size, str(stated.etag)
 
     def append_rest(self, part: BinaryIO, report: Callback | None) -> None:
-        """Append the bytes that are missing in a part."""
+        """Append the missing bytes to a partial file."""
         from huggingface_hub.file_download import http_get
 
         position = part.seek(0, os.SEEK_END)
@@ -159,7 +159,7 @@ def _bar(name: str, size: int, report: Callback | None) -> type:
 
 
 def _check(hub: _Hub, part: BinaryIO, part_path: Path, report: Callback | None) -> None:
-    """Compare the SHA-256 of what has arrived with the hub's; delete it if they differ."""
+    """Compare the SHA-256 of the bytes that have arrived with the hub's. If they differ, delete the bytes."""
     digest = hashlib.sha256()
     part.seek(0)
     while chunk := part.read(16 << 20):

@@ -1,4 +1,4 @@
-"""Write made-up children's stories, to try everything on without a download."""
+"""Write a sample corpus of made-up children's stories, which needs no download."""
 
 from pathlib import Path
 

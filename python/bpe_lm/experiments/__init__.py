@@ -1,1 +1,1 @@
-"""Experiments: pictures of what training runs measured."""
+"""Experiments: pictures of the losses of training runs."""

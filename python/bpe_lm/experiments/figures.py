@@ -25,7 +25,7 @@ WORSE_THAN_GUESSING = 1.25
 
 TIMES = [("seconds", 1.0), ("minutes", 60.0), ("hours", 3600.0)]
 LEAST_TIME = 2.0
-"""The axis of time has the greatest unit of which the longest run has at least this many."""
+"""The number of units that the longest run must last: the axis of time has the greatest such unit."""
 
 
 @dataclass(frozen=True)
@@ -91,19 +91,19 @@ def read_losses(folder: StrPath, name: str | None = None) -> Losses | None:
 
 
 def _behind(train: Sequence[dict[str, Any]], limit: float) -> Sequence[dict[str, Any]]:
-    """The records after the last one whose loss is within the limit."""
+    """Return the records after the last one whose loss is within the limit."""
     is_within = [_is_loss(record["loss"]) and record["loss"] <= limit for record in train]
     return train[next((end for end in range(len(train), 0, -1) if is_within[end - 1]), 0) :]
 
 
 def _skipped_last(steps: Sequence[int], last: int) -> list[int]:
-    """The consecutive steps at the end of the run that were skipped because something was not finite."""
-    found: list[int] = []
+    """Return the consecutive steps at the end of the run that were skipped, as loss or norm was not finite."""
+    skipped: list[int] = []
     for step in sorted(set(steps), reverse=True):
-        if step < (found[0] - 1 if found else last):
+        if step < (skipped[0] - 1 if skipped else last):
             break
-        found.insert(0, step)
-    return found
+        skipped.insert(0, step)
+    return skipped
 
 
 def draw_losses(folders: Sequence[StrPath], path: StrPath) -> None:
@@ -201,18 +201,18 @@ def _draw_run(axes: Any, run: Losses, key: str, scale: float, top: float, style:
 
 
 def _points(records: Sequence[dict[str, Any]], key: str, scale: float) -> tuple[list[float], list[float]]:
-    kept = [(record[key] / scale, record["loss"]) for record in records if _is_loss(record["loss"])]
-    return [place for place, _ in kept], [loss for _, loss in kept]
+    points = [(record[key] / scale, record["loss"]) for record in records if _is_loss(record["loss"])]
+    return [place for place, _ in points], [loss for _, loss in points]
 
 
 def _smoothed(losses: Sequence[float]) -> list[float]:
-    """Replace each loss by the mean of itself and a few before it. Later losses do not change earlier means."""
+    """Replace each loss by the mean of it and a few losses before. Later losses do not change earlier means."""
     width = max(len(losses) // 40, 1)
     return [sum(losses[max(end - width, 0) : end]) / min(width, end) for end in range(1, len(losses) + 1)]
 
 
 def _some(losses: Sequence[float]) -> int:
-    """The distance between two points that have a marker."""
+    """Return the distance between two points that have a marker."""
     return max(len(losses) // 10, 1)
 
 
@@ -224,7 +224,7 @@ def _described(run: Losses) -> str:
 
 
 def _is_loss(value: Any) -> bool:
-    """Whether a value is a finite number above 0, which a logarithmic axis can show."""
+    """Return whether a value is a finite number above 0, which a logarithmic axis can show."""
     return isinstance(value, int | float) and isfinite(value) and value > 0
 
 

@@ -1,1 +1,1 @@
-"""Trained models where other programs read them, and the way back."""
+"""Write trained models in the formats of other programs, and read them back."""

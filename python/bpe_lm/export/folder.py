@@ -22,7 +22,7 @@ from bpe_lm.training.evaluate import Evaluation, evaluate
 from bpe_lm.training.memory import enough_memory
 
 EXPORTS = {"huggingface": export_huggingface, "gguf": export_gguf}
-"""The function that writes each format."""
+"""Each export format with the function that writes it."""
 
 _OTHER_DEVICE = "the model does not fit; name another device with --device (device=...)"
 
@@ -36,7 +36,7 @@ class FolderEvaluation:
     dtype: Dtype
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the evaluation and the dtype for JSON."""
+        """Return the evaluation and the dtype as JSON values."""
         return self.evaluation.as_dict() | {"dtype": self.dtype}
 
 
@@ -55,7 +55,7 @@ def evaluate_folder(
         folder: A run's folder, or an exported model.
         tokens: The token file; None for the run's validation file.
         last: Use the newest checkpoint of a run instead of the best.
-        device: "cpu", "cuda", "mps", or "auto" for the fastest that is here.
+        device: "cpu", "cuda", "mps", or "auto" for the fastest of this machine.
         dtype: The type of the matrix products; None for the type in which the run trained.
         progress: As for `train_bpe`; the stage is "evaluate", in tokens.
 
@@ -75,8 +75,8 @@ def evaluate_folder(
     place, dtype = device_of(device), dtype or trained.dtype
     with enough_memory(_OTHER_DEVICE):
         model = trained.model(last=last, device=place)
-        found = evaluate(model, ids, text_bytes=manifest.text_bytes, dtype=dtype, progress=progress)
-    return FolderEvaluation(found, path, dtype)
+        evaluation = evaluate(model, ids, text_bytes=manifest.text_bytes, dtype=dtype, progress=progress)
+    return FolderEvaluation(evaluation, path, dtype)
 
 
 def _check_tokenizer(trained: Pretrained, path: str, manifest: Manifest) -> None:
@@ -110,12 +110,12 @@ def generate_from_folder(
         prompt: The beginning of the text; "" for the beginning of a new text.
         max_tokens: The greatest number of tokens to draw.
         tokenizer: The tokenizer's path; None for the run's tokenizer, or the exported model's own.
-        temperature: As for `generate_ids`, like the next three.
+        temperature: As for `generate_ids`, like `top_k`, `top_p` and `seed`.
         top_k: The number of likeliest tokens to draw from; None for all.
         top_p: The probability of the likeliest tokens to draw from.
         seed: The seed of the draws; None for a new one each time.
         last: Use the newest checkpoint of a run instead of the best.
-        device: "cpu", "cuda", "mps", or "auto" for the fastest that is here.
+        device: "cpu", "cuda", "mps", or "auto" for the fastest of this machine.
 
     Raises:
         OptionError: An option is not possible.
@@ -151,7 +151,7 @@ def export_folder(
         out: The folder or file to write.
         tokenizer: The tokenizer's path; None for the run's tokenizer, or the exported model's own.
         last: Use the newest checkpoint of a run instead of the best.
-        device: Where the model is while it is written.
+        device: The device that holds the model while it is written.
         force: Replace `out`.
 
     Raises:

@@ -37,7 +37,7 @@ _NAMES = {
 
 
 def export_gguf(model: TransformerLM, tokenizer: Tokenizer, path: StrPath, *, force: bool = False) -> None:
-    """Write a file that llama.cpp runs, in float32.
+    """Write a GGUF file in float32, which llama.cpp runs.
 
     Raises:
         ExportError: The architecture is not Llama's, the tokenizer has ids that the model does not know, or the
@@ -55,7 +55,7 @@ def export_gguf(model: TransformerLM, tokenizer: Tokenizer, path: StrPath, *, fo
     check_exportable(model.config, tokenizer)
     if tokenizer.pattern != "gpt2":
         raise ExportError(
-            f"the tokenizer has the pattern {tokenizer.pattern!r}, and a GGUF file names GPT-2's; export to "
+            f"the tokenizer has the pattern {tokenizer.pattern!r}, and a GGUF file can name only GPT-2's; export to "
             "huggingface, or train a tokenizer with the pattern gpt2"
         )
     _check_file(target, force)
@@ -99,7 +99,7 @@ def _add_tokenizer(writer: Any, tokenizer: Tokenizer, vocab_size: int, types: An
         content = json.loads((Path(folder) / "tokenizer.json").read_bytes())
     ids = {number: token for token, number in content["model"]["vocab"].items()}
     special = {token["id"]: token["content"] for token in content["added_tokens"]}
-    # Every row of the embedding needs a name, also those without a token.
+    # Every row of the embedding needs a name, even a row without a token.
     unused = {number: f"<|unused {number}|>" for number in range(vocab_size) if number not in ids.keys() | special}
     tokens = unused | ids | special
     other_types = dict.fromkeys(unused, types.UNUSED) | dict.fromkeys(special, types.CONTROL)

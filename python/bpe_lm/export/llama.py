@@ -1,8 +1,9 @@
 """A trained model as a Llama in the folder format of Hugging Face's transformers, written and read.
 
 The course's architecture is Llama's: pre-norm, SwiGLU, rotary positions, no biases. The order of a head's rows in the
-projections of queries and keys differs. We rotate the pairs (2k, 2k + 1), as llama.cpp does; Hugging Face rotates
-(k, k + d_k / 2). A model with its rows in the wrong order loads without an error, and generates nonsense.
+projections of queries and keys differs. This package rotates the pairs (2k, 2k + 1), as llama.cpp does;
+Hugging Face rotates (k, k + d_k / 2). A model with its rows in the wrong order loads without an error, and generates
+nonsense.
 """
 
 from __future__ import annotations
@@ -34,8 +35,10 @@ _FILES = {CONFIG, WEIGHTS, "generation_config.json", "tokenizer.json", "tokenize
 
 _ANY_VALUE = {"vocab_size", "context_length", "d_model", "num_layers", "num_heads", "d_ff", "rope_theta", "tied_head"}
 """The fields of ModelConfig that a Llama may have with any value."""
-_LLAMA: Mapping[str, Any] = {"norm": "pre", "position": "rope", "ffn": "swiglu"}
-"""The other fields that a Llama has, with its value. A field in neither table is refused with any value."""
+_LLAMA: Mapping[str, Any] = {
+    field.name: field.metadata["llama"] for field in dataclasses.fields(ModelConfig) if "llama" in field.metadata
+}
+"""The other fields of ModelConfig that a Llama has, with the values that they state for it."""
 
 _HUGGING_FACE = {
     "token_embeddings": "model.embed_tokens",
@@ -142,7 +145,7 @@ def renamed_weights(model: TransformerLM, table: Mapping[str, str]) -> dict[str,
 
 
 def _names(table: Mapping[str, str], num_layers: int) -> dict[str, str]:
-    """Return the other program's name of each of our weights."""
+    """Return the other program's name for each of our weights."""
     return {
         f"{ours.format(number)}.weight": f"{theirs.format(number)}.weight"
         for ours, theirs in table.items()
@@ -154,7 +157,7 @@ def check_exportable(config: ModelConfig, tokenizer: Tokenizer) -> None:
     """Check that a Llama can represent the model, and that the model knows all ids of the tokenizer.
 
     Raises:
-        ExportError: One of the two is not so.
+        ExportError: A Llama cannot represent the model, or the tokenizer has ids that the model does not know.
     """
     _check_is_llama(config)
     if tokenizer.vocab_size > config.vocab_size:
@@ -165,9 +168,10 @@ def check_exportable(config: ModelConfig, tokenizer: Tokenizer) -> None:
 
 
 def _check_is_llama(config: ModelConfig) -> None:
-    """Refuse every field that is in no table, or that has another value than Llama's."""
-    values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
-    other = {key: value for key, value in values.items() if key not in _ANY_VALUE and _LLAMA.get(key, ...) != value}
+    """Refuse each field that has another value than Llama's, or that does not state Llama's value."""
+    fields = [field for field in dataclasses.fields(config) if field.name not in _ANY_VALUE]
+    values = [(field, getattr(config, field.name)) for field in fields]
+    other = {field.name: value for field, value in values if field.metadata.get("llama", ...) != value}
     if other:
         found = "; ".join(f"model.{key} is {value!r}" for key, value in other.items())
         llama = ", ".join(f"{key} {value!r}" for key, value in _LLAMA.items())
@@ -255,7 +259,7 @@ def _our_config(folder: Path, theirs: Mapping[str, Any]) -> ModelConfig:
         }
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ExportError(f"{folder / CONFIG} is not the config of a Llama: {error!r}") from error
-    wrong = [f"{key} is {found!r}, and ours {wanted!r}" for key, (wanted, found) in other.items() if found != wanted]
+    wrong = [f"{key} is {found!r}, and must be {wanted!r}" for key, (wanted, found) in other.items() if found != wanted]
     if wrong:
         raise ExportError(f"{folder / CONFIG} describes another architecture: {'; '.join(wrong)}")
     _check_is_llama(config)

@@ -1,4 +1,4 @@
-"""Open a trained model: from the folder of a run, or from a folder in Hugging Face's form."""
+"""Open a trained model: from the folder of a run, or from a folder in Hugging Face's format."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ class Pretrained:
             FileError: A file could not be read.
         """
         if self.is_run:
-            found = read_json(self.folder / DATA).get("tokenizer")
-            return str(found) if found is not None else None
+            sha256 = read_json(self.folder / DATA).get("tokenizer")
+            return str(sha256) if sha256 is not None else None
         try:
             return Tokenizer.load(self.data.tokenizer).sha256 if self.data.tokenizer else None
         except FormatError:
@@ -99,7 +99,7 @@ class Pretrained:
         if not known:
             raise ConfigError(f"{self.folder} has no {key}; name one with {option}")
         if not Path(known).exists():
-            raise FileError(f"{key} of {self.folder}, {known}, is not there; name it with {option}, wherever it is now")
+            raise FileError(f"{key} of {self.folder}, {known}, does not exist; name its path with {option}")
         return known
 
     def model(
@@ -119,8 +119,8 @@ class Pretrained:
     def _model_config(self) -> ModelConfig:
         """Read the model's shape. An unknown key is refused: it may mean another architecture."""
         try:
-            found: TrainConfig = override(TrainConfig(), {"model": read_json(self.folder / CONFIG)["model"]})
-            return found.model
+            config: TrainConfig = override(TrainConfig(), {"model": read_json(self.folder / CONFIG)["model"]})
+            return config.model
         except ConfigError as error:
             raise ConfigError(
                 f"{self.folder / CONFIG} describes a model that this version does not know: {error}"

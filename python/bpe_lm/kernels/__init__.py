@@ -1,4 +1,4 @@
-"""Fast forms of the formulas in `bpe_lm.model`, and which form is used when.
+"""Fast forms of the formulas in `bpe_lm.model`, and the cases for which each form is used.
 
 | operation | fast form | used for |
 | --- | --- | --- |
@@ -11,7 +11,7 @@
 | cross_entropy | src/kernels/cross_entropy.rs, within a chunk | a CPU with AVX512-BF16 |
 
 In all other cases, torch computes the formula itself. `implementation="reference"` asks for the formulas of attention
-and of the loss everywhere. `fused_attention` rotates queries and keys on the way, so rotation has no form of its own.
+and of the loss everywhere. `fused_attention` also rotates queries and keys, so rotation has no form of its own.
 
-Functions of torch that are private, and may change in its next version, are called in this folder only.
+Private functions of torch, which may change in its next version, are called only in this folder.
 """

@@ -1,7 +1,7 @@
 """One AdamW step of many tensors in a few kernels.
 
-`torch._fused_adamw_` is what torch.optim.AdamW(fused=True) calls. It goes through the parameters once, where the
-formula goes ten times. torch promises neither its name nor its arguments, so a test compares both.
+`torch.optim.AdamW(fused=True)` calls the same `torch._fused_adamw_`. It passes over the parameters once, where the
+formula needs ten passes. torch promises neither its name nor its arguments, so a test compares both.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def fused_adamw(
     eps: float,
     weight_decay: float,
 ) -> None:
-    """Update parameters, both means and the numbers of steps in place. `steps` are tensors of one float32."""
+    """Update parameters, both means and the numbers of steps in place. Each of `steps` is one float32."""
     torch._foreach_add_(steps, 1)
     torch._fused_adamw_(
         parameters,

@@ -1,6 +1,6 @@
-"""The bytes that tensors would take, counted without taking them.
+"""The bytes that tensors would take, counted without allocating them.
 
-torch has no public name for either part: `FakeTensorMode` gives tensors a shape and no content, and
+Both of torch's classes for this are private: `FakeTensorMode` gives tensors a shape and no content, and
 `TorchDispatchMode` sees the result of each operation.
 """
 
@@ -25,7 +25,7 @@ def simulated_tensors() -> Iterator[AllocatedBytes]:
 
 
 class AllocatedBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Bytes of all storages that operations created in this context and nobody has freed: `now` and at the `peak`."""
+    """Bytes of the storages that operations in this context created and that are alive: `now`, and at the `peak`."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

@@ -18,7 +18,7 @@ from bpe_lm.kernels.cpu import as_array, as_output, is_recording, supports
 
 
 def fast_causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Return softmax(Q K^T / sqrt(d_k)) V, where query i of n sees the keys up to number i + (keys - n).
+    """Return softmax(Q K^T / sqrt(d_k)) V, where query i of n sees the keys 0 .. i + (keys - n).
 
     Shapes: (..., queries, d_k) and (..., keys, d_k) twice -> (..., queries, d_k).
     """
@@ -39,7 +39,7 @@ def supports_fused_attention(qkv: Tensor) -> bool:
 
 
 def fused_attention(qkv: Tensor, cos: Tensor | None, sin: Tensor | None) -> Tensor:
-    """Return softmax(Q K^T / sqrt(d_k)) V, where query i sees the keys 0 .. i. cos and sin rotate Q and K before.
+    """Return softmax(Q K^T / sqrt(d_k)) V, where query i sees the keys 0 .. i. cos and sin rotate Q and K first.
 
     Shapes: (..., seq, 3, head, d_k), and (seq, d_k / 2) twice -> (..., seq, head, d_k).
     """

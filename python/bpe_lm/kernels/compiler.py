@@ -1,13 +1,13 @@
-"""Which errors of a compiled function are the compiler's own.
+"""The errors of a compiled function that come from the compiler, and not from the code that it compiled.
 
-The classes are in private modules of torch, and a test looks for each.
+The classes of these errors are in private modules of torch, and a test looks for each.
 """
 
 from __future__ import annotations
 
 
 def is_compiler_error(error: BaseException) -> bool:
-    """Whether `torch.compile` failed, in place of the code that it compiled. It wraps a lack of memory as well."""
+    """Return whether an error comes from `torch.compile` itself, which also wraps errors for a lack of memory."""
     # Importing the compiler takes seconds.
     from torch._dynamo.exc import TorchDynamoException
     from torch._inductor.exc import CppCompileError, InvalidCxxCompiler, OperatorIssue

@@ -16,10 +16,10 @@ from bpe_lm.kernels.cpu import as_array, as_output, is_recording, supports
 from bpe_lm.kernels.linear import linear_of_rows
 
 _CPU_CHUNK, _GPU_CHUNK = 1 << 25, 1 << 26
-"""The largest number of logits in memory at a time."""
+"""The largest number of logits in memory at a time, on a CPU and on a GPU."""
 
 _CACHED = 1 << 20
-"""How many numbers fit into a CPU's cache, so that several of torch's operations in a row find them there."""
+"""The number of values that a CPU's cache holds, so that several of torch's operations in a row find them there."""
 
 
 def sum_of_cross_entropies(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
@@ -36,7 +36,7 @@ _SCHEMA = (
 def _run(
     hidden: Tensor, weight: Tensor, targets: Tensor, narrow: torch.dtype, needs_gradient: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the sum over rows, and its gradients with respect to hidden and weight."""
+    """Return the sum of the losses of all rows, and its gradients with respect to hidden and weight."""
     device, wide = hidden.device.type, torch.promote_types(hidden.dtype, torch.float32)
     w, total = weight.to(narrow), torch.zeros((), dtype=wide, device=hidden.device)
     hidden_gradient = torch.empty_like(hidden if needs_gradient else hidden[:0])
@@ -62,7 +62,7 @@ def _sum_and_gradients(
 
 
 def _add(part: Tensor, to: Tensor) -> None:
-    """Add a part to a sum, some rows at a time: torch first copies what it adds to a wider type."""
+    """Add a part to a sum, a few rows at a time, because torch first copies added rows into the sum's wider type."""
     rows = max(_CACHED // to.shape[-1], 1) if to.device.type == "cpu" else len(to)
     for narrow, wide in zip(torch.split(part, rows), torch.split(to, rows), strict=True):
         wide += narrow
@@ -75,7 +75,7 @@ def _rows_of_a_chunk(rows: int, vocab_size: int, device: str) -> int:
 
 
 def _loss_and_gradient(logits: Tensor, targets: Tensor, needs_gradient: bool) -> Tensor:
-    """Return the sum over rows, and overwrite the logits with their gradient if that is needed."""
+    """Return the sum of the losses of all rows. With `needs_gradient`, overwrite the logits with their gradient."""
     if supports(logits):
         losses = logits.new_empty(len(logits), dtype=torch.float32)
         arrays = as_output(logits), as_array(targets.long())
@@ -104,7 +104,7 @@ def _(
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
-    """The sum over rows, whose gradient is computed in the forward pass.
+    """The sum of the losses of all rows, with its gradient computed in the forward pass.
 
     d sum / d logits is softmax(logits) - onehot(target). The backward pass only multiplies by the gradient of the sum.
     """

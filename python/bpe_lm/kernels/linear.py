@@ -1,4 +1,4 @@
-"""x W^T, the matrix product that takes most of a step.
+"""x W^T: this matrix product takes most of a step.
 
 Why not `x @ W.T` alone? In float32 torch calls MKL, which does not use AVX-512 on AMD processors. On 2 cores of a Zen 5
 it reaches 220 GFLOP/s, and oneDNN, which torch also contains, 500. Intel processors with AVX512-BF16 get oneDNN too;
@@ -15,8 +15,8 @@ from torch import Tensor
 
 from bpe_lm.kernels.cpu import is_recording, supports
 
-_WORTH = 1 << 24
-"""Multiplications from which on oneDNN is faster, although its call takes longer."""
+_MIN_MULTIPLICATIONS = 1 << 24
+"""The number of multiplications from which oneDNN is faster, although its call takes longer."""
 
 _HAS_ONE_DNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")  # type: ignore[no-untyped-call]
 
@@ -30,7 +30,7 @@ def linear(x: Float[Tensor, "... d_in"], weight: Float[Tensor, "d_out d_in"]) ->
 def linear_of_rows(x: Float[Tensor, "... d_in"], weight: Float[Tensor, "d_out d_in"]) -> Float[Tensor, "... d_out"]:
     """Return x W^T for an x of many rows. Shapes as in `linear`."""
     is_wide = supports(x) and x.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-    if is_wide and _HAS_ONE_DNN and x.numel() * len(weight) >= _WORTH:
+    if is_wide and _HAS_ONE_DNN and x.numel() * len(weight) >= _MIN_MULTIPLICATIONS:
         function = _linear if is_recording() else _one_dnn
         return function(x.reshape(-1, x.shape[-1]), weight).view(*x.shape[:-1], len(weight))
     return x @ weight.T
@@ -39,8 +39,8 @@ def linear_of_rows(x: Float[Tensor, "... d_in"], weight: Float[Tensor, "d_out d_
 def _one_row(x: Tensor, weight: Tensor) -> Tensor:
     """Return x W^T for a single row, computed by all threads.
 
-    torch multiplies one row by one thread, at a quarter of the speed. The row is passed as a transposed view, because
-    torch 2.15 multiplies a column with stride 1 by a loop eleven times as slow.
+    torch multiplies one row with one thread, at a quarter of the speed. The row is passed as a transposed view, because
+    torch 2.15 multiplies a column with stride 1 in a loop that is eleven times as slow.
     """
     threads = torch.get_num_threads()
     parts = weight.view(threads if len(weight) % threads == 0 else 1, -1, x.shape[-1])

@@ -12,10 +12,10 @@ from torch import Tensor
 
 
 def norm_of_all(tensors: list[Tensor]) -> Float[Tensor, ""]:
-    """sqrt of the sum of squares of all numbers in at least one tensor."""
+    """Return the square root of the sum of squares of all numbers in the tensors, of which at least one is needed."""
     return torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(tensor) for tensor in tensors]))
 
 
 def scale_all(tensors: list[Tensor], factor: Float[Tensor, ""]) -> None:
-    """Multiply tensors by a number in place."""
+    """Multiply tensors by one number in place."""
     torch._foreach_mul_(tensors, factor)

@@ -10,6 +10,6 @@ from torch.distributed.rendezvous import rendezvous
 
 
 def torchrun_store(prefix: str = "") -> tuple[PrefixStore, int, int]:
-    """Open torchrun's store. Returns it with a prefix for all keys, the rank of this process, and their number."""
+    """Open torchrun's store with a prefix for all keys. Returns it, this process's rank and the number of all."""
     store, rank, size = next(rendezvous("env://"))
     return PrefixStore(prefix, store), rank, size

@@ -1,1 +1,1 @@
-"""The Transformer: its config, its parts, its loss, and the text that it writes."""
+"""The Transformer language model: its config, its layers, its loss, and the generation of text."""

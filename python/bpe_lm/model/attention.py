@@ -1,6 +1,7 @@
 """Attention: softmax(Q K^T / sqrt(d_k)) V. Vaswani et al. 2017, arXiv:1706.03762.
 
-The formula comes first. `implementation="fast"` computes it by a form of `bpe_lm.kernels.attention`.
+Each function is written as its formula. With `implementation="fast"`, a faster form in `bpe_lm.kernels.attention`
+computes the same.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def causal_attention(
     *,
     implementation: Implementation = "fast",
 ) -> Float[Tensor, "... queries d_v"]:
-    """Attention of a text's last tokens to all: query i sees the keys up to number i + (keys - queries)."""
+    """Compute attention where the queries are a text's last tokens: query i sees keys 0 .. i + (keys - queries)."""
     if implementation == "fast":
         return fast_causal_attention(Q, K, V)
     return scaled_dot_product_attention(Q, K, V, causal_mask(Q.shape[-2], K.shape[-2], Q.device))
@@ -60,14 +61,14 @@ def causal_attention(
 
 @dataclass
 class KeyValueCache:
-    """The keys and values of a layer: (batch, head, context_length, d_k), of which the first `length` are in use."""
+    """The keys and values of a layer. Shapes: (batch, head, context_length, d_k); the first `length` are in use."""
 
     keys: Tensor
     values: Tensor
     length: int = 0
 
     def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Add the keys and values of new tokens, and return all in use."""
+        """Append the keys and values of new tokens. Returns those of all tokens so far."""
         end = self.length + keys.shape[-2]
         self.keys[..., self.length : end, :] = keys
         self.values[..., self.length : end, :] = values
@@ -76,7 +77,7 @@ class KeyValueCache:
 
 
 class MultiheadSelfAttention(nn.Module):
-    """Causal: W_O concat(head_1, ..., head_h), where head_i = Attention(W_Q^i x, W_K^i x, W_V^i x).
+    """Causal self-attention: W_O concat(head_1, ..., head_h), where head_i = Attention(W_Q^i x, W_K^i x, W_V^i x).
 
     With `rope`, the queries W_Q^i x and the keys W_K^i x are rotated.
     """

@@ -19,7 +19,7 @@ MOST_WEIGHTS = 2**50
 
 @dataclass(frozen=True)
 class Sizes:
-    """The course's arguments of `TransformerLM`, in its order."""
+    """The course's arguments of `TransformerLM`, in the course's order."""
 
     vocab_size: int = key(10_000, "tokens of the vocabulary")
     context_length: int = key(256, "the most tokens that the model sees at once")
@@ -32,15 +32,16 @@ class Sizes:
 
 @dataclass(frozen=True, kw_only=True)
 class Switches:
-    """Choices beside the sizes. The defaults are the course's architecture.
+    """The choices of an architecture other than its sizes. The defaults are the course's architecture.
 
     Every block, attention layer and feed-forward network receives all of them. A new switch is a field here, and a
-    line in the layer that reads it.
+    line in the layer that reads it. `llama` is the value that Llama has: a model with another value, or with a switch
+    that does not state it, is not exported.
     """
 
-    norm: Norm = key("pre", "RMSNorm before each sub-layer (pre), after its sum (post), or none")
-    position: Position = key("rope", "rotary embeddings (rope), or none")
-    ffn: FeedForwardKind = key("swiglu", "feed-forward network: gated (swiglu) or not (silu, relu2)")
+    norm: Norm = key("pre", "RMSNorm before each sub-layer (pre), after its sum (post), or none", llama="pre")
+    position: Position = key("rope", "rotary embeddings (rope), or none", llama="rope")
+    ffn: FeedForwardKind = key("swiglu", "feed-forward network: gated (swiglu) or not (silu, relu2)", llama="swiglu")
     tied_head: bool = key(False, "the head shares the weights of the embedding")
 
     def __post_init__(self) -> None:
@@ -82,7 +83,7 @@ class ModelConfig(Switches, Sizes):
 
     @property
     def ffn_matrices(self) -> int:
-        """Matrices of a feed-forward network: 3 with a gate, else 2."""
+        """The number of matrices in a feed-forward network: 3 with a gate, else 2."""
         return 3 if self.ffn == "swiglu" else 2
 
     @property

@@ -1,8 +1,8 @@
 """The size of a model and the floating-point operations of its passes, by formula.
 
 Only matrix multiplies are counted, as the course does: an (m, k) by (k, n) product takes 2 m k n FLOPs. A backward pass
-takes two forward passes: one product for the gradient of each factor. `torch.utils.flop_counter` counts the same of a
-real pass, which a test compares.
+takes as many FLOPs as two forward passes: one product for the gradient of each factor. A test compares these numbers
+with those that `torch.utils.flop_counter` counts in a real pass.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Flops:
 
     @property
     def largest(self) -> str:
-        """The part that takes most."""
+        """The part with the most FLOPs."""
         return max(asdict(self), key=asdict(self).__getitem__)
 
     def shares(self) -> dict[str, float]:
@@ -92,7 +92,7 @@ def training_flops(config: ModelConfig) -> int:
 
 
 def training_flops_per_token(config: ModelConfig) -> float:
-    """FLOPs of a training step by token, of which MFU is computed."""
+    """FLOPs of a training step per token, from which MFU is computed."""
     return training_flops(config) / config.context_length
 
 

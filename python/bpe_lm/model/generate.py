@@ -31,7 +31,7 @@ def generate_ids(
     num_ids: int | None = None,
     is_cached: bool = True,
 ) -> Iterator[int]:
-    """Yield the ids that follow a prompt, as they are drawn. Drawing `stop_id` ends them; it is not yielded.
+    """Yield the ids that follow a prompt, as they are drawn. Drawing `stop_id` ends the text; that id is not yielded.
 
     When the context is full, its older half is dropped. Without the cache, the model computes the whole context for
     each token; the ids are the same.
@@ -41,11 +41,11 @@ def generate_ids(
         prompt: At least one id. Only the last `context_length` of them are used.
         max_tokens: The largest number of ids to draw.
         temperature: The divisor of the logits; 0 takes the most likely id.
-        top_k: Draw among this many of the most likely ids only.
-        top_p: Draw among the fewest most likely ids whose probabilities add up to this.
+        top_k: Draw only among this many most likely ids.
+        top_p: Draw only among the fewest most likely ids whose probabilities add up to this.
         seed: The same seed gives the same ids; None draws a new seed.
         stop_id: The id that ends a text, usually that of `<|endoftext|>`.
-        num_ids: Draw ids below this only, for a model whose vocabulary is larger than the tokenizer's.
+        num_ids: Draw only ids below this number, for a model whose vocabulary is larger than the tokenizer's.
         is_cached: Whether to store keys and values between tokens.
 
     Raises:

@@ -1,6 +1,6 @@
-"""The layers of the model, each a formula. Initial weights are the course's; no layer has a bias.
+"""The layers of the model, each with its formula. Initial weights are the course's; no layer has a bias.
 
-`linear` and `embedding` compute the formula in the fastest way for a device: see `bpe_lm.kernels`.
+`linear` and `embedding` compute their formula by the fastest form for a device: see `bpe_lm.kernels`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bpe_lm.kernels.linear import linear
 Device = torch.device | str | None
 
 EPS = 1e-5
-"""The epsilon of RMSNorm."""
+"""The default `eps` of RMSNorm, which is added to the mean of squares."""
 
 
 def silu(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

@@ -13,7 +13,7 @@ from bpe_lm.kernels.implementation import Dtype, Implementation
 from bpe_lm.model.transformer import TransformerLM
 
 _LOG_MAX = 709.78
-"""The logarithm of the largest float."""
+"""The natural logarithm of the largest float: `exp` of a greater number overflows."""
 
 
 def cross_entropy(logits: Float[Tensor, "... vocab_size"], targets: Int[Tensor, "*shape"]) -> Float[Tensor, ""]:
@@ -61,5 +61,5 @@ def perplexity(loss: float) -> float:
 
 
 def bits_per_byte(total_nats: float, num_bytes: int) -> float:
-    """nats / log 2 / bytes: a loss that is comparable between tokenizers, which nats per token are not."""
+    """nats / log 2 / bytes: a loss that compares between tokenizers, unlike nats per token."""
     return total_nats / log(2) / num_bytes

@@ -95,8 +95,8 @@ class TransformerLM(nn.Module):
         """Return the final hidden states, from which the head computes logits.
 
         Raises:
-            OptionError: The text is longer than the context; or caches are given and do not fit the batch or the model,
-                or activation checkpointing is on.
+            OptionError: The text is longer than the context. Or caches are given, and they do not fit the batch or the
+                model, or activation checkpointing is on.
         """
         start = caches[0].length if caches else 0
         end = start + token_ids.shape[-1]
@@ -112,7 +112,7 @@ class TransformerLM(nn.Module):
         x = self.token_embeddings(token_ids)
         for number, layer in enumerate(self.layers):
             if is_checkpointed:
-                # The activations of a block are computed again for its gradient, not stored.
+                # The activations of a block are not stored: they are computed again for its gradient.
                 x = checkpoint(layer, x, token_positions, use_reentrant=False)
             else:
                 x = layer(x, token_positions, caches[number] if caches else None)
@@ -203,4 +203,6 @@ def _check_caches(caches: Sequence[KeyValueCache], token_ids: Tensor, num_layers
         raise OptionError(f"{len(caches)} caches were given for {num_layers} layers; make them with new_caches")
     if len(caches[0].keys) != len(token_ids):
         # Without this check, a single text would silently be copied into all rows of the cache.
-        raise OptionError(f"the caches are of {len(caches[0].keys)} texts, and {len(token_ids)} were given")
+        raise OptionError(
+            f"the caches are for {len(caches[0].keys)} texts, and {len(token_ids)} were given; use new_caches"
+        )

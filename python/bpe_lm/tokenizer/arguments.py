@@ -54,7 +54,7 @@ def encoding_options(
 
 
 def checked_threads(threads: int | None) -> int | None:
-    """Return a number of threads; None means one thread a core.
+    """Return a number of threads; None means one thread for each core.
 
     Raises:
         OptionError: The number is not from 1 to 1024.

@@ -1,4 +1,4 @@
-"""Compare tokenizers on texts: bytes per token, and speed. These are the course's experiments with tokenizers."""
+"""Compare tokenizers on texts by bytes per token and speed, as the course's experiments do."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from bpe_lm.progress import Progress
 from bpe_lm.tokenizer.tokenizer import Tokenizer
 
 PILE_BYTES = 825e9
-"""The size of the Pile, arXiv:2101.00027."""
+"""The size of the Pile in bytes, from arXiv:2101.00027."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Compression:
 
     @property
     def bytes_per_token(self) -> float:
-        """The mean number of bytes of text for a token. Added separators count as tokens."""
+        """The mean number of bytes of text per token. Added separators count as tokens."""
         return self.text_bytes / max(self.tokens, 1)
 
     @property
@@ -34,7 +34,7 @@ class Compression:
         return self.text_bytes / max(self.seconds, 1e-9)
 
     def as_dict(self) -> dict[str, object]:
-        """Return the figures for JSON."""
+        """Return the figures as JSON values."""
         return asdict(self) | {
             "bytes_per_token": self.bytes_per_token,
             "bytes_per_second": self.bytes_per_second,
@@ -54,17 +54,17 @@ def compare(
     Args:
         tokenizers: Tokenizers by the name that the result gives them.
         corpora: Files, as for `Tokenizer.encode_file`.
-        threads: The number of worker threads; one a core by default.
+        threads: The number of worker threads; one for each core by default.
         progress: As for `train_bpe`; the stage is "encode", in bytes.
 
     Raises:
         CorpusError: A file is missing, empty or damaged.
     """
     checks.instance("tokenizers", tokenizers, Mapping, "a dict of names and tokenizers")
-    made = []
+    results = []
     for corpus in checks.paths("corpora", corpora):
         for name, tokenizer in tokenizers.items():
             start = time.perf_counter()
             tokens, text_bytes = tokenizer.count_tokens(corpus, threads=threads, progress=progress)
-            made.append(Compression(name, str(corpus), text_bytes, tokens, time.perf_counter() - start))
-    return made
+            results.append(Compression(name, str(corpus), text_bytes, tokens, time.perf_counter() - start))
+    return results

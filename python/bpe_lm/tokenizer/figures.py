@@ -9,7 +9,7 @@ from bpe_lm.picture import BLUE, ORANGE, check_picture, new_figure, printable, w
 from bpe_lm.tokenizer.inspection import Inspection
 
 MOST_BARS = 100
-"""The longest token, in bytes, whose picture has bars. With a longer one, points on a logarithmic axis show lengths."""
+"""The greatest token length, in bytes, for a picture with bars. Beyond it, points on a logarithmic axis show them."""
 
 
 def draw_lengths(inspection: Inspection, path: StrPath) -> None:

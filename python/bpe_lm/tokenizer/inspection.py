@@ -12,12 +12,12 @@ from bpe_lm.tokenizer.tokenizer import Tokenizer
 from bpe_lm.tokenizer.tokens import learned_tokens, longest_learned, to_alphabet
 
 NUM_SHOWN = 5
-"""The number of first and of last merges, and of tokens that are never used, that are shown."""
+"""The number of first merges, of last merges and of never used tokens to show."""
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """The figures of a tokenizer. Lengths are in bytes. Special tokens count in the vocabulary's size alone."""
+    """The figures of a tokenizer. Lengths are in bytes. Special tokens count only in the vocabulary's size."""
 
     path: str
     tokenizer: Tokenizer
@@ -41,7 +41,7 @@ class Inspection:
         return _count_lengths(self.unused)
 
     def as_dict(self) -> dict[str, object]:
-        """Return the figures for JSON. Tokens are in GPT-2's alphabet; `training` is None without a training.json."""
+        """Return the figures as JSON values. Tokens are in GPT-2's alphabet; `training` may be None."""
         tokens = longest_learned(self.tokenizer, self.num_longest)
         return {
             "path": self.path,

@@ -16,7 +16,7 @@ class Seconds(TypedDict):
 
 
 class LongPretoken(TypedDict):
-    """One of the longest pretokens of a corpus: its length in bytes, its count, and its first 100 bytes.
+    """A pretoken among the longest of a corpus: its length in bytes, its count, and its first 100 bytes.
 
     The bytes are written in GPT-2's alphabet, as tokens are in vocab.json.
     """
@@ -27,7 +27,7 @@ class LongPretoken(TypedDict):
 
 
 class Training(TypedDict):
-    """What was trained, on how much text, and how often each merge and each token occurred.
+    """The record of a training: its options, the size of its corpus, and the count of each merge and each token.
 
     version: The version of this package that trained.
     pattern, tie_break, min_frequency, max_token_length: The options of training.
@@ -35,8 +35,8 @@ class Training(TypedDict):
     skipped_lines: The number of JSON lines without a text, which were skipped.
     num_pretokens, num_distinct_pretokens: The number of pretokens in the corpus, and of different ones among them.
     longest_pretokens: The 20 longest pretokens.
-    merge_counts: The count of each merge's pair at the moment when it was merged. Overlapping pairs count each: `aaa`
-        has `aa` twice.
+    merge_counts: The count of each merge's pair at the moment when it was merged. Overlapping pairs all count:
+        `aaa` has `aa` twice.
     token_uses: How often each token occurs in the corpus after all merges, by id: the 256 bytes, then the merges.
         Special tokens have later ids and are not counted.
     """
@@ -68,6 +68,6 @@ def load_training(path: StrPath) -> Training:
 
 
 def bytes_per_token(vocab: dict[int, bytes], training: Training) -> float:
-    """Return the mean number of bytes of a token of the training corpus. Special tokens are not counted."""
+    """Return the mean number of bytes per token of the training corpus. Special tokens are not counted."""
     uses = training["token_uses"]
     return sum(len(vocab[i]) * n for i, n in enumerate(uses)) / max(sum(uses), 1)

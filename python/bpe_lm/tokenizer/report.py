@@ -22,7 +22,7 @@ from bpe_lm.tokenizer.train import train_and_record
 class TrainingReport:
     """The figures of a tokenizer's training. Times are in seconds, memory and sizes in bytes.
 
-    `why_smaller` says why the vocabulary has fewer tokens than `asked_vocab_size`; None if it has not.
+    `why_smaller` says why the vocabulary has fewer tokens than `asked_vocab_size`; None if it does not.
     """
 
     corpus: list[str]
@@ -47,7 +47,7 @@ class TrainingReport:
         return self.corpus_bytes / max(self.count_seconds, 1e-9)
 
     def as_dict(self) -> dict[str, object]:
-        """Return the figures for JSON."""
+        """Return the figures as JSON values."""
         return asdict(self)
 
 
@@ -73,7 +73,7 @@ def train_tokenizer(
 
     Args:
         corpus: The files, as for `train_bpe`, which also explains the options that are not listed here.
-        vocab_size: The number of tokens, with the 256 bytes and the special tokens.
+        vocab_size: The number of tokens, including the 256 bytes and the special tokens.
         special_tokens: Tokens that are never divided or merged.
         folder: The folder to write, see `Tokenizer.save`.
         progress: As for `train_bpe`.
@@ -135,7 +135,7 @@ def _check_target(folder: StrPath, force: bool) -> None:
 
 
 def why_smaller(asked: int, vocab_size: int, min_frequency: int, max_token_length: int | None) -> str | None:
-    """Say why training learned fewer tokens than it was asked for; None if it did not."""
+    """Say why training learned fewer tokens than it was asked for. Returns None if it learned them all."""
     if vocab_size >= asked:
         return None
     often = "" if min_frequency == 1 else f" that occurs at least {min_frequency:,} times"
@@ -160,7 +160,7 @@ class EncodingReport:
         return self.manifest.text_bytes / max(self.seconds, 1e-9)
 
     def as_dict(self) -> dict[str, object]:
-        """Return the manifest and the seconds for JSON."""
+        """Return the manifest and the seconds as JSON values."""
         return asdict(self.manifest) | {"seconds": self.seconds}
 
 

@@ -1,4 +1,4 @@
-"""Token files: what they hold, checked when they are opened, and their checksums."""
+"""Token files: their description, the check when they are opened, and their checksums."""
 
 import json
 import threading
@@ -59,7 +59,7 @@ class Manifest:
 
     @property
     def bytes_per_token(self) -> float:
-        """The mean number of bytes of text for a token. Added separators count as tokens."""
+        """The mean number of bytes of text per token. Added separators count as tokens."""
         return self.text_bytes / max(self.count, 1)
 
 
@@ -92,7 +92,7 @@ def open_tokens(
 
 
 def verify(path: StrPath, *, tokenizer: "Identified | None" = None, progress: Progress = False) -> Manifest:
-    """Read a token file and compare its checksums.
+    """Read a token file and compare its ids with its checksums.
 
     Raises:
         TokenFileError: The file is damaged (the message says where), incomplete, or of another tokenizer.

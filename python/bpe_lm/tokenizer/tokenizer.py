@@ -1,4 +1,4 @@
-"""Text to token ids and back."""
+"""The tokenizer: it encodes text as token ids and decodes ids as text."""
 
 import json
 import warnings
@@ -108,9 +108,9 @@ class Tokenizer:
         warning also says if the pre-tokenizer's regular expression has a construct that Hugging Face's engine reads
         differently (`^`, `\\w`, ...).
 
-        An added token keeps its id and its text, even if other tokens have the same bytes. Where Hugging Face gives it
-        the id of a token that the file spells the same (`"é"` is the byte 0xE9 there), it has this id, and the id is
-        decoded as that token.
+        An added token keeps its id and its text, even if other tokens have the same bytes. Hugging Face may
+        give it the id of a token that the file spells the same (`"é"` is the byte 0xE9 there). Then it has this id here
+        too, and the id is decoded as that token.
 
         Raises:
             FormatError: The file does not follow its format, or uses a feature that is refused (a normalizer, a
@@ -306,10 +306,10 @@ class Tokenizer:
                 do not already have it there (white space aside). The default is the only special token, or
                 `<|endoftext|>`.
             dtype: The default is uint16 if all ids fit, else uint32 with a warning.
-            resume: Continue from what an interrupted call has left, if there is anything. The result is the same to
+            resume: Continue from the files of an interrupted call, if there are any. The result is the same to
                 the byte. Pipes cannot be resumed.
-            force: Replace `out`, and delete what an interrupted call has left.
-            threads: One a core by default. Each takes up to 75 MiB of memory, however long the corpus is.
+            force: Replace `out`, and delete the files of an interrupted call.
+            threads: One for each core by default. Each takes up to 75 MiB of memory, however long the corpus is.
             progress: As in `train_bpe`; the stage is "encode", in bytes.
             input_format: As in `train_bpe`.
             json_field: As in `train_bpe`.
@@ -320,7 +320,7 @@ class Tokenizer:
 
         Raises:
             CorpusError: A file is missing, empty, not text, damaged, or changed while it was read; or a line is bad.
-            OutputExists: `out` exists, or an interrupted call has left something; or `out` is not a regular file, or
+            OutputExists: `out` exists, or an interrupted call has left files; or `out` is not a regular file, or
                 is one of the texts.
             OutputBusy: Another process is writing `out`.
             ResumeMismatch: The interrupted call had other files, options or tokenizer, or its files are damaged.
@@ -338,8 +338,8 @@ class Tokenizer:
                 stacklevel=2,
             )
         with shown(progress) as callback:
-            made = self._core.encode_file(sources, target, options, dtype, bool(resume), bool(force), callback)
-        return Manifest.from_json(made)
+            manifest = self._core.encode_file(sources, target, options, dtype, bool(resume), bool(force), callback)
+        return Manifest.from_json(manifest)
 
     def count_tokens(
         self,
@@ -401,8 +401,8 @@ class Tokenizer:
     def stream_decoder(self) -> StreamDecoder:
         """Return a decoder for ids that arrive one at a time.
 
-        `push(id)` returns the text that is certain by then, and `finish()` the rest. No text ends within a character,
-        and all texts together are those of `decode`.
+        `push(id)` returns the text that later ids cannot change, and `finish()` the rest. No piece ends within a
+        character, and the pieces together are the text of `decode`.
         """
         return self._core.stream_decoder()
 
@@ -414,7 +414,7 @@ class Tokenizer:
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the parts of the tokenizer, from which a spawned worker process makes it again."""
+        """Pickle the parts of the tokenizer, from which a spawned worker process rebuilds it."""
         return _put_together, (self.vocab, self.merges, self.special_ids, self._core.apart, self.pattern)
 
 

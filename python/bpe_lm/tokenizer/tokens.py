@@ -1,4 +1,4 @@
-"""Tokens as people and files see them: the learned ones of a tokenizer, as text, and in GPT-2's alphabet."""
+"""Tokens for people and files: the learned tokens of a tokenizer, as text and in GPT-2's alphabet."""
 
 import codecs
 import unicodedata

@@ -43,16 +43,16 @@ def train_bpe(
         input_path: A path, a list or tuple of paths, or any other iterable of texts (str or bytes; write `iter(texts)`
             for a list of texts). Each file, each item, and each line of a JSON lines file is a text of its own. Files
             may be compressed (gzip, zstd) or pipes, and `"-"` is standard input.
-        vocab_size: The number of tokens, with the 256 bytes and the special tokens.
+        vocab_size: The number of tokens, including the 256 bytes and the special tokens.
         special_tokens: Texts that are one token each. They take no part in merges, and text on either side of them is
             not merged together. Where several match, the leftmost wins, then the longest.
         tie_break: The pair to merge among pairs of the same count. `"bytes"` takes the greater pair of byte strings
             (the course's rule). `"hf"` takes the smaller pair of ids, where bytes have the order of GPT-2's alphabet
             (Hugging Face's rule).
-        threads: The number of worker threads; one a core by default.
+        threads: The number of worker threads; one for each core by default.
         progress: True shows progress on stderr: bars in a terminal, lines in a notebook or a pipe. A function is called
-            with the stage ("count" in bytes, then "merge" in merges), the amount that is done, and the total where it
-            is known, at most ten times a second and once at the end of each stage.
+            with the stage ("count" in bytes, then "merge" in merges), the amount that is done, and the total (or
+            None), at most ten times a second and once at the end of each stage.
         pattern: `"gpt2"`, `"cl100k"` (GPT-4's), `"o200k"` (GPT-4o's), or a regular expression for `fancy-regex`,
             matched on bytes. A stretch of text that it does not match is one pretoken. A regular expression of your own
             needs each text whole, so memory grows with the longest text. Where its engine gives up, after a million

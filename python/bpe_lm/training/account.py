@@ -1,8 +1,8 @@
-"""What a run will cost before it starts: parameters, floating-point operations, memory, time.
+"""The cost of a run, predicted before it starts: parameters, floating-point operations, memory and time.
 
 It answers the course's questions on accounting: which matrix multiplies a forward pass has and which part takes most,
-what a longer context changes, what AdamW needs in memory, and how long the training takes. FLOPs are those of
-`bpe_lm.model.flops`, memory is that of `bpe_lm.training.step_memory` and, beside it, the course's formula.
+what a longer context changes, what AdamW needs in memory, and how long the training takes. FLOPs come
+from `bpe_lm.model.flops`, and memory from `bpe_lm.training.step_memory` and from the course's formula.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ COURSE_MFU = 0.5
 """The fraction of a device's peak FLOP/s at which the course's training runs."""
 
 LONGER = 16
-"""The course asks what a context of 16 times the length changes: 16,384 tokens in place of 1,024."""
+"""The factor of the longer context that the course asks about: 16,384 tokens in place of 1,024."""
 
 ADAMW_FLOPS = 15
-"""Operations of an AdamW step by parameter: 1 for decay, 3 for m, 4 for v, 2 for the corrections, 5 for the update."""
+"""Operations of an AdamW step per parameter: 1 for decay, 3 for m, 4 for v, 2 for the corrections, 5 for the update."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class CourseMemory:
     per_text: int
 
     def largest_batch(self, memory: float) -> int:
-        """The most texts whose step fits into `memory` bytes."""
+        """Return the largest number of texts whose step fits into `memory` bytes."""
         return max(int((memory - self.fixed) // self.per_text), 0)
 
 
@@ -61,14 +61,14 @@ def course_memory(config: ModelConfig) -> CourseMemory:
 
 
 def training_seconds(flops: float, peak: float, mfu: float) -> float:
-    """Seconds of this many FLOPs at a fraction of a device's peak FLOP/s."""
+    """Return the seconds of `flops` operations at the fraction `mfu` of a device's peak FLOP/s."""
     return flops / (peak * mfu)
 
 
 def conventions(config: ModelConfig) -> list[ModelConfig]:
-    """The model, and the same with each feed-forward network that the course's handouts and write-ups count.
+    """Return the model, and a variant for each feed-forward network in the course's handouts and write-ups.
 
-    Those are SwiGLU with d_ff = 8/3 d_model (2026), SwiGLU with 4 d_model (2025), and two matrices with 4 d_model.
+    They have SwiGLU with d_ff = 8/3 d_model (2026), SwiGLU with 4 d_model (2025), and two matrices with 4 d_model.
     """
     d = config.d_model
     variants = [
@@ -89,7 +89,7 @@ def longer_context(config: ModelConfig) -> ModelConfig:
 
 
 def parameter_tree(model: TransformerLM) -> Iterator[str]:
-    """Yield lines: each module with the number of its weights; equal layers share a line."""
+    """Yield the lines of a tree: each module with the number of its weights. Equal layers share a line."""
     yield f"TransformerLM ({model.num_parameters():,} params)"
     children = [(name, child) for name, child in model.named_children() if name != "layers"]
     blocks: list[tuple[str, Any]] = [(f"layers: {len(model.layers)} x TransformerBlock", model.layers[0])]
@@ -108,7 +108,7 @@ def _branches(children: list[tuple[str, Any]], indent: str) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Account:
-    """Everything that is known of a run before it starts. Memory is in bytes, of one process."""
+    """The predicted cost of a run. Memory is in bytes, of one process."""
 
     config: TrainConfig
     tree: list[str]
@@ -116,7 +116,7 @@ class Account:
     device_memory: int
     largest_batch: int
     flops_per_second: float | None
-    """What this machine's matrix products reach; of a GPU, what its data sheet says, where that is known."""
+    """FLOP/s of matrix products here: measured on a CPU, from the data sheet of a known GPU, otherwise None."""
 
     @classmethod
     def of(cls, config: TrainConfig, device_memory: int | None = None) -> Account:
@@ -149,13 +149,13 @@ class Account:
 
     @property
     def least_seconds(self) -> float | None:
-        """Seconds of all steps if they were nothing but matrix products at this machine's full rate."""
+        """Seconds of all steps if they did only matrix products, at this machine's full rate."""
         return training_seconds(self.run_flops, self.flops_per_second, 1) if self.flops_per_second else None
 
     def hours(self) -> dict[str, dict[str, float]]:
-        """Hours of the run at half the peak: of this machine where its peak is known, and of three GPUs.
+        """Return the hours of the run at half the peak of this machine, where that is known, and of three GPUs.
 
-        Keys are the device and then the number format of matrix products.
+        The first key is the device, the second the number format of matrix products.
         """
         peaks: dict[str, dict[str, float]] = {}
         if self.flops_per_second is not None:
@@ -173,13 +173,13 @@ class Account:
         }
 
     def as_dict(self) -> dict[str, Any]:
-        """The account as values of JSON."""
+        """The account as JSON values."""
         model = self.model
         return {
             "config": self.config.as_dict(),
             "parameters": count_parameters(model),
             "parameter_bytes": 4 * count_parameters(model),
-            "matrix_multiplies": [asdict(found) | {"flops": found.flops} for found in matrix_multiplies(model)],
+            "matrix_multiplies": [asdict(each) | {"flops": each.flops} for each in matrix_multiplies(model)],
             "forward": _flops_as_dict(model),
             "longer_context": _longer_as_dict(model),
             "conventions": [

@@ -21,7 +21,7 @@ Tokens = npt.NDArray[np.integer]
 def get_batch(
     dataset: Tokens, batch_size: int, context_length: int, device: Device, generator: np.random.Generator | None = None
 ) -> tuple[Int[Tensor, "batch seq"], Int[Tensor, "batch seq"]]:
-    """Cut inputs x and targets y, the next tokens, from uniformly random places of a 1-D array or memory map.
+    """Cut inputs x, and targets y (the next tokens), at uniformly random places of a 1-D array or memory map.
 
     Raises:
         ValueError: The array has fewer than `context_length` + 1 tokens.
@@ -61,7 +61,7 @@ class Batches:
         self.seed, self.vocab_size = seed, vocab_size
 
     def starts(self, step: int) -> npt.NDArray[np.int64]:
-        """The places where the rows of a batch begin. Shape (batch,)."""
+        """Return the numbers of the tokens with which the rows of a batch begin. Shape (batch,)."""
         generator = np.random.Generator(np.random.Philox(key=self.seed, counter=[0, 0, 0, step]))
         return generator.integers(0, len(self.dataset) - self.context_length, self.batch_size)
 
@@ -92,5 +92,5 @@ def check_ids(
     place = next(int(s) + int(np.argmax(dataset[s:] == greatest)) for s in starts if (dataset[s:] == greatest).any())
     raise TokenFileError(
         f"token {place:,} of the {kind} file is {greatest:,}, and model.vocab_size is {vocab_size:,}; "
-        "is it of another tokenizer?"
+        "encode it with the tokenizer of the run"
     )

@@ -41,7 +41,7 @@ def save_checkpoint(model: nn.Module, optimizer: Optimizer, iteration: int, out:
 
 
 def load_checkpoint(src: Target, model: nn.Module, optimizer: Optimizer) -> int:
-    """Read a file of `save_checkpoint` into model and optimizer. Returns the iteration.
+    """Load model and optimizer from a file that `save_checkpoint` wrote. Returns the iteration.
 
     Raises:
         CheckpointError: The file is damaged, or of another model.
@@ -88,15 +88,15 @@ def load_optimizer(optimizer: Optimizer, state: Any, source: object) -> None:
         if names != [set(group) for group in state["param_groups"]]:
             raise ValueError("its groups have other options")
         optimizer.load_state_dict(state)
-        for parameter, found in optimizer.state.items():
-            whole = {key: value for key, value in found.items() if getattr(value, "shape", None) == parameter.shape}
-            found.update({key: shard_like(value, parameter) for key, value in whole.items()})
+        for parameter, values in optimizer.state.items():
+            whole = {key: value for key, value in values.items() if getattr(value, "shape", None) == parameter.shape}
+            values.update({key: shard_like(value, parameter) for key, value in whole.items()})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{source} is of another optimizer: {error}") from error
 
 
 def pack(state: Any) -> tuple[dict[str, Tensor], Any]:
-    """Separate nested dicts, lists and tuples into tensors by name and a description in JSON. Keys keep their types."""
+    """Separate nested dicts, lists and tuples into tensors by name, and a JSON description. Keys keep their types."""
     tensors: dict[str, Tensor] = {}
 
     def describe(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""torch.compile where it works; where the compiler fails, a warning and the eager model."""
+"""Compile a model with torch.compile. If the compiler fails, warn and keep the eager model."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from bpe_lm.training.memory import is_out_of_memory
 
 
 def compiled(module: nn.Module) -> nn.Module | None:
-    """Compile a module, or warn and return None if that fails at once. Most failures come with the first call."""
+    """Compile a module. If that fails at once, warn and return None. Most failures appear only in the first call."""
     try:
-        # torch keeps everything that a process compiles, and runs eager code from the ninth model on.
+        # torch keeps everything that a process compiles, and without a reset runs the ninth model eagerly.
         torch.compiler.reset()
-        found: Any = torch.compile(module)
+        result: Any = torch.compile(module)
     except Exception as error:
         warn_not_compiled(error)
         return None
-    return found
+    return result
 
 
 def is_failed_compilation(error: Exception) -> bool:
-    """Whether the compiler failed, in place of the code that it compiled, and memory did not run out in it."""
+    """Return whether an error comes from the compiler itself, and not from a lack of memory."""
     return is_compiler_error(error) and not is_out_of_memory(error)
 
 

@@ -20,10 +20,10 @@ Parallel = Literal["ddp", "fsdp"]
 Shape = Literal["cosine", "constant", "linear", "wsd"]
 
 CONFIG_FORMAT = 2
-"""The version of a run's config.json, under its key `format`. The first one had no such key."""
+"""The version of a run's config.json, under its key `format`. Format 1 had no such key."""
 
 WSD_DECAY = 0.2
-"""The fraction of a run over which the rate of wsd falls by default."""
+"""The default length of the fall at the end of a wsd schedule, as a fraction of the run."""
 
 RENAMED = {
     "schedule.name": "schedule.shape",
@@ -34,7 +34,7 @@ RENAMED = {
 """Keys of format 1, and the keys that replaced them."""
 
 CONFIG, DATA, CHECKPOINTS, BEST, PROFILE = "config.json", "data.json", "checkpoints", "best", "profile"
-"""Names in the folder of a run."""
+"""Names of the files and folders in a run's folder."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,9 @@ class OptimizerConfig:
 class ScheduleConfig:
     """The learning rate, which rises linearly over `warmup`, is constant, and falls over `decay` at the end of the run.
 
-    `shape` is that of the fall to `min_ratio` x the maximum. `warmup` and `decay` are fractions of the run below 1, and
-    steps from 1 on. `decay` 0 stands for everything after the warm-up (cosine, linear), for 0.2 of the run (wsd), or
-    for no fall (constant).
+    `shape` is the shape of the fall to `min_ratio` x the maximum. A `warmup` or `decay` below 1 is a fraction of the
+    run, and from 1 on a number of steps. `decay` 0 stands for everything after the warm-up (cosine, linear), for 0.2 of
+    the run (wsd), or for no fall (constant).
     """
 
     shape: Shape = key("cosine", "how the learning rate falls")
@@ -149,7 +149,7 @@ class ScheduleConfig:
         if self.decay >= 1:
             return int(self.decay)
         fraction = self.decay or (WSD_DECAY if self.shape == "wsd" else 0)
-        # From the end, so that two fractions that fill the run fill it in steps as well.
+        # Counted from the end, so that two fractions that add up to 1 also fill the run in steps.
         return max(steps - round((1 - _exactly(fraction)) * steps), 1) if fraction else steps - warmup
 
 
@@ -199,7 +199,7 @@ class TrainConfig:
             )
         if self.micro_batch_size and self.batch_size % self.micro_batch_size:
             raise ConfigError(
-                f"batch_size is {self.batch_size}, no multiple of micro_batch_size, {self.micro_batch_size}"
+                f"batch_size is {self.batch_size}, and must be a multiple of micro_batch_size, {self.micro_batch_size}"
             )
         self.schedule.lengths(self.steps)
 
@@ -209,7 +209,7 @@ class TrainConfig:
         return self.batch_size * self.model.context_length
 
     def as_dict(self) -> dict[str, Any]:
-        """The config as values of JSON."""
+        """The config as JSON values."""
         return dataclasses.asdict(self)
 
     @classmethod
@@ -240,7 +240,7 @@ _Config = TypeVar("_Config", bound="TrainConfig | ModelConfig | DataConfig | Opt
 
 
 def override(config: _Config, values: Mapping[str, Any]) -> _Config:
-    """Return a config with some values replaced, which may be nested.
+    """Return a config with some values replaced. The values may be nested.
 
     Raises:
         ConfigError: A key is unknown, or a value makes no sense.
@@ -299,5 +299,5 @@ def _check_length(config: ScheduleConfig, name: str) -> None:
 
 
 def _exactly(number: float) -> Fraction:
-    """The decimal number as it is written, so that 0.1 is a tenth and 0.9 + 0.1 are 1."""
+    """Return the decimal number as it is written: 0.1 is exactly a tenth, and 0.9 + 0.1 is exactly 1."""
     return Fraction(repr(number))

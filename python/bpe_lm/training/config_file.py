@@ -25,7 +25,7 @@ def config_toml(config: TrainConfig) -> str:
 
 
 def _toml(value: Any) -> str:
-    """A value in TOML. Its strings are JSON's, except that it forbids the character DEL."""
+    """Write a value as TOML. TOML's strings are those of JSON, except that it forbids the character DEL."""
     if isinstance(value, bool):
         return str(value).lower()
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f") if isinstance(value, str) else repr(value)

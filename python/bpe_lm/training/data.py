@@ -1,4 +1,4 @@
-"""The token files of a run: opened, checked against its config, and identified."""
+"""Open the token files of a run, check them against its config, and identify them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class RunData:
     """Training and validation tokens.
 
     `identity` identifies the training tokens, and is the content of data.json. `validated_on` names the tokens that
-    each validation of the run reads; None if there are none.
+    each validation of the run reads, and is None for a run without validation.
     """
 
     train: Tokens
@@ -86,7 +86,7 @@ def check_same_data(folder: Path, identity: dict[str, Any]) -> None:
     began_with = read_json(folder / DATA)
     for name, noun in (("tokenizer", "tokenizer"), ("count", "number of tokens"), ("crc32", "tokens")):
         if began_with.get(name) != identity[name]:
-            raise ResumeMismatch(f"the run in {folder} has a training file of another {noun}; give that file")
+            raise ResumeMismatch(f"the run in {folder} began with a training file of another {noun}; give that file")
 
 
 def with_absolute_paths(config: TrainConfig) -> TrainConfig:

@@ -1,4 +1,4 @@
-"""Where a run trains, and the peak rate of floating-point operations there."""
+"""The device of a run, and the device's peak rate of floating-point operations."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ PEAK_FLOPS = {
     "4090": (165e12, 82.6e12),
     "3090": (71e12, 35.6e12),
 }
-"""Peak FLOP/s in dense bfloat16 (T4: float16) and in float32 without TF32, which is off here. Keys: a part of the name.
+"""Peak FLOP/s of each GPU: in dense bfloat16 (T4: float16), and in float32 without TF32, which is off here.
 
-From NVIDIA's data sheets, whose figures for tensor cores are twice as high where they are "with sparsity": B200 of HGX
-B200 (an eighth of it), H200 (SXM, NVL), H100 (SXM, NVL; PCIe in the edition of 2022), A100, L40S, L4 and T4, and the
-white papers of Ada and GA102.
+A key is a part of the GPU's name. The sources are NVIDIA's data sheets of HGX B200 (an eighth of it), H200 (SXM, NVL),
+H100 (SXM, NVL; PCIe in the edition of 2022), A100, L40S, L4 and T4, and the white papers of Ada and GA102. Figures for
+tensor cores "with sparsity" are twice as high.
 """
 
 PEAK_TF32 = {"A100": 156e12, "H100": 495e12, "B200": 1125e12}
-"""Peak FLOP/s in dense TF32, from the same data sheets: the course's handouts compute with those of A100 and H100."""
+"""Peak FLOP/s in dense TF32, from the same data sheets. The course's handouts use the figures of A100 and H100."""
 
 
 def device_of(name: str) -> torch.device:
-    """Open the device of this name, or for "auto" the fastest of this machine. Nothing was ever run on mps.
+    """Open the device of this name, or for "auto" the fastest of this machine. mps is untested.
 
     Raises:
         ConfigError: This machine has no such device.
@@ -58,20 +58,20 @@ def device_of(name: str) -> torch.device:
 
 
 def device_of_run(name: str) -> torch.device:
-    """The kind of device that a run with this `device` would train on here: a CPU where the machine has no CUDA GPU."""
+    """Return the kind of device on which a run with this `device` trains here: a CPU if there is no CUDA GPU."""
     asks_for_gpu = name == "auto" or name.startswith("cuda")
     return torch.device("cuda" if asks_for_gpu and torch.cuda.is_available() else "cpu")
 
 
 def peak_of(gpu: str, dtype: Dtype) -> float | None:
-    """The peak FLOP/s of a GPU by its name; None for an unknown GPU or a part of one (MIG)."""
+    """Return the peak FLOP/s of a GPU by its name, or None for an unknown GPU and for a part of a GPU (MIG)."""
     known = (peaks for part, peaks in PEAK_FLOPS.items() if re.search(rf"\b{part}\b", gpu) and "MIG" not in gpu)
     bfloat16, float32 = next(known, (None, None))
     return bfloat16 if dtype == "bfloat16" else float32
 
 
 def peak_flops(device: torch.device, dtype: Dtype) -> float | None:
-    """The peak for MFU in FLOP/s: a known GPU's by its data sheet, a CPU's as a matrix product reaches it now."""
+    """Return the peak FLOP/s for MFU: from the data sheet of a known GPU, or of a CPU by a matrix product now."""
     if device.type == "cuda":
         return peak_of(torch.cuda.get_device_name(device), dtype)
     if device.type != "cpu":

@@ -1,4 +1,4 @@
-"""Where a step that is not finite went wrong: the first weight, output or gradient that is not finite."""
+"""Find the first weight, output or gradient that is not finite in a step whose loss or norm is not finite."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ MicroBatch = tuple[Tensor, Tensor]
 
 
 def weights_are_finite(model: nn.Module) -> bool:
-    """Whether each weight of this process is finite."""
+    """Return whether each weight of this process is finite."""
     return all(local_shard(parameter).isfinite().all() for parameter in model.parameters())
 
 
 def first_bad_value(loss: LanguageModelLoss, micro_batches: Iterable[MicroBatch], step_loss: float) -> str:
-    """Say what is not finite: a tensor, or only the loss of the step, or only the norm of its gradients.
+    """Name the value that is not finite: a tensor, only the loss of the step, or only the norm of its gradients.
 
     The model must have the gradients of the step. `micro_batches` are its inputs and targets, for a second forward
     pass; in a distributed run they are empty, because a forward pass needs every process.
@@ -30,8 +30,8 @@ def first_bad_value(loss: LanguageModelLoss, micro_batches: Iterable[MicroBatch]
     if name is not None:
         return f"the first tensor that is not finite is {name}"
     if not isfinite(step_loss):
-        return "the loss was not finite, and each weight, output and gradient is, when the step is done again"
-    return "each gradient is finite, and the norm of all together is not: their squares are beyond float32"
+        return "the loss was not finite, but each weight, output and gradient is finite when the step is done again"
+    return "each gradient is finite, but the norm of all together is not: their squares are beyond float32"
 
 
 def _bad_weight(model: nn.Module) -> str | None:
@@ -42,7 +42,7 @@ def _bad_weight(model: nn.Module) -> str | None:
 
 
 def _bad_output(loss: LanguageModelLoss, micro_batches: Iterable[MicroBatch]) -> str | None:
-    """The first module whose output is not finite in a forward pass, or the loss."""
+    """Name the first module whose output is not finite in a forward pass, or else the loss."""
     bad: list[str] = []
 
     def check(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
@@ -61,11 +61,11 @@ def _bad_output(loss: LanguageModelLoss, micro_batches: Iterable[MicroBatch]) ->
             hook.remove()
     if bad:
         return f"the output of {bad[0]}"
-    return None if all(found.isfinite() for found in losses) else "the loss"
+    return None if all(value.isfinite() for value in losses) else "the loss"
 
 
 def _bad_gradient(model: nn.Module) -> str | None:
-    """The last parameter whose gradient is not finite: a backward pass begins at the last one."""
+    """Name the last parameter whose gradient is not finite, because a backward pass begins at the last parameter."""
     for name, parameter in reversed(list(model.named_parameters())):
         if parameter.grad is not None and not local_shard(parameter.grad).isfinite().all():
             return f"the gradient of {name}"

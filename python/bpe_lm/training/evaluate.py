@@ -23,7 +23,7 @@ _BATCH_TOKENS = 8192
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The result of an evaluation: `loss` in nats per token, `bits_per_byte` where the bytes of the text are known."""
+    """The result of an evaluation: `loss` in nats per token, and `bits_per_byte` if the text's size is known."""
 
     loss: float
     perplexity: float
@@ -31,7 +31,7 @@ class Evaluation:
     tokens: int
 
     def as_dict(self) -> dict[str, Any]:
-        """The result as values of JSON."""
+        """The result as JSON values."""
         return asdict(self)
 
 
@@ -53,7 +53,8 @@ def evaluate(
         model: The model, which is not changed.
         tokens: Shape (count,).
         text_bytes: The bytes of the text that the tokens stand for, from which bits per byte are computed.
-        limit: Predict only this many tokens from the beginning (in whole windows); without bits per byte.
+        limit: Predict only this many tokens from the beginning, in whole windows. If that leaves out tokens,
+                `bits_per_byte` is None.
         dtype: "bfloat16" for mixed precision.
         progress: True shows progress on stderr; a function is called with ("evaluate", tokens done, all tokens).
         loss: The module that computes the loss, if the model is sharded over processes.

@@ -1,4 +1,4 @@
-"""Memory that a process keeps between steps, and the error when memory runs out.
+"""The memory that a process keeps between steps, and the error when memory runs out.
 
 Each training step frees and allocates the same gigabyte. glibc returns large blocks to the system at once, and the
 system hands them out again as pages of zeros, with one page fault for each 4 KiB. These faults were 0.18 s of a
@@ -50,7 +50,7 @@ def enough_memory(remedy: str) -> Iterator[None]:
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether memory ran out. torch has a type for that, or only a text, and the compiler wraps both."""
+    """Return whether memory ran out. torch raises a type for it or only a text, and the compiler wraps both."""
     if error is None:
         return False
     says_so = isinstance(error, RuntimeError) and any(text in str(error) for text in _TEXTS)

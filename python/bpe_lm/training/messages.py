@@ -1,4 +1,4 @@
-"""Values and errors that the processes of a run tell each other, as JSON in tensors of bytes.
+"""Values and errors that the processes of a run send each other, as JSON in tensors of bytes.
 
 torch's own collectives for Python objects pickle them, and a pickle can run code.
 """
@@ -16,7 +16,7 @@ from bpe_lm import errors
 from bpe_lm.errors import BpeLmError, InternalError
 
 Json = Any
-"""A value of JSON: None, a truth, a number, a text, or a list or dictionary of those."""
+"""A JSON value: None, a bool, a number, a text, or a list or dict of JSON values."""
 
 T = TypeVar("T")
 
@@ -38,24 +38,24 @@ def gather(value: Json) -> list[Json]:
 
 
 def device_of_messages() -> str:
-    """Where a tensor must be to reach other processes."""
+    """Return the kind of device that can exchange tensors with other processes."""
     return "cuda" if dist.get_backend() == "nccl" else "cpu"
 
 
 def attempt(function: Callable[[], T]) -> tuple[T | None, Exception | None]:
-    """Call a function. Returns its result or its error, as an error that other processes can be told."""
+    """Call a function. Returns its result, or its error as one that `error_as_json` can describe."""
     try:
         return function(), None
     except (BpeLmError, OSError) as error:
         return None, error
     except Exception as error:
-        told = InternalError(f"{type(error).__name__}: {error}")
-        told.__cause__ = error
-        return None, told
+        internal = InternalError(f"{type(error).__name__}: {error}")
+        internal.__cause__ = error
+        return None, internal
 
 
 def error_as_json(error: Exception | None) -> Json:
-    """An error of `attempt` as a value of JSON."""
+    """Return an error of `attempt` as a JSON value."""
     if error is None:
         return None
     if isinstance(error, BpeLmError):
@@ -65,7 +65,7 @@ def error_as_json(error: Exception | None) -> Json:
 
 
 def error_of_json(content: Json) -> Exception | None:
-    """The error that another process described."""
+    """Return the error that another process described."""
     if content is None:
         return None
     if content["type"] != "OSError":

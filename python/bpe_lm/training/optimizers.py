@@ -1,4 +1,4 @@
-"""Optimizers, and the clipping of gradients. They see tensors: those of one process, whether it has all or a shard."""
+"""Optimizers, and the clipping of gradients. They work on the tensors of one process, whole or shards."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Closure = Callable[[], float]
 
 
 class SGD(torch.optim.Optimizer):
-    """theta <- theta - lr / sqrt(t + 1) * gradient, t = 0, 1, ...: the course's toy."""
+    """theta <- theta - lr / sqrt(t + 1) * gradient, for t = 0, 1, ...: the course's first example."""
 
     def __init__(self, params: Iterable[Parameter] | Iterable[dict[str, Any]], lr: float = 1e-3):
         _check_not_negative(lr=lr)
@@ -45,7 +45,7 @@ class AdamW(torch.optim.Optimizer):
     """m <- b1 m + (1 - b1) g,  v <- b2 v + (1 - b2) g^2,  theta <- theta (1 - lr wd) - lr m^ / (sqrt(v^) + eps).
 
     m^ = m / (1 - b1^t) and v^ = v / (1 - b2^t). Loshchilov & Hutter 2017, arXiv:1711.05101. `implementation="fast"`
-    goes through the parameters once instead of ten times, by torch's fused kernel.
+    passes over the parameters once instead of ten times, with torch's fused kernel.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class AdamW(torch.optim.Optimizer):
         return loss
 
     def _state_of(self, parameter: Parameter) -> dict[str, Any]:
-        """t, m and v of a parameter; zeros before its first step."""
+        """Return t, m and v of a parameter, which are zeros before its first step."""
         state = self.state[parameter]
         if not state:
             state["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
@@ -150,7 +150,7 @@ def _check_not_negative(**values: float) -> None:
 
 
 def new_optimizer(config: TrainConfig, model: TransformerLM) -> torch.optim.Optimizer:
-    """The optimizer that a config describes, with no state yet."""
+    """Create the optimizer that a config describes, without state."""
     options = config.optimizer
     if options.name == "sgd":
         return SGD(model.parameters(), config.schedule.max_learning_rate)

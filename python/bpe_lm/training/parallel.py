@@ -1,8 +1,8 @@
-"""Several processes, as torchrun starts them: each has its rows of a batch, and all take the same step.
+"""Training in several processes that torchrun started: each computes its rows of a batch, and all take the same step.
 
 Why are only rows divided? A batch is a function of (seed, step), so each process can cut its rows out of it, and a run
 learns the same with any number of processes. "ddp" keeps all weights in each process and averages gradients. "fsdp"
-(torch's FSDP2) keeps a shard of weights, gradients and optimizer state in each, and gathers a block when it is needed.
+(torch's FSDP2) keeps a shard of weights, gradients and optimizer state in each, and gathers a block for its passes.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class World:
         return self.rank == 0
 
     def rows(self, batch_size: int) -> slice:
-        """This process's rows of a batch."""
+        """Return this process's rows of a batch."""
         number = batch_size // self.size
         return slice(self.rank * number, (self.rank + 1) * number)
 
@@ -73,8 +73,8 @@ class World:
         if self.size == 1:
             return function()
         value, error = attempt(function) if self.is_first else (None, None)
-        value, told = broadcast([value, error_as_json(error)], 0)
-        if error := error or error_of_json(told):
+        value, described = broadcast([value, error_as_json(error)], 0)
+        if error := error or error_of_json(described):
             raise error
         return value
 
@@ -114,7 +114,10 @@ def _has_others() -> bool:
 
 
 def local_device(device: torch.device) -> torch.device:
-    """This process's GPU where several processes train on GPUs, which becomes the current one before torch uses any."""
+    """Return the device itself, or this process's own GPU if several processes train on GPUs.
+
+    The GPU becomes the current one before torch uses any.
+    """
     if device.type != "cuda" or not _has_others():
         return device
     device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
@@ -125,7 +128,7 @@ def local_device(device: torch.device) -> torch.device:
 def join_world(device: torch.device) -> World:
     """Join the processes that torchrun started; without torchrun, return this process alone.
 
-    A process joins once, and keeps its group for later runs, because torch cannot found a group again.
+    A process joins once, and keeps its group for later runs, because torch cannot create a group again.
 
     Raises:
         ConfigError: The device cannot exchange tensors between processes, or is of another kind than in earlier runs.
@@ -137,8 +140,9 @@ def join_world(device: torch.device) -> World:
     # A run that fails must not wait for others in the exit handler.
     atexit.unregister(_leave_group)
     if not dist.is_initialized():
-        # torch 2.15 leaves messages from before a restart in torchrun's store, and the processes after it wait for
-        # ever. Machines count restarts each on its own, so between several machines this cannot help.
+        # torch 2.15 leaves messages from before a restart in torchrun's store, for which the restarted processes wait
+        # for ever. A prefix for each restart avoids them. Each machine counts its own restarts, so a prefix cannot
+        # help between several machines.
         restarts = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
         prefix = f"attempt {restarts}" if os.environ.get("GROUP_WORLD_SIZE") == "1" else "all attempts"
         store, rank, size = torchrun_store(prefix)
@@ -159,7 +163,7 @@ def replicate(loss: nn.Module) -> nn.Module:
 
 def shard(loss: LanguageModelLoss, world: World, device_type: str) -> None:
     """Divide weights between all processes in place. Gradients become the mean, in the same shards."""
-    # Half a second to import.
+    # These imports take half a second.
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
@@ -183,7 +187,7 @@ def synchronized(module: Any, is_last: bool) -> Iterator[None]:
 
 @torch.no_grad()
 def clip_sharded_gradients(parameters: Iterable[Parameter], max_l2_norm: float) -> Float[Tensor, ""]:
-    """Clip gradients as `clip_gradients`, by the norm of the gradients of all processes where each has a shard."""
+    """Clip gradients as `clip_gradients` does. The norm of sharded gradients is that of all processes' shards."""
     parameters = list(parameters)
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     if not any(map(is_sharded, gradients)):
@@ -197,17 +201,17 @@ def clip_sharded_gradients(parameters: Iterable[Parameter], max_l2_norm: float) 
 
 
 def is_sharded(tensor: Tensor) -> bool:
-    """Whether a tensor is a DTensor, of which this process has a shard."""
+    """Return whether a tensor is a DTensor, of which this process has a shard."""
     return hasattr(tensor, "device_mesh")
 
 
 def local_shard(tensor: Tensor) -> Tensor:
-    """This process's shard of a tensor, or the whole of one that is not sharded."""
+    """Return this process's shard of a tensor, or the whole tensor if it is not sharded."""
     return tensor.to_local() if is_sharded(tensor) else tensor  # type: ignore[attr-defined]
 
 
 def shard_like(tensor: Tensor, other: Tensor) -> Tensor:
-    """Divide a whole tensor, which each process has, as another one is divided."""
+    """Shard a whole tensor, which each process has, in the way in which another tensor is sharded."""
     if not is_sharded(other) or is_sharded(tensor):
         return tensor
     from torch.distributed.tensor import DTensor, distribute_tensor

@@ -92,7 +92,7 @@ _FUNCTIONS = (
     gpt2_xl,
 )
 PRESETS = {function.__name__.replace("_", "-"): function for function in _FUNCTIONS}
-"""Each preset's function by its name on a command line, as in `gpt2-small`."""
+"""The function of each preset, by the preset's name on the command line, such as `gpt2-small`."""
 
 
 def resolve(source: str, flags: Sequence[str] = ()) -> TrainConfig:

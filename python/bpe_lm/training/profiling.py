@@ -26,9 +26,10 @@ _KINDS = {
     "communication": r"nccl|gloo|all_reduce|all_gather|reduce_scatter",
     "copies and casts": r"copy|memcpy|memset|_to_copy|fill|zero",
 }
-"""Patterns for the names of operations; the first match decides. Others are elementwise operations and sums."""
+"""The kinds of operations, with patterns for their names. The first match decides; other operations are elementwise."""
 
 _NO_OPERATION = ("ProfilerStep", "phase: ", "autograd::", "Optimizer.", "Activity Buffer", "cuda", "Torch-Compiled")
+"""The beginnings of the names of events that are not operations."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class StepProfile:
     is_gpu: bool
 
     def verdict(self) -> str:
-        """A sentence on what bounds the step and what may help."""
+        """Return a sentence that says what bounds the step and what may help."""
         shares = {kind: seconds / self.seconds for kind, seconds in self.kinds.items()}
         idle = max(1 - sum(shares.values()), 0)
         waits = self.parts["data"] / self.seconds
@@ -50,17 +51,17 @@ class StepProfile:
             return f"A step waits for data for {waits:.0%} of its time: it is bound by reading."
         if idle > 0.3:
             where = "The device is idle" if self.is_gpu else "No operation runs"
-            return f"{where} for {idle:.0%} of a step: it is bound by launches; compile, or a larger batch, has fewer."
+            return f"{where} for {idle:.0%} of a step: it is bound by launches; compile or a larger batch saves some."
         kind = max(shares, key=lambda name: shares[name])
         if kind == "matrix products":
-            reach = "" if self.product_share is None else f"; the whole reaches {self.product_share:.0%} of the peak"
+            reach = "" if self.product_share is None else f"; the step reaches {self.product_share:.0%} of the peak"
             return f"A step is bound by matrix products: they take {shares[kind]:.0%} of it{reach}."
         if kind in ("elementwise operations", "copies and casts"):
-            return f"A step is bound by memory: {kind} take {shares[kind]:.0%} of it; compile joins them."
+            return f"A step is bound by memory: {kind} take {shares[kind]:.0%} of it; compile fuses them."
         return f"A step is bound by {kind}: {shares[kind]:.0%} of it."
 
     def table(self) -> str:
-        """The times as tables in Markdown."""
+        """Return the times as tables in Markdown."""
         rest = {"else": self.seconds - sum(self.parts.values())}
         idle = {"in no operation": max(self.seconds - sum(self.kinds.values()), 0.0)}
         lines = [f"A step takes {self.seconds * 1e3:,.1f} ms. {self.verdict()}"]
@@ -73,11 +74,11 @@ class StepProfile:
 
 
 class Profiler:
-    """Records three steps of a run, after the first three, and writes a folder."""
+    """A profiler of the steps 4 to 6 of a run, which writes a trace and a table into a folder."""
 
     def __init__(self, folder: Path, device: torch.device, flops_per_step: float, peak: float | None):
         self.folder, self.device, self.flops, self.peak = folder, device, flops_per_step, peak
-        self.found: StepProfile | None = None
+        self.result: StepProfile | None = None
         self._done, self._start, self._end = 0, 0.0, 0.0
         os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # Without it, torch prints on stderr.
         activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (device.type == "cuda")
@@ -102,18 +103,18 @@ class Profiler:
         if self._done == _SKIPPED:
             self._start = time.perf_counter()
 
-    def _write(self, made: Any) -> None:
+    def _write(self, recorded: Any) -> None:
         if self._done < _SKIPPED + _STEPS:
             return  # The run ended before the last recorded step.
         self.folder.mkdir(parents=True, exist_ok=True)
-        made.export_chrome_trace(str(self.folder / TRACE))
+        recorded.export_chrome_trace(str(self.folder / TRACE))
         seconds = (self._end - self._start) / _STEPS
-        self.found = _summary(made.events(), seconds, self.device.type == "cuda", self.flops, self.peak)
-        (self.folder / TABLE).write_text(self.found.table(), encoding="utf-8")
+        self.result = _summary(recorded.events(), seconds, self.device.type == "cuda", self.flops, self.peak)
+        (self.folder / TABLE).write_text(self.result.table(), encoding="utf-8")
 
 
 class NoProfiler:
-    """Records nothing."""
+    """A profiler that records nothing."""
 
     def __enter__(self) -> NoProfiler:
         return self
@@ -127,7 +128,7 @@ class NoProfiler:
 
 @contextmanager
 def phase(name: str) -> Iterator[None]:
-    """Mark what runs in this context as a phase of the step."""
+    """Mark the code in this context as a phase of the step."""
     with record_function(f"phase: {name}"):
         yield
 

@@ -1,4 +1,4 @@
-"""What a resumed run takes over from its folder, and what its config may change."""
+"""The state that a resumed run takes from its folder, and the changes that its config may make."""
 
 from __future__ import annotations
 
@@ -41,9 +41,10 @@ FREE_TO_CHANGE = frozenset(
 class RunState:
     """The state of a run that a checkpoint has besides weights and optimizer.
 
-    `seconds` are those of the run, with validation and saving. `skipped` counts steps in a row that were not finite,
-    `worse` the validations in a row that were no better than `best_loss`. `loss`, of the step `loss_step`, and
-    `best_loss` are of validation, on the tokens `validated_on`; `train_loss` is the last finite one.
+    `seconds` is the time of the run, including validation and saving. `skipped` counts the latest steps in a row that
+    were not finite, and `worse` the latest validations in a row that were no better than `best_loss`. `loss` (of the
+    step `loss_step`) and `best_loss` are validation losses, on the tokens `validated_on`. `train_loss` is the last
+    finite training loss.
     """
 
     seconds: float = 0.0
@@ -62,7 +63,7 @@ class RunState:
 
 
 def resumed_config(old: TrainConfig, new: TrainConfig, folder: Path) -> TrainConfig:
-    """The config with which a run goes on. A warm-up that is a fraction of the run keeps its length in steps.
+    """Return the config with which a run goes on. A warm-up that is a fraction of the run keeps its length in steps.
 
     Raises:
         ResumeMismatch: A key differs that may not change.
@@ -89,22 +90,22 @@ def check_enough_steps(config: TrainConfig, step: int, folder: Path) -> None:
     """Refuse a config with fewer steps than the run has done.
 
     Raises:
-        ConfigError: It has fewer.
+        ConfigError: The config has fewer steps.
     """
     if config.steps < step:
-        raise ConfigError(f"steps is {config.steps:,}, and the run in {folder} has done {step:,} already")
+        raise ConfigError(f"steps is {config.steps:,}, and the run in {folder} has done {step:,}; set at least as many")
 
 
 def warn_of_another_schedule(old: TrainConfig, new: TrainConfig, step: int) -> None:
-    """Warn if another number of steps changes the learning rate of the steps that were done."""
+    """Warn if a new number of steps would have changed the learning rate of the last step."""
     if step == 0:
         return
-    had, has = (learning_rate(config.schedule, config.steps, step - 1) for config in (old, new))
-    if had != has:
+    old_rate, new_rate = (learning_rate(config.schedule, config.steps, step - 1) for config in (old, new))
+    if old_rate != new_rate:
         warnings.warn(
             f"steps was {old.steps:,} and is {new.steps:,}, on which a schedule of shape {new.schedule.shape} depends: "
-            f"step {step:,} had the learning rate {had:.3g}, and the next has "
-            f"{learning_rate(new.schedule, new.steps, step):.3g}; a run of {new.steps:,} steps from its beginning has "
+            f"step {step:,} had the learning rate {old_rate:.3g}, and the next has "
+            f"{learning_rate(new.schedule, new.steps, step):.3g}; a run that begins with {new.steps:,} steps has "
             "other learning rates",
             stacklevel=5,
         )

@@ -2,7 +2,7 @@
 
 Each has `model.safetensors`, `optimizer.safetensors` and, written last, `checkpoint.json` with the checksums of both
 and of itself. A folder is written under another name and renamed after all of it is on the disk, so a folder with the
-final name is whole. If the newest checkpoint is damaged all the same, the one before it is loaded.
+final name is whole. If the newest checkpoint is damaged nevertheless, the checkpoint before it is loaded.
 """
 
 from __future__ import annotations
@@ -84,15 +84,15 @@ def save_run_checkpoint(
         shutil.rmtree(partial, ignore_errors=True)
         reason = error.strerror or error
         raise FileError(
-            f"could not write the checkpoint {target}: {reason}; older ones are kept; make room, then --resume"
+            f"could not write the checkpoint {target}: {reason}; older checkpoints are kept; make room, then --resume"
         ) from error
     return target
 
 
 def find_checkpoints(folder: Path) -> list[Path]:
-    """Return the checkpoint folders of a run, the newest first, without a check of their content."""
-    found = [path for path in folder.glob("step-*") if path.is_dir() and re.fullmatch(r"step-\d{8,}", path.name)]
-    return sorted(found, key=_step_of, reverse=True)
+    """Return the checkpoint folders of a run, the newest first. Their content is not checked."""
+    paths = [path for path in folder.glob("step-*") if path.is_dir() and re.fullmatch(r"step-\d{8,}", path.name)]
+    return sorted(paths, key=_step_of, reverse=True)
 
 
 def _step_of(path: Path) -> int:
@@ -100,7 +100,7 @@ def _step_of(path: Path) -> int:
 
 
 def forget_after(folder: Path, step: int) -> None:
-    """Remove the checkpoints of later steps, which are damaged or of a run that goes on from this step again."""
+    """Remove the checkpoints of later steps. They are damaged, or the run does these steps again."""
     later = [path for path in find_checkpoints(folder) if _step_of(path) > step]
     for path in [*later, *folder.glob(".step-*")]:
         shutil.rmtree(path, ignore_errors=True)
@@ -114,7 +114,7 @@ def keep_only(path: Path) -> None:
 
 
 def keep_newest(folder: Path, number: int) -> None:
-    """Remove all checkpoints except the newest, and the partial ones of an interrupted run."""
+    """Remove all checkpoints except the newest, and the partial checkpoints of an interrupted run."""
     for path in [*find_checkpoints(folder)[number:], *folder.glob(".step-*")]:
         shutil.rmtree(path, ignore_errors=True)
 
@@ -140,31 +140,31 @@ def load_newest(
     name = world.broadcast_from_first(pick)
     if name is None:
         return None
-    found = world.on_each(lambda: opened or _open(folder / name, optimizer is not None, is_verified=True))
-    return _take(found, model, optimizer, world)
+    checkpoint = world.on_each(lambda: opened or _open(folder / name, optimizer is not None, is_verified=True))
+    return _take(checkpoint, model, optimizer, world)
 
 
 def _open_newest(folder: Path, has_optimizer: bool) -> _Opened | None:
     for replaced in folder.glob(".step-*.replaced"):
         restore_folder(folder / replaced.name.removeprefix(".").removesuffix(".replaced"))
-    found = find_checkpoints(folder)
-    for path in found:
+    paths = find_checkpoints(folder)
+    for path in paths:
         try:
             return _open(path, has_optimizer)
         except (CheckpointError, FileError) as error:
             reason = error.__cause__
             if isinstance(reason, OSError) and reason.errno not in (errno.ENOENT, errno.EIO):
                 raise  # The file may be whole: too many files are open, or this process may not read it.
-            if path == found[-1]:
+            if path == paths[-1]:
                 raise CheckpointError(f"no checkpoint in {folder} is undamaged: {error}") from error
-            warnings.warn(f"{error}; taking the one before", stacklevel=2)
+            warnings.warn(f"{error}; taking the checkpoint before it", stacklevel=2)
     return None
 
 
 def load_run_checkpoint(path: Path, model: nn.Module, optimizer: Optimizer | None = None) -> Saved:
     """Load a checkpoint folder. Everything is checked before anything is changed.
 
-    Without an optimizer its file is not read.
+    If `optimizer` is None, the optimizer's file is not read.
 
     Raises:
         CheckpointError: The checkpoint is damaged, incomplete, or of another model.
@@ -175,7 +175,7 @@ def load_run_checkpoint(path: Path, model: nn.Module, optimizer: Optimizer | Non
 
 @dataclass(frozen=True)
 class _Opened:
-    """A verified checkpoint. Without `weights` it is in shards, which are still to be read."""
+    """A verified checkpoint. If `weights` is None, the checkpoint is in shards, which are read later."""
 
     saved: Saved
     weights: dict[str, Tensor] | None
@@ -206,8 +206,8 @@ def _open(path: Path, has_optimizer: bool, *, is_verified: bool = False) -> _Ope
         raise CheckpointError(f"the checkpoint {path} is damaged: {error}") from error
 
 
-def _check_sum(path: Path, found: str, sums: Mapping[str, str]) -> None:
-    if found != sums[path.name]:
+def _check_sum(path: Path, checksum: str, sums: Mapping[str, str]) -> None:
+    if checksum != sums[path.name]:
         raise CheckpointError(f"{path} is damaged: its checksum differs")
 
 
@@ -241,7 +241,7 @@ def _sha256(content: Any) -> str:
 
 
 def _sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, which is read in pieces."""
+    """Return the SHA-256 of a file, which is read in pieces."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,8 +1,8 @@
 """The folder of a run: its state, its lock, and how the run ended.
 
-A folder is a run if it has our config.json or a checkpoint, and `--force` replaces nothing else. A marker file exists
-from before the first change until config.json is written. So a run that was killed in between begins anew, and a run
-whose config.json somebody removed is told from it.
+A folder is a run if it has the config.json of a run or a checkpoint, and `--force` replaces nothing else. A marker file
+exists from before the first change until config.json is written. It marks a run that was killed in between, which
+begins anew. A run without the marker and without config.json is refused, because somebody has removed that file.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ RESULT, LOCK, BEGINNING, WANDB = "result.json", "lock", ".beginning", "wandb.jso
 
 
 def is_our_config(path: Path) -> bool:
-    """Whether a file is the config.json of a run, of any version.
+    """Return whether a file is the config.json of a run, of any version.
 
     Raises:
         FileError: The file could not be read.
@@ -43,9 +43,9 @@ def is_our_config(path: Path) -> bool:
 class TrainResult:
     """How a run ended: the content of `result.json`.
 
-    `reason` is "finished", "time", "worse", "diverged" or "signal", whose name is in `signal`. `train_loss` is of the
-    last step whose loss was finite, `loss` and `best_loss` are of validation. `config_sha256` is that of the first line
-    of `metrics.jsonl`.
+    `reason` is "finished", "time", "worse", "diverged" or "signal"; `signal` is that signal's name. `train_loss` is the
+    last finite training loss, and `loss` and `best_loss` are validation losses. `config_sha256` is also in the
+    first line of `metrics.jsonl`.
     """
 
     reason: str
@@ -60,12 +60,12 @@ class TrainResult:
     signal: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """The result as values of JSON."""
+        """The result as JSON values."""
         return asdict(self) | {"folder": str(self.folder)}
 
     @classmethod
     def of(cls, content: Mapping[str, Any], folder: Path) -> TrainResult:
-        """The result that `as_dict` gave, of a run that is in `folder` now.
+        """Build a result from the values that `as_dict` returned. The run is in `folder` now.
 
         Raises:
             KeyError: A field is missing.
@@ -74,17 +74,17 @@ class TrainResult:
 
 
 class RunFolder:
-    """The folder of a run, or of one that will begin."""
+    """The folder of a run that exists or will begin."""
 
     def __init__(self, path: Path):
         self.path = path
         self._lock: IO[bytes] | None = None
 
     def enter(self, *, resume: bool, force: bool) -> bool:
-        """Lock the folder. Returns whether it has a run to go on with. Only a run is ever written over.
+        """Lock the folder. Returns whether it has a run to go on with. Nothing but a run is ever replaced.
 
         Raises:
-            OutputExists: For the reasons of `check`.
+            OutputExists: As in `check`.
             OutputBusy: Another process trains in the folder.
             FileError: The folder could not be read or written.
         """
@@ -111,8 +111,8 @@ class RunFolder:
             return False
         if not has_config:
             raise OutputExists(
-                f"{self.path} has checkpoints and no {CONFIG}; put that back to go on, name another folder, or delete "
-                "them with --force"
+                f"{self.path} has checkpoints and no {CONFIG}; put that file back to go on, name another folder, or "
+                "delete the checkpoints with --force"
             )
         if not resume:
             raise OutputExists(f"{self.path} has a run already; name another folder, or give --resume or --force")
@@ -135,7 +135,7 @@ class RunFolder:
             step = step if step > checkpoint_every else 0
         if step:
             raise OutputExists(
-                f"the run in {self.path} has done {step:,} steps, and its {CHECKPOINTS} are gone; put them back to go "
+                f"the run in {self.path} has done {step:,} steps, but its {CHECKPOINTS} are gone; put them back to go "
                 "on, or begin anew with --force or in another folder"
             )
 
@@ -153,7 +153,7 @@ class RunFolder:
         other = [name for name in names if name != LOCK and not re.fullmatch(r"\.beginning\.\d+\.partial", name)]
         if other:
             raise OutputExists(
-                f"{self.path} has {other[0]} and is no run, and only a run is ever replaced; name another folder"
+                f"{self.path} has {other[0]} and is not a run; only a run is ever replaced; name another folder"
             )
 
     def lock(self) -> None:
@@ -202,7 +202,7 @@ class RunFolder:
             raise self._failed(error) from error
 
     def go_on(self, config: TrainConfig, step: int) -> None:
-        """Prepare a run to go on from a step. The best checkpoint stays, even of a later step.
+        """Prepare a run to go on from a step. The best checkpoint stays, even if it is of a later step.
 
         Raises:
             FileError: A file could not be written.
@@ -250,12 +250,12 @@ class RunFolder:
             return None
 
     def result_as_dict(self) -> dict[str, Any] | None:
-        """`result` as values of JSON."""
+        """Return `result` as JSON values."""
         result = self.result()
         return None if result is None else result.as_dict()
 
     def wandb_id(self) -> str:
-        """The run's id at Weights & Biases, which stays the same after a resume."""
+        """Return the run's id at Weights & Biases, which stays the same after a resume."""
         path = self.path / WANDB
         if not path.exists() or "id" not in read_json(path):
             self._write(WANDB, {"id": secrets.token_hex(8)})

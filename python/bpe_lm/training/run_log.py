@@ -1,4 +1,4 @@
-"""The records of a run: one JSON object a line in metrics.jsonl, and Weights & Biases if it is wanted."""
+"""The records of a run: one JSON object per line of metrics.jsonl, and Weights & Biases if the config asks for it."""
 
 from __future__ import annotations
 
@@ -24,17 +24,19 @@ Record = Mapping[str, Any]
 
 
 class RunLog:
-    """`metrics.jsonl`, from a step on. The first line identifies the run; others have the kind "train" or "valid"."""
+    """The file `metrics.jsonl`, open to add records after a step. The first line identifies the run; the kinds of the
+    others are "train", "valid" and "skip".
+    """
 
     def __init__(self, folder: Path, config: TrainConfig, step: int, wandb_id: str | None = None):
         self._path = folder / METRICS
         old = [record for record in read_records(self._path) if record.get("step", 0) <= step] if step else []
         # A resumed run may have another config, such as more steps.
-        begun = old[0].get("time") if old and old[0].get("kind") == "run" else None
-        first = {"kind": "run", **_identity(config), "time": begun or time.time()}
-        kept = [first, *(record for record in old if record.get("kind") != "run")]
+        began_at = old[0].get("time") if old and old[0].get("kind") == "run" else None
+        first = {"kind": "run", **_identity(config), "time": began_at or time.time()}
+        records = [first, *(record for record in old if record.get("kind") != "run")]
         # The file is replaced whole, because a kill while it is rewritten would lose earlier records.
-        write_whole(self._path, "".join(json.dumps(record) + "\n" for record in kept).encode())
+        write_whole(self._path, "".join(json.dumps(record) + "\n" for record in records).encode())
         try:
             self._file = self._path.open("a", encoding="utf-8")
         except OSError as error:
@@ -74,7 +76,7 @@ class RunLog:
 
 
 def read_records(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the records of a file, without a last line that a crash cut off."""
+    """Yield the records of a file. A line that is not JSON, such as a last line that a crash cut off, is left out."""
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
@@ -91,7 +93,7 @@ def read_records(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def config_sha256(config: TrainConfig) -> str:
-    """The SHA-256 of a config, which identifies it."""
+    """Return the SHA-256 of a config, which identifies it."""
     return hashlib.sha256(json.dumps(config.as_dict(), sort_keys=True).encode()).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Learning rates by step."""
+"""The learning rate of each step."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Checkpoint files of a sharded model: each process writes its shards, and any number of processes read them.
+"""Checkpoint files of a sharded model: each process writes its shards, and any number of processes can read them.
 
 torch.distributed.checkpoint splits and joins the tensors. Its own format is a pickle, so these files are written by its
-writer for Hugging Face's safetensors, which has the place of each shard in the header of a file.
+writer for Hugging Face's safetensors, which puts the place of each shard into the header of a file.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from bpe_lm.errors import CheckpointError, FileError, InternalError
 from bpe_lm.training.parallel import World, is_sharded
 
 State = dict[str, Any]
-"""The state of an optimizer: "state" by the name of a parameter, and torch's "param_groups"."""
+"""The state of an optimizer: "state" has values by the name of a parameter, and "param_groups" is torch's."""
 
 
 def write_shards(folder: Path, model: nn.Module, optimizer: Optimizer) -> State:
@@ -44,9 +44,9 @@ def write_shards(folder: Path, model: nn.Module, optimizer: Optimizer) -> State:
     state: dict[str, dict[str, Any]] = {}
     for parameter, values in optimizer.state.items():
         name = names[parameter]
-        found = {key: value for key, value in values.items() if isinstance(value, Tensor)}
-        tensors |= {f"optimizer.{name}.{key}": value for key, value in found.items()}
-        state[name] = {key: value for key, value in values.items() if key not in found}
+        with_tensor = {key: value for key, value in values.items() if isinstance(value, Tensor)}
+        tensors |= {f"optimizer.{name}.{key}": value for key, value in with_tensor.items()}
+        state[name] = {key: value for key, value in values.items() if key not in with_tensor}
     try:
         writer = HuggingFaceStorageWriter(str(folder), save_distributed=True)
         save(tensors, storage_writer=writer)
@@ -75,18 +75,18 @@ def read_shards(folder: Path, model: nn.Module, optimizer: Optimizer | None, res
     reader = HuggingFaceStorageReader(str(folder))
     tensors, names = _weights(model)
     # An error in one process must be raised before all of them enter the collective read.
-    there = world.on_each(lambda: _read_metadata(reader, folder, tensors))
+    stored = world.on_each(lambda: _read_metadata(reader, folder, tensors))
     states: dict[Tensor, dict[str, Any]] = {}
     for parameter, name in names.items() if optimizer is not None else ():
         start = f"optimizer.{name}."
-        found = {
-            key.removeprefix(start): _empty(like, parameter) for key, like in there.items() if key.startswith(start)
+        empty = {
+            key.removeprefix(start): _empty(like, parameter) for key, like in stored.items() if key.startswith(start)
         }
-        tensors |= {f"{start}{key}": value for key, value in found.items()}
-        states[parameter] = found | (rest["state"].get(name, {}) if rest else {})
+        tensors |= {f"{start}{key}": value for key, value in empty.items()}
+        states[parameter] = empty | (rest["state"].get(name, {}) if rest else {})
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "torch.distributed is disabled")  # On purpose.
+            warnings.filterwarnings("ignore", "torch.distributed is disabled")  # A single process reads without it.
             load(tensors, storage_reader=reader, no_dist=not any(map(is_sharded, tensors.values())))
     except CheckpointException as error:
         raise FileError(f"could not read {folder}: {next(iter(error.failures.values()))[0]}") from error
@@ -98,9 +98,9 @@ def read_shards(folder: Path, model: nn.Module, optimizer: Optimizer | None, res
 
 
 def _weights(model: nn.Module) -> tuple[dict[str, Tensor], dict[Tensor, str]]:
-    """Weights by name, and names by parameter, with the parameters that the optimizer has."""
-    # state_dict comes first: its hooks shard again what a forward pass has gathered, and only then are parameters those
-    # of the optimizer.
+    """Return weights by name, and names by parameter. The parameters are those that the optimizer has."""
+    # state_dict must be called first: its hooks shard again the parameters that a forward pass has gathered. Only then
+    # are the model's parameters those of the optimizer.
     state = model.state_dict()
     names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
     # A tied head is saved once, under its first name.
@@ -113,19 +113,19 @@ def _weights(model: nn.Module) -> tuple[dict[str, Tensor], dict[Tensor, str]]:
 
 def _read_metadata(reader: HuggingFaceStorageReader, folder: Path, weights: dict[str, Tensor]) -> dict[str, Any]:
     try:
-        there: dict[str, Any] = reader.read_metadata().state_dict_metadata
+        stored: dict[str, Any] = reader.read_metadata().state_dict_metadata
     except (OSError, SafetensorError) as error:
         raise FileError(f"could not read {folder}: {error}") from error
-    shapes = {name: tuple(getattr(found, "size", ())) for name, found in there.items()}
+    shapes = {name: tuple(getattr(tensor, "size", ())) for name, tensor in stored.items()}
     for name, tensor in weights.items():
         if shapes.get(name) != tuple(tensor.shape):
             shape = shapes.get(name, "missing")
             raise CheckpointError(f"{folder} is of another model: {name} is {shape}, and {tuple(tensor.shape)} here")
-    return there
+    return stored
 
 
 def _empty(like: Any, parameter: Tensor) -> Tensor:
-    """An empty tensor for one of the file, sharded as the parameter is if it has the parameter's shape."""
+    """Create a tensor of zeros for a stored one, sharded like the parameter if it has the parameter's shape."""
     if like.size == parameter.shape:
         return torch.zeros_like(parameter, dtype=like.properties.dtype)
     return torch.zeros(like.size, dtype=like.properties.dtype)

@@ -1,4 +1,4 @@
-"""Signals that end a run after its step, and not within it."""
+"""Signals that end a run after the current step, instead of within it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def received_signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM in the list that this yields; a second one raises KeyboardInterrupt at once.
+    """Yield a list in which SIGINT and SIGTERM are collected. A second signal raises KeyboardInterrupt at once.
 
-    Python delivers signals to the main thread alone, so in another thread the list stays empty.
+    Python delivers signals only to the main thread, so in another thread the list stays empty.
     """
     received: list[int] = []
     if threading.current_thread() is not threading.main_thread():

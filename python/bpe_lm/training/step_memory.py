@@ -1,8 +1,8 @@
 """The memory of a training step, predicted from its config.
 
-No formula says what is kept for the backward pass: it depends on each operation, and changes with each line of the
-model. So this module does a step with tensors that have a shape and no content, and adds up those that are alive. Only
-the temporaries inside the loss and the unused part of the heap are formulas.
+No formula gives the tensors that are kept for the backward pass: they depend on each operation, and change with each
+line of the model. So this module simulates a step with tensors that have a shape and no content, and adds up the bytes
+of those that are alive. Only the temporaries inside the loss and the unused part of the heap are formulas.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _UNUSED, _UNUSED_CHECKPOINTED = 0.31, 1.05
 checkpointing, for TinyStories' shape with 16 to 128 rows, in float32 and bfloat16 (glibc)."""
 
 _FEW_LAYERS = 4
-"""A step of this many layers is simulated, and of one more: each further layer adds the same bytes."""
+"""The layers that are simulated, and one more to measure a layer: each further layer adds the same bytes."""
 
 
 @dataclass(frozen=True)
 class StepMemory:
-    """Bytes of one process at the peak of a training step, by what holds them."""
+    """Bytes of one process at the peak of a training step, by their use."""
 
     parameters: int
     gradients: int
@@ -65,7 +65,7 @@ def step_memory(config: TrainConfig, rows: int | None = None) -> StepMemory:
 
 
 def _tensors_of(config: TrainConfig, layers: int, rows: int) -> tuple[int, int, int, int]:
-    """Bytes of parameters, gradients, the optimizer's state and activations, of a model with this many layers."""
+    """Return the bytes of parameters, gradients, optimizer state and activations of a model with `layers` layers."""
     model_config = replace(config.model, num_layers=layers)
     with torch.device("meta"):
         model = TransformerLM.from_config(model_config, implementation=config.implementation)
@@ -76,11 +76,11 @@ def _tensors_of(config: TrainConfig, layers: int, rows: int) -> tuple[int, int, 
             model.token_embeddings.weight = model.lm_head.weight
         parameters = allocated.now
         loss = LanguageModelLoss(model, implementation=config.implementation, dtype=config.dtype)
-        # The reference reads the number of steps from a tensor, which has no content here.
+        # The reference form reads the number of steps from a tensor, which has no content here.
         optimizer = new_optimizer(replace(config, implementation="fast"), model)
         _step(config, loss, optimizer, rows)
         state = allocated.now - parameters
-        # The first step had no state of the optimizer yet.
+        # The peak is that of a second step: in the first, the optimizer has no state yet.
         gradients = _step(config, loss, optimizer, rows)
     return parameters, gradients, state, allocated.peak - parameters - gradients - state
 
@@ -88,7 +88,7 @@ def _tensors_of(config: TrainConfig, layers: int, rows: int) -> tuple[int, int, 
 def _step(config: TrainConfig, loss: LanguageModelLoss, optimizer: Optimizer, rows: int) -> int:
     """Do a step, and return the bytes of its gradients."""
     ids = torch.zeros(rows, config.model.context_length, dtype=torch.int64)
-    for _ in range(2 if config.micro_batch_size else 1):  # The second has the gradients of the first beside it.
+    for _ in range(2 if config.micro_batch_size else 1):  # The second needs memory beside the first's gradients.
         loss(ids, ids).backward()
     clip_gradients(loss.model.parameters(), 1.0)
     optimizer.step()
@@ -98,7 +98,7 @@ def _step(config: TrainConfig, loss: LanguageModelLoss, optimizer: Optimizer, ro
 
 
 def _inside_the_loss(config: TrainConfig, rows: int) -> int:
-    """Bytes of the fast loss's temporaries, which the simulation does not see."""
+    """Return the bytes of the fast loss's temporaries, which the simulation does not see."""
     if config.implementation != "fast":
         return 0
     model, itemsize = config.model, 2 if config.dtype == "bfloat16" else 4
@@ -106,9 +106,9 @@ def _inside_the_loss(config: TrainConfig, rows: int) -> int:
 
 
 def largest_batch(config: TrainConfig, memory: float) -> int:
-    """The most rows at a time whose step fits into `memory` bytes.
+    """Return the largest number of rows at a time whose step fits into `memory` bytes.
 
-    From some number of rows on, activations grow in proportion to it.
+    From some number of rows on, activations grow in proportion to that number.
     """
     rows = 16
     for _ in range(2):

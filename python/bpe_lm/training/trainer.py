@@ -1,9 +1,9 @@
 """Training: a loop that loses nothing and resumes exactly.
 
-What a step does depends on the config, the weights and the optimizer's state alone: its batch is a function of (seed,
-step), and nothing else is random. So a run that was killed goes on from its last checkpoint, does again what came
-after, and ends with the weights of a run that was not, to the bit (on a CPU: one process, float32, eager, the same
-number of threads).
+The result of a step depends only on the config, the weights and the optimizer's state: its batch is a function of
+(seed, step), and nothing else is random. So a run that was killed goes on from its last checkpoint and repeats the
+steps after it. It ends with the weights of a run that was never killed, to the bit (on a CPU: one process, float32,
+eager, the same number of threads).
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ from bpe_lm.training.signals import received_signals
 
 @dataclass
 class _Window:
-    """The steps since the last record, and their seconds alone: `waiting` for data, and `total`."""
+    """The number of steps since the last record, and the seconds of these steps: `waiting` for data, and `total`."""
 
     steps: int = 0
     waiting: float = 0.0
@@ -71,9 +71,9 @@ class _Window:
 
 
 class Trainer:
-    """A run in a folder: config.json, data.json, metrics.jsonl, checkpoints/, best/, a lock, and at last result.json.
+    """A run in a folder: config.json, data.json, metrics.jsonl, checkpoints/, best/, a lock, and finally result.json.
 
-    `result` says how the run ended: after `run`, or at once for a run that is over already.
+    `result` says how the run ended. `run` sets it; for a run that is over already, it is set at once.
     """
 
     def __init__(
@@ -142,11 +142,11 @@ class Trainer:
         if self.result is None:
             compare_validation(self.progress, self.data.validated_on, self.step, warns=world.is_first)
             world.on_each(self._finish_verification)
-            # Nothing was changed before this line, and nothing is left to check.
+            # All checks are done. Nothing in the folder was changed before this line.
             world.broadcast_from_first(lambda: self._begin_folder(is_resumed))
 
     def _resume_config(self) -> TrainConfig:
-        """Set the config with which the run in the folder goes on, and return the one that it had."""
+        """Set the config with which the run in the folder goes on, and return the config that it had."""
         old = TrainConfig.load(self.folder / CONFIG)
         self.config = resumed_config(old, self.config, self.folder)
         check_same_data(self.folder, self.data.identity)
@@ -164,7 +164,7 @@ class Trainer:
         self.optimizer = new_optimizer(config, self.model)
 
     def _load(self, old: TrainConfig) -> None:
-        """Take up the newest checkpoint of the run in the folder, which had this config."""
+        """Load the newest checkpoint of the run in the folder, which had the config `old`."""
         saved = load_newest(self.folder / CHECKPOINTS, self.model, self.optimizer, self.world)
         if saved is None:
             self.world.broadcast_from_first(lambda: self._run_folder.check_lost_none(old.checkpoint_every))
@@ -194,7 +194,7 @@ class Trainer:
         self.log = RunLog(self.folder, self.config, self.step, wandb_id)
 
     def _result_if_over(self, old: TrainConfig) -> TrainResult | None:
-        """How the run ended; None if a signal ended it, or the config lets it go on."""
+        """Return how the run ended, or None if a signal ended it or the config lets it go on."""
         content = self.world.broadcast_from_first(self._run_folder.result_as_dict)
         result = None if content is None else TrainResult.of(content, self.folder)
         if result is None or result.reason == "signal":
@@ -269,7 +269,7 @@ class Trainer:
             name = signal.Signals(received[0] if received else signal.SIGTERM).name if reason == "signal" else None
             result = self._end(reason, name)
         if isinstance(profiler, Profiler):
-            self.profile = profiler.found
+            self.profile = profiler.result
         return result
 
     def _timed_step(self, window: _Window) -> tuple[float, float, float]:
@@ -316,7 +316,7 @@ class Trainer:
         display.update("train", self.step, config.steps, text)
 
     def _memory(self) -> int:
-        """Peak bytes of the GPU, or of this process."""
+        """Return the peak bytes of the GPU, or of this process."""
         is_cuda = self.device.type == "cuda"
         return torch.cuda.max_memory_allocated(self.device) if is_cuda else peak_memory()
 
@@ -338,7 +338,7 @@ class Trainer:
         return Profiler(self.folder / PROFILE, self.device, flops, self._peak)
 
     def _why_stop(self, received: list[int]) -> str | None:
-        """The reason to end now; the same in all processes, whichever of them has a reason."""
+        """Return the reason to end now, or None. It is the same in all processes, even if only one has a reason."""
         config, progress = self.config, self.progress
         if self.step >= config.steps:
             return "finished"
@@ -380,7 +380,7 @@ class Trainer:
         try:
             total = self._accumulated_gradients(x, y)
         except Exception as error:
-            # Other processes may have compiled the same, and wait for this one.
+            # Other processes may have compiled without an error, and wait for this one.
             may_go_on = self._is_compiled and not self._has_stepped and self.world.size == 1
             if not (may_go_on and is_failed_compilation(error)):
                 raise
@@ -410,12 +410,12 @@ class Trainer:
         return list(zip(torch.split(x, rows), torch.split(y, rows), strict=True))
 
     def _loss_of_step(self) -> nn.Module:
-        """`self.loss` as a step calls it: compiled, and with gradients averaged over processes."""
+        """Return the loss that a step calls: compiled, and with gradients averaged over processes."""
         loss: nn.Module = self.loss
         if self._is_compiled:
-            found = compiled(loss)
-            self._is_compiled = found is not None
-            loss = self.loss if found is None else found
+            result = compiled(loss)
+            self._is_compiled = result is not None
+            loss = self.loss if result is None else result
         return replicate(loss) if self.config.parallel == "ddp" and self.world.size > 1 else loss
 
     def _weights_are_finite(self) -> bool:
@@ -440,20 +440,20 @@ class Trainer:
         if self.data.valid is None or (self.step % config.validate_every and self.step < config.steps):
             return
         limit = config.validation_tokens or None
-        found = evaluate(self.model, self.data.valid, limit=limit, loss=self.loss, world=self.world)
-        progress.loss, progress.loss_step = found.loss, self.step
+        result = evaluate(self.model, self.data.valid, limit=limit, loss=self.loss, world=self.world)
+        progress.loss, progress.loss_step = result.loss, self.step
         self._record(
             {
                 "kind": "valid",
                 "step": self.step,
                 "tokens": self.step * config.tokens_per_step,
                 "seconds": progress.seconds,
-                "loss": found.loss,
-                "perplexity": found.perplexity,
+                "loss": result.loss,
+                "perplexity": result.perplexity,
             }
         )
-        if isfinite(found.loss) and (progress.best_loss is None or found.loss < progress.best_loss):
-            progress.best_loss, progress.worse = found.loss, 0
+        if isfinite(result.loss) and (progress.best_loss is None or result.loss < progress.best_loss):
+            progress.best_loss, progress.worse = result.loss, 0
             self._save(BEST)
         else:
             progress.worse += 1
