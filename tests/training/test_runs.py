@@ -492,7 +492,7 @@ def test_a_run_opens_from_any_folder_and_wherever_it_and_its_data_went(config, d
     assert main(["pretrain", "--resume", "--out", "moved", "--steps", "6"]) == 1
     assert "which does not exist; name the file with --data.train" in capsys.readouterr().err
     to = ["--to", "huggingface", "exported"]
-    assert "name it with --tokenizer" in refused(capsys, "export", "moved", *to)
+    assert "name its path with --tokenizer" in refused(capsys, "export", "moved", *to)
     assert main(["export", "moved", "--tokenizer", "data/tokenizer", *to]) == 0
 
 
