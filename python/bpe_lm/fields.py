@@ -99,7 +99,7 @@ def _last(name: str) -> str:
 
 
 def key(default: _T, meaning: str, *, unit: str = "", **notes: Any) -> _T:
-    """Declare a key: a field with a default, its meaning for --help, and the unit of its number; `notes` are metadata."""
+    """Declare a key: a field with a default, its meaning for --help, the unit of its number, and other metadata."""
     declared: _T = field(default=default, metadata={"meaning": meaning, "unit": unit, **notes})
     return declared
 
