@@ -16,6 +16,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+import rust_modules
+from rust_modules import Graph, circles, reachable
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "python" / "bpe_lm"
 PAGE = ROOT / "docs" / "architecture.md"
@@ -37,9 +40,6 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 HEIGHT = {folder: height for height, folders in enumerate(LAYERS) for folder in folders}
 
 _IS_MODULE = re.compile(rf"{PACKAGE.name}(\.\w+)+")
-
-Graph = dict[str, set[str]]
-"""The name of a module or folder, and the names of those that it imports."""
 
 
 def folder_of(module: str, packages: set[str]) -> str:
@@ -110,35 +110,6 @@ def forbidden_imports(graph: Graph, packages: set[str]) -> list[str]:
     return faults
 
 
-def circles(graph: Graph) -> list[list[str]]:
-    """Return the groups of modules that import each other, directly or through others, by Tarjan's algorithm."""
-    index: dict[str, int] = {}
-    low: dict[str, int] = {}
-    stack: list[str] = []
-    groups: list[list[str]] = []
-
-    def visit(module: str) -> None:
-        index[module] = low[module] = len(index)
-        stack.append(module)
-        for other in sorted(graph.get(module, ())):
-            if other not in index:
-                visit(other)
-                low[module] = min(low[module], low[other])
-            elif other in stack:
-                low[module] = min(low[module], index[other])
-        if low[module] == index[module]:
-            start = stack.index(module)
-            group = sorted(stack[start:])
-            del stack[start:]
-            if len(group) > 1:
-                groups.append(group)
-
-    for module in sorted(graph):
-        if module not in index:
-            visit(module)
-    return groups
-
-
 def faults(package: Path) -> list[str]:
     """Return one sentence for each import of a package that is not allowed, and for each circle."""
     graph = imports(package)
@@ -167,12 +138,8 @@ def reduced(graph: Graph) -> Graph:
     """
     if found := circles(graph):
         raise ValueError(f"a circle cannot be drawn downward: {', '.join(found[0])}")
-
-    def reach(name: str) -> set[str]:
-        return {name}.union(*(reach(other) for other in graph.get(name, ())))
-
     return {
-        name: {other for other in others if not any(other in reach(third) for third in others - {other})}
+        name: {other for other in others if not any(other in reachable(graph, third) for third in others)}
         for name, others in graph.items()
     }
 
@@ -183,24 +150,19 @@ def mermaid(graph: Graph) -> str:
     return "\n".join(["```mermaid", "flowchart TD", *lines, "```"])
 
 
-def rust_graph() -> Graph | None:
+def rust_graph() -> Graph:
     """Return the crate's folders, and its files beside them, with those that they use.
 
-    `lib` is left out, because it declares all of them. None without tests/rust_modules.py.
+    `lib` is left out, because it declares all of them.
     """
-    try:
-        import rust_modules
-    except ModuleNotFoundError:
-        return None
-    graph: Graph = rust_modules.folders(rust_modules.imports(ROOT / "src"))
+    graph = rust_modules.folders(rust_modules.imports(ROOT / "src"))
     return {name: others for name, others in graph.items() if name != "lib"}
 
 
 def drawings() -> dict[str, str]:
     """Return the text of each drawing by the name in its markers."""
-    found = {"python": mermaid(reduced(folder_graph(PACKAGE)))}
-    graph = rust_graph()
-    return found if graph is None else found | {"rust": mermaid(reduced(graph))}
+    graphs = {"python": folder_graph(PACKAGE), "rust": rust_graph()}
+    return {name: mermaid(reduced(graph)) for name, graph in graphs.items()}
 
 
 def drawn(page: str) -> str:

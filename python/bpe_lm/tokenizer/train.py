@@ -17,6 +17,9 @@ Merges: TypeAlias = list[tuple[bytes, bytes]]
 
 _GREATEST = 2**63 - 1
 
+_OF_FILES = {"input_format": "auto", "json_field": "text", "bad_lines": "error"}
+"""The options that only files have, with their defaults."""
+
 
 def train_bpe(
     input_path: Corpus,
@@ -137,19 +140,7 @@ def train_and_record(
 
 
 def _train(
-    input_path: Corpus,
-    vocab_size: int,
-    special_tokens: Sequence[str],
-    *,
-    tie_break: str,
-    threads: int | None,
-    progress: Progress,
-    pattern: str,
-    min_frequency: int,
-    max_token_length: int | None,
-    input_format: str,
-    json_field: str,
-    bad_lines: str,
+    input_path: Corpus, vocab_size: int, special_tokens: Sequence[str], *, progress: Progress, **options: Any
 ) -> tuple[Vocab, Merges, Training]:
     special_tokens = checks.strings("special_tokens", special_tokens)
     vocab_size = checks.integer("vocab_size", vocab_size)
@@ -157,36 +148,17 @@ def _train(
         raise VocabTooSmall(f"vocab size {vocab_size} is negative; it counts 256 bytes, merges and special tokens")
     if vocab_size > _GREATEST:
         raise VocabTooLarge(f"vocab size {vocab_size} is greater than any vocabulary can be")
-    _check_limit("min_frequency", min_frequency)
-    for name, limit in (("threads", threads), ("max_token_length", max_token_length)):
-        if limit is not None:
-            _check_limit(name, limit)
-    for name, text in (
-        ("tie_break", tie_break),
-        ("pattern", pattern),
-        ("input_format", input_format),
-        ("json_field", json_field),
-        ("bad_lines", bad_lines),
-    ):
-        checks.string(name, text)
+    _check_limit("min_frequency", options["min_frequency"])
+    for name in ("threads", "max_token_length"):
+        if options[name] is not None:
+            _check_limit(name, options[name])
+    for name in ("tie_break", "pattern", *_OF_FILES):
+        checks.string(name, options[name])
     source = _source(input_path)
-    if not isinstance(source, list) and (input_format, json_field, bad_lines) != ("auto", "text", "error"):
+    if not isinstance(source, list) and any(options[name] != default for name, default in _OF_FILES.items()):
         raise OptionError("input_format, json_field and bad_lines are for files; an iterable's items are texts already")
     with shown(progress) as callback:
-        vocab, merges, training = _core.train(
-            source,
-            vocab_size,
-            special_tokens,
-            tie_break=tie_break,
-            threads=threads,
-            progress=callback,
-            pattern=pattern,
-            min_frequency=min_frequency,
-            max_token_length=max_token_length,
-            input_format=input_format,
-            json_field=json_field,
-            bad_lines=bad_lines,
-        )
+        vocab, merges, training = _core.train(source, vocab_size, special_tokens, progress=callback, **options)
     return vocab, merges, cast(Training, json.loads(training))
 
 
