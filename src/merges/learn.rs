@@ -2,12 +2,13 @@
 The loop of learning: take the most frequent pair, merge it in all words, update the index.
 */
 
+use super::check::CHECK_EVERY;
 use super::list::Merges;
 use super::neighbours::Neighbours;
 use super::pair::{Pair, Symbol};
 use super::pair_index::{Limits, PairIndex};
 use super::tie_break::{TieBreak, TokenOrder};
-use super::words::{AHEAD, CHECK_EVERY, Words};
+use super::words::{AHEAD, Words};
 use crate::counts::PretokenCounts;
 use crate::error::Error;
 use crate::job::Job;
@@ -115,7 +116,9 @@ impl<S: Symbol> Learner<S> {
     }
 
     fn index(&mut self, pool: &ThreadPool, job: &Job) -> Result<Option<PairIndex<S>>, Error> {
-        self.words.compact(&|| job.check())?;
+        if !self.merges.is_empty() {
+            self.words.compact(&|| job.check())?;
+        }
         let MergeOptions { threshold_divisor, max_dead_sites, .. } = self.options;
         let thresholds = (threshold_divisor, max_dead_sites);
         PairIndex::new(&self.words, &self.order, self.limits(), thresholds, pool, &|| job.check())
@@ -149,8 +152,8 @@ impl<S: Symbol> Learner<S> {
         let (a, b, new) = (S::from_id(pair.left), S::from_id(pair.right), S::from_id(new));
         // A merged pair to the left of another: (b, a) became (new, new).
         let old_left = |x| if x == new { S::key(b, a) } else { S::key(x, a) };
-        index.update(&mut self.neighbours.left, &self.order, old_left, |x| S::key(x, new));
-        index.update(&mut self.neighbours.right, &self.order, |y| S::key(b, y), |y| S::key(new, y));
-        Ok(())
+        let check = || job.check();
+        index.update(&mut self.neighbours.left, &self.order, old_left, |x| S::key(x, new), &check)?;
+        index.update(&mut self.neighbours.right, &self.order, |y| S::key(b, y), |y| S::key(new, y), &check)
     }
 }

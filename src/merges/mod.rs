@@ -16,6 +16,7 @@ change this, as it forbids a pair everywhere or nowhere.
 */
 
 mod list;
+mod check;
 mod pair_table;
 mod pair;
 mod tie_break;

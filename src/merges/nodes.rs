@@ -7,8 +7,10 @@ a token made of `k` symbols stores `k` at its first and at its last node, so bot
 subtraction away. A border symbol around each word ends every walk.
 */
 
+use super::check::{CHECK_EVERY, Check};
 use super::neighbours::Neighbours;
 use super::pair::{Site, Symbol};
+use crate::error::Error;
 
 /// The nodes of all long words, one word after another.
 pub(super) struct Nodes<S> {
@@ -27,14 +29,20 @@ impl<S: Symbol> Nodes<S> {
     }
 
     /// Adds a word.
-    #[allow(clippy::cast_possible_truncation)] // `Words::push` refuses more than 2^32 nodes.
-    pub fn push_word(&mut self, symbols: impl Iterator<Item = S>, count: u64) {
-        let word = self.counts.len() as u32;
+    #[allow(clippy::cast_possible_truncation)] // `Words::new` refuses more than 2^32 nodes.
+    pub fn push_word(&mut self, word: &[u8], count: u64, check: Check<'_>) -> Result<(), Error> {
+        let number = self.counts.len() as u32;
         self.counts.push(count);
-        self.symbols.extend(symbols);
+        for bytes in word.chunks(CHECK_EVERY) {
+            check()?;
+            self.symbols.extend(bytes.iter().map(|&byte| S::from_id(byte.into())));
+            self.spans.resize(self.symbols.len(), 1);
+            self.word.resize(self.symbols.len(), number);
+        }
         self.symbols.push(S::NONE);
-        self.spans.resize(self.symbols.len(), 1);
-        self.word.resize(self.symbols.len(), word);
+        self.spans.push(1);
+        self.word.push(number);
+        Ok(())
     }
 
     /// The count of the word of a node.
@@ -42,22 +50,66 @@ impl<S: Symbol> Nodes<S> {
         self.counts[self.word[node] as usize]
     }
 
-    /// Each word's symbols and its count.
-    pub fn words(&self) -> impl Iterator<Item = (Vec<S>, u64)> {
+    /// Calls `visit` with each symbol of each word, and the word's count.
+    pub fn for_each_symbol(&self, check: Check<'_>, mut visit: impl FnMut(S, u64)) -> Result<(), Error> {
         let mut node = 1;
-        self.counts.iter().map(move |&count| {
-            let mut word = Vec::new();
-            while self.symbols[node] != S::NONE {
-                word.push(self.symbols[node]);
+        while node < self.symbols.len() {
+            check()?;
+            let end = self.symbols.len().min(node + CHECK_EVERY);
+            while node < end {
+                if self.symbols[node] != S::NONE {
+                    visit(self.symbols[node], self.count(node));
+                }
                 node += self.spans[node] as usize;
             }
-            node += 1;
-            (word, count)
-        })
+        }
+        Ok(())
+    }
+
+    /// Closes the gaps that merges left. A word of at most `short` symbols leaves the nodes, and `leave` takes
+    /// it with its count. Earlier nodes are no longer valid.
+    #[allow(clippy::cast_possible_truncation)] // `Words::new` refuses more than 2^32 nodes.
+    pub fn compact(
+        &mut self,
+        short: usize,
+        check: Check<'_>,
+        mut leave: impl FnMut(&[S], u64),
+    ) -> Result<(), Error> {
+        let (mut read, mut write, mut kept, mut next_check) = (1, 1, 0, 0);
+        for number in 0..self.counts.len() {
+            let (start, count) = (write, self.counts[number]);
+            while self.symbols[read] != S::NONE {
+                if read >= next_check {
+                    check()?;
+                    next_check = read + CHECK_EVERY;
+                }
+                let next = read + self.spans[read] as usize;
+                self.symbols[write] = self.symbols[read];
+                self.spans[write] = 1;
+                self.word[write] = kept as u32;
+                (read, write) = (next, write + 1);
+            }
+            read += 1;
+            if write - start <= short {
+                leave(&self.symbols[start..write], count);
+                write = start;
+            } else {
+                self.symbols[write] = S::NONE;
+                self.spans[write] = 1;
+                self.word[write] = kept as u32;
+                self.counts[kept] = count;
+                (write, kept) = (write + 1, kept + 1);
+            }
+        }
+        self.symbols.truncate(write);
+        self.spans.truncate(write);
+        self.word.truncate(write);
+        self.counts.truncate(kept);
+        Ok(())
     }
 
     /// Replaces the pair `a b` by `new` at a site, which is a node's number plus `offset`.
-    #[allow(clippy::cast_possible_truncation)] // `Words::push` refuses more than 2^32 nodes.
+    #[allow(clippy::cast_possible_truncation)] // `Words::new` refuses more than 2^32 nodes.
     pub fn merge(&mut self, site: Site, offset: Site, a: S, b: S, new: S, neighbours: &mut Neighbours<S>) {
         let node = (site - offset) as usize;
         let second = node + self.spans[node] as usize;

@@ -14,12 +14,13 @@ Sites only vanish, so a list of sites is written once. It may name sites whose p
 away; it never misses one.
 */
 
+use super::check::{CHECK_EVERY, Check, grow};
 use super::heap::Heap;
 use super::neighbours::{Side, Tally};
 use super::pair::{Pair, Site, Symbol};
 use super::pair_table::{PairKey, PairTable};
 use super::tie_break::TokenOrder;
-use super::words::{Check, Share, Words};
+use super::words::{Share, Words};
 use crate::error::Error;
 use rayon::ThreadPool;
 use rayon::prelude::*;
@@ -126,7 +127,8 @@ impl<S: Symbol> PairIndex<S> {
             num_sites = end;
         }
         drop((totals, other_totals));
-        let sites: Vec<AtomicU32> = (0..num_sites).map(|_| AtomicU32::new(0)).collect();
+        let mut sites = Vec::new();
+        grow(&mut sites, num_sites, || AtomicU32::new(0), check)?;
         pool.install(|| {
             listings.par_iter_mut().try_for_each(|listing| listing.list_sites(words, &sites, check))
         })?;
@@ -192,7 +194,8 @@ impl<S: Symbol> PairIndex<S> {
         order: &TokenOrder,
         old: impl Fn(S) -> S::Key,
         new: impl Fn(S) -> S::Key,
-    ) {
+        check: Check<'_>,
+    ) -> Result<(), Error> {
         let base = self.sites.len();
         let mut end = base;
         for &neighbour in &side.touched {
@@ -212,12 +215,15 @@ impl<S: Symbol> PairIndex<S> {
             }
         }
         if end > base {
-            self.sites.resize(end, 0);
-            for &(site, neighbour) in &side.log {
-                let cursor = &mut side.tallies[neighbour.id() as usize].cursor;
-                if *cursor != NOWHERE {
-                    self.sites[*cursor] = site;
-                    *cursor += 1;
+            grow(&mut self.sites, end, || 0, check)?;
+            for log in side.log.chunks(CHECK_EVERY) {
+                check()?;
+                for &(site, neighbour) in log {
+                    let cursor = &mut side.tallies[neighbour.id() as usize].cursor;
+                    if *cursor != NOWHERE {
+                        self.sites[*cursor] = site;
+                        *cursor += 1;
+                    }
                 }
             }
         }
@@ -226,17 +232,21 @@ impl<S: Symbol> PairIndex<S> {
         }
         side.log.clear();
         if self.dead_sites > self.max_dead_sites && self.dead_sites > self.sites.len() / 2 {
-            self.collect_garbage();
+            self.collect_garbage(check)?;
         }
+        Ok(())
     }
 
     /// Removes the sites of pairs that cannot be merged any more before the next index is built.
-    fn collect_garbage(&mut self) {
+    fn collect_garbage(&mut self, check: Check<'_>) -> Result<(), Error> {
         let mut kept = Vec::with_capacity(self.sites.len() - self.dead_sites);
         for entry in self.entries.values_mut() {
             let start = kept.len();
             if entry.count >= self.threshold {
-                kept.extend_from_slice(&self.sites[entry.sites()]);
+                for sites in self.sites[entry.sites()].chunks(CHECK_EVERY) {
+                    check()?;
+                    kept.extend_from_slice(sites);
+                }
             } else {
                 entry.len = 0;
             }
@@ -244,6 +254,7 @@ impl<S: Symbol> PairIndex<S> {
         }
         self.sites = kept;
         self.dead_sites = 0;
+        Ok(())
     }
 }
 

@@ -9,6 +9,7 @@ A *site* is a place where a pair may occur: the number of a short word, or, afte
 a node.
 */
 
+use super::check::{CHECK_EVERY, Check};
 use super::neighbours::Neighbours;
 use super::nodes::Nodes;
 use super::pair::{Pair, Site, Symbol};
@@ -16,12 +17,6 @@ use crate::counts::PretokenCounts;
 use crate::error::Error;
 use crate::prefetch::prefetch;
 use std::ops::Range;
-
-/// Checks whether the work was cancelled.
-pub(super) type Check<'a> = &'a (dyn Fn() -> Result<(), Error> + Sync);
-
-/// Words or sites between two checks of the cancel flag: a few milliseconds.
-pub(super) const CHECK_EVERY: usize = 1 << 16;
 
 /// The prefetch distance in sites: symbols are prefetched this far ahead, and word records twice as far.
 pub(super) const AHEAD: usize = 12;
@@ -71,23 +66,24 @@ impl<S: Symbol> Words<S> {
                 .ok_or(Error::Limit { what: "the number of bytes in the corpus", limit: 1 << 63 })?;
             match *pretoken {
                 [byte] => words.single[usize::from(byte)] += count,
-                _ => words.push(pretoken.iter().map(|&b| S::from_id(b.into())), pretoken.len(), count)?,
+                _ if pretoken.len() > long_word => words.nodes.push_word(pretoken, count, check)?,
+                _ => words.push_short(pretoken.iter().map(|&b| S::from_id(b.into())), count),
             }
+            words.check_size()?;
         }
         words.symbols.shrink_to_fit();
         words.short.shrink_to_fit();
         Ok(words)
     }
 
-    #[allow(clippy::cast_possible_truncation)] // Larger sums are refused below.
-    fn push(&mut self, symbols: impl Iterator<Item = S>, len: usize, count: u64) -> Result<(), Error> {
-        if len > self.long_word {
-            self.nodes.push_word(symbols, count);
-        } else {
-            let start = self.symbols.len();
-            self.symbols.extend(symbols);
-            self.short.push(ShortWord { start: start as u32, len: len as u32, count });
-        }
+    #[allow(clippy::cast_possible_truncation)] // `check_size` refuses larger positions.
+    fn push_short(&mut self, symbols: impl Iterator<Item = S>, count: u64) {
+        let start = self.symbols.len();
+        self.symbols.extend(symbols);
+        self.short.push(ShortWord { start: start as u32, len: (self.symbols.len() - start) as u32, count });
+    }
+
+    fn check_size(&self) -> Result<(), Error> {
         let sites = (self.short.len() + self.nodes.symbols.len()).max(self.symbols.len());
         if sites >= Site::MAX as usize {
             return Err(Error::Limit { what: "the size of all distinct pretokens", limit: Site::MAX.into() });
@@ -96,31 +92,31 @@ impl<S: Symbol> Words<S> {
     }
 
     /// Drops the words that are one symbol by now, and closes the gaps. Earlier sites are no longer valid.
-    #[allow(clippy::cast_possible_truncation)] // `push` refuses words beyond 2^32 sites or symbols.
+    #[allow(clippy::cast_possible_truncation)] // `check_size` refuses words beyond 2^32 sites or symbols.
     pub fn compact(&mut self, check: Check<'_>) -> Result<(), Error> {
         let mut write = 0;
-        check()?;
-        for word in &mut self.short {
-            let (start, len) = (word.start as usize, word.len as usize);
-            if len > 1 {
-                self.symbols.copy_within(start..start + len, write);
-                word.start = write as u32;
-                write += len;
-            } else {
-                add_uses(&mut self.single, &self.symbols[start..start + len], word.count);
+        for words in self.short.chunks_mut(CHECK_EVERY) {
+            check()?;
+            for word in words {
+                let (start, len) = (word.start as usize, word.len as usize);
+                if len > 1 {
+                    self.symbols.copy_within(start..start + len, write);
+                    word.start = write as u32;
+                    write += len;
+                } else {
+                    add_uses(&mut self.single, self.symbols[start], word.count);
+                }
             }
         }
         self.symbols.truncate(write);
         self.short.retain(|word| word.len > 1);
-        let nodes = std::mem::replace(&mut self.nodes, Nodes::new());
-        for (word, count) in nodes.words() {
-            if word.len() > 1 {
-                self.push(word.iter().copied(), word.len(), count)?;
-            } else {
-                add_uses(&mut self.single, &word, count);
-            }
-        }
-        Ok(())
+        let mut nodes = std::mem::replace(&mut self.nodes, Nodes::new());
+        nodes.compact(self.long_word, check, |word, count| match *word {
+            [symbol] => add_uses(&mut self.single, symbol, count),
+            _ => self.push_short(word.iter().copied(), count),
+        })?;
+        self.nodes = nodes;
+        self.check_size()
     }
 
     /// How often each of `num_symbols` symbols occurs, dropped words included.
@@ -130,19 +126,18 @@ impl<S: Symbol> Words<S> {
         for words in self.short.chunks(CHECK_EVERY) {
             check()?;
             for word in words {
-                let symbols = &self.symbols[word.start as usize..][..word.len as usize];
-                add_uses(&mut uses, symbols, word.count);
+                for &symbol in &self.symbols[word.start as usize..][..word.len as usize] {
+                    add_uses(&mut uses, symbol, word.count);
+                }
             }
         }
-        for (word, count) in self.nodes.words() {
-            add_uses(&mut uses, &word, count);
-        }
+        self.nodes.for_each_symbol(check, |symbol, count| add_uses(&mut uses, symbol, count))?;
         Ok(uses)
     }
 
     /// Divides all words into `number` shares with about the same number of symbols, in ascending order of
     /// sites.
-    #[allow(clippy::cast_possible_truncation)] // `push` refuses words beyond 2^32 sites or symbols.
+    #[allow(clippy::cast_possible_truncation)] // `check_size` refuses words beyond 2^32 sites or symbols.
     pub fn shares(&self, number: usize) -> Vec<Share> {
         let number = number.max(1);
         let start = |i: usize| {
@@ -155,7 +150,7 @@ impl<S: Symbol> Words<S> {
 
     /// Calls `visit` with each adjacent pair in a share, its site and its word's count, in ascending order of
     /// sites.
-    #[allow(clippy::cast_possible_truncation)] // `push` refuses words beyond 2^32 sites or symbols.
+    #[allow(clippy::cast_possible_truncation)] // `check_size` refuses words beyond 2^32 sites or symbols.
     pub fn for_each_pair(
         &self,
         share: &Share,
@@ -207,7 +202,7 @@ impl<S: Symbol> Words<S> {
     /// from the word's final form, so that a run such as `abab` does not report the pair `(new, a)`, which it
     /// never contains.
     #[inline]
-    #[allow(clippy::cast_possible_truncation)] // `push` refuses words beyond 2^32 sites or symbols.
+    #[allow(clippy::cast_possible_truncation)] // `check_size` refuses words beyond 2^32 sites or symbols.
     pub fn merge_at(&mut self, site: Site, pair: Pair, new: u32, neighbours: &mut Neighbours<S>) {
         let (a, b, new) = (S::from_id(pair.left), S::from_id(pair.right), S::from_id(new));
         match self.short.get_mut(site as usize) {
@@ -220,15 +215,13 @@ impl<S: Symbol> Words<S> {
     }
 }
 
-/// Adds a word's symbols to the counts by symbol.
-fn add_uses<S: Symbol>(uses: &mut Vec<u64>, word: &[S], count: u64) {
-    for symbol in word {
-        let id = symbol.id() as usize;
-        if id >= uses.len() {
-            uses.resize(id + 1, 0);
-        }
-        uses[id] += count;
+/// Adds a symbol of a word to the counts by symbol.
+fn add_uses<S: Symbol>(uses: &mut Vec<u64>, symbol: S, count: u64) {
+    let id = symbol.id() as usize;
+    if id >= uses.len() {
+        uses.resize(id + 1, 0);
     }
+    uses[id] += count;
 }
 
 /// Rewrites a short word; returns its new length.
@@ -261,4 +254,53 @@ fn merge_in<S: Symbol>(
         }
     }
     write
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::pair_index::{Limits, PairIndex};
+    use super::super::tie_break::{TieBreak, TokenOrder};
+    use super::*;
+    use rayon::ThreadPoolBuilder;
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+    #[test]
+    fn each_pass_over_a_long_word_checks_the_cancel_flag() {
+        const PARTS: usize = 8;
+        let mut counts = PretokenCounts::default();
+        counts.add(&b"ab".repeat(PARTS * CHECK_EVERY), 1).unwrap();
+        let checks = AtomicUsize::new(0);
+        let check = || {
+            checks.fetch_add(1, Relaxed);
+            Ok(())
+        };
+        let checked = |parts: usize, pass: &str| {
+            let checks = checks.swap(0, Relaxed);
+            assert!(checks >= parts, "{checks} checks in {pass}, which has {parts} parts");
+        };
+        let mut words = Words::<u16>::new(&counts, 128, &check).unwrap();
+        checked(2 * PARTS, "the making of the words");
+        let (pool, mut order) =
+            (ThreadPoolBuilder::new().num_threads(1).build().unwrap(), TokenOrder::new(TieBreak::Bytes));
+        let limits = Limits { min_frequency: 1, max_token_length: usize::MAX };
+        let mut index = PairIndex::new(&words, &order, limits, (16, 1), &pool, &check).unwrap().unwrap();
+        checked(6 * PARTS, "the making of the index");
+        let (pair, _, sites) = index.pop(&order).unwrap().unwrap();
+        let new = order.next_id();
+        order.push(pair);
+        let mut neighbours = Neighbours::new();
+        neighbours.resize(order.len());
+        for &site in index.sites(sites) {
+            words.merge_at(site, pair, new, &mut neighbours);
+        }
+        let (a, b, new) = (u16::from_id(pair.left), u16::from_id(pair.right), u16::from_id(new));
+        let old_left = |x| if x == new { u16::key(b, a) } else { u16::key(x, a) };
+        index.update(&mut neighbours.left, &order, old_left, |x| u16::key(x, new), &check).unwrap();
+        checked(2 * PARTS, "the update of the index");
+        words.compact(&check).unwrap();
+        checked(PARTS, "the closing of gaps");
+        assert_eq!(words.uses(order.len(), &check).unwrap()[usize::from(new)], (PARTS * CHECK_EVERY) as u64);
+        checked(PARTS, "the counting of uses");
+    }
 }
