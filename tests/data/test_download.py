@@ -277,8 +277,8 @@ class Handler(BaseHTTPRequestHandler):
         server = self.server
         if server.status:
             status, headers, body = server.status, {"Content-Length": "0"}, b""
-        self.close_connection = True
         self.send_response(status)
+        self.send_header("Connection", "close")  # Else the client may use the connection again just before it closes.
         stated = {"X-Linked-ETag": f'"{server.sha256}"', "X-Linked-Size": str(len(server.content))}
         for name, value in ({"X-Repo-Commit": "a" * 40, "ETag": '"1"'} | stated | headers).items():
             self.send_header(name, value)
