@@ -23,8 +23,8 @@ pub(super) fn grow<T>(
     vector.reserve(len.saturating_sub(vector.len()));
     while vector.len() < len {
         check()?;
-        let part = len.min(vector.len() + CHECK_EVERY);
-        vector.resize_with(part, &mut value);
+        let end = len.min(vector.len() + CHECK_EVERY);
+        vector.resize_with(end, &mut value);
     }
     Ok(())
 }

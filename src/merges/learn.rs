@@ -157,3 +157,40 @@ impl<S: Symbol> Learner<S> {
         index.update(&mut self.neighbours.right, &self.order, |y| S::key(b, y), |y| S::key(new, y), &check)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_pass_over_a_long_word_checks_the_cancel_flag() {
+        const PARTS: u64 = 8;
+        let mut counts = PretokenCounts::default();
+        counts.add(&b"ab".repeat(8 * CHECK_EVERY), 1).unwrap();
+        let job = Job::default();
+        let mut before = 0;
+        let mut checked = |parts: u64, pass: &str| {
+            let checks = job.touches() - before;
+            assert!(checks >= parts, "{checks} checks in {pass}, which has {parts} parts");
+            before = job.touches();
+        };
+        let options = MergeOptions { max_dead_sites: 1, ..MergeOptions::new(1) };
+        let mut learner = Learner::<u16>::new(counts, options, &job).unwrap();
+        checked(2 * PARTS, "the making of the words");
+        with_threads(1, |pool| {
+            let mut index = learner.index(pool, &job)?.unwrap();
+            checked(6 * PARTS, "the making of the index");
+            let (pair, _, sites) = index.pop(&learner.order)?.unwrap();
+            learner.merge(pair, sites, &mut index, &job)?;
+            checked(3 * PARTS, "the merge and the update of the index");
+            learner.words.compact(&|| job.check())?;
+            checked(PARTS, "the closing of gaps");
+            let uses = learner.words.uses(learner.order.len(), &|| job.check())?;
+            assert_eq!(uses[256], PARTS * CHECK_EVERY as u64);
+            checked(PARTS, "the counting of uses");
+            Ok(())
+        })
+        .unwrap();
+    }
+}

@@ -33,6 +33,9 @@ impl<S: Symbol> Nodes<S> {
     pub fn push_word(&mut self, word: &[u8], count: u64, check: Check<'_>) -> Result<(), Error> {
         let number = self.counts.len() as u32;
         self.counts.push(count);
+        self.symbols.reserve(word.len() + 1);
+        self.spans.reserve(word.len() + 1);
+        self.word.reserve(word.len() + 1);
         for bytes in word.chunks(CHECK_EVERY) {
             check()?;
             self.symbols.extend(bytes.iter().map(|&byte| S::from_id(byte.into())));
@@ -84,9 +87,7 @@ impl<S: Symbol> Nodes<S> {
                     next_check = read + CHECK_EVERY;
                 }
                 let next = read + self.spans[read] as usize;
-                self.symbols[write] = self.symbols[read];
-                self.spans[write] = 1;
-                self.word[write] = kept as u32;
+                self.set(write, self.symbols[read], kept as u32);
                 (read, write) = (next, write + 1);
             }
             read += 1;
@@ -94,9 +95,7 @@ impl<S: Symbol> Nodes<S> {
                 leave(&self.symbols[start..write], count);
                 write = start;
             } else {
-                self.symbols[write] = S::NONE;
-                self.spans[write] = 1;
-                self.word[write] = kept as u32;
+                self.set(write, S::NONE, kept as u32);
                 self.counts[kept] = count;
                 (write, kept) = (write + 1, kept + 1);
             }
@@ -106,6 +105,12 @@ impl<S: Symbol> Nodes<S> {
         self.word.truncate(write);
         self.counts.truncate(kept);
         Ok(())
+    }
+
+    fn set(&mut self, node: usize, symbol: S, word: u32) {
+        self.symbols[node] = symbol;
+        self.spans[node] = 1;
+        self.word[node] = word;
     }
 
     /// Replaces the pair `a b` by `new` at a site, which is a node's number plus `offset`.

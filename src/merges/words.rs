@@ -111,7 +111,7 @@ impl<S: Symbol> Words<S> {
         self.symbols.truncate(write);
         self.short.retain(|word| word.len > 1);
         let mut nodes = std::mem::replace(&mut self.nodes, Nodes::new());
-        nodes.compact(self.long_word, check, |word, count| match *word {
+        nodes.compact(self.long_word.max(1), check, |word, count| match *word {
             [symbol] => add_uses(&mut self.single, symbol, count),
             _ => self.push_short(word.iter().copied(), count),
         })?;
@@ -254,53 +254,4 @@ fn merge_in<S: Symbol>(
         }
     }
     write
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::super::pair_index::{Limits, PairIndex};
-    use super::super::tie_break::{TieBreak, TokenOrder};
-    use super::*;
-    use rayon::ThreadPoolBuilder;
-    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-
-    #[test]
-    fn each_pass_over_a_long_word_checks_the_cancel_flag() {
-        const PARTS: usize = 8;
-        let mut counts = PretokenCounts::default();
-        counts.add(&b"ab".repeat(PARTS * CHECK_EVERY), 1).unwrap();
-        let checks = AtomicUsize::new(0);
-        let check = || {
-            checks.fetch_add(1, Relaxed);
-            Ok(())
-        };
-        let checked = |parts: usize, pass: &str| {
-            let checks = checks.swap(0, Relaxed);
-            assert!(checks >= parts, "{checks} checks in {pass}, which has {parts} parts");
-        };
-        let mut words = Words::<u16>::new(&counts, 128, &check).unwrap();
-        checked(2 * PARTS, "the making of the words");
-        let (pool, mut order) =
-            (ThreadPoolBuilder::new().num_threads(1).build().unwrap(), TokenOrder::new(TieBreak::Bytes));
-        let limits = Limits { min_frequency: 1, max_token_length: usize::MAX };
-        let mut index = PairIndex::new(&words, &order, limits, (16, 1), &pool, &check).unwrap().unwrap();
-        checked(6 * PARTS, "the making of the index");
-        let (pair, _, sites) = index.pop(&order).unwrap().unwrap();
-        let new = order.next_id();
-        order.push(pair);
-        let mut neighbours = Neighbours::new();
-        neighbours.resize(order.len());
-        for &site in index.sites(sites) {
-            words.merge_at(site, pair, new, &mut neighbours);
-        }
-        let (a, b, new) = (u16::from_id(pair.left), u16::from_id(pair.right), u16::from_id(new));
-        let old_left = |x| if x == new { u16::key(b, a) } else { u16::key(x, a) };
-        index.update(&mut neighbours.left, &order, old_left, |x| u16::key(x, new), &check).unwrap();
-        checked(2 * PARTS, "the update of the index");
-        words.compact(&check).unwrap();
-        checked(PARTS, "the closing of gaps");
-        assert_eq!(words.uses(order.len(), &check).unwrap()[usize::from(new)], (PARTS * CHECK_EVERY) as u64);
-        checked(PARTS, "the counting of uses");
-    }
 }
