@@ -25,6 +25,7 @@ UNITS = {
     "schedule.warmup": "steps, or a fraction",
     "schedule.decay": "steps, or a fraction",
     "steps": "steps",
+    "tokens": "tokens",
     "batch_size": "texts of context_length",
     "micro_batch_size": "texts of context_length",
     "max_time": "seconds",
@@ -34,6 +35,8 @@ UNITS = {
     "checkpoint_every": "steps",
     "checkpoints_kept": "checkpoints",
     "max_skipped_steps": "steps",
+    "max_loss": "nats per token",
+    "max_loss_steps": "steps",
     "stop_when_worse": "validations",
 }
 """The units of keys that have one."""

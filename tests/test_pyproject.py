@@ -13,11 +13,14 @@ TESTED = dict(
     line.lower().replace("-", "_").split("==") for line in (ROOT / "constraints.txt").read_text("utf-8").splitlines()
 )
 EXTRAS = PROJECT["optional-dependencies"]
+TRACKERS = ("wandb", "tensorboard", "trackio")
+"""Extras that the tests replace by fakes, if they are not installed."""
+
 NEEDED = [
     Requirement(need)
     for need in [
         *PROJECT["dependencies"],
-        *(need for extra in ("lm", "data", "plots", "gguf", "wandb") for need in EXTRAS[extra]),
+        *(need for extra in ("lm", "data", "plots", "gguf", *TRACKERS) for need in EXTRAS[extra]),
     ]
 ]
 
@@ -30,7 +33,7 @@ def test_what_is_needed_to_run_has_a_range_and_torch_has_no_upper_bound():
 
 def test_the_tested_versions_are_within_what_is_asked_for():
     for need in [*NEEDED, *map(Requirement, EXTRAS["dev"])]:
-        if need.name != "wandb":
+        if need.name not in TRACKERS:
             assert need.specifier.contains(TESTED[need.name.lower().replace("-", "_")]), str(need)
 
 

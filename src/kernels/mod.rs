@@ -23,6 +23,7 @@ mod operand;
 mod rotation;
 mod rows;
 mod shape;
+mod sources;
 mod team;
 mod tiles;
 
@@ -31,3 +32,4 @@ pub use machine::are_available;
 pub use open_mp::path as open_mp_library;
 pub use rotation::Angles;
 pub use shape::Shape;
+pub use sources::sources_sha256;

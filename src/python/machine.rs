@@ -21,6 +21,15 @@ pub(super) fn kernels_are_available() -> PyResult<bool> {
     guarded(|| Ok(false))
 }
 
+/// The SHA-256 of the sources of those kernels, or an empty text in a build without them.
+#[pyfunction]
+pub(super) fn kernel_sources_sha256() -> PyResult<String> {
+    #[cfg(target_arch = "x86_64")]
+    return guarded(|| Ok(crate::kernels::sources_sha256()));
+    #[cfg(not(target_arch = "x86_64"))]
+    guarded(|| Ok(String::new()))
+}
+
 /// The path of the OpenMP library whose threads the kernels share, if they do.
 #[pyfunction]
 pub(super) fn open_mp_library() -> PyResult<Option<String>> {

@@ -33,6 +33,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(token_file::open_token_file, module)?)?;
     module.add_function(wrap_pyfunction!(token_file::verify_token_file, module)?)?;
     module.add_function(wrap_pyfunction!(machine::instruction_sets, module)?)?;
+    module.add_function(wrap_pyfunction!(machine::kernel_sources_sha256, module)?)?;
     module.add_function(wrap_pyfunction!(machine::kernels_are_available, module)?)?;
     module.add_function(wrap_pyfunction!(machine::open_mp_library, module)?)?;
     module.add_function(wrap_pyfunction!(run::panic, module)?)?;

@@ -37,6 +37,15 @@ def test_flags_change_what_is_shown(tmp_path, capsys):
     assert (config.steps, config.compile, config.data.train) == (100, True, flags[-1])
 
 
+def test_a_run_of_tokens_is_shown_with_its_steps_as_a_comment(tmp_path, capsys):
+    file = tmp_path / "run.toml"
+    file.write_text(shown(capsys, "debug", "--tokens", "1280"))
+    assert "\n# steps = 10  # optimizer steps" in file.read_text()
+    assert resolve(str(file)) == resolve("debug", ["--tokens", "1280"])
+    assert resolve(str(file), ["--batch-size", "16"]).steps == 5
+    assert shown(capsys, str(file)) == file.read_text()
+
+
 def test_a_runs_folder_is_shown(tmp_path, capsys):
     config = override(resolve("debug"), {"steps": 30, "data": {"train": "x.bin"}})
     (tmp_path / "config.json").write_text(json.dumps({"format": CONFIG_FORMAT} | config.as_dict()))

@@ -229,6 +229,87 @@ def test_an_ablation_is_a_one_field_difference():
         base.norm = "post"  # type: ignore[misc]
 
 
+# The length of a run
+
+
+@pytest.mark.parametrize(("tokens", "steps"), [(1, 1), (127, 1), (128, 1), (129, 2), (12_800, 100), (12_801, 101)])
+def test_a_run_of_tokens_has_the_batches_that_reach_them(tokens, steps):
+    """A batch of the preset is 8 x 16 tokens."""
+    config = override(resolve("debug"), {"tokens": tokens, "schedule": {"warmup": 0}})
+    assert (config.steps, config.tokens) == (steps, tokens)
+
+
+def test_runs_with_other_batches_have_the_same_tokens():
+    config = override(resolve("debug"), {"tokens": 12_800})
+    for changes, steps in (({"batch_size": 16}, 50), ({"batch_size": 1}, 800), ({"model": {"context_length": 32}}, 50)):
+        changed = override(config, changes)
+        assert (changed.tokens, changed.steps) == (12_800, steps)
+        assert changed.steps * changed.tokens_per_step == 12_800
+    assert dataclasses.replace(config, batch_size=16).steps == 50
+    # Fractions of the run keep their share of it.
+    assert override(config, {"batch_size": 16}).schedule.lengths(50)[0] == 12
+
+
+@pytest.mark.parametrize(
+    ("preset", "text", "flags", "expected"),
+    [
+        ("", "tokens = 1280", [], (10, 1280)),
+        ("", "steps = 30", [], (30, 0)),
+        ("", "tokens = 1280", ["--steps", "30"], (30, 0)),
+        ("", "steps = 30", ["--tokens", "1280"], (10, 1280)),
+        ("", "tokens = 1280", ["--tokens", "2560"], (20, 2560)),
+        ("", "tokens = 1280", ["--batch-size", "4"], (20, 1280)),
+        ("", "steps = 30\ntokens = 0", [], (30, 0)),
+        ("", "steps = 30\ntokens = 0", ["--tokens", "1280"], (10, 1280)),
+        ("", "tokens = 1280", ["--steps", "30", "--tokens", "0"], (30, 0)),
+        ("", "steps = 30\ntokens = 1280", ["--steps", "40"], (40, 0)),
+        ("by_tokens", "steps = 30", [], (30, 0)),
+        ("by_tokens", "tokens = 1280", [], (10, 1280)),
+        ("by_tokens", "batch_size = 4", [], (40, 2560)),
+        ("by_tokens", "tokens = 0", [], (20, 0)),
+        ("by_tokens", "batch_size = 4", ["--steps", "30"], (30, 0)),
+        ("by_tokens", "steps = 30", ["--tokens", "1280"], (10, 1280)),
+    ],
+)
+def test_the_length_that_is_given_last_counts(tmp_path, monkeypatch, preset, text, flags, expected):
+    monkeypatch.setitem(PRESETS, "by_tokens", lambda: override(PRESETS["debug"](), {"tokens": 2560}))
+    (tmp_path / "run.toml").write_text(f'preset = "{preset or "debug"}"\n{text}\n')
+    config = resolve(str(tmp_path / "run.toml"), flags)
+    assert (config.steps, config.tokens) == expected
+
+
+def test_steps_and_tokens_in_one_place_contradict_each_other(tmp_path):
+    remedy = (
+        "each is the length of the run; give tokens alone (steps follows from it and the size of a batch), or steps"
+    )
+    (tmp_path / "run.toml").write_text("steps = 30\ntokens = 1280")
+    (tmp_path / "run.json").write_text('{"steps": 30, "tokens": 1280}')
+    for source, flags in (
+        (str(tmp_path / "run.toml"), []),
+        (str(tmp_path / "run.json"), ["--batch-size", "4"]),
+        ("debug", ["--tokens", "1280", "--steps", "30"]),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            resolve(source, flags)
+        assert "steps is 30 and tokens is 1280" in str(caught.value)
+        assert remedy in str(caught.value)
+
+
+@pytest.mark.parametrize("tokens", [-1, 1.5, "many", True, 2**63])
+def test_tokens_that_are_no_number_of_tokens_are_refused(tokens):
+    with pytest.raises(ConfigError, match="tokens is"):
+        override(resolve("debug"), {"tokens": tokens})
+
+
+def test_a_run_of_tokens_is_itself_when_saved(tmp_path):
+    config = override(resolve("debug"), {"tokens": 1280})
+    assert "steps" not in config.as_dict()
+    assert TrainConfig.from_dict(config.as_dict()) == config
+    (tmp_path / "config.json").write_text(json.dumps({"format": CONFIG_FORMAT} | config.as_dict()))
+    assert TrainConfig.load(tmp_path / "config.json") == config
+    assert resolve(str(tmp_path), ["--batch-size", "4"]) == override(config, {"batch_size": 4})
+
+
 def test_every_key_has_a_unit_or_none():
     found = dict(units(TrainConfig()))
     assert list(found) == list(kinds(TrainConfig))

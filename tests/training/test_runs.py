@@ -27,7 +27,7 @@ from bpe_lm.training.devices import peak_of
 from bpe_lm.training.evaluate import Evaluation
 from bpe_lm.training.presets import resolve
 from bpe_lm.training.run_checkpoint import find_checkpoints
-from bpe_lm.training.run_folder import RunFolder
+from bpe_lm.training.run_folder import RunFolder, TrainResult
 from bpe_lm.training.run_log import read_records
 from bpe_lm.training.trainer import Trainer
 from safetensors.torch import load_file
@@ -454,6 +454,133 @@ def test_what_is_printed_as_json_is_json(config, tmp_path, monkeypatch, capsys):
     assert strict_json(capsys.readouterr().out)["perplexity"] is None
 
 
+def with_losses(trainer: Trainer, losses_of_steps: dict[int, float], otherwise: float = 9.0) -> None:
+    """Have the steps find these losses, by the number of the step, and do nothing else."""
+    trainer._train_step = lambda x, y: (losses_of_steps.get(trainer.step + 1, otherwise), 1.0, 1e-3)
+
+
+BOUND = {
+    "steps": 30,
+    "max_loss": 6.0,
+    "max_loss_steps": 5,
+    "schedule": {"warmup": 10},
+    "checkpoint_every": 14,
+    "data": {"valid": ""},
+}
+
+
+@pytest.mark.parametrize(
+    ("found", "last"),
+    [
+        ({}, 15),  # Steps 11 to 15 are the first five after the warm-up.
+        ({12: 5.9}, 17),
+        ({12: 6.0, 17: 6.0}, 22),
+        ({12: float("nan"), 13: float("inf")}, 15),
+        (dict.fromkeys(range(11, 26), 1.0), 30),
+        (dict.fromkeys(range(11, 27), 1.0), None),
+        ({15: 1.0, 20: 1.0, 25: 1.0, 30: 1.0}, None),
+    ],
+)
+def test_a_loss_that_stays_above_the_bound_after_the_warm_up_has_diverged(config, tmp_path, found, last):
+    with Trainer(override(config, BOUND), tmp_path / "run") as trainer:
+        with_losses(trainer, found)
+        if last is None:
+            assert trainer.run().reason == "finished"
+            return
+        with pytest.raises(TrainingDiverged) as caught:
+            trainer.run()
+    message = f"step {last}: loss 9, and the loss was above max_loss, 6, in the last 5 steps (max_loss_steps is 5); "
+    assert str(caught.value).startswith(message)
+    result = result_of(tmp_path / "run")
+    assert (result["reason"], result["step"], result["message"]) == ("diverged", last, str(caught.value))
+
+
+def test_a_run_without_a_bound_never_diverges_by_its_loss(config, tmp_path):
+    with Trainer(override(config, BOUND | {"max_loss": 0.0}), tmp_path / "run") as trainer:
+        with_losses(trainer, {})
+        result = trainer.run()
+    assert (result.reason, result.message) == ("finished", None)
+
+
+def test_steps_above_the_bound_are_counted_across_a_resume(config, tmp_path):
+    """The checkpoint of step 14 has four of five steps."""
+    config = override(config, BOUND)
+    with Trainer(config, tmp_path / "run") as trainer:
+        with_losses(trainer, {})
+
+        def stop(step):
+            if step.step == 15:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            trainer.run(on_step=stop)
+    with Trainer(config, tmp_path / "run", resume=True) as trainer:
+        assert (trainer.step, trainer.progress.above_max_loss) == (14, 4)
+        with_losses(trainer, {})
+        with pytest.raises(TrainingDiverged, match="step 15: loss 9"):
+            trainer.run()
+
+
+@pytest.mark.parametrize(
+    ("more", "goes_on"),
+    [
+        ({"max_loss": 10.0}, True),
+        ({"max_loss": 0.0}, True),
+        ({"max_loss_steps": 6}, True),
+        ({"max_skipped_steps": 99}, True),
+        ({"max_loss": 5.0}, False),
+        ({"max_loss_steps": 4}, False),
+        ({"log_every": 3}, False),
+    ],
+)
+def test_a_run_that_stayed_above_the_bound_goes_on_with_a_wider_one_alone(config, tmp_path, more, goes_on):
+    config = override(config, BOUND)
+    with Trainer(config, tmp_path / "run") as trainer:
+        with_losses(trainer, {})
+        with pytest.raises(TrainingDiverged):
+            trainer.run()
+    with Trainer(override(config, more), tmp_path / "run", resume=True) as trainer:
+        assert (trainer.result is None) == goes_on
+        assert trainer.step == 14
+
+
+def test_a_run_above_the_bound_prints_json_and_fails(config, tmp_path, capsys):
+    """The model of untrained weights has a loss of about ln 300, 5.7."""
+    more = ["--max-loss", "1", "--max-loss-steps", "2", "--json"]
+    assert main(["pretrain", "debug", "--out", str(tmp_path / "run"), *flags(config), *more]) == 1
+    said = capsys.readouterr()
+    assert (strict_json(said.out)["reason"], strict_json(said.out)["step"]) == ("diverged", 3)
+    assert said.err.startswith("error: step 3: loss 5.")
+    assert main(["pretrain", "debug", "--out", str(tmp_path / "run"), *flags(config), *more, "--resume"]) == 0
+    assert "a larger --max-skipped-steps or --max-loss makes it go on" in capsys.readouterr().err
+
+
+# The length of a run in tokens
+
+
+def test_a_run_of_tokens_is_the_run_of_its_steps_and_resumes_to_the_bit(config, tmp_path):
+    """4 steps of 8 x 16 tokens are 512."""
+    by_tokens = override(config, {"tokens": 400})
+    run(config, tmp_path / "steps")
+    with Trainer(by_tokens, tmp_path / "tokens") as trainer, pytest.raises(KeyboardInterrupt):
+        trainer.run(on_step=lambda step: signal.raise_signal(signal.SIGINT) or signal.raise_signal(signal.SIGINT))
+    result = run(by_tokens, tmp_path / "tokens", resume=True)
+    assert (result.step, result.tokens) == (4, 512)
+    assert same(tmp_path / "steps", tmp_path / "tokens")
+    assert result.identity == TrainResult.of(result_of(tmp_path / "steps"), tmp_path).identity
+    assert TrainConfig.load(tmp_path / "tokens" / "config.json").tokens == 400
+
+
+def test_a_run_of_tokens_is_made_longer_by_either(config, tmp_path):
+    run(override(config, {"tokens": 512}), tmp_path / "run")
+    out = ["pretrain", "--resume", "--out", str(tmp_path / "run"), "--quiet"]
+    assert main([*out, "--steps", "5"]) == 0
+    assert result_of(tmp_path / "run")["step"] == 5
+    assert TrainConfig.load(tmp_path / "run" / "config.json").tokens == 0
+    assert main([*out, "--tokens", "769"]) == 0
+    assert (result_of(tmp_path / "run")["step"], result_of(tmp_path / "run")["tokens"]) == (7, 896)
+
+
 # Opened elsewhere, later
 
 
@@ -626,7 +753,41 @@ def test_validation_and_saving_are_no_part_of_the_speed(config, tmp_path, monkey
     assert {r["tokens_per_second"] for r in found} == {config.tokens_per_step / 4}
     assert {r["data_wait"] for r in found} == {0.25}
     assert {r["mfu"] for r in found} == {config.tokens_per_step / 4 * training_flops_per_token(config.model) / 1e6}
-    assert found[-1]["seconds"] > 3000
+    # Checkpoints count, except the best, which a validation saves.
+    assert found[-1]["seconds"] == 12 * 4 + 5 * 100
+    assert trainer.result.seconds == found[-1]["seconds"]
+
+
+def test_max_time_is_the_time_without_validations(config, tmp_path, monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(training, "time", clock)
+    monkeypatch.setattr(training, "evaluate", clock.taking(1000, training.evaluate))
+    changed = override(config, {"steps": 12, "max_time": 11.0, "validate_every": 1, "checkpoint_every": 2})
+    for _ in range(2):  # The second time, the run goes on with the time that it has left.
+        with Trainer(changed, tmp_path / "run", resume=True) as trainer:
+            trainer._train_step = clock.taking(4, trainer._train_step)
+            stop = [] if trainer.step else [signal.SIGINT]
+            result = trainer.run(on_step=lambda step, stop=stop: [os.kill(os.getpid(), number) for number in stop])
+    assert (result.reason, result.step, result.seconds) == ("time", 3, 12)
+    valid = [r for r in read_records(tmp_path / "run" / "metrics.jsonl") if r["kind"] == "valid"]
+    assert [(r["step"], r["seconds"]) for r in valid] == [(1, 4), (2, 8), (3, 12)]
+
+
+def test_each_step_is_shown_with_its_figures_and_what_looks_at_it_takes_no_time_of_the_run(
+    config, tmp_path, monkeypatch
+):
+    clock, seen = Clock(), []
+    monkeypatch.setattr(training, "time", clock)
+    monkeypatch.setattr(training.Batches, "__call__", clock.taking(1, training.Batches.__call__))
+    with Trainer(override(config, {"log_every": 1}), tmp_path / "run") as trainer:
+        trainer._train_step = clock.taking(3, trainer._train_step)
+        result = trainer.run(on_step=clock.taking(1000, seen.append))
+    assert [(step.step, step.seconds) for step in seen] == [(1, 4), (2, 8), (3, 12), (4, 16)]
+    found = [r for r in read_records(tmp_path / "run" / "metrics.jsonl") if r["kind"] == "train"]
+    for step, record in zip(seen, found, strict=True):
+        shown = {name: getattr(step, name) for name in ("step", "loss", "gradient_norm", "learning_rate", "seconds")}
+        assert shown == {name: record[name] for name in shown}
+    assert result.seconds == 16
 
 
 @pytest.mark.parametrize(
@@ -659,36 +820,6 @@ def test_progress_says_of_which_step_a_validation_is_and_what_memory_it_takes(co
     assert "validation" not in lines[1]
     assert re.search(r"^step 4 of 4, loss [\d.]+, validation [\d.]+ at step 2, .*tokens/s, [\d.]+ [GM]B$", lines[3])
     assert result.loss is not None
-
-
-class Wandb:
-    """What wandb is to us."""
-
-    def __init__(self):
-        self.runs = []
-
-    def init(self, **options):
-        self.runs.append(options)
-        return self
-
-    def log(self, values, step):
-        pass
-
-    def finish(self):
-        pass
-
-
-def test_a_resumed_run_is_the_same_at_weights_and_biases(config, tmp_path, monkeypatch):
-    tracker = Wandb()
-    monkeypatch.setitem(__import__("sys").modules, "wandb", tracker)
-    config = override(config, {"wandb_project": "x"})
-    run(config, tmp_path / "run")
-    run(override(config, {"steps": 6}), tmp_path / "run", resume=True)
-    run(config, tmp_path / "run", force=True)
-    first, resumed, forced = tracker.runs
-    assert first["name"] == "run"
-    assert first["resume"] == "allow"
-    assert first["id"] == resumed["id"] != forced["id"]
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])

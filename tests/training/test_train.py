@@ -408,42 +408,6 @@ def test_time_and_worse_end_a_run(config, tmp_path):
     assert result.step < 40
 
 
-class Tracker:
-    """What wandb is to us."""
-
-    def __init__(self, failing_from: int | None):
-        self.failing_from, self.logged, self.project, self.runs = failing_from, [], None, []
-
-    def init(self, project, config, **options):
-        if self.failing_from is None:
-            raise ConnectionError("no network")
-        self.project = project
-        self.runs.append(options)
-        return self
-
-    def finish(self):
-        pass
-
-    def log(self, values, step):
-        if step >= self.failing_from:
-            raise ConnectionError("no network")
-        self.logged.append((step, values))
-
-
-@pytest.mark.parametrize("failing_from", [None, 3])
-def test_a_tracker_that_fails_does_not_stop_it(config, tmp_path, monkeypatch, failing_from):
-    tracker = Tracker(failing_from)
-    monkeypatch.setitem(sys.modules, "wandb", tracker)
-    with pytest.warns(UserWarning, match="no network.*training goes on without it"):
-        assert run(override(config, {"wandb_project": "x", "log_every": 1}), tmp_path / "run").reason == "finished"
-    records = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
-    assert max(record.get("step", 0) for record in records) == config.steps
-    if failing_from:
-        assert tracker.project == "x"
-        assert [step for step, _ in tracker.logged] == [1, 2]
-        assert tracker.logged[0][1]["train/loss"] == records[1]["loss"]
-
-
 def test_evaluation_is_of_every_token_once(config, data, tmp_path):
     run(config, tmp_path / "run")
     with Trainer(config, tmp_path / "run", resume=True) as trainer:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from bpe_lm.errors import ConfigError, FileError
-from bpe_lm.fields import at_least, check_types, key, replace_nested, values_by_field
+from bpe_lm.fields import at_least, check_types, key, merge_nested, replace_nested, values_by_field
 from bpe_lm.files import read_json
 from bpe_lm.kernels.implementation import Dtype, Implementation
 from bpe_lm.model.config import ModelConfig
@@ -34,6 +34,7 @@ RENAMED = {
 """Keys of format 1, and the keys that replaced them."""
 
 CONFIG, DATA, CHECKPOINTS, BEST, PROFILE = "config.json", "data.json", "checkpoints", "best", "profile"
+TENSORBOARD = "tensorboard"
 """Names of the files and folders in a run's folder."""
 
 
@@ -153,15 +154,45 @@ class ScheduleConfig:
         return max(steps - round((1 - _exactly(fraction)) * steps), 1) if fraction else steps - warmup
 
 
+_FROM_1 = (
+    "steps",
+    "batch_size",
+    "log_every",
+    "validate_every",
+    "checkpoint_every",
+    "checkpoints_kept",
+    "max_loss_steps",
+)
+_FROM_0 = (
+    "tokens",
+    "micro_batch_size",
+    "max_skipped_steps",
+    "max_loss",
+    "stop_when_worse",
+    "validation_tokens",
+    "max_time",
+)
+"""The keys that must be at least 1, and those that must be at least 0."""
+
+
 @dataclass(frozen=True)
 class TrainConfig:
-    """The config of a training run."""
+    """The config of a training run.
+
+    With `tokens`, `steps` follows from it, whatever it was set to, so that a config with another `batch_size` has the
+    same tokens. `override` sets `tokens` to 0 where `steps` is given.
+
+    `watches=True` marks a key that only watches a run, and is no part of its identity (`bpe_lm.training.identity`).
+    """
 
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     steps: int = key(5_000, "optimizer steps of the run", unit="steps")
+    tokens: int = key(
+        0, "tokens of the run: steps is the number of batches that reaches them; 0: steps decides", unit="tokens"
+    )
     batch_size: int = key(32, "rows of a step, over all processes", unit="rows")
     micro_batch_size: int = key(0, "rows of a process at once; 0: all of its rows of the batch", unit="rows")
     seed: int = key(336, "seed of the weights and the batches")
@@ -171,25 +202,33 @@ class TrainConfig:
     compile: bool = key(False, "use torch.compile")
     parallel: Parallel = key("ddp", "how several processes share the model")
     activation_checkpointing: bool = key(False, "compute activations again in the backward pass, which saves memory")
-    max_time: float = key(0.0, "seconds after which the run stops; 0: no limit", unit="seconds")
-    log_every: int = key(10, "steps between records", unit="steps")
+    max_time: float = key(
+        0.0, "seconds after which the run stops, not counting validations; 0: no limit", unit="seconds"
+    )
+    log_every: int = key(10, "steps between records", unit="steps", watches=True)
     validate_every: int = key(500, "steps between validations", unit="steps")
     validation_tokens: int = key(100_000, "tokens of a validation; 0: all", unit="tokens")
-    checkpoint_every: int = key(500, "steps between checkpoints", unit="steps")
-    checkpoints_kept: int = key(2, "number of the newest checkpoints that are kept", unit="checkpoints")
+    checkpoint_every: int = key(500, "steps between checkpoints", unit="steps", watches=True)
+    checkpoints_kept: int = key(2, "number of the newest checkpoints that are kept", unit="checkpoints", watches=True)
     max_skipped_steps: int = key(
         10, "stop after more than this many steps in a row with a loss or gradient that is not finite", unit="steps"
     )
+    max_loss: float = key(
+        0.0, "stop a run whose training loss stays above this after the warm-up: it has diverged; 0: never", unit="nats"
+    )
+    max_loss_steps: int = key(100, "number of steps in a row above max_loss that stop a run", unit="steps")
     stop_when_worse: int = key(
         0, "stop after this many validations without a better loss; 0: never", unit="validations"
     )
-    wandb_project: str = key("", "project of Weights & Biases; empty: none")
+    wandb_project: str = key("", "project of Weights & Biases; empty: none", watches=True)
+    trackio_project: str = key("", "project of trackio; empty: none", watches=True)
+    tensorboard: bool = key(False, "write TensorBoard's event files into the run's folder", watches=True)
 
     def __post_init__(self) -> None:
         check_types(self, "")
-        for name in ("steps", "batch_size", "log_every", "validate_every", "checkpoint_every", "checkpoints_kept"):
+        for name in _FROM_1:
             at_least(self, "", name, 1)
-        for name in ("micro_batch_size", "max_skipped_steps", "stop_when_worse", "validation_tokens", "max_time"):
+        for name in _FROM_0:
             at_least(self, "", name, 0)
         if not 0 <= self.seed < 2**63:
             raise ConfigError(f"seed is {self.seed}, and must be from 0 to 2^63 - 1")
@@ -201,6 +240,8 @@ class TrainConfig:
             raise ConfigError(
                 f"batch_size is {self.batch_size}, and must be a multiple of micro_batch_size, {self.micro_batch_size}"
             )
+        if self.tokens:
+            object.__setattr__(self, "steps", -(-self.tokens // self.tokens_per_step))
         self.schedule.lengths(self.steps)
 
     @property
@@ -209,8 +250,11 @@ class TrainConfig:
         return self.batch_size * self.model.context_length
 
     def as_dict(self) -> dict[str, Any]:
-        """The config as JSON values."""
-        return dataclasses.asdict(self)
+        """The config as JSON values. With `tokens` it has no `steps`, which follows from it."""
+        values = dataclasses.asdict(self)
+        if self.tokens:
+            del values["steps"]
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
@@ -240,13 +284,31 @@ _Config = TypeVar("_Config", bound="TrainConfig | ModelConfig | DataConfig | Opt
 
 
 def override(config: _Config, values: Mapping[str, Any]) -> _Config:
-    """Return a config with some values replaced. The values may be nested.
+    """Return a config with some values replaced. The values may be nested. A run's `steps` replaces its `tokens`.
 
     Raises:
-        ConfigError: A key is unknown, or a value makes no sense.
+        ConfigError: A key is unknown, or a value makes no sense; `steps` and `tokens` are both given.
     """
-    changed: _Config = replace_nested(config, values_by_field(config, values, RENAMED))
+    by_field = values_by_field(config, values, RENAMED)
+    changed: _Config = replace_nested(config, _with_one_length(by_field) if "steps" in by_field else by_field)
     return changed
+
+
+def merge_over(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a file with the values of flags over them. Either of `steps` and `tokens` replaces both."""
+    length = "tokens" if changes.get("tokens") else "steps" if "steps" in changes else None
+    kept = {name: value for name, value in values.items() if length is None or name not in ("steps", "tokens")}
+    return merge_nested(kept, changes)
+
+
+def _with_one_length(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Set `tokens` to 0, because `steps` is given."""
+    if values.get("tokens"):
+        raise ConfigError(
+            f"steps is {values['steps']!r} and tokens is {values['tokens']!r}, and each is the length of the run; give "
+            "tokens alone (steps follows from it and the size of a batch), or steps alone"
+        )
+    return {**values, "tokens": 0}
 
 
 def read_config(path: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ _HEAD = "# A training run. Once [data] names token files, it starts with: bpe-lm
 
 
 def config_toml(config: TrainConfig) -> str:
-    """Write every key of a config as TOML, with its meaning as a comment."""
+    """Write every key of a config as TOML, with its meaning as a comment. With `tokens`, `steps` is a comment too."""
     words, types = dict(meanings(config)), kinds(TrainConfig)
     tables: dict[str, list[str]] = {"": [_HEAD]}
     for key, value in keys(config):
@@ -20,7 +20,8 @@ def config_toml(config: TrainConfig) -> str:
         if table not in tables:
             tables[table] = [f"\n[{table}]\n"]
         choices = f"; one of {', '.join(get_args(types[key]))}" if get_origin(types[key]) is Literal else ""
-        tables[table].append(f"{name} = {_toml(value)}  # {words[key]}{choices}\n")
+        hidden = "# " if key == "steps" and config.tokens else ""
+        tables[table].append(f"{hidden}{name} = {_toml(value)}  # {words[key]}{choices}\n")
     return "".join(line for lines in tables.values() for line in lines)
 
 

@@ -20,13 +20,15 @@ from bpe_lm.training.config import DATA, TrainConfig
 class RunData:
     """Training and validation tokens.
 
-    `identity` identifies the training tokens, and is the content of data.json. `validated_on` names the tokens that
-    each validation of the run reads, and is None for a run without validation.
+    `identity` identifies the training tokens, and is the content of data.json. `manifests` describe the training file
+    and, in a run with validation, the other. `validated_on` names the tokens that each validation of the run reads,
+    and is None for a run without validation.
     """
 
     train: Tokens
     valid: Tokens | None
     identity: dict[str, Any]
+    manifests: tuple[Manifest, ...]
     validated_on: str | None
 
 
@@ -48,7 +50,7 @@ def open_data(config: TrainConfig) -> RunData:
     train, train_manifest = _open_tokens(data.train, tokenizer, config)
     identity = {"tokenizer": train_manifest.tokenizer, "count": train_manifest.count, "crc32": train_manifest.crc32}
     if not data.valid:
-        return RunData(train, None, identity, None)
+        return RunData(train, None, identity, (train_manifest,), None)
     valid, valid_manifest = _open_tokens(data.valid, tokenizer, config)
     if valid_manifest.tokenizer != train_manifest.tokenizer:
         raise TokenFileError(f"{data.train} and {data.valid} are of different tokenizers; encode both with the same")
@@ -57,7 +59,8 @@ def open_data(config: TrainConfig) -> RunData:
             f"{data.valid} has {len(valid):,} tokens, fewer than a context of {config.model.context_length} and the "
             "token after it; encode more text, or make model.context_length smaller"
         )
-    return RunData(train, valid, identity, _validated_on(valid_manifest, config))
+    manifests = (train_manifest, valid_manifest)
+    return RunData(train, valid, identity, manifests, _validated_on(valid_manifest, config))
 
 
 def _open_tokens(path: str, tokenizer: Tokenizer | None, config: TrainConfig) -> tuple[Tokens, Manifest]:

@@ -63,6 +63,13 @@ def device_of_run(name: str) -> torch.device:
     return torch.device("cuda" if asks_for_gpu and torch.cuda.is_available() else "cpu")
 
 
+def gpu_name(device: torch.device) -> str | None:
+    """Return the name of a GPU, or None for a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return None if device.type == "cpu" else device.type
+
+
 def peak_of(gpu: str, dtype: Dtype) -> float | None:
     """Return the peak FLOP/s of a GPU by its name, or None for an unknown GPU and for a part of a GPU (MIG)."""
     known = (peaks for part, peaks in PEAK_FLOPS.items() if re.search(rf"\b{part}\b", gpu) and "MIG" not in gpu)

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from bpe_lm.errors import ConfigError, FileError
-from bpe_lm.fields import merge_nested, nearest, parse_flags
+from bpe_lm.fields import nearest, parse_flags
 from bpe_lm.model.config import ModelConfig
-from bpe_lm.training.config import CONFIG, RENAMED, ScheduleConfig, TrainConfig, override, read_config
+from bpe_lm.training.config import CONFIG, RENAMED, ScheduleConfig, TrainConfig, merge_over, override, read_config
 
 
 def tinystories() -> TrainConfig:
@@ -102,7 +102,7 @@ def resolve(source: str, flags: Sequence[str] = ()) -> TrainConfig:
         source: A preset's name, a TOML or JSON file (whose key `preset` may name the preset that it changes), or a
             run's folder.
         flags: Words of a command line: `--model.num-layers 6`, `--steps=1e4`, `--compile`. A value is parsed as the
-            type of its key.
+            type of its key. `--steps` replaces a `tokens` of the source, and `--tokens` its `steps`.
 
     Raises:
         ConfigError: A key is unknown (the message names the nearest known key), or a value makes no sense.
@@ -118,7 +118,7 @@ def resolve(source: str, flags: Sequence[str] = ()) -> TrainConfig:
     if preset is not None and not (isinstance(preset, str) and preset in PRESETS):
         raise ConfigError(f"{path}: there is no preset {preset!r}; the presets are {', '.join(PRESETS)}")
     try:
-        return override(PRESETS[preset]() if preset else TrainConfig(), merge_nested(values, changes))
+        return override(PRESETS[preset]() if preset else TrainConfig(), merge_over(values, changes))
     except ConfigError as error:
         raise (error if changes else ConfigError(f"{path}: {error}")) from None
 

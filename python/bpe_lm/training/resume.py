@@ -10,11 +10,13 @@ from typing import Any
 from bpe_lm.errors import ConfigError, ResumeMismatch
 from bpe_lm.fields import keys
 from bpe_lm.training.config import TrainConfig
+from bpe_lm.training.identity import joined_identity
 from bpe_lm.training.schedules import learning_rate
 
 FREE_TO_CHANGE = frozenset(
     {
         "steps",
+        "tokens",
         "device",
         "compile",
         "parallel",
@@ -27,8 +29,12 @@ FREE_TO_CHANGE = frozenset(
         "checkpoint_every",
         "checkpoints_kept",
         "max_skipped_steps",
+        "max_loss",
+        "max_loss_steps",
         "stop_when_worse",
         "wandb_project",
+        "trackio_project",
+        "tensorboard",
         "data.train",
         "data.valid",
         "data.tokenizer",
@@ -41,20 +47,23 @@ FREE_TO_CHANGE = frozenset(
 class RunState:
     """The state of a run that a checkpoint has besides weights and optimizer.
 
-    `seconds` is the time of the run, including validation and saving. `skipped` counts the latest steps in a row that
-    were not finite, and `worse` the latest validations in a row that were no better than `best_loss`. `loss` (of the
-    step `loss_step`) and `best_loss` are validation losses, on the tokens `validated_on`. `train_loss` is the last
-    finite training loss.
+    `seconds` is the time of the run, with saving and without validation. `skipped` counts the latest steps in a row
+    that were not finite, `above_max_loss` those whose loss was above `max_loss`, and `worse` the latest validations in
+    a row that were no better than `best_loss`. `loss` (of the step `loss_step`) and `best_loss` are validation losses,
+    on the tokens `validated_on`. `train_loss` is the last finite training loss. `identity` is that of the steps so far
+    (`bpe_lm.training.identity`).
     """
 
     seconds: float = 0.0
     skipped: int = 0
+    above_max_loss: int = 0
     best_loss: float | None = None
     worse: int = 0
     loss: float | None = None
     loss_step: int | None = None
     train_loss: float | None = None
     validated_on: str | None = None
+    identity: dict[str, str] | None = None
 
     @classmethod
     def of(cls, saved: dict[str, Any]) -> RunState:
@@ -107,6 +116,25 @@ def warn_of_another_schedule(old: TrainConfig, new: TrainConfig, step: int) -> N
             f"step {step:,} had the learning rate {old_rate:.3g}, and the next has "
             f"{learning_rate(new.schedule, new.steps, step):.3g}; a run that begins with {new.steps:,} steps has "
             "other learning rates",
+            stacklevel=5,
+        )
+
+
+def allows_more(old: TrainConfig, new: TrainConfig) -> bool:
+    """Return whether a config lets a run go on that had diverged by the bounds of its old config."""
+    has_higher_loss = old.max_loss > 0 and (new.max_loss == 0 or new.max_loss > old.max_loss)
+    has_more_steps = old.max_loss > 0 and new.max_loss_steps > old.max_loss_steps
+    return new.max_skipped_steps > old.max_skipped_steps or has_higher_loss or has_more_steps
+
+
+def go_on_with_identity(progress: RunState, now: dict[str, str], step: int, folder: Path, *, warns: bool) -> None:
+    """Set the identity of a run that has done `step` steps and goes on. Warn if this package's code has changed."""
+    began = progress.identity
+    progress.identity = joined_identity(began, now) if step else dict(now)
+    if warns and step and began is not None and began.get("sources") != now["sources"]:
+        warnings.warn(
+            f"the code of bpe_lm's model/, kernels/ or training/ has changed since the run in {folder} did its first "
+            f"{step:,} steps: its result will be of neither code alone; to begin anew, give --force",
             stacklevel=5,
         )
 

@@ -92,16 +92,17 @@ def save_run_checkpoint(
 def find_checkpoints(folder: Path) -> list[Path]:
     """Return the checkpoint folders of a run, the newest first. Their content is not checked."""
     paths = [path for path in folder.glob("step-*") if path.is_dir() and re.fullmatch(r"step-\d{8,}", path.name)]
-    return sorted(paths, key=_step_of, reverse=True)
+    return sorted(paths, key=step_of, reverse=True)
 
 
-def _step_of(path: Path) -> int:
+def step_of(path: Path) -> int:
+    """Return the step of a checkpoint folder by its name."""
     return int(path.name.removeprefix("step-"))
 
 
 def forget_after(folder: Path, step: int) -> None:
     """Remove the checkpoints of later steps. They are damaged, or the run does these steps again."""
-    later = [path for path in find_checkpoints(folder) if _step_of(path) > step]
+    later = [path for path in find_checkpoints(folder) if step_of(path) > step]
     for path in [*later, *folder.glob(".step-*")]:
         shutil.rmtree(path, ignore_errors=True)
 

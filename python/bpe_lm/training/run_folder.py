@@ -11,6 +11,7 @@ import fcntl
 import json
 import re
 import secrets
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -18,11 +19,14 @@ from typing import IO, Any
 
 from bpe_lm.errors import ConfigError, FileError, OutputBusy, OutputExists
 from bpe_lm.files import check_file_target, check_folder_target, finite, read_json, write_whole
-from bpe_lm.training.config import BEST, CHECKPOINTS, CONFIG, CONFIG_FORMAT, DATA, TrainConfig
+from bpe_lm.training.config import BEST, CHECKPOINTS, CONFIG, CONFIG_FORMAT, DATA, TENSORBOARD, TrainConfig
 from bpe_lm.training.run_checkpoint import find_checkpoints, forget_after
 from bpe_lm.training.run_log import METRICS, read_records
 
-RESULT, LOCK, BEGINNING, WANDB = "result.json", "lock", ".beginning", "wandb.json"
+RESULT, LOCK, BEGINNING, TRACKERS = "result.json", "lock", ".beginning", "trackers.json"
+
+WANDB = "wandb.json"
+"""The name of trackers.json in earlier versions."""
 
 
 def is_our_config(path: Path) -> bool:
@@ -43,9 +47,10 @@ def is_our_config(path: Path) -> bool:
 class TrainResult:
     """How a run ended: the content of `result.json`.
 
-    `reason` is "finished", "time", "worse", "diverged" or "signal"; `signal` is that signal's name. `train_loss` is the
-    last finite training loss, and `loss` and `best_loss` are validation losses. `config_sha256` is also in the
-    first line of `metrics.jsonl`.
+    `reason` is "finished", "time", "worse", "diverged" or "signal"; `signal` is that signal's name, and
+    `message` says how the run diverged. `train_loss` is the last finite training loss, and `loss` and `best_loss` are
+    validation losses. `config_sha256` is also in the first line of `metrics.jsonl`. `identity` has hashes of what the
+    result depends on (`bpe_lm.training.identity`).
     """
 
     reason: str
@@ -56,8 +61,10 @@ class TrainResult:
     loss: float | None
     best_loss: float | None
     config_sha256: str
+    identity: Mapping[str, str]
     folder: Path
     signal: str | None = None
+    message: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The result as JSON values."""
@@ -192,8 +199,9 @@ class RunFolder:
         """
         try:
             write_whole(self.path / BEGINNING, b"")
-            for name in (CONFIG, RESULT, METRICS, WANDB):
+            for name in (CONFIG, RESULT, METRICS, TRACKERS, WANDB):
                 (self.path / name).unlink(missing_ok=True)
+            shutil.rmtree(self.path / TENSORBOARD, ignore_errors=True)
             for name in (CHECKPOINTS, BEST):
                 forget_after(self.path / name, -1)
             self._write(DATA, data)
@@ -254,9 +262,11 @@ class RunFolder:
         result = self.result()
         return None if result is None else result.as_dict()
 
-    def wandb_id(self) -> str:
-        """Return the run's id at Weights & Biases, which stays the same after a resume."""
-        path = self.path / WANDB
-        if not path.exists() or "id" not in read_json(path):
-            self._write(WANDB, {"id": secrets.token_hex(8)})
-        return str(read_json(path)["id"])
+    def tracker_id(self) -> str:
+        """Return the run's id at trackers such as Weights & Biases, which stays the same after a resume."""
+        for path in (self.path / TRACKERS, self.path / WANDB):
+            if path.exists() and "id" in (content := read_json(path)):
+                return str(content["id"])
+        found = secrets.token_hex(8)
+        self._write(TRACKERS, {"id": found})
+        return found

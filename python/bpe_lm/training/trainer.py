@@ -11,7 +11,8 @@ from __future__ import annotations
 import signal
 import time
 import warnings
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -22,27 +23,30 @@ from torch import Tensor, nn
 
 from bpe_lm.errors import ConfigError, TrainingDiverged
 from bpe_lm.files import StrPath
-from bpe_lm.machine import peak_memory
+from bpe_lm.machine import commit, describe_machine, peak_memory
 from bpe_lm.model.flops import training_flops_per_token
 from bpe_lm.model.loss import LanguageModelLoss
 from bpe_lm.model.transformer import TransformerLM
 from bpe_lm.progress import Display, megabytes
 from bpe_lm.tokenizer.token_file import Verification
-from bpe_lm.training.batches import Batches
+from bpe_lm.training.batches import Batches, Tokens
 from bpe_lm.training.compilation import compiled, is_failed_compilation, warn_not_compiled
 from bpe_lm.training.config import BEST, CHECKPOINTS, CONFIG, PROFILE, TrainConfig
 from bpe_lm.training.data import check_same_data, open_data, with_absolute_paths
-from bpe_lm.training.devices import device_of, peak_flops
+from bpe_lm.training.devices import device_of, gpu_name, peak_flops
 from bpe_lm.training.divergence import first_bad_value, weights_are_finite
 from bpe_lm.training.evaluate import evaluate
+from bpe_lm.training.identity import run_identity
 from bpe_lm.training.memory import enough_memory, keep_freed_memory
 from bpe_lm.training.optimizers import new_optimizer
 from bpe_lm.training.parallel import World, clip_sharded_gradients, join_world, replicate, shard, synchronized
 from bpe_lm.training.profiling import NoProfiler, Profiler, StepProfile, phase
 from bpe_lm.training.resume import (
     RunState,
+    allows_more,
     check_enough_steps,
     compare_validation,
+    go_on_with_identity,
     resumed_config,
     warn_of_another_schedule,
 )
@@ -51,6 +55,7 @@ from bpe_lm.training.run_folder import RunFolder, TrainResult
 from bpe_lm.training.run_log import RunLog, config_sha256
 from bpe_lm.training.schedules import learning_rate
 from bpe_lm.training.signals import received_signals
+from bpe_lm.training.trackers import wanted
 
 
 @dataclass
@@ -68,6 +73,20 @@ class _Window:
     def clear(self) -> None:
         """Begin again after a record."""
         self.steps, self.waiting, self.total = 0, 0.0, 0.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step that was done: its number from 1 on, its loss, the norm of its gradients and its learning rate.
+
+    `seconds` is the time of the run so far. Loss or norm is not finite in a step that changed no weight.
+    """
+
+    step: int
+    loss: float
+    gradient_norm: float
+    learning_rate: float
+    seconds: float
 
 
 class Trainer:
@@ -136,9 +155,14 @@ class Trainer:
         self.progress, self.step = RunState(), 0
         if old is not None:
             self._load(old)
+        identity = run_identity(self.config, *self.data.manifests)
+        go_on_with_identity(
+            self.progress, identity, self.step, self.folder, warns=world.is_first and self.result is None
+        )
         self._is_compiled, self._has_stepped = self.config.compile, False
         self._loss = self._loss_of_step()
         self._peak = peak_flops(self.device, self.config.dtype)
+        self._warmup = self.config.schedule.lengths(self.config.steps)[0]
         if self.result is None:
             compare_validation(self.progress, self.data.validated_on, self.step, warns=world.is_first)
             world.on_each(self._finish_verification)
@@ -190,8 +214,14 @@ class Trainer:
             self._run_folder.go_on(self.config, self.step)
         else:
             self._run_folder.begin(self.config, self.data.identity)
-        wandb_id = self._run_folder.wandb_id() if self.config.wandb_project else None
-        self.log = RunLog(self.folder, self.config, self.step, wandb_id)
+        tracker_id = self._run_folder.tracker_id() if wanted(self.config) else ""
+        about = {
+            "identity": self.progress.identity,
+            "machine": describe_machine(gpu_name(self.device)),
+            "processes": self.world.size,
+            "commit": commit(),
+        }
+        self.log = RunLog(self.folder, self.config, self.step, about, tracker_id)
 
     def _result_if_over(self, old: TrainConfig) -> TrainResult | None:
         """Return how the run ended, or None if a signal ended it or the config lets it go on."""
@@ -200,7 +230,7 @@ class Trainer:
         if result is None or result.reason == "signal":
             return None
         if result.reason == "diverged":
-            return result if self.config.max_skipped_steps <= old.max_skipped_steps else None
+            return None if allows_more(old, self.config) else result
         is_over = self._why_stop([]) is not None
         return result if is_over and result.step == self.step else None
 
@@ -229,18 +259,21 @@ class Trainer:
                 self.world.leave()
             self._run_folder.close()
 
-    def run(self, *, profile: bool = False) -> TrainResult:
+    def run(self, *, profile: bool = False, on_step: Callable[[Step], object] | None = None) -> TrainResult:
         """Train to the last step, to the end of `max_time`, or to a signal, and save a checkpoint in each case.
 
+        The clock of `seconds` and `max_time` stops during validations, and while a validation saves the best weights.
         A run that is over already is left as it is. On a CPU with glibc the whole process keeps the memory that it
         frees from now on (`bpe_lm.training.memory`).
 
         Args:
             profile: Record three steps after the first three: a trace and a table in `profile/`, and `self.profile`.
+            on_step: Called after each step, in each process, before the step is recorded. Its time is no part of the
+                run's.
 
         Raises:
-            TrainingDiverged: More than `max_skipped_steps` steps in a row were not finite; the message names the first
-                bad tensor.
+            TrainingDiverged: More than `max_skipped_steps` steps in a row were not finite (the message names the first
+                bad tensor), or the loss was above `max_loss` in `max_loss_steps` steps in a row after the warm-up.
             TokenFileError: An id is beyond the vocabulary.
             OutOfMemory: A step does not fit.
             FileError: The disk is full; earlier checkpoints are kept.
@@ -259,12 +292,16 @@ class Trainer:
                 while reason is None:
                     loss, norm, rate = self._timed_step(window)
                     profiler.step()
+                    if on_step is not None:
+                        with self._outside_clock():
+                            on_step(Step(self.step, loss, norm, rate, self.progress.seconds))
                     self._log_if_due(window, display, loss, norm, rate)
+                    self._check_loss(loss)
                     self._validate_if_due()
                     reason = self._why_stop(received)
                     self._save_if_due(reason)
-            except TrainingDiverged:
-                self._end("diverged")
+            except TrainingDiverged as error:
+                self._end("diverged", message=str(error))
                 raise
             name = signal.Signals(received[0] if received else signal.SIGTERM).name if reason == "signal" else None
             result = self._end(reason, name)
@@ -272,11 +309,20 @@ class Trainer:
             self.profile = profiler.result
         return result
 
+    @contextmanager
+    def _outside_clock(self) -> Iterator[None]:
+        """Leave the time in this context out of the run's seconds."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._start += time.perf_counter() - start
+
     def _timed_step(self, window: _Window) -> tuple[float, float, float]:
         """Do a step. Returns its loss, the norm of its gradients and its learning rate."""
         start = time.perf_counter()
         with phase("data"):
-            x, y = self.batches(self.step, self.device, self.world.rows(self.config.batch_size))
+            x, y = self.next_batch()
         waiting = time.perf_counter() - start
         loss, norm, rate = self._train_step(x, y)
         self.step += 1
@@ -286,6 +332,47 @@ class Trainer:
         if isfinite(loss):
             self.progress.train_loss = loss
         return loss, norm, rate
+
+    def next_batch(self) -> tuple[Tensor, Tensor]:
+        """Return this process's inputs and targets of the next step.
+
+        Raises:
+            TokenFileError: An id is beyond the vocabulary.
+        """
+        return self.batches(self.step, self.device, self.world.rows(self.config.batch_size))
+
+    def advance(self) -> tuple[float, float, float]:
+        """Do the next step, and no record, validation or checkpoint. Returns what `_train_step` returns.
+
+        Raises:
+            TrainingDiverged: As `run` raises it.
+            OutOfMemory: The step does not fit.
+        """
+        with self._enough_memory():
+            found = self._train_step(*self.next_batch())
+        self.step += 1
+        return found
+
+    def next_learning_rate(self) -> float:
+        """Return the learning rate of the next step."""
+        return learning_rate(self.config.schedule, self.config.steps, self.step)
+
+    def next_gradients(self) -> tuple[float, float]:
+        """Compute the gradients of the next step, which is not done. Returns its loss and the norm of the gradients.
+
+        Both are those that the step records, to the bit. The gradients are not clipped.
+
+        Raises:
+            OutOfMemory: The step does not fit.
+        """
+        with self._enough_memory():
+            total = self._gradients(*self.next_batch())
+        norm = clip_sharded_gradients(self.model.parameters(), float("inf"))
+        return self._mean_loss(total), float(norm)
+
+    def _mean_loss(self, total: Tensor) -> float:
+        """Return the mean over the processes of the losses of their rows."""
+        return self.world.all_reduce_sum(float(total))[0] / self.world.size
 
     def _log_if_due(self, window: _Window, display: Display, loss: float, norm: float, rate: float) -> None:
         config, progress = self.config, self.progress
@@ -315,17 +402,35 @@ class Trainer:
         text += f", {speed:,.0f} tokens/s, {megabytes(self._memory())}"
         display.update("train", self.step, config.steps, text)
 
+    def _check_loss(self, loss: float) -> None:
+        """Count the steps in a row whose loss is above the bound; a loss that is not finite is above it.
+
+        Raises:
+            TrainingDiverged: They are `max_loss_steps`.
+        """
+        config, progress = self.config, self.progress
+        if not config.max_loss or self.step <= self._warmup:
+            return
+        progress.above_max_loss = 0 if loss <= config.max_loss else progress.above_max_loss + 1
+        if progress.above_max_loss >= config.max_loss_steps:
+            raise TrainingDiverged(
+                f"step {self.step}: loss {loss:.4g}, and the loss was above max_loss, {config.max_loss:g}, in the last "
+                f"{progress.above_max_loss:,} steps (max_loss_steps is {config.max_loss_steps:,}); begin anew with a "
+                "lower schedule.max_learning_rate or another seed, or set a higher max_loss"
+            )
+
     def _memory(self) -> int:
         """Return the peak bytes of the GPU, or of this process."""
         is_cuda = self.device.type == "cuda"
         return torch.cuda.max_memory_allocated(self.device) if is_cuda else peak_memory()
 
-    def _end(self, reason: str, name: str | None = None) -> TrainResult:
+    def _end(self, reason: str, name: str | None = None, message: str | None = None) -> TrainResult:
         progress = self.progress
         tokens = self.step * self.config.tokens_per_step
         losses = (progress.train_loss, progress.loss, progress.best_loss)
+        identity = (config_sha256(self.config), dict(progress.identity or {}))
         self.result = TrainResult(
-            reason, self.step, tokens, progress.seconds, *losses, config_sha256(self.config), self.folder, name
+            reason, self.step, tokens, progress.seconds, *losses, *identity, self.folder, name, message
         )
         if self.world.is_first:
             self._run_folder.write_result(self.result)
@@ -360,11 +465,11 @@ class Trainer:
         A step whose loss or norm is not finite changes nothing.
         """
         config = self.config
-        rate = learning_rate(config.schedule, config.steps, self.step)
+        rate = self.next_learning_rate()
         total = self._gradients(x, y)
         with phase("clip"):
             norm = clip_sharded_gradients(self.model.parameters(), config.optimizer.max_l2_norm or float("inf"))
-        loss, norm_value = self.world.all_reduce_sum(float(total))[0] / self.world.size, float(norm)
+        loss, norm_value = self._mean_loss(total), float(norm)
         if not (isfinite(loss) and isfinite(norm_value)):
             self._skip(x, y, loss, norm_value)
             return loss, norm_value, rate
@@ -436,11 +541,16 @@ class Trainer:
         )
 
     def _validate_if_due(self) -> None:
-        config, progress = self.config, self.progress
+        config = self.config
         if self.data.valid is None or (self.step % config.validate_every and self.step < config.steps):
             return
+        with self._outside_clock():
+            self._validate(self.data.valid)
+
+    def _validate(self, tokens: Tokens) -> None:
+        config, progress = self.config, self.progress
         limit = config.validation_tokens or None
-        result = evaluate(self.model, self.data.valid, limit=limit, loss=self.loss, world=self.world)
+        result = evaluate(self.model, tokens, limit=limit, loss=self.loss, world=self.world)
         progress.loss, progress.loss_step = result.loss, self.step
         self._record(
             {
@@ -457,7 +567,6 @@ class Trainer:
             self._save(BEST)
         else:
             progress.worse += 1
-        progress.seconds = time.perf_counter() - self._start
 
     def _save_if_due(self, reason: str | None) -> None:
         if reason is not None or self.step % self.config.checkpoint_every == 0:
