@@ -11,14 +11,15 @@ import pytest
 PACKAGE = Path(bpe_lm.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-MAY_PRINT = {"__main__.py", "progress.py"}
-"""The files outside of cli/ that write to stderr: the start of the command, and the display of progress."""
+MAY_PRINT = {"__main__.py", "progress.py", "experiments/job.py"}
+"""The files outside of cli/ that print: the start of the command, the display of progress, and the process of a
+measurement, whose result is what it prints."""
 
 MYPY = """
 [mypy]
 follow_imports = silent
 mypy_path = {package}
-[mypy-torch.*,numpy.*,jaxtyping.*,safetensors.*,einops.*,rich.*,matplotlib.*,IPython.*,gguf.*,wandb.*]
+[mypy-torch.*,numpy.*,jaxtyping.*,safetensors.*,einops.*,rich.*,matplotlib.*,IPython.*,gguf.*,wandb.*,trackio.*]
 follow_imports = skip
 follow_imports_for_stubs = True
 ignore_missing_imports = True

@@ -28,7 +28,18 @@ COMMANDS = dict(commands())
 def test_all_commands_are_here():
     verbs = {name.removeprefix("bpe-lm ") for name in COMMANDS}
     assert verbs >= {"data sample", "data download", "train-tokenizer", "inspect", "compare", "encode", "decode"}
-    assert verbs >= {"verify", "config show", "pretrain", "account", "evaluate", "generate", "export", "plot", "doctor"}
+    assert verbs >= {
+        "verify",
+        "config show",
+        "pretrain",
+        "account",
+        "evaluate",
+        "generate",
+        "export",
+        "plot",
+        "replay",
+        "doctor",
+    }
 
 
 def options_of(parser):

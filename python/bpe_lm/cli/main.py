@@ -6,11 +6,24 @@ The exit status is 0, or 1 after an error, 2 after wrong usage, 130 after Ctrl-C
 from collections.abc import Sequence
 
 from bpe_lm import _core
-from bpe_lm.cli import config, data, doctor, export, figures, token_files, tokenizer, training
+from bpe_lm.cli import (
+    config,
+    data,
+    doctor,
+    export,
+    figures,
+    replay,
+    report,
+    reproduce,
+    sweep,
+    token_files,
+    tokenizer,
+    training,
+)
 from bpe_lm.cli.arguments import Parser
 from bpe_lm.cli.guard import guarded, run
 
-FILES = (data, tokenizer, token_files, config, training, export, figures, doctor)
+FILES = (data, tokenizer, token_files, config, training, sweep, reproduce, report, export, figures, replay, doctor)
 """The files that add commands, in the order of --help: the way from text to a model."""
 
 

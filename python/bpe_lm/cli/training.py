@@ -125,7 +125,7 @@ def _more(result: TrainResult) -> str:
         "finished": "a larger --steps",
         "time": "a larger --max-time",
         "worse": "a larger --stop-when-worse",
-        "diverged": "a larger --max-skipped-steps",
+        "diverged": "a larger --max-skipped-steps or --max-loss",
     }
     return f"; {more[result.reason]} makes it go on" if result.reason in more else ""
 

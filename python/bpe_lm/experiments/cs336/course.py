@@ -1,0 +1,164 @@
+"""The course's 44 rows in their order, and the sections of the report that answer them."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bpe_lm.experiments.blocks import Block, Missing, Section, Text
+from bpe_lm.experiments.cs336.question import Question, guarded
+from bpe_lm.experiments.cs336.results import Results
+from bpe_lm.experiments.cs336.setting import CORPORA, HERE, SETTING, Setting
+from bpe_lm.files import read_json
+from bpe_lm.training.identity import sources_sha256
+
+ROWS: Sequence[str] = (
+    "unicode1",
+    "unicode2",
+    "train_bpe",
+    "train_bpe_tinystories",
+    "train_bpe_owt",
+    "tokenizer",
+    "tokenizer_experiments",
+    "linear",
+    "embedding",
+    "rmsnorm",
+    "feed_forward",
+    "rope",
+    "softmax",
+    "attention",
+    "multihead_attention",
+    "transformer_block",
+    "transformer_lm",
+    "transformer_accounting",
+    "cross_entropy",
+    "perplexity",
+    "sgd",
+    "adamw",
+    "adamw_accounting",
+    "learning_rate_schedule",
+    "gradient_clipping",
+    "data_loading",
+    "checkpointing",
+    "training_together",
+    "decoding",
+    "experiment_log",
+    "base_run",
+    "learning_rate",
+    "batch_size",
+    "generate",
+    "layer_norm_ablation",
+    "pre_norm_ablation",
+    "no_pos_emb",
+    "swiglu_ablation",
+    "main_experiment",
+    "leaderboard",
+    "low_resource",
+    "parameter_tree",
+    "profile",
+    "open_ground",
+)
+"""The file of each row, the first being that of row 1."""
+
+MORE: Sequence[str] = ("width",)
+"""Files of questions beyond the course's rows, shown after them."""
+
+SCALES = {
+    "smoke": "a toy model and toy vocabularies, which show that everything runs; no figure means anything else",
+    "cpu": "every run is sized from a budget of hours on a CPU; sweeps and ablations have a small model",
+    "gpu": "the course's model and tokens",
+}
+
+
+def questions() -> list[Question]:
+    """Return the question of each row, then those beyond the rows."""
+    return [_question(name, row) for row, name in enumerate((*ROWS, *MORE), 1)]
+
+
+def _question(name: str, row: int) -> Question:
+    module = f"{__package__}.{name}"
+    try:
+        found: Question = importlib.import_module(module).QUESTION
+        return found
+    except ModuleNotFoundError as error:
+        if error.name != module:
+            raise
+    return Question(row, name, 0, "measured", "This row has no file yet.", lambda results: [Missing(name)])
+
+
+def read_setting(folder: Path) -> Setting:
+    """Read the setting of a reproduction.
+
+    Raises:
+        FileError: The folder has none.
+        ConfigError: It is damaged, or of another version.
+    """
+    values = read_json(folder / SETTING)
+    return Setting.from_dict(_with_folder(values.get("setting", {}), str(folder.resolve())), folder.resolve())
+
+
+def _with_folder(value: Any, folder: str) -> Any:
+    """Put the path of the folder into texts that begin with the word for it."""
+    if isinstance(value, str):
+        return folder + value.removeprefix(HERE) if value.startswith(HERE) else value
+    if isinstance(value, Mapping):
+        return {key: _with_folder(item, folder) for key, item in value.items()}
+    return value
+
+
+def sections(folder: Path, known: dict[int, Section] | None = None) -> list[Section]:
+    """Return the sections of the report: what the folder of a reproduction answers, complete or not.
+
+    Args:
+        folder: The folder of a reproduction.
+        known: Sections by row that need no measurement, as an earlier call computed them; new ones are added. They take
+            seconds, so a report that is written again after each round does not compute them again.
+
+    Raises:
+        FileError: The folder has no setting.
+        ConfigError: The setting is damaged.
+    """
+    results, known = Results(read_setting(folder)), {} if known is None else known
+    return [known.get(question.row) or _section(question, results, known) for question in questions()]
+
+
+def _section(question: Question, results: Results, known: dict[int, Section]) -> Section:
+    q = question
+    section = Section(q.row, q.name, q.points, q.kind, q.asked, tuple(guarded(q.answer)(results)))
+    if q.kind not in ("measured", "pending") and not any(isinstance(block, Missing) for block in section.blocks):
+        known[q.row] = section
+    return section
+
+
+def preface(folder: Path) -> tuple[Block, ...]:
+    """Return the beginning of the report. Its first line says which texts the figures are of.
+
+    Raises:
+        FileError: The folder has no setting.
+        ConfigError: The setting is damaged.
+    """
+    setting = read_setting(folder)
+    return (*_preface(setting), *_old_code(Results(setting)))
+
+
+def _old_code(results: Results) -> Iterable[Block]:
+    """Say which runs other code of this package trained, if there are any."""
+    now = sources_sha256()
+    parts = (
+        (record.folder.relative_to(results.setting.folder).as_posix(), (record.result or {}).get("identity"))
+        for record in results.runs()
+    )
+    old = [name for name, part in parts if isinstance(part, Mapping) and part.get("sources") not in (None, now)]
+    if old:
+        yield Text(f"**Other code** of this package than today's trained {len(old)} of the runs: {', '.join(old)}.")
+
+
+def _preface(setting: Setting) -> Iterable[Block]:
+    texts = "; ".join(setting.corpora[key].title for key in CORPORA)
+    strange = not all(corpus.is_official for corpus in setting.corpora.values())
+    warning = " Figures of the handout and of the write-ups stand beside them for orientation only." if strange else ""
+    yield Text(f"**Texts:** {texts}.{warning}")
+    budget = f" The budget is {setting.hours:g} hours." if setting.scale == "cpu" else ""
+    yield Text(f"Scale `{setting.scale}`: {SCALES[setting.scale]}.{budget}")

@@ -1,0 +1,50 @@
+"""The tree of a model's parameters, which write-up 2 prints.
+
+Answer: the section builds a model without memory for its weights, and walks its modules. GPT-2 XL with the width of the
+handout of 2025 has the 2,127,057,600 parameters that write-up 2 prints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import torch
+
+from bpe_lm.experiments.blocks import Block, Code, Text
+from bpe_lm.experiments.cs336.question import Question
+from bpe_lm.experiments.cs336.results import Results
+from bpe_lm.experiments.cs336.transformer_accounting import XL, gpt2_models
+from bpe_lm.model.config import ModelConfig
+from bpe_lm.model.flops import count_parameters
+from bpe_lm.model.transformer import TransformerLM
+from bpe_lm.training.account import parameter_tree
+
+
+def tree(config: ModelConfig) -> str:
+    """Return the tree of a model that is built without memory for its weights."""
+    with torch.device("meta"):
+        return "\n".join(parameter_tree(TransformerLM.from_config(config)))
+
+
+def _answer(results: Results) -> Iterable[Block]:
+    xl = gpt2_models()[XL]
+    wide = replace(xl, d_ff=4 * xl.d_model)
+    base = results.setting.base.model
+    yield Text(
+        f"{XL} with d_ff = 4 d_model. The modules of the built model have the {count_parameters(wide):,} parameters of "
+        "the formula; write-up 2 prints 2,127,057,600. Equal layers share a line."
+    )
+    yield Code(tree(wide))
+    yield Text(f"The model of the base run, {count_parameters(base):,} parameters:")
+    yield Code(tree(base))
+
+
+QUESTION = Question(
+    row=42,
+    name="parameter_tree",
+    points=0,
+    kind="calculated",
+    asked="Print the modules of a model as a tree, with the number of parameters of each.",
+    answer=_answer,
+)

@@ -1,0 +1,126 @@
+"""What several answers share: tables of runs, the machine that trained them, and when figures may be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from bpe_lm.experiments.blocks import Block, Missing, Picture, Table, Text
+from bpe_lm.experiments.charts import loss_overlay
+from bpe_lm.experiments.cs336.results import Results
+from bpe_lm.experiments.cs336.setting import NAMES, CorpusKey
+from bpe_lm.experiments.figures import Losses, losses_of
+from bpe_lm.experiments.runs import RunRecord
+from bpe_lm.experiments.work import Training
+from bpe_lm.training.config import TrainConfig
+
+NOT_STATED = "not stated"
+"""The cell of a figure that a source does not give."""
+
+
+def standing(results: Results, *keys: CorpusKey) -> Iterable[Block]:
+    """Yield the warning that figures of other texts do not compare with the course's, where that is so."""
+    others = [
+        (results.setting.corpora[key].title, NAMES[key]) for key in keys if not results.setting.corpora[key].is_official
+    ]
+    if others:
+        texts = " and ".join(f"{title}" for title, _ in others)
+        course = " and ".join(name for _, name in others)
+        yield Text(
+            f"The text here is **not** the course's {course}: it is {texts}. The figures of the handout and of the "
+            "write-ups belong to the course's texts, and stand here for orientation only."
+        )
+
+
+def outcome(record: RunRecord | None) -> str | None:
+    """Return how a run ended, in a word or two, or None if it has not begun."""
+    if record is None:
+        return None
+    words = {"time": "ended by max_time", "worse": "ended, validation became worse", "signal": "interrupted"}
+    text = words.get(record.state, record.state)
+    if record.state == "diverged" and record.result is not None:
+        return f"diverged at step {record.result['step']:,}"
+    return text
+
+
+def loss_of(record: RunRecord | None) -> float | str | None:
+    """Return the final validation loss of a run, the word for a run without one, or None if it has not begun."""
+    if record is None:
+        return None
+    return record.loss if record.loss is not None else outcome(record)
+
+
+RUN_HEADER = ("validation loss", "steps", "tokens", "epochs", "seconds", "state")
+
+
+def run_cells(results: Results, record: RunRecord | None) -> list[Any]:
+    """Return the cells of a run in a table under `RUN_HEADER`. A run that is not over has only a state."""
+    if record is None or record.result is None:
+        return [None] * (len(RUN_HEADER) - 1) + [outcome(record)]
+    result = record.result
+    return [
+        loss_of(record),
+        f"{result['step']:,}",
+        f"{result['tokens']:,}",
+        results.epochs(record),
+        result["seconds"],
+        outcome(record),
+    ]
+
+
+def runs_table(results: Results, runs: Sequence[tuple[str, Training]], of: str = "run", caption: str = "") -> Table:
+    """Return a table with a line for each run; one that is not over is "not run"."""
+    rows = [(label, *run_cells(results, results.finished(training))) for label, training in runs]
+    return Table((of, *RUN_HEADER), rows, caption)
+
+
+def machine_of(record: RunRecord) -> str:
+    """Say which machine trained a run, at which commit and with which seed."""
+    machine, commit = record.first.get("machine"), record.first.get("commit")
+    if isinstance(machine, Mapping):
+        parts = [machine.get("gpu"), machine.get("processor"), machine.get("cores") and f"{machine['cores']} cores"]
+        machine = ", ".join(str(part) for part in parts if part)
+    place = f"Machine: {machine}. " if machine else ""
+    return f"{place}Commit: {commit or 'unknown'}. Seed: {record.config.seed}."
+
+
+def provenance(records: Iterable[RunRecord]) -> Iterable[Block]:
+    """Yield a sentence for each machine, commit and seed of some runs."""
+    for text in dict.fromkeys(machine_of(record) for record in records):
+        yield Text(text)
+
+
+def model_in_words(config: TrainConfig) -> str:
+    """Describe a run's model and batches in a sentence's words."""
+    model = config.model
+    return (
+        f"{model.num_layers} layers of width {model.d_model} with {model.num_heads} heads and d_ff {model.d_ff:,}, "
+        f"a vocabulary of {model.vocab_size:,}, a context of {model.context_length}, "
+        f"batches of {config.batch_size} texts, {config.steps:,} steps ({config.steps * config.tokens_per_step:,} "
+        "tokens)"
+    )
+
+
+def losses(runs: Iterable[tuple[str, RunRecord | None]]) -> list[Losses]:
+    """Return the losses of the runs that have records, for a figure."""
+    found = [losses_of(record, label) for label, record in runs if record is not None]
+    return [run for run in found if run is not None]
+
+
+def overlay(name: str, runs: Sequence[tuple[str, RunRecord | None]], title: str, caption: str) -> Iterable[Block]:
+    """Yield a picture of the losses of runs against tokens, if one of them has records."""
+    shown = losses(runs)
+    if shown:
+        yield picture(name, lambda: loss_overlay(shown, "tokens", title), caption)
+
+
+def picture(name: str, draw: Callable[[], Any], caption: str) -> Picture:
+    """Return a figure of the report."""
+    return Picture(name, draw, caption)
+
+
+def missing_runs(results: Results, runs: Sequence[tuple[str, Training]]) -> Iterable[Block]:
+    """Yield what is not measured yet."""
+    for label, training in runs:
+        if results.finished(training) is None:
+            yield Missing(f"the run {label} ({training.name})")

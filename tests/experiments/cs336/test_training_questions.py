@@ -1,0 +1,337 @@
+"""The questions that runs answer: which runs they ask for, and what they make of the results."""
+
+import json
+from dataclasses import replace
+from math import log
+
+import pytest
+from bpe_lm.experiments.blocks import Check, Missing, Picture, Table, Text
+from bpe_lm.experiments.cs336 import (
+    ablation,
+    base_run,
+    batch_size,
+    generate,
+    layer_norm_ablation,
+    leaderboard,
+    learning_rate,
+    low_resource,
+    main_experiment,
+    no_pos_emb,
+    open_ground,
+    pre_norm_ablation,
+    profile,
+    swiglu_ablation,
+)
+from bpe_lm.experiments.cs336 import experiment_log as log_of_runs
+from bpe_lm.experiments.cs336.generation import repeated
+from bpe_lm.experiments.cs336.results import Results
+from bpe_lm.experiments.edge import Bracket
+from bpe_lm.experiments.work import Job, Training
+from bpe_lm.model.flops import count_parameters
+from bpe_lm.training.presets import tinystories, tinystories_low_resource
+from written_runs import cells, small_setting, write_job, write_run, write_tokens
+
+QUESTIONS = [
+    module.QUESTION
+    for module in (
+        log_of_runs,
+        base_run,
+        learning_rate,
+        batch_size,
+        generate,
+        layer_norm_ablation,
+        pre_norm_ablation,
+        no_pos_emb,
+        swiglu_ablation,
+        main_experiment,
+        leaderboard,
+        low_resource,
+        profile,
+        open_ground,
+    )
+]
+
+
+@pytest.fixture
+def results(tmp_path):
+    return Results(small_setting(tmp_path))
+
+
+def texts_of(question, results):
+    return " ".join(block.text for block in question.answer(results) if isinstance(block, Text))
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.name)
+def test_a_folder_without_results_says_what_is_missing(results, question):
+    blocks = list(question.answer(results))
+    missing = cells(blocks, Missing) or [row for table in cells(blocks, Table) for row in table.rows if None in row]
+    assert missing
+    assert not cells(blocks, Picture)
+    assert all(isinstance(work, Job | Training) for work in question.work(results))
+
+
+def do_sweep(results, losses=(3.0, 2.0, 1.5, 1.8, 2.5, None)):
+    for training, loss in zip(learning_rate.sweep(results), losses, strict=True):
+        write_run(results.setting, training, loss, "finished" if loss is not None else "diverged", 0 if loss else 8)
+
+
+def test_rows_of_runs_are_what_the_folder_says(results):
+    write_tokens(results.setting, {"tinystories-train": 20_480})
+    do_sweep(results)
+    table = next(t for t in cells(list(learning_rate.QUESTION.answer(results)), Table) if "learning rate" in t.header)
+    assert len(table.rows) == len(learning_rate.sweep(results)) + 1  # The first rate of the bisection.
+    rows = {row[0]: row for row in table.rows}
+    for training in learning_rate.sweep(results):
+        row = rows[training.name.removeprefix("learning_rate/")]
+        found = json.loads((results.setting.folder / training.name / "result.json").read_text())
+        cell = dict(zip(table.header, row, strict=True))
+        assert cell["steps"] == f"{found['step']:,}"
+        assert cell["tokens"] == f"{found['tokens']:,}"
+        assert cell["epochs"] == pytest.approx(found["tokens"] / 20_480)
+        assert cell["seconds"] == found["seconds"]
+        if found["reason"] == "diverged":
+            assert cell["validation loss"] == cell["state"] == "diverged at step 8"
+        else:
+            assert cell["validation loss"] == found["loss"]
+
+
+def test_the_best_rate_is_known_once_the_whole_sweep_is_over(results):
+    runs = learning_rate.sweep(results)
+    for training in runs[1:]:
+        write_run(results.setting, training, 2.0 + training.config.schedule.max_learning_rate)
+    assert learning_rate.best_run(results) is None
+    assert list(learning_rate.QUESTION.work(results)) == runs
+    write_run(results.setting, runs[0], 9.0)
+    assert learning_rate.best_run(results) == runs[1]
+
+
+def test_a_run_of_another_config_or_that_a_signal_ended_is_not_finished(results):
+    training = base_run.base(results)
+    write_run(results.setting, training, 2.0, reason="signal")
+    assert results.finished(training) is None
+    other = replace(training, name="other")
+    write_run(results.setting, other, 2.0)
+    assert results.finished(other) is not None
+    assert results.finished(replace(other, config=replace(other.config, batch_size=7))) is None
+
+
+def test_the_edge_is_bisected_between_a_rate_that_converges_and_one_that_diverges(results):
+    do_sweep(results)
+    for _ in range(20):
+        more, edge = learning_rate.search(results)
+        if edge is not None:
+            break
+        rate = more[-1].config.schedule.max_learning_rate
+        assert more[-1] in list(learning_rate.QUESTION.work(results))
+        write_run(results.setting, more[-1], None if rate > 0.05 else 2.6, "diverged" if rate > 0.05 else "finished")
+    assert isinstance(edge, Bracket)
+    assert edge.converges <= 0.05 < edge.diverges <= 1.5 * edge.converges
+    assert f"between {edge.converges:.1e}".replace("e-0", "e-")[:10] in texts_of(learning_rate.QUESTION, results)
+
+
+def test_a_rate_whose_run_learns_only_frequencies_is_above_the_edge(results, monkeypatch):
+    monkeypatch.setattr(Results, "entropy_of_tokens", lambda self, corpus: 2.4)
+    do_sweep(results, (3.0, 2.0, 1.5, 1.8, 2.5, 2.45))
+    more, _ = learning_rate.search(results)
+    assert 1e-2 < more[0].config.schedule.max_learning_rate < 3e-2
+    assert not learning_rate.has_failed(results, results.finished(learning_rate.sweep(results)[0]))
+
+
+def test_a_slow_run_below_the_best_rate_is_not_above_the_edge(results):
+    do_sweep(results, (None, 2.0, 1.5, 1.8, None, None))
+    more, _ = learning_rate.search(results)
+    assert 1e-2 < more[0].config.schedule.max_learning_rate < 3e-2
+
+
+def test_ablations_have_the_best_rate_and_one_other_part(results):
+    assert list(no_pos_emb.QUESTION.work(results)) == learning_rate.sweep(results)
+    do_sweep(results)
+    best = learning_rate.best_run(results)
+    wanted = {no_pos_emb: {"position": "none"}, pre_norm_ablation: {"norm": "post"}}
+    for module, change in wanted.items():
+        (training,) = module.runs(results).values()
+        assert training.config == replace(best.config, model=replace(best.config.model, **change))
+    at_best, lower = layer_norm_ablation.runs(results).values()
+    assert at_best.config.model.norm == lower.config.model.norm == "none"
+    assert lower.config.schedule.max_learning_rate == pytest.approx(best.config.schedule.max_learning_rate / 10)
+    write_run(results.setting, at_best, None, "diverged", step=5)
+    write_run(results.setting, lower, 2.25)
+    blocks = list(layer_norm_ablation.QUESTION.answer(results))
+    rows = {row[0]: row for row in cells(blocks, Table)[0].rows}
+    assert rows["no RMSNorm at the best rate"][-1] == "diverged at step 5"
+    assert rows["no RMSNorm at a tenth of it"][2] == pytest.approx(2.25 - 1.5)
+    assert rows[ablation.BASELINE][3] == 1.5
+    assert not cells(blocks, Missing)
+
+
+def test_the_feed_forward_networks_that_are_compared_have_equal_weights(results):
+    do_sweep(results)
+    (training,) = swiglu_ablation.runs(results).values()
+    model = training.config.model
+    assert (model.ffn, model.d_ff) == ("silu", 4 * model.d_model)
+    assert count_parameters(model) == count_parameters(results.setting.small.model)
+    assert f"{model.d_ff}" in cells(list(swiglu_ablation.QUESTION.answer(results)), Table)[0].rows[1]
+
+
+def test_every_batch_size_has_the_same_tokens_and_rates_around_its_own_best(results):
+    do_sweep(results)
+    assert [work.name for work in batch_size.QUESTION.work(results)][-1] == "largest-batch"
+    write_job(results.setting, batch_size.memory_job(results), {"largest": 64, "method": "predicted", "memory": 1e9})
+    assert batch_size.sizes(results) == [1, 8, 32, 64]
+    for rows in batch_size.sizes(results):
+        runs = batch_size.tried(results, rows)
+        assert len(runs) == 3
+        for training in runs:
+            config = training.config
+            assert (config.batch_size, config.steps * config.tokens_per_step) == (rows, batch_size.tokens(results))
+    lowest, middle, highest = batch_size.tried(results, 8)
+    for training, loss in ((lowest, 1.0), (middle, 2.0), (highest, 3.0)):
+        write_run(results.setting, training, loss)
+    found = batch_size.tried(results, 8)
+    assert len(found) == 4
+    assert found[-1].config.schedule.max_learning_rate < lowest.config.schedule.max_learning_rate
+    write_run(results.setting, found[-1], 1.2)
+    assert len(batch_size.tried(results, 8)) == 4
+    assert batch_size.best_of(results, 8)[0] == lowest
+    table = next(t for t in cells(list(batch_size.QUESTION.answer(results)), Table) if "best rate" in t.header)
+    row = dict(zip(table.header, table.rows[1], strict=True))
+    assert (row["batch size"], row["validation loss"]) == (8, 1.0)
+    assert row["tokens per second"] == pytest.approx(batch_size.tokens(results) / row["seconds"])
+
+
+def test_the_verdict_is_for_the_courses_model_and_text_only(tmp_path):
+    course = tinystories()
+    setting = small_setting(tmp_path, base=course, low_resource=tinystories_low_resource())
+    official = {key: replace(corpus, is_official=True) for key, corpus in setting.corpora.items()}
+    for name, corpora, loss, low_loss, wanted in (
+        ("made-up", setting.corpora, 1.2, 1.2, ["no verdict: 1.45 is the limit on", "no verdict: 2.00 is the limit"]),
+        ("good", official, 1.45, 1.99, ["meets the limit of 1.45", "meets the limit of 2.00"]),
+        ("bad", official, 1.46, 2.01, ["misses the limit of 1.45", "misses the limit of 2.00"]),
+    ):
+        results = Results(replace(setting, folder=tmp_path / name, corpora=corpora))
+        for (_, training), value in zip(base_run.base_runs(results), (loss, low_loss), strict=True):
+            write_run(results.setting, training, value)
+        table = next(t for t in cells(list(base_run.QUESTION.answer(results)), Table) if "verdict" in t.header[-1])
+        for row, words in zip(table.rows, wanted, strict=False):
+            assert row[2].startswith(words)
+    small = Results(small_setting(tmp_path / "small", corpora=official))
+    write_run(small.setting, base_run.base(small), 1.0)
+    assert "the course's model and tokens" in base_run.verdict(
+        small, base_run.base(small), small.finished(base_run.base(small))
+    )
+
+
+def test_the_cosine_is_checked_in_the_records(results):
+    training = base_run.base(results)
+    write_run(results.setting, training, 2.0)
+    checks = cells(list(base_run.QUESTION.answer(results)), Check)
+    assert len(checks) == 3
+    assert all(check.passes for check in checks)
+    path = results.setting.folder / "base" / "metrics.jsonl"
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    last = [record for record in records if record["kind"] == "train"][-1]
+    last["learning_rate"] *= 1.01
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    failed = [check for check in cells(list(low_resource.QUESTION.answer(results)), Check) if not check.passes]
+    assert len(failed) == 1
+    assert failed[0].difference == pytest.approx(0.01)
+
+
+def test_losses_per_byte_come_from_the_evaluations(results):
+    write_tokens(results.setting, {"tinystories-valid": 100, "owt-valid": 100})
+    for number, training in enumerate(main_experiment.runs(results).values(), 1):
+        write_run(results.setting, training, float(number))
+        job = main_experiment.evaluation(results, training)
+        assert job in list(main_experiment.QUESTION.work(results))
+        write_job(
+            results.setting,
+            job,
+            {"loss": number + 0.5, "perplexity": 9.0, "bits_per_byte": number / 4 / log(2), "tokens": 99},
+        )
+    table = next(t for t in cells(list(main_experiment.QUESTION.answer(results)), Table) if "bits per byte" in t.header)
+    assert [row[1] for row in table.rows] == [1.5, 2.5]
+    assert [row[3] for row in table.rows] == [4.0, 4.0]
+    assert table.rows[1][4] == pytest.approx(2 / 4 / log(2))
+
+
+def test_the_run_on_the_second_corpus_differs_in_its_data_and_vocabulary_only(results):
+    main, base = main_experiment.main_run(results), base_run.base(results)
+    assert main.config.model == replace(base.config.model, vocab_size=320)
+    assert "owt-train" in main.config.data.train
+    assert main.config.max_loss == pytest.approx(0.99 * log(320))
+    same = {key: getattr(base.config, key) for key in ("model", "data", "max_loss", "max_loss_steps")}
+    assert replace(main.config, **same) == base.config
+
+
+def test_texts_are_shown_with_their_repetition(results):
+    training = base_run.base(results)
+    assert list(generate.QUESTION.work(results)) == [training]
+    write_run(results.setting, training, 2.0)
+    job = list(generate.QUESTION.work(results))[-1]
+    text = {"text": "Once upon", "tokens": 9, "has_ended": True, "top_p": 0.9, "seed": 0}
+    written = [
+        text | {"temperature": temperature, "repeated": share}
+        for temperature, share in ((0.0, 0.75), (0.8, 0.25), (0.8, 0.35), (1.5, 0.0))
+    ]
+    write_job(results.setting, job, {"texts": written})
+    blocks = list(generate.QUESTION.answer(results))
+    assert next(t for t in cells(blocks, Table) if "top-p" in t.header).rows == [
+        (0.0, 0.9, 0.75, 9, 1),
+        (0.8, 0.9, pytest.approx(0.3), 9, 2),
+        (1.5, 0.9, 0.0, 9, 1),
+    ]
+    assert [block.name for block in cells(blocks, Picture)] == ["repetition", "loss_by_tokens"]
+
+
+def test_repetition_is_the_share_of_sequences_seen_before():
+    assert repeated([1, 2, 3]) == 0.0
+    assert repeated([1, 2, 3, 4, 5, 6]) == 0.0
+    assert repeated([1, 2, 3, 4, 1, 2, 3, 4]) == pytest.approx(1 / 5)
+    assert repeated([7] * 13) == pytest.approx(9 / 10)
+
+
+def test_a_batch_that_was_not_learned_by_heart_fails_its_check(results):
+    record = dict.fromkeys(("loss", "gradient_norm", "weight_norm", "rms_embedding", "rms_blocks", "rms_head"), 1.0)
+    for final, passes in ((0.01, True), (0.06, False), (float("nan"), False)):
+        found = {"final": final, "rows": 4, "steps": 300, "rate": 3e-3, "records": [record | {"step": 1}]}
+        write_job(results.setting, low_resource.overfit_job(results), found)
+        check = cells(list(low_resource.QUESTION.answer(results)), Check)[0]
+        assert check.passes is passes
+
+
+def test_a_run_that_does_not_go_on_exactly_fails_its_check(results):
+    found = {"steps": 60, "killed_at": 31, "resumed_from": 30, "same_weights": True, "same_optimizer": True}
+    for same, passes in ((True, 3), (False, 2)):
+        write_job(results.setting, open_ground.resume_job(results), found | {"same_losses": same})
+        checks = cells(list(open_ground.QUESTION.answer(results)), Check)
+        assert sum(check.passes for check in checks) == passes
+
+
+def test_speeds_are_medians_of_the_records(results):
+    training = base_run.base(results)
+    write_run(results.setting, training, 2.0)
+    table = next(t for t in cells(list(open_ground.QUESTION.answer(results)), Table) if "MFU" in t.header)
+    records = (results.setting.folder / "base" / "metrics.jsonl").read_text().splitlines()
+    speeds = sorted(json.loads(line).get("tokens_per_second", 0) for line in records)[2:]
+    assert table.rows[0][1:] == (speeds[-1] - (speeds[-1] - speeds[-9]) / 2, "25.0 %", "1.00 %")
+
+
+def test_the_log_lists_every_run_with_its_folder(results):
+    do_sweep(results)
+    write_run(results.setting, base_run.base(results), 2.0)
+    (results.setting.folder / "learning_rate" / "1e-3").rename(results.setting.folder / "learning_rate" / "1e-3.old-1")
+    table = cells(list(log_of_runs.QUESTION.answer(results)), Table)[0]
+    names = [row[0] for row in table.rows]
+    assert names[0] == "base"
+    assert "learning_rate/3e-3" in names
+    assert not any("old" in name for name in names)
+    assert "diverged at step 8" in [row[-1] for row in table.rows]
+    assert "P, 2 cores" in texts_of(log_of_runs.QUESTION, results)
+    assert "abc1234" in texts_of(log_of_runs.QUESTION, results)
+
+
+def test_a_text_that_is_not_the_courses_is_said_so(results):
+    said = texts_of(main_experiment.QUESTION, results)
+    assert "**not** the course's TinyStories and OpenWebText: it is made-up tinystories and made-up owt" in said
+    official = {key: replace(corpus, is_official=True) for key, corpus in results.setting.corpora.items()}
+    assert "**not**" not in texts_of(main_experiment.QUESTION, Results(replace(results.setting, corpora=official)))
