@@ -93,6 +93,15 @@ def test_each_work_runs_once(work_folder):
     assert ran() == ["a", "b/c", "d"]
 
 
+def test_a_job_whose_output_was_deleted_runs_again(work_folder):
+    output = work_folder / "ran.txt"  # Every light work writes it.
+    run_all([light("a", outputs=(output,))], Path("out"))
+    assert run_all([light("a", outputs=(output,))], Path("out")).outcomes[0].was_done
+    output.unlink()
+    assert not run_all([light("a", outputs=(output,))], Path("out")).outcomes[0].was_done
+    assert ran() == ["a"]
+
+
 def test_a_failure_is_recorded_with_its_reason_and_stops_no_other(work_folder):
     said: list[str] = []
     works = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,8 +35,13 @@ def standing(work: Work, folder: Path, *, keep_old_code: bool = False) -> Standi
     if differences(known_identity(folder, work.name), wanted, keep_old_code=keep_old_code):
         return "begins anew"
     result = read_result(folder / work.name)
-    is_over = result is not None and (isinstance(work, Job) or result.get("reason") in DONE)
-    return "done" if is_over else "goes on"
+    return "done" if result is not None and _is_over(work, result) else "goes on"
+
+
+def _is_over(work: Work, result: Mapping[str, Any]) -> bool:
+    if isinstance(work, Job):
+        return all(path.exists() for path in work.outputs)
+    return result.get("reason") in DONE
 
 
 def write_config(folder: Path, name: str, config: TrainConfig) -> Path:

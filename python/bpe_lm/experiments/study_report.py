@@ -6,9 +6,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from math import inf, sqrt
+from math import inf
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 from bpe_lm.data.download import CORPORA
@@ -19,6 +19,7 @@ from bpe_lm.experiments.figures import WORSE_THAN_GUESSING, losses_of
 from bpe_lm.experiments.labels import LONGEST
 from bpe_lm.experiments.prose import listed_in_words
 from bpe_lm.experiments.runs import DONE, Listed, RunRecord, list_runs, shown_loss, steps_of
+from bpe_lm.experiments.seeds import standard_error
 from bpe_lm.experiments.study import read_study, written
 from bpe_lm.fields import keys
 from bpe_lm.files import read_json
@@ -58,7 +59,7 @@ class Outcome:
     @property
     def standard_error(self) -> float | None:
         """The standard error of the mean; None for fewer than two losses."""
-        return stdev(self.losses) / sqrt(len(self.losses)) if len(self.losses) > 1 else None
+        return standard_error(self.losses)
 
     @property
     def is_over(self) -> bool:

@@ -31,7 +31,7 @@ class Job:
     """A measurement. `module` is run by `python -m`, and prints its result as a JSON object on stdout.
 
     The result.json of its folder has that object, and its identity: the command, the contents of `inputs`, and the
-    sources of the folders `sources` of this package.
+    sources of the folders `sources` of this package. A job without one of its `outputs` is not done.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Job:
     arguments: tuple[str, ...] = ()
     inputs: tuple[Path, ...] = ()
     sources: tuple[str, ...] = ("tokenizer",)
+    outputs: tuple[Path, ...] = ()
 
 
 Work = Training | Job

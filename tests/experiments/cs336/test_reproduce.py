@@ -283,7 +283,8 @@ def test_questions_are_asked_again_until_nothing_is_left(tmp_path, monkeypatch, 
     setting = small_setting(tmp_path)
     found = reproduce(setting, asked=[learning_rate.QUESTION])
     assert len(machine.rounds[0]) == len(learning_rate.RATES["cpu"])
-    assert all(len(names) == 1 for names in machine.rounds[1:])
+    bisected = [[name for name in names if ",seed=" not in name] for names in machine.rounds[1:]]
+    assert all(len(names) == 1 for names in bisected)
     names = [name for names in machine.rounds for name in names]
     assert len(set(names)) == len(names) == len(found.outcomes)
     assert learning_rate.search(Results(setting))[1].diverges <= 0.03

@@ -105,6 +105,19 @@ def test_the_best_rate_is_known_once_the_whole_sweep_is_over(results):
     assert learning_rate.best_run(results) == runs[1]
 
 
+def test_further_seeds_of_the_best_rate_say_how_much_of_a_difference_is_chance(results):
+    do_sweep(results)
+    best, *more = learning_rate.runs_of_seeds(results)
+    assert best == learning_rate.best_run(results)
+    assert [run.config for run in more] == [replace(best.config, seed=best.config.seed + n) for n in (1, 2)]
+    assert {run.name for run in more} <= {work.name for work in learning_rate.QUESTION.work(results)}
+    for run, loss in zip(more, (1.6, 1.7), strict=True):
+        write_run(results.setting, run, loss)
+    # Losses of 1.5, 1.6 and 1.7: mean 1.6, standard deviation 0.1.
+    assert "with 3 seeds: 1.6000 ± 0.0577 nats" in texts_of(learning_rate.QUESTION, results)
+    assert "less than 0.2828 nats may be chance" in texts_of(no_pos_emb.QUESTION, results)
+
+
 def test_a_run_of_another_config_or_that_a_signal_ended_is_not_finished(results):
     training = base_run.base(results)
     write_run(results.setting, training, 2.0, reason="signal")
@@ -113,6 +126,7 @@ def test_a_run_of_another_config_or_that_a_signal_ended_is_not_finished(results)
     write_run(results.setting, other, 2.0)
     assert results.finished(other) is not None
     assert results.finished(replace(other, config=replace(other.config, batch_size=7))) is None
+    assert results.finished(replace(other, config=replace(other.config, seed=7))) is None
 
 
 def test_the_edge_is_bisected_between_a_rate_that_converges_and_one_that_diverges(results):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from statistics import mean
 from typing import Any
 
 from bpe_lm.experiments.blocks import Block, Missing, Table, Text
-from bpe_lm.experiments.cs336.learning_rate import RATE, best_run, sweep
+from bpe_lm.experiments.cs336.learning_rate import RATE, best_run, losses_of_seeds, sweep
 from bpe_lm.experiments.cs336.results import Results
 from bpe_lm.experiments.cs336.shown import (
     RUN_HEADER,
@@ -19,6 +20,7 @@ from bpe_lm.experiments.cs336.shown import (
 )
 from bpe_lm.experiments.edge import name_of, rounded
 from bpe_lm.experiments.runs import RunRecord
+from bpe_lm.experiments.seeds import error_of_difference
 from bpe_lm.experiments.study import changed
 from bpe_lm.experiments.work import Training, Work
 
@@ -76,12 +78,25 @@ def ablation_blocks(
     yield Table(("run", "learning rate", "loss above the baseline", *RUN_HEADER), rows, f"Reported: {reported}")
     if baseline is not None:
         yield Text(f"The baseline: {model_in_words(baseline.config)}.")
+    yield from _chance(results)
     yield from overlay(name, list(found.items()), title, "Losses against tokens of training.")
     yield from provenance(record for record in found.values() if record is not None)
     yield from missing_runs(results, [(label, t) for label, t in known.items() if t is not None])
     for label, training in known.items():
         if training is None:
             yield Missing(f"{label}, which needs the sweep of learning rates")
+
+
+def _chance(results: Results) -> Iterable[Block]:
+    """Yield how much of a difference to the baseline is chance, if the baseline was run with several seeds."""
+    losses = losses_of_seeds(results)
+    error = error_of_difference(losses)
+    if error is not None:
+        yield Text(
+            f"The baseline with {len(losses)} seeds: {mean(losses):.4f} nats on average; two of its runs differ by "
+            f"{error:.4f} nats (standard error). A difference to the baseline of less than {2 * error:.4f} nats may "
+            "be chance."
+        )
 
 
 def _difference(record: RunRecord | None, baseline: RunRecord | None) -> float | str | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from statistics import mean
 
 from bpe_lm.experiments.blocks import Block, Missing, Table, Text
 from bpe_lm.experiments.charts import Line, final_losses
@@ -28,6 +29,7 @@ from bpe_lm.experiments.cs336.shown import (
 )
 from bpe_lm.experiments.edge import Bracket, name_of, next_rate
 from bpe_lm.experiments.runs import RunRecord
+from bpe_lm.experiments.seeds import error_of_difference, standard_error
 from bpe_lm.experiments.work import Training, Work
 from bpe_lm.training.config import TrainConfig
 
@@ -40,6 +42,9 @@ RATES: Mapping[Scale, tuple[float, ...]] = {
 
 RATIO: Mapping[Scale, float] = {"smoke": 100.0, "cpu": 1.5, "gpu": 1.3}
 """The bisection ends when the rate that diverges is at most this multiple of the one that converges."""
+
+SEEDS: Mapping[Scale, int] = {"smoke": 2, "cpu": 3, "gpu": 3}
+"""The seeds with which the best rate of the sweep is run."""
 
 REPORTED = {
     1e-4: "slow",
@@ -78,6 +83,26 @@ def best_run(results: Results) -> Training | None:
         return None
     losses = [(record.loss, training) for training, record in found if record is not None and record.loss is not None]
     return min(losses, key=lambda pair: pair[0])[1] if losses else None
+
+
+def runs_of_seeds(results: Results) -> list[Training]:
+    """Return the best run of the sweep and those that differ from it in their seeds; none while it is not known."""
+    best = best_run(results)
+    if best is None:
+        return []
+    seeds = [best.config.seed + number for number in range(1, SEEDS[results.setting.scale])]
+    return [best, *(_with_seed(best, seed) for seed in seeds)]
+
+
+def _with_seed(training: Training, seed: int) -> Training:
+    changes = {**training.changes, "seed": seed}
+    return Training(f"{training.name},seed={seed}", replace(training.config, seed=seed), changes)
+
+
+def losses_of_seeds(results: Results) -> list[float]:
+    """Return the final losses of the runs that differ in their seeds only, as far as they are over."""
+    records = [results.finished(training) for training in runs_of_seeds(results)]
+    return [record.loss for record in records if record is not None and record.loss is not None]
 
 
 def has_diverged(record: RunRecord) -> bool:
@@ -139,6 +164,7 @@ def _answer(results: Results) -> Iterable[Block]:
         f"Final losses by the greatest learning rate. Write-up 1 reports {_reported()}.",
     )
     yield Text(_strategy(results))
+    yield from _seeds(results)
     best = best_run(results)
     if best is not None and edge is not None:
         yield Text(f"**(b)** {_edge_in_words(edge, best.config.schedule.max_learning_rate)}")
@@ -157,8 +183,25 @@ def _answer(results: Results) -> Iterable[Block]:
     yield from overlay(
         "learning_rate_curves", labelled, "Losses by learning rate", "The losses of the sweep and the search."
     )
-    yield from provenance(record for _, record in done)
+    records = [record for training in runs_of_seeds(results) if (record := results.finished(training)) is not None]
+    yield from provenance([*(record for _, record in done), *records])
     yield from missing_runs(results, [(name_of(t.config.schedule.max_learning_rate), t) for t in runs])
+    yield from missing_runs(results, [(f"with seed {t.config.seed}", t) for t in runs_of_seeds(results)[1:]])
+
+
+def _seeds(results: Results) -> Iterable[Block]:
+    """Yield the loss of the best rate as a mean over seeds, with its standard error."""
+    losses = losses_of_seeds(results)
+    error, difference = standard_error(losses), error_of_difference(losses)
+    if error is None or difference is None:
+        return
+    best = best_run(results)
+    assert best is not None, "there are runs of further seeds"
+    yield Text(
+        f"The best rate of the sweep, {name_of(best.config.schedule.max_learning_rate)}, with {len(losses)} seeds: "
+        f"{mean(losses):.4f} ± {error:.4f} nats (mean and standard error). Two runs of one seed each differ by "
+        f"{difference:.4f} nats (standard error) by chance alone, if all vary as these do."
+    )
 
 
 def _reported() -> str:
@@ -197,6 +240,7 @@ def _edge_in_words(edge: Bracket, best: float) -> str:
 def _work(results: Results) -> Iterable[Work]:
     yield from sweep(results)
     yield from search(results)[0]
+    yield from runs_of_seeds(results)[1:]
 
 
 QUESTION = Question(

@@ -43,6 +43,7 @@ def tokenizer_job(results: Results, corpus: CorpusKey) -> Job:
             "--json",
         ),
         inputs=(text,),
+        outputs=(setting.tokenizer(corpus) / "tokenizer.json",),
     )
 
 
@@ -62,6 +63,7 @@ def encoding_job(results: Results, corpus: CorpusKey, split: Split) -> Job:
             "--json",
         ),
         inputs=(text, tokenizer / "tokenizer.json"),
+        outputs=(setting.tokens(corpus, split),),
     )
 
 

@@ -97,6 +97,5 @@ def _entropy(path: str) -> float:
 
 def _is_same(found: TrainConfig, wanted: TrainConfig) -> bool:
     """Return whether two configs train alike."""
-    return all(
-        getattr(found, key) == getattr(wanted, key) for key in ("model", "optimizer", "schedule", "steps", "batch_size")
-    )
+    trained_by = ("model", "optimizer", "schedule", "steps", "batch_size", "seed")
+    return all(getattr(found, key) == getattr(wanted, key) for key in trained_by)
