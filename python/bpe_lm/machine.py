@@ -23,17 +23,19 @@ def peak_memory() -> int:
 
 
 def describe_machine(gpu: str | None = None) -> dict[str, Any]:
-    """Describe this machine for a record: its processor, cores, bytes of memory, and the GPU that is in use, if any.
-
-    `cores` counts those that this process may use.
-    """
-    may_use = getattr(os, "sched_getaffinity", None)
+    """Describe this machine for a record: its processor, cores, bytes of memory, and the GPU that is in use, if any."""
     return {
         "processor": _processor(),
-        "cores": len(may_use(0)) if may_use else os.cpu_count(),
+        "cores": available_cores(),
         "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "gpu": gpu,
     }
+
+
+def available_cores() -> int:
+    """Return the number of cores that this process may use."""
+    may_use = getattr(os, "sched_getaffinity", None)
+    return len(may_use(0)) if may_use else os.cpu_count() or 1
 
 
 @cache

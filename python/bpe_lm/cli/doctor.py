@@ -13,6 +13,7 @@ from typing import Any
 from bpe_lm import _core
 from bpe_lm.cli.options import add_json_option
 from bpe_lm.cli.tables import print_json, print_rows
+from bpe_lm.machine import available_cores
 from bpe_lm.progress import megabytes
 
 PACKAGES = ["numpy", "rich", "matplotlib", "torch", "einops", "tokenizers", "transformers", "tiktoken"]
@@ -46,7 +47,7 @@ def examine() -> dict[str, str]:
         "bpe_lm": _core.__version__ + (" (debug build: slow)" if _core.DEBUG_BUILD else ""),
         "python": f"{platform.python_version()} at {sys.executable}",
         "system": platform.platform(),
-        "processors": f"{_available_processors()} of {os.cpu_count()} for this process",
+        "processors": f"{available_cores()} of {os.cpu_count()} for this process",
         "instruction sets": f"{', '.join(sets)} (in use: {sets[-1]})",
         "training on the CPU": "bpe_lm's kernels" if _core.kernels_are_available() else _TORCH_KERNELS,
         "memory": _memory(),
@@ -54,10 +55,6 @@ def examine() -> dict[str, str]:
     }
     found |= {name: _version(name) for name in PACKAGES}
     return found | {"torch device": _torch_device(), "OpenMP": _open_mp()}
-
-
-def _available_processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _memory() -> str:

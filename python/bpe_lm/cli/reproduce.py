@@ -14,6 +14,7 @@ from bpe_lm.cli.options import add_json_option, add_quiet_option, one_of, positi
 from bpe_lm.cli.tables import duration, print_json, print_table
 from bpe_lm.experiments.cs336.corpora import Given
 from bpe_lm.experiments.cs336.setting import CORPORA, NAMES, SETTING, Scale
+from bpe_lm.machine import available_cores
 
 if TYPE_CHECKING:
     from bpe_lm.experiments.reproduce import Planned, Reproduced
@@ -52,7 +53,12 @@ def add_commands(commands: Any) -> None:
     parser.add_argument(
         "--only", metavar="NAME,...", help="questions by name or row, and what they need (default: all)"
     )
-    parser.add_argument("--jobs", type=whole(1), default=1, metavar="N", help="processes at a time")
+    parser.add_argument(
+        "--jobs",
+        type=whole(1),
+        metavar="N",
+        help="processes at a time (default: one, or one per core at the scale smoke)",
+    )
     parser.add_argument(
         "--devices", metavar="NAME,...", help="GPUs for --jobs, such as cuda:0,cuda:1 (default: none is reserved)"
     )
@@ -84,7 +90,7 @@ def _reproduce(options: argparse.Namespace) -> None:
         found = reproduce(
             setting,
             only=only,
-            jobs=options.jobs,
+            jobs=options.jobs or (available_cores() if scale == "smoke" else 1),
             devices=_words(options.devices),
             keep_old_code=options.keep_old_code,
             progress=not options.quiet,
@@ -121,15 +127,18 @@ def _print_plan(planned: list[Planned], is_json: bool) -> None:
             "" if work.steps is None else f"{work.steps:,}",
             "" if work.tokens is None else f"{work.tokens:,}",
             "" if work.seconds is None else duration(work.seconds),
+            "" if work.memory is None else f"{work.memory / 1e9:.2f} GB",
+            "" if work.disk is None else f"{work.disk / 1e9:.2f} GB",
         )
         for work in planned
     ]
-    print_table(("work", "steps", "tokens", "time"), rows)
-    seconds = sum(work.seconds or 0.0 for work in planned)
+    print_table(("work", "steps", "tokens", "time", "memory", "disk"), rows)
+    seconds, disk = sum(work.seconds or 0.0 for work in planned), sum(work.disk or 0 for work in planned)
     jobs = sum(work.seconds is None for work in planned)
     print(
-        f"{duration(seconds)} for {len(planned) - jobs} runs, and {jobs} jobs whose time is not predicted. More runs "
-        "follow from the results: the edge of stability, the rates of each batch size, the ablations at the best rate."
+        f"{duration(seconds)} and {disk / 1e9:.2f} GB on the disk for {len(planned) - jobs} runs, and {jobs} jobs "
+        "whose cost is not predicted. More runs follow from the results: the edge of stability, the rates of each "
+        "batch size, the ablations at the best rate."
     )
 
 

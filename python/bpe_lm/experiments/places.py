@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from bpe_lm.experiments.work import Job, Work
+from bpe_lm.machine import available_cores
 
 
 def places(jobs: int, devices: Sequence[str]) -> list[Mapping[str, str]]:
@@ -21,15 +22,9 @@ def _threads(processes: int) -> dict[str, str]:
     if processes == 1:
         return {}
     given = os.environ.get("OMP_NUM_THREADS", "")
-    all_threads = int(given) if given.isdigit() and given != "0" else _cores()
+    all_threads = int(given) if given.isdigit() and given != "0" else available_cores()
     share = str(max(all_threads // processes, 1))
     return {"OMP_NUM_THREADS": share, "MKL_NUM_THREADS": share}
-
-
-def _cores() -> int:
-    """Return the number of cores that this process may use."""
-    may_use = getattr(os, "sched_getaffinity", None)
-    return len(may_use(0)) if may_use else os.cpu_count() or 1
 
 
 def _gpu(device: str) -> dict[str, str]:

@@ -95,7 +95,7 @@ def predict(
             continue
         shape = shape_of(work.config)
         if shape not in speeds:
-            memories[shape] = _memory(shape)
+            memories[shape] = peak_memory(shape)
             try:
                 identity_of(work, folder)  # Raises what would stop the run before its first step.
                 say(f"measuring {STEPS} steps of the shape of {work.name}")
@@ -199,10 +199,11 @@ def measure_speed(config: TrainConfig, environment: Mapping[str, str] | None = N
     return Speed(step, max(time.monotonic() - began - sum(seconds[1:]), 0.0))
 
 
-def _memory(shape: TrainConfig) -> int:
+def peak_memory(config: TrainConfig) -> int:
+    """Return the bytes that a run's process takes on a CPU at most, by the account of its step."""
     from bpe_lm.training.step_memory import step_memory
 
-    return step_memory(shape).peak
+    return step_memory(config).peak
 
 
 def _in_parallel(seconds: Sequence[float], count: int) -> float:

@@ -23,6 +23,7 @@ from bpe_lm.experiments.cs336.question import Question
 from bpe_lm.experiments.cs336.results import Results
 from bpe_lm.experiments.cs336.scales import setting_of
 from bpe_lm.experiments.cs336.setting import CORPORA, HERE, SETTING, SPLITS, CorpusKey, Scale, Setting, Split
+from bpe_lm.experiments.predict import checkpoint_bytes, peak_memory
 from bpe_lm.experiments.report import write_report
 from bpe_lm.experiments.runner import LOCK, Outcome, run_all
 from bpe_lm.experiments.work import Job, Training, Work, input_sha256
@@ -228,16 +229,21 @@ def write(setting: Setting, known: dict[int, Section] | None = None) -> None:
 
 @dataclass(frozen=True)
 class Planned:
-    """A work that is known before anything has run. `seconds` is None for a job, whose time is not predicted."""
+    """A work that is known before anything has run. A job has nothing but a name: its cost is not predicted.
+
+    `memory` is the peak of a process on a CPU, and `disk` that of checkpoints, in bytes.
+    """
 
     name: str
-    steps: int | None
-    tokens: int | None
-    seconds: float | None
+    steps: int | None = None
+    tokens: int | None = None
+    seconds: float | None = None
+    memory: int | None = None
+    disk: int | None = None
 
 
 def plan(setting: Setting, only: Sequence[str] = (), measure: Measure = measured_step) -> list[Planned]:
-    """Return the works that are known now and are not done, with the seconds of runs by measured steps.
+    """Return the works that are known now and are not done, with the cost of runs: time is by measured steps.
 
     Raises:
         OptionError: There is no question of a name.
@@ -247,17 +253,19 @@ def plan(setting: Setting, only: Sequence[str] = (), measure: Measure = measured
     works: dict[str, Work] = {}
     for work in (*preparation(results), *_works(results, selected(only))):
         works.setdefault(work.name, work)
-    speeds = dict(setting.speeds)
+    speeds, memories = dict(setting.speeds), dict[str, int]()
     planned = []
     for work in works.values():
         if isinstance(work, Training):
             config = work.config
             if results.finished(work) is not None:
                 continue
-            if shape_of(config) not in speeds:
-                speeds[shape_of(config)] = measure(config)
-            seconds = seconds_of(config, speeds)
-            planned.append(Planned(work.name, config.steps, config.steps * config.tokens_per_step, seconds))
+            shape = shape_of(config)
+            if shape not in speeds:
+                speeds[shape] = measure(config)
+            memory = memories[shape] = memories.get(shape) or peak_memory(config)
+            tokens, seconds = config.steps * config.tokens_per_step, seconds_of(config, speeds)
+            planned.append(Planned(work.name, config.steps, tokens, seconds, memory, checkpoint_bytes(config)))
         elif results.measured(work) is None:
-            planned.append(Planned(work.name, None, None, None))
+            planned.append(Planned(work.name))
     return planned

@@ -31,9 +31,11 @@ from bpe_lm.experiments.cs336.corpora import Given, find_corpora, split_off_end
 from bpe_lm.experiments.cs336.question import Question
 from bpe_lm.experiments.cs336.results import Results
 from bpe_lm.experiments.cs336.scales import ENOUGH_STEPS, MODELS, setting_of, with_rows
+from bpe_lm.experiments.predict import checkpoint_bytes
 from bpe_lm.experiments.reproduce import Planned, Request, open_setting, plan, reproduce, selected
 from bpe_lm.experiments.runner import Outcome, Report
 from bpe_lm.experiments.work import Job
+from bpe_lm.model.flops import count_parameters
 from bpe_lm.training.identity import sources_sha256
 from bpe_lm.training.presets import tinystories, tinystories_low_resource
 from written_runs import small_setting, write_run
@@ -354,7 +356,9 @@ def test_the_plan_has_the_runs_that_are_known_and_their_time(tmp_path):
     rates = [name for name in planned if name.startswith("learning_rate/")]
     assert len(rates) == len(learning_rate.RATES["smoke"])
     assert planned[rates[0]].seconds == START + OVERHEAD * 0.5 * setting.small.steps
-    assert planned["tokenizer-owt"].seconds is None
+    assert planned[rates[0]].disk == checkpoint_bytes(setting.small)
+    assert planned[rates[0]].memory > 4 * 4 * count_parameters(setting.small.model)  # Weights, gradients, two moments.
+    assert planned["tokenizer-owt"] == Planned("tokenizer-owt")
     write_run(setting, learning_rate.sweep(Results(setting))[0], 2.0)
     assert len(plan(setting, ["learning_rate"], measure=lambda config: 0.5)) == len(planned) - 1
 
@@ -370,16 +374,16 @@ def test_the_command_refuses_what_it_does_not_know(tmp_path, capsys):
 
 
 def test_a_dry_run_prints_the_plan_and_makes_no_folder(tmp_path, capsys, monkeypatch):
-    planned = [Planned("tokenizer-owt", None, None, None), Planned("base", 200, 102_400, 90.0)]
+    planned = [Planned("tokenizer-owt"), Planned("base", 200, 102_400, 90.0, 10**9, 10**7)]
     asked = []
     monkeypatch.setattr(module, "plan", lambda setting, only: asked.append((setting.scale, only)) or planned)
     out = str(tmp_path / "out")
     assert main(["reproduce", "--out", out, "--dry-run", "--only", "base_run,34"]) == 0
     text = capsys.readouterr().out
     assert "base" in text
-    assert "90.0 seconds for 1 runs, and 1 jobs whose time is not predicted" in text
+    assert "90.0 seconds and 0.01 GB on the disk for 1 runs, and 1 jobs whose cost is not predicted" in text
     assert main(["reproduce", "--out", out, "--dry-run", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)[1] == {"name": "base", "steps": 200, "tokens": 102_400, "seconds": 90.0}
+    assert json.loads(capsys.readouterr().out)[1] == vars(planned[1])
     assert asked == [("smoke", ["base_run", "34"]), ("smoke", [])]
     assert not (tmp_path / "out").exists()
 

@@ -346,6 +346,6 @@ def test_the_log_lists_every_run_with_its_folder(results):
 
 def test_a_text_that_is_not_the_courses_is_said_so(results):
     said = texts_of(main_experiment.QUESTION, results)
-    assert "**not** the course's TinyStories and OpenWebText: it is made-up tinystories and made-up owt" in said
+    assert "**Not the course's TinyStories and OpenWebText**: measured on made-up tinystories and made-up owt." in said
     official = {key: replace(corpus, is_official=True) for key, corpus in results.setting.corpora.items()}
     assert "**not**" not in texts_of(main_experiment.QUESTION, Results(replace(results.setting, corpora=official)))

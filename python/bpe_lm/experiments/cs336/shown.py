@@ -9,27 +9,26 @@ from bpe_lm.experiments.blocks import Block, Missing, Picture, Table, Text
 from bpe_lm.experiments.charts import loss_overlay
 from bpe_lm.experiments.cs336.results import Results
 from bpe_lm.experiments.cs336.setting import NAMES, CorpusKey
+from bpe_lm.experiments.cs336.wording import listed
 from bpe_lm.experiments.figures import Losses, losses_of
 from bpe_lm.experiments.runs import RunRecord
 from bpe_lm.experiments.work import Training
 from bpe_lm.training.config import TrainConfig
 
-NOT_STATED = "not stated"
-"""The cell of a figure that a source does not give."""
-
 
 def standing(results: Results, *keys: CorpusKey) -> Iterable[Block]:
-    """Yield the warning that figures of other texts do not compare with the course's, where that is so."""
-    others = [
-        (results.setting.corpora[key].title, NAMES[key]) for key in keys if not results.setting.corpora[key].is_official
-    ]
+    """Yield a sentence on whether figures of these corpora may be compared with the course's."""
+    corpora = results.setting.corpora
+    others = [key for key in keys if not corpora[key].is_official]
     if others:
-        texts = " and ".join(f"{title}" for title, _ in others)
-        course = " and ".join(name for _, name in others)
         yield Text(
-            f"The text here is **not** the course's {course}: it is {texts}. The figures of the handout and of the "
-            "write-ups belong to the course's texts, and stand here for orientation only."
+            f"**Not the course's {listed(NAMES[key] for key in others)}**: measured on "
+            f"{listed(corpora[key].title for key in others)}. The figures of the write-ups and the limits of the "
+            "handout belong to the course's texts, and stand here for orientation only."
         )
+    else:
+        names = listed(NAMES[key] for key in keys)
+        yield Text(f"Measured on the course's {names}, so the figures may be compared with those of the write-ups.")
 
 
 def outcome(record: RunRecord | None) -> str | None:

@@ -18,8 +18,9 @@ from bpe_lm.experiments.charts import bars, compression_matrix
 from bpe_lm.experiments.cs336.preparation import SPLITS, encoding_job, is_encoded, preparation
 from bpe_lm.experiments.cs336.question import Question
 from bpe_lm.experiments.cs336.results import Results
-from bpe_lm.experiments.cs336.setting import Setting
-from bpe_lm.experiments.cs336.wording import NOT_STATED, explained, size, standing, titles
+from bpe_lm.experiments.cs336.setting import CORPORA, Setting
+from bpe_lm.experiments.cs336.shown import standing
+from bpe_lm.experiments.cs336.wording import NOT_STATED, explained, size, titles
 from bpe_lm.experiments.work import Job, Work, measurement
 from bpe_lm.tokenizer.comparison import PILE_BYTES, Compression, compare
 from bpe_lm.tokenizer.token_file import open_tokens
@@ -177,7 +178,7 @@ def _answer(results: Results) -> Iterable[Block]:
     if measured is None:
         yield Missing("bytes per token and speed of the two tokenizers")
     else:
-        yield Text(standing(results.setting.corpora.values(), "TinyStories and OpenWebText"))
+        yield from standing(results, *CORPORA)
         yield ratios_table(names, measured)
         yield Text(_comment(names, measured))
         yield _matrix(results.setting, measured)

@@ -132,7 +132,7 @@ def _comparison(results: Results) -> Iterable[Block]:
 
 
 def _answer(results: Results) -> Iterable[Block]:
-    yield from training_blocks(results, "owt", "OpenWebText", REPORTED)
+    yield from training_blocks(results, "owt", REPORTED)
     trained = results.measured("tokenizer-owt")
     if trained is not None and is_trained(results, "owt"):
         yield Text(f"**(a)** {sense(trained)} {longest_stage(trained)}")

@@ -17,7 +17,8 @@ from bpe_lm.experiments.cs336.preparation import is_trained, tokenizer_job
 from bpe_lm.experiments.cs336.question import Question
 from bpe_lm.experiments.cs336.results import Results
 from bpe_lm.experiments.cs336.setting import Corpus, CorpusKey
-from bpe_lm.experiments.cs336.wording import NOT_STATED, percent, seconds, size, standing
+from bpe_lm.experiments.cs336.shown import standing
+from bpe_lm.experiments.cs336.wording import NOT_STATED, percent, seconds, size
 from bpe_lm.experiments.work import Work
 from bpe_lm.tokenizer.tokens import shortened
 
@@ -118,26 +119,26 @@ def longest_stage(trained: Mapping[str, Any]) -> str:
     return f"The stage `{name}` takes the most time: {percent(share(parts[name], trained['total_seconds']), 0)}."
 
 
-def training_blocks(results: Results, key: CorpusKey, name: str, reported: Mapping[str, Sequence[str]]) -> list[Block]:
+def training_blocks(results: Results, key: CorpusKey, reported: Mapping[str, Sequence[str]]) -> list[Block]:
     """Return the figures of a corpus's tokenizer, or what is missing."""
     corpus, trained = results.setting.corpora[key], results.measured(f"tokenizer-{key}")
     if trained is None or not is_trained(results, key):
         return [Missing(f"the tokenizer of {corpus.title}")]
     return [
-        Text(f"{standing([corpus], name)} {_on_size(key, trained['vocab_size'])}".rstrip()),
+        *standing(results, key),
+        *_on_size(key, trained["vocab_size"]),
         figures_table(trained, corpus, reported),
         sizes_table(trained),
     ]
 
 
-def _on_size(key: CorpusKey, number: int) -> str:
-    if number == COURSE_SIZES[key]:
-        return ""
-    return f"The vocabulary has {number:,} tokens, and {COURSE_SIZES[key]:,} in the course."
+def _on_size(key: CorpusKey, number: int) -> Iterable[Block]:
+    if number != COURSE_SIZES[key]:
+        yield Text(f"The vocabulary has {number:,} tokens, and {COURSE_SIZES[key]:,} in the course.")
 
 
 def _answer(results: Results) -> Iterable[Block]:
-    yield from training_blocks(results, "tinystories", "TinyStories", REPORTED)
+    yield from training_blocks(results, "tinystories", REPORTED)
     trained = results.measured("tokenizer-tinystories")
     if trained is not None and is_trained(results, "tinystories"):
         yield Text(f"**(a)** {sense(trained)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bpe_lm.experiments.cs336.setting import Corpus, CorpusKey, Setting
+from bpe_lm.experiments.cs336.setting import CorpusKey, Setting
 
 NOT_STATED = "not stated"
 """The cell of a figure that a source does not give."""
@@ -57,19 +57,3 @@ def titles(setting: Setting) -> dict[CorpusKey, str]:
 def explained(setting: Setting) -> str:
     """Say which text each key of a picture stands for."""
     return f"Here {listed(f'{key} is {corpus.title}' for key, corpus in setting.corpora.items())}."
-
-
-def standing(corpora: Iterable[Corpus], name: str) -> str:
-    """Say whether figures of these texts may be compared with the course's.
-
-    Args:
-        corpora: The texts that were measured.
-        name: The course's name of its texts, such as "TinyStories".
-    """
-    texts = list(corpora)
-    if all(corpus.is_official for corpus in texts):
-        return f"Measured on the course's {name}, so the figures may be compared with those of the write-ups."
-    return (
-        f"**Not the course's {name}**: measured on {listed(corpus.title for corpus in texts)}. The figures of the "
-        "write-ups and the limits of the handout belong to the course's texts, and stand here for orientation only."
-    )
