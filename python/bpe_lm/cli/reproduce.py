@@ -82,7 +82,8 @@ def _reproduce(options: argparse.Namespace) -> None:
         if options.dry_run:
             with tempfile.TemporaryDirectory() as temporary:
                 is_old = (folder / SETTING).exists()
-                _print_plan(plan(open_setting(folder if is_old else Path(temporary), request), only), options.json)
+                setting = open_setting(folder if is_old else Path(temporary), request)
+                _print_plan(plan(setting, only, options.keep_old_code), options.json)
             return
         if scale != "smoke" and not (folder / SETTING).exists():
             _say("measuring the speed of some steps")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from signal import Signals
 from typing import Any
@@ -23,6 +23,7 @@ from bpe_lm.experiments.cs336.question import Question
 from bpe_lm.experiments.cs336.results import Results
 from bpe_lm.experiments.cs336.scales import setting_of
 from bpe_lm.experiments.cs336.setting import CORPORA, HERE, SETTING, SPLITS, CorpusKey, Scale, Setting, Split
+from bpe_lm.experiments.planning import standing
 from bpe_lm.experiments.predict import checkpoint_bytes, peak_memory
 from bpe_lm.experiments.report import write_report
 from bpe_lm.experiments.runner import LOCK, Outcome, run_all
@@ -51,10 +52,11 @@ class Request:
 
     def as_dict(self) -> dict[str, Any]:
         """The request as JSON values. A text is identified by its content, so it may be moved."""
-        texts = {f"{key}-{split}": _identity(self._text(key, split)) for key in CORPORA for split in SPLITS}
+        texts = {f"{key}-{split}": _identity(self.text(key, split)) for key in CORPORA for split in SPLITS}
         return {"scale": self.scale, "hours": self.hours if self.scale == "cpu" else 0.0, **texts}
 
-    def _text(self, key: CorpusKey, split: Split) -> Path | None:
+    def text(self, key: CorpusKey, split: Split) -> Path | None:
+        """Return the file of a split of a corpus, or None if it has to be made."""
         given = self.given.get(key, Given())
         if given.train is not None or given.valid is not None:
             return given.train if split == "train" else given.valid
@@ -79,15 +81,37 @@ def open_setting(folder: Path, request: Request, measure: Measure = measured_ste
     asked = request.as_dict()
     if path.exists():
         _check_same(read_json(path).get("request"), asked, folder)
-        return read_setting(folder)
+        setting = _with_texts_of(read_setting(folder), request)
+        _write_setting(setting, asked)
+        return setting
     others = [other.name for other in folder.iterdir() if other.name not in (TEXTS, LOCK)] if folder.exists() else []
     if others:
         raise OutputExists(f"{folder} has {sorted(others)[0]} and no {SETTING}; name a new folder, or an empty one")
     folder.mkdir(parents=True, exist_ok=True)
     setting = setting_of(request.scale, folder, request.hours, request.given, request.data, measure)
-    text = json.dumps({"request": asked, "setting": setting.as_dict()}, indent=2)
-    write_whole(path, text.replace(json.dumps(str(folder.resolve()))[1:-1], HERE).encode())
+    _write_setting(setting, asked)
     return read_setting(folder)
+
+
+def _with_texts_of(setting: Setting, request: Request) -> Setting:
+    """Return a setting whose texts, which are the request's, are where the request names them."""
+    own = setting.folder / TEXTS
+
+    def path(key: CorpusKey, split: Split) -> Path:
+        old, named = setting.corpora[key].path(split), request.text(key, split)
+        return old if named is None or own in old.parents else named.resolve()
+
+    corpora = {
+        key: replace(corpus, train=path(key, "train"), valid=path(key, "valid"))
+        for key, corpus in setting.corpora.items()
+    }
+    return replace(setting, corpora=corpora)
+
+
+def _write_setting(setting: Setting, asked: Mapping[str, Any]) -> None:
+    text = json.dumps({"request": asked, "setting": setting.as_dict()}, indent=2)
+    home = json.dumps(str(setting.folder.resolve()))[1:-1]
+    write_whole(setting.folder / SETTING, text.replace(home, HERE).encode())
 
 
 def _check_same(old: Any, asked: Mapping[str, Any], folder: Path) -> None:
@@ -242,7 +266,9 @@ class Planned:
     disk: int | None = None
 
 
-def plan(setting: Setting, only: Sequence[str] = (), measure: Measure = measured_step) -> list[Planned]:
+def plan(
+    setting: Setting, only: Sequence[str] = (), keep_old_code: bool = False, measure: Measure = measured_step
+) -> list[Planned]:
     """Return the works that are known now and are not done, with the cost of runs: time is by measured steps.
 
     Raises:
@@ -256,16 +282,16 @@ def plan(setting: Setting, only: Sequence[str] = (), measure: Measure = measured
     speeds, memories = dict(setting.speeds), dict[str, int]()
     planned = []
     for work in works.values():
+        if standing(work, setting.folder, keep_old_code=keep_old_code) == "done":
+            continue
         if isinstance(work, Training):
             config = work.config
-            if results.finished(work) is not None:
-                continue
             shape = shape_of(config)
             if shape not in speeds:
                 speeds[shape] = measure(config)
             memory = memories[shape] = memories.get(shape) or peak_memory(config)
             tokens, seconds = config.steps * config.tokens_per_step, seconds_of(config, speeds)
             planned.append(Planned(work.name, config.steps, tokens, seconds, memory, checkpoint_bytes(config)))
-        elif results.measured(work) is None:
+        else:
             planned.append(Planned(work.name))
     return planned

@@ -14,9 +14,9 @@ import pytest
 from bpe_lm.cli.main import main
 from bpe_lm.errors import ConfigError, CorpusError, InternalError, OptionError, OutputExists, ResumeMismatch
 from bpe_lm.experiments import reproduce as module
-from bpe_lm.experiments.blocks import Missing
+from bpe_lm.experiments.blocks import Missing, Text
 from bpe_lm.experiments.cs336 import corpora as corpora_module
-from bpe_lm.experiments.cs336 import course, learning_rate
+from bpe_lm.experiments.cs336 import course, learning_rate, training_together
 from bpe_lm.experiments.cs336.budget import (
     OVERHEAD,
     START,
@@ -28,9 +28,11 @@ from bpe_lm.experiments.cs336.budget import (
     with_tokens,
 )
 from bpe_lm.experiments.cs336.corpora import Given, find_corpora, split_off_end
+from bpe_lm.experiments.cs336.preparation import preparation
 from bpe_lm.experiments.cs336.question import Question
 from bpe_lm.experiments.cs336.results import Results
 from bpe_lm.experiments.cs336.scales import ENOUGH_STEPS, MODELS, setting_of, with_rows
+from bpe_lm.experiments.identities import identity_of
 from bpe_lm.experiments.predict import checkpoint_bytes
 from bpe_lm.experiments.reproduce import Planned, Request, open_setting, plan, reproduce, selected
 from bpe_lm.experiments.runner import Outcome, Report
@@ -96,6 +98,16 @@ def test_the_whole_corpus_is_official(tmp_path, monkeypatch):
     assert STORIES.startswith(first.valid.read_bytes())
     assert first.valid.read_bytes().endswith(b"<|endoftext|>")
     assert 2_900 < len(first.valid.read_bytes()) <= 3_000
+
+
+def test_the_corpus_with_another_text_to_validate_on_is_not_official(tmp_path, monkeypatch):
+    monkeypatch.setattr(corpora_module, "LEAST_BYTES", dict.fromkeys(corpora_module.LEAST_BYTES, 10))
+    train, mine = tmp_path / "TinyStoriesV2-GPT4-train.txt", tmp_path / "mine.txt"
+    train.write_bytes(STORIES)
+    mine.write_bytes(STORIES)
+    sizes = {"tinystories": 1, "owt": 30_000}
+    found = find_corpora(tmp_path / "out", {"tinystories": Given(train, mine)}, None, sizes)["tinystories"]
+    assert (found.title, found.is_official) == ("TinyStories (validation on mine.txt, 0.0 MB)", False)
 
 
 def test_texts_that_cannot_be_are_refused(tmp_path):
@@ -293,6 +305,21 @@ def test_questions_are_asked_again_until_nothing_is_left(tmp_path, monkeypatch, 
     assert len(light) == len(machine.rounds)
 
 
+def test_a_section_that_shows_runs_is_computed_again_once_they_are_there(tmp_path):
+    setting = open_setting(tmp_path, Request("smoke"))
+    run = replace(small_setting(tmp_path / "run").base, steps=20)
+    base = training_together.base(Results(setting))
+    known: dict = {}
+
+    def shown():
+        section = next(section for section in course.sections(tmp_path, known) if section.row == 28)
+        return any("no record yet" in block.text for block in section.blocks if isinstance(block, Text))
+
+    assert shown()
+    write_run(setting, replace(base, config=run), 2.0)
+    assert not shown()
+
+
 def test_a_work_that_fails_is_not_tried_twice_in_one_call(tmp_path, monkeypatch, light):
     rounds = []
 
@@ -359,8 +386,6 @@ def test_the_plan_has_the_runs_that_are_known_and_their_time(tmp_path):
     assert planned[rates[0]].disk == checkpoint_bytes(setting.small)
     assert planned[rates[0]].memory > 4 * 4 * count_parameters(setting.small.model)  # Weights, gradients, two moments.
     assert planned["tokenizer-owt"] == Planned("tokenizer-owt")
-    write_run(setting, learning_rate.sweep(Results(setting))[0], 2.0)
-    assert len(plan(setting, ["learning_rate"], measure=lambda config: 0.5)) == len(planned) - 1
 
 
 def test_the_command_refuses_what_it_does_not_know(tmp_path, capsys):
@@ -373,10 +398,37 @@ def test_the_command_refuses_what_it_does_not_know(tmp_path, capsys):
     assert "no.txt is not a file" in capsys.readouterr().err
 
 
+def test_what_other_code_computed_is_planned_again(tmp_path):
+    setting = open_setting(tmp_path, Request("smoke"))
+    job = next(job for job in preparation(Results(setting)) if job.name == "tokenizer-owt")
+    for output in job.outputs:
+        output.parent.mkdir(parents=True)
+        output.touch()
+    result = tmp_path / job.name / "result.json"
+    result.parent.mkdir()
+    for identity, is_planned in ((identity_of(job, tmp_path), False), ({"sources": "old"}, True)):
+        result.write_text(json.dumps({"result": {}, "identity": identity}))
+        assert (Planned(job.name) in plan(setting, ["unicode1"])) == is_planned
+
+
+def test_a_text_may_be_moved(tmp_path):
+    paths = [tmp_path / "train.txt", tmp_path / "valid.txt"]
+    for path in paths:
+        path.write_bytes(STORIES)
+    out = tmp_path / "out"
+    open_setting(out, Request("smoke", given={"owt": Given(*paths)}))
+    moved = [path.rename(tmp_path / f"moved-{path.name}") for path in paths]
+    corpus = open_setting(out, Request("smoke", given={"owt": Given(*moved)})).corpora["owt"]
+    assert [corpus.train, corpus.valid] == moved
+    assert course.read_setting(out).corpora["owt"] == corpus
+
+
 def test_a_dry_run_prints_the_plan_and_makes_no_folder(tmp_path, capsys, monkeypatch):
     planned = [Planned("tokenizer-owt"), Planned("base", 200, 102_400, 90.0, 10**9, 10**7)]
     asked = []
-    monkeypatch.setattr(module, "plan", lambda setting, only: asked.append((setting.scale, only)) or planned)
+    monkeypatch.setattr(
+        module, "plan", lambda setting, only, keep: asked.append((setting.scale, only, keep)) or planned
+    )
     out = str(tmp_path / "out")
     assert main(["reproduce", "--out", out, "--dry-run", "--only", "base_run,34"]) == 0
     text = capsys.readouterr().out
@@ -384,7 +436,7 @@ def test_a_dry_run_prints_the_plan_and_makes_no_folder(tmp_path, capsys, monkeyp
     assert "90.0 seconds and 0.01 GB on the disk for 1 runs, and 1 jobs whose cost is not predicted" in text
     assert main(["reproduce", "--out", out, "--dry-run", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)[1] == vars(planned[1])
-    assert asked == [("smoke", ["base_run", "34"]), ("smoke", [])]
+    assert asked == [("smoke", ["base_run", "34"], False), ("smoke", [], False)]
     assert not (tmp_path / "out").exists()
 
 
@@ -394,7 +446,8 @@ CHILD = """
 import sys
 from pathlib import Path
 from bpe_lm.experiments import reproduce as module
-from bpe_lm.experiments.blocks import Missing
+from bpe_lm.experiments.blocks import Missing, Text
+from bpe_lm.experiments.cs336.preparation import preparation
 from bpe_lm.experiments.cs336.question import Question
 from bpe_lm.experiments.cs336.results import Results
 from bpe_lm.experiments.work import measurement

@@ -21,8 +21,11 @@ OFFICIAL: Mapping[CorpusKey, Mapping[Split, tuple[str, ...]]] = {
 
 LEAST_BYTES: Mapping[str, float] = {
     "TinyStoriesV2-GPT4-train.txt": 2.2e9,
+    "TinyStoriesV2-GPT4-valid.txt": 2.2e7,
     "owt_train.txt": 11.5e9,
     "owt_train.txt.gz": 4e9,
+    "owt_valid.txt": 2.8e8,
+    "owt_valid.txt.gz": 1e8,
 }
 """A file of the course's name that is smaller than this is a part of the corpus."""
 
@@ -85,9 +88,12 @@ def _find(key: CorpusKey, texts: Path, given: Given, data: Path | None, sample_b
 
 
 def _corpus(key: CorpusKey, train: Path, valid: Path | None, texts: Path) -> Corpus:
-    title, is_official = _title(key, train), _is_official(key, train)
+    title = _title(key, train)
     if valid is None:
         return Corpus(title, *split_off_end(train, texts, key), is_official=False)
+    is_official = _is_official(key, "train", train)
+    if is_official and not _is_official(key, "valid", valid):
+        title, is_official = f"{title} (validation on {valid.name}, {valid.stat().st_size / 1e6:,.1f} MB)", False
     return Corpus(title, train.resolve(), valid.resolve(), is_official)
 
 
@@ -115,13 +121,13 @@ def official(key: CorpusKey, split: Split, data: Path | None) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-def _is_official(key: CorpusKey, train: Path) -> bool:
-    return train.name in OFFICIAL[key]["train"] and train.stat().st_size >= LEAST_BYTES[train.name]
+def _is_official(key: CorpusKey, split: Split, path: Path) -> bool:
+    return path.name in OFFICIAL[key][split] and path.stat().st_size >= LEAST_BYTES[path.name]
 
 
 def _title(key: CorpusKey, train: Path) -> str:
     """Name a corpus, and say so if it is another text than the course's."""
-    if _is_official(key, train):
+    if _is_official(key, "train", train):
         return NAMES[key]
     if train.name in OFFICIAL[key]["train"]:
         return f"a part of {NAMES[key]} ({train.stat().st_size / 1e6:,.1f} MB)"

@@ -113,8 +113,8 @@ def sections(folder: Path, known: dict[int, Section] | None = None) -> list[Sect
 
     Args:
         folder: The folder of a reproduction.
-        known: Sections by row that need no measurement, as an earlier call computed them; new ones are added. They take
-            seconds, so a report that is written again after each round does not compute them again.
+        known: Sections by row that depend on no run and no job, as an earlier call computed them; new ones are added.
+            They take seconds, so a report that is written again after each round does not compute them again.
 
     Raises:
         FileError: The folder has no setting.
@@ -127,7 +127,7 @@ def sections(folder: Path, known: dict[int, Section] | None = None) -> list[Sect
 def _section(question: Question, results: Results, known: dict[int, Section]) -> Section:
     q = question
     section = Section(q.row, q.name, q.points, q.kind, q.asked, tuple(guarded(q.answer)(results)))
-    if q.kind not in ("measured", "pending") and not any(isinstance(block, Missing) for block in section.blocks):
+    if not q.needs_work:
         known[q.row] = section
     return section
 

@@ -57,3 +57,8 @@ class Question:
     asked: str
     answer: Answer
     work: Callable[[Results], Iterable[Work]] = _no_work
+
+    @property
+    def needs_work(self) -> bool:
+        """Whether its answer depends on runs or jobs."""
+        return self.work is not _no_work

@@ -19,6 +19,7 @@ from typing import Any
 from bpe_lm.data.sample import write_samples
 from bpe_lm.experiments.blocks import Block, Check, Code, Table, Text
 from bpe_lm.experiments.cs336 import oracles
+from bpe_lm.experiments.cs336.base_run import base
 from bpe_lm.experiments.cs336.checks import counted
 from bpe_lm.experiments.cs336.question import Question, guarded
 from bpe_lm.experiments.cs336.results import Results
@@ -26,9 +27,6 @@ from bpe_lm.experiments.runs import RunRecord, read_run
 from bpe_lm.tokenizer.token_file import open_tokens
 from bpe_lm.tokenizer.tokenizer import END_OF_TEXT, Tokenizer
 from bpe_lm.training.config import CHECKPOINTS, DataConfig
-
-BASE = "base"
-"""The name of the base run, which this question shows if it has begun."""
 
 STEPS = 10
 """Steps of the small run that is made if the base run has not begun."""
@@ -47,7 +45,7 @@ def answer(results: Results) -> Iterator[Block]:
         "files are memory maps, checkpoints go into the folder that `--out` names, and losses of training and "
         "validation go to the console, to metrics.jsonl and, if asked for, to a tracker such as Weights & Biases."
     )
-    record = results.run(BASE)
+    record = results.run(base(results).name)
     if record is not None and record.train:
         yield Code("bpe-lm pretrain configs/base.json --out base --resume", "console")
         yield from described(record)
@@ -161,4 +159,5 @@ QUESTION = Question(
     kind="check",
     asked="Write a script that trains: configurable, with memory-mapped data, checkpoints and records of losses.",
     answer=guarded(answer),
+    work=lambda results: (base(results),),
 )
