@@ -7,6 +7,7 @@ and a reproduction that was killed goes on from what its folder has.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -33,6 +34,9 @@ from bpe_lm.files import check_folder_target, read_json, write_whole
 from bpe_lm.training.signals import received_signals
 
 TITLE = "The course's experiments, reproduced"
+
+REPORT_PAUSE = 10
+"""The time between two writings of a growing report, as a multiple of the time that the writing takes."""
 
 Say = Callable[[str], object]
 
@@ -174,7 +178,7 @@ def reproduce(
     say: Say = lambda line: None,
     asked: Sequence[Question] | None = None,
 ) -> Reproduced:
-    """Run everything that the questions need and that is not done, and write the report after each round.
+    """Run everything that the questions need and that is not done. Write the report as it grows, and at the end.
 
     Args:
         setting: The setting, as `open_setting` returns it.
@@ -199,7 +203,7 @@ def reproduce(
         lambda: preparation(results),
         lambda: _works(results, chosen),
     )
-    known: dict[int, Section] = {}
+    report = _GrowingReport(setting)
     with received_signals() as received:  # Also while questions are asked, and while the report is written.
         for stage in stages:
             while new := _new(stage(), done):
@@ -214,12 +218,37 @@ def reproduce(
                     base=setting.small,
                 )
                 outcomes |= {outcome.name: outcome for outcome in found.outcomes}
-                write(setting, known)
+                report.update()
                 if found.signal is not None or received:
+                    report.finish()
                     return Reproduced(list(outcomes.values()), found.signal or Signals(received[0]))
             if not results.is_prepared:
                 break  # Runs need token files. The report says what failed.
+        report.finish()
     return Reproduced(list(outcomes.values()))
+
+
+class _GrowingReport:
+    """The report, written after a round of works unless that would take more than a small part of the time."""
+
+    def __init__(self, setting: Setting):
+        self._setting, self._known = setting, dict[int, Section]()
+        self._due, self._is_old = 0.0, True
+
+    def update(self) -> None:
+        """Write the report if enough time has passed since it was written."""
+        self._is_old = True
+        if time.monotonic() >= self._due:
+            self.finish()
+
+    def finish(self) -> None:
+        """Write the report if there is anything new."""
+        if not self._is_old:
+            return
+        began = time.monotonic()
+        write(self._setting, self._known)
+        ended = time.monotonic()
+        self._due, self._is_old = ended + REPORT_PAUSE * (ended - began), False
 
 
 def _works(results: Results, chosen: Sequence[Question]) -> Iterable[Work]:
