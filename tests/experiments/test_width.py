@@ -120,7 +120,7 @@ def test_the_answer_says_how_the_best_rate_moves_with_the_width():
     found, words = answer(results), words_of(results)
     assert "the best rate of width 256 is a factor of 10 below that of width 64" in words, "3e-2 and 3e-3 on the grid"
     assert "goes as width^-1.00" in words
-    carried = next(table for table in found[Table] if "more" in table.header)
+    carried = next(table for table in found[Table] if "difference" in table.header)
     assert [row[0] for row in carried.rows] == [64, 128, 256]
     assert carried.rows[0][-1] == 0
     assert carried.rows[2][-1] > 0
@@ -161,7 +161,7 @@ def test_the_coordinate_check_names_what_grows_with_the_width():
     found = answer(known(sizes=[of(w) for w in width.SIZES["cpu"].checked]))
     words = found[Text][1].text
     assert "grow with the width: logits (width^1.00)" in words
-    assert "fall with it: attention (width^-1.00)" in words
+    assert "After 4 updates, these fall with the width: attention (width^-1.00)." in words
     rows = {row[0]: row[1:] for row in found[Table][0].rows}
     assert rows["logits"] == (1, 1, "0.00", 1, 8, "1.00")
     found[Picture][0].draw().canvas.draw()

@@ -115,7 +115,7 @@ def test_conventions_are_named_by_their_widths():
     model = ModelConfig(d_model=512, d_ff=1344)
     assert convention_of(model) == "3 matrices, 8/3 d (handout 2026)"
     assert convention_of(replace(model, d_ff=2048)) == "3 matrices, 4 d (handout 2025)"
-    assert convention_of(replace(model, d_ff=2048, ffn="silu")) == "2 matrices, 4 d (write-ups)"
+    assert convention_of(replace(model, d_ff=2048, ffn="silu")) == "2 matrices, 4 d (write-up 1)"
     assert convention_of(replace(model, d_ff=100)) == "3 matrices"
     assert convention_of(replace(model, d_ff=100, ffn="relu2")) == "2 matrices"
 

@@ -135,8 +135,8 @@ def half_gradient(function):
     return with_half
 
 
-def adamw_step(decays_first=True, corrects=True):
-    """A step of AdamW by the formula, with the decay before or after, and with or without correction for bias."""
+def adamw_step(decays_first=True, corrects=True, root_of=lambda v, correction, eps: (v / correction).sqrt() + eps):
+    """A step of AdamW by the formula: the decay before or after, with or without correction for bias, eps anywhere."""
 
     def step(self, group, parameters):
         (beta1, beta2), lr = group["betas"], group["lr"]
@@ -146,10 +146,10 @@ def adamw_step(decays_first=True, corrects=True):
             t = int(state["step"]) if corrects else 10**9
             state["exp_avg"].lerp_(p.grad, 1 - beta1)
             state["exp_avg_sq"].mul_(beta2).add_((1 - beta2) * p.grad**2)
-            m, v = state["exp_avg"] / (1 - beta1**t), state["exp_avg_sq"] / (1 - beta2**t)
+            m, v = state["exp_avg"] / (1 - beta1**t), state["exp_avg_sq"]
             decay = 1 - lr * group["weight_decay"]
             p.mul_(decay if decays_first else 1)
-            p.sub_(lr * m / (v.sqrt() + group["eps"]))
+            p.sub_(lr * m / root_of(v, 1 - beta2**t, group["eps"]))
             p.mul_(1 if decays_first else decay)
 
     return step
@@ -166,6 +166,13 @@ def clip_always(parameters, max_l2_norm, eps=1e-6):
     factor = max_l2_norm / torch.cat([gradient.flatten() for gradient in gradients]).norm()
     for gradient in gradients:
         gradient.mul_(factor)
+
+
+def clip_without_eps(parameters, max_l2_norm, eps=1e-6):
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    norm = torch.cat([gradient.flatten() for gradient in gradients]).norm()
+    for gradient in gradients:
+        gradient.mul_((max_l2_norm / norm).clamp(max=1))
 
 
 def untruncated(weight, std=1.0, a=0.0, b=0.0):
@@ -237,6 +244,18 @@ BROKEN = {
     "linear: the gradient is half": ("linear", layers, "linear", half_gradient(layers.linear)),
     "linear: one row, the fast form": ("linear", linear_kernels, "_one_row", lambda x, w: x @ w.T + 1e-4),
     "linear: initial weights without an end": ("linear", torch.nn.init, "trunc_normal_", untruncated),
+    "linear: initial weights with a mean": (
+        "linear",
+        torch.nn.init,
+        "trunc_normal_",
+        lambda w, std, a, b, draw=torch.nn.init.trunc_normal_: draw(w, 0.4 * std, std, a=a, b=b),
+    ),
+    "rope: positions from 1": (
+        "rope",
+        layers.RotaryPositionalEmbedding,
+        "angles",
+        lambda self, positions: (self.cos[(positions + 1) % len(self.cos)], self.sin[(positions + 1) % len(self.sin)]),
+    ),
     "linear: initial weights of another distribution": (
         "linear",
         torch.nn.init,
@@ -312,6 +331,26 @@ BROKEN = {
         functional.scaled_dot_product_attention,
     ),
     "multihead_attention: halves are rotated": ("multihead_attention", layers, "rotate", half_rotation),
+    "multihead_attention: heads take every fourth row": (
+        "multihead_attention",
+        attention,
+        "rearrange",
+        lambda x, pattern, cut=attention.rearrange, **sizes: cut(
+            x, pattern.replace("three h d)", "three d h)"), **sizes
+        ),
+    ),
+    "multihead_attention: heads are mixed at the end": (
+        "multihead_attention",
+        attention,
+        "rearrange",
+        lambda x, pattern, cut=attention.rearrange, **sizes: cut(x, pattern.replace("(h d)", "(d h)"), **sizes),
+    ),
+    "multihead_attention: weights are transposed": (
+        "multihead_attention",
+        attention,
+        "linear_of_rows",
+        lambda x, weights: x @ torch.cat([part.T for part in weights.chunk(3)]).T,
+    ),
     "multihead_attention: nothing is rotated": (
         "multihead_attention",
         attention.MultiheadSelfAttention,
@@ -401,6 +440,18 @@ BROKEN = {
     "adamw: the reference decays last": ("adamw", optimizers.AdamW, "_step_reference", adamw_step(decays_first=False)),
     "adamw: the fast form decays last": ("adamw", optimizers.AdamW, "_step_fast", adamw_step(decays_first=False)),
     "adamw: no correction for bias": ("adamw", optimizers.AdamW, "_step_fast", adamw_step(corrects=False)),
+    "adamw: eps is under the root": (
+        "adamw",
+        optimizers.AdamW,
+        "_step_fast",
+        adamw_step(root_of=lambda v, correction, eps: (v / correction + eps).sqrt()),
+    ),
+    "adamw: eps is corrected for bias, too": (
+        "adamw",
+        optimizers.AdamW,
+        "_step_reference",
+        adamw_step(root_of=lambda v, correction, eps: (v.sqrt() + eps) / correction**0.5),
+    ),
     "schedule: one step late": (
         SCHEDULES,
         module(SCHEDULES),
@@ -415,6 +466,7 @@ BROKEN = {
     ),
     "gradient_clipping: each tensor alone": ("gradient_clipping", optimizers, "clip_gradients", clip_each),
     "gradient_clipping: small gradients too": ("gradient_clipping", optimizers, "clip_gradients", clip_always),
+    "gradient_clipping: without eps": ("gradient_clipping", optimizers, "clip_gradients", clip_without_eps),
     "gradient_clipping: not in place": (
         "gradient_clipping",
         optimizers,

@@ -256,6 +256,23 @@ def test_the_report_says_which_runs_other_code_trained(tmp_path):
     assert said == "**Other code** of this package than today's trained 1 of the runs: learning_rate/1e-2."
 
 
+def test_the_first_lines_name_each_machine_and_commit_once(tmp_path):
+    setting = open_setting(tmp_path, Request("smoke"))
+    assert not any("Machine" in block.text for block in course.preface(tmp_path))
+    runs = learning_rate.sweep(Results(setting))
+    for training in runs:
+        write_run(setting, training, 2.0)
+    said = [block.text for block in course.preface(tmp_path) if "Machine" in block.text]
+    assert said == ["**All runs and jobs.** Machine: P, 2 cores. Commit: abc1234."]
+    path = tmp_path / "job" / "result.json"
+    path.parent.mkdir()
+    machine = {"processor": "Q", "cores": 4, "memory": 16e9, "gpu": "G"}
+    path.write_text(json.dumps({"result": {}, "machine": machine, "commit": "def5678"}))
+    most, other = [block.text for block in course.preface(tmp_path) if "Machine" in block.text]
+    assert most.startswith("**Most runs and jobs.** Machine: P, 2 cores.")
+    assert other == "**Others:** job. Machine: G, Q, 4 cores, 16 GB of memory. Commit: def5678."
+
+
 @pytest.fixture
 def light(monkeypatch):
     """A reproduction without tokenizers and without a report."""

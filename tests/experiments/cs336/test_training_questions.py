@@ -25,7 +25,7 @@ from bpe_lm.experiments.cs336 import (
 from bpe_lm.experiments.cs336 import experiment_log as log_of_runs
 from bpe_lm.experiments.cs336.generation import repeated
 from bpe_lm.experiments.cs336.results import Results
-from bpe_lm.experiments.edge import Bracket
+from bpe_lm.experiments.edge import Bracket, name_of
 from bpe_lm.experiments.work import Job, Training
 from bpe_lm.model.flops import count_parameters
 from bpe_lm.training.presets import tinystories, tinystories_low_resource
@@ -90,7 +90,7 @@ def test_rows_of_runs_are_what_the_folder_says(results):
         assert cell["epochs"] == pytest.approx(found["tokens"] / 20_480)
         assert cell["seconds"] == found["seconds"]
         if found["reason"] == "diverged":
-            assert cell["validation loss"] == cell["state"] == "diverged at step 8"
+            assert (cell["validation loss"], cell["state"]) == ("diverged", "diverged at step 8")
         else:
             assert cell["validation loss"] == found["loss"]
 
@@ -115,7 +115,108 @@ def test_further_seeds_of_the_best_rate_say_how_much_of_a_difference_is_chance(r
         write_run(results.setting, run, loss)
     # Losses of 1.5, 1.6 and 1.7: mean 1.6, standard deviation 0.1.
     assert "with 3 seeds: 1.6000 ± 0.0577 nats" in texts_of(learning_rate.QUESTION, results)
-    assert "less than 0.2828 nats may be chance" in texts_of(no_pos_emb.QUESTION, results)
+    # Student's t with 2 degrees of freedom: 4.303 times the standard error of the difference, 0.1 √2.
+    assert "differ by less than 0.6085 nats by chance in 95 of 100 cases" in texts_of(learning_rate.QUESTION, results)
+    (training,) = no_pos_emb.runs(results).values()
+    write_run(results.setting, training, 2.1)
+    assert "No position (NoPE) ends 0.600 nats above the baseline, which may be chance." in texts_of(
+        no_pos_emb.QUESTION, results
+    )
+
+
+def a_record(results, name, loss, reason="finished"):
+    training = replace(base_run.base(results), name=name)
+    write_run(results.setting, training, loss, reason)
+    return results.run(name)
+
+
+def test_an_ablation_says_what_its_run_did(results):
+    baseline, better, worse = (a_record(results, name, loss) for name, loss in (("a", 2.0), ("b", 1.9), ("c", 2.25)))
+    diverged = a_record(results, "d", None, "diverged")
+    assert ablation.verdict("run b", better, baseline, 0.05) == (
+        "Run b ends 0.100 nats below the baseline, more than chance explains."
+    )
+    assert "0.250 nats above the baseline, which may be chance" in ablation.verdict("c", worse, baseline, 0.3)
+    assert "with one seed each, a small difference may be chance" in ablation.verdict("c", worse, baseline, None)
+    assert ablation.verdict("d", diverged, baseline, 0.3) == "D diverges."
+    blown_up = replace(worse, result=worse.result | {"best_loss": 1.0})
+    assert "C counts as diverged: it ends more than 0.5 nats above" in ablation.verdict("c", blown_up, baseline, 0.3)
+    assert "the baseline has no loss" in ablation.verdict("c", worse, diverged, 0.3)
+
+
+@pytest.mark.parametrize(
+    ("losses", "words"),
+    [
+        ((2.0, 2.5), "is stable at both rates"),
+        ((None, 2.5), "is unstable at the best rate, and a tenth of it makes it stable"),
+        ((2.0, None), "is stable at the best rate, and diverges at a tenth of it"),
+        ((None, None), "is unstable at both rates"),
+    ],
+)
+def test_the_model_without_norms_is_stable_where_its_runs_are(results, losses, words):
+    do_sweep(results)
+    assert "Without RMSNorm" not in texts_of(layer_norm_ablation.QUESTION, results)
+    for training, loss in zip(layer_norm_ablation.runs(results).values(), losses, strict=True):
+        write_run(results.setting, training, loss, "finished" if loss is not None else "diverged")
+    assert f"Without RMSNorm, the model {words}." in texts_of(layer_norm_ablation.QUESTION, results)
+
+
+def test_the_edge_is_compared_with_the_best_rate():
+    said = learning_rate._edge_in_words(Bracket(0.04, 0.05), {0.003: 1.5, 0.04: 2.5}, 0.003)
+    assert "is below the edge, a factor of 15 from it" in said
+    assert "At 4e-2 the loss is 1.000 nats above that of the best rate: training becomes worse long before" in said
+    near = learning_rate._edge_in_words(Bracket(0.04, 0.05), {0.03: 1.5, 0.04: 1.4}, 0.03)
+    assert "is at the edge, a factor of 1.5 from it" in near
+    assert near.endswith("At 4e-2 the loss is 0.100 nats below that of the best rate.")
+    none = learning_rate._edge_in_words(Bracket(1e4, None), {1.0: 1.5, 1e4: 2.0}, 1.0)
+    assert none == "No rate up to 1e4 diverges. The best rate of the sweep is 1e0."
+    assert learning_rate._edge_in_words(Bracket(None, 1e-6), {}, None) == "Every rate down to 1e-6 diverges."
+    assert "Every rate of the sweep diverges." in learning_rate._edge_in_words(Bracket(1e-5, 1e-4), {1e-5: 2.0}, None)
+
+
+def test_the_least_loss_stands_beside_the_limit(results):
+    assert "The least loss" not in texts_of(learning_rate.QUESTION, results)
+    do_sweep(results)
+    said = texts_of(learning_rate.QUESTION, results)
+    assert "The least loss is 1.5000 nats, at 3e-3; the handout's limit is 1.45 (no verdict" in said
+    assert "a lower one may be better" not in said
+
+
+def test_a_best_rate_at_the_lower_end_is_said_to_be_there(results):
+    do_sweep(results, (1.5, 2.0, 2.5, 2.8, 2.9, None))
+    assert "It is the lowest rate that was tried" in texts_of(learning_rate.QUESTION, results)
+
+
+def write_batches(results, losses):
+    write_job(results.setting, batch_size.memory_job(results), {"largest": 128, "method": "predicted", "memory": 1e9})
+    for size, loss in losses.items():
+        while waiting := [t for t in batch_size.tried(results, size) if results.finished(t) is None]:
+            for training in waiting:
+                write_run(results.setting, training, loss, "finished" if loss is not None else "diverged")
+
+
+def test_what_batch_sizes_change_follows_from_their_runs(results):
+    do_sweep(results)
+    write_batches(results, {1: 2.0, 8: 1.6, 32: 1.5, 64: 1.75, 128: 1.8})
+    blocks = list(batch_size.QUESTION.answer(results))
+    said = texts_of(batch_size.QUESTION, results)
+    assert "batches of 32 end with the least loss, 1.500 nats, and batches of 1 with the greatest, 2.000" in said
+    assert "From 32 to 128 texts, losses differ by 0.300 nats." in said
+    assert "Batches of 128 are the fastest, with 128 times the tokens per second of batches of 1." in said
+    assert [block.name for block in cells(blocks, Picture)] == ["batch_size", "batch_size_curves"]
+
+
+def test_a_batch_size_at_which_every_rate_diverges_is_not_called_not_run(results):
+    do_sweep(results)
+    write_batches(results, {1: None})
+    table = next(t for t in cells(list(batch_size.QUESTION.answer(results)), Table) if "best rate" in t.header)
+    row = dict(zip(table.header, table.rows[0], strict=True))
+    rates = [training.config.schedule.max_learning_rate for training in batch_size.tried(results, 1)]
+    assert len(rates) == 7
+    assert rates[3:] == sorted(rates[3:], reverse=True), "ever lower rates are tried"
+    assert rates[3] < min(rates[:3])
+    assert row["best rate"] == "all diverge"
+    assert row["state"].startswith("diverged at step")
 
 
 def test_a_run_of_another_config_or_that_a_signal_ended_is_not_finished(results):
@@ -140,7 +241,8 @@ def test_the_edge_is_bisected_between_a_rate_that_converges_and_one_that_diverge
         write_run(results.setting, more[-1], None if rate > 0.05 else 2.6, "diverged" if rate > 0.05 else "finished")
     assert isinstance(edge, Bracket)
     assert edge.converges <= 0.05 < edge.diverges <= 1.5 * edge.converges
-    assert f"between {edge.converges:.1e}".replace("e-0", "e-")[:10] in texts_of(learning_rate.QUESTION, results)
+    rates = f"between {name_of(edge.converges)}, which converges, and {name_of(edge.diverges)}, which does not"
+    assert rates in texts_of(learning_rate.QUESTION, results)
 
 
 def test_a_rate_whose_run_learns_only_frequencies_is_above_the_edge(results, monkeypatch):
@@ -149,6 +251,13 @@ def test_a_rate_whose_run_learns_only_frequencies_is_above_the_edge(results, mon
     more, _ = learning_rate.search(results)
     assert 1e-2 < more[0].config.schedule.max_learning_rate < 3e-2
     assert not learning_rate.has_failed(results, results.finished(learning_rate.sweep(results)[0]))
+    table = next(t for t in cells(list(learning_rate.QUESTION.answer(results)), Table) if "learning rate" in t.header)
+    states = {row[0]: row[table.header.index("state")] for row in table.rows}
+    assert [states[rate] for rate in ("3e-4", "1e-2", "3e-2")] == [
+        "finished",
+        "finished",
+        "finished, counts as diverged",
+    ]
 
 
 def test_a_slow_run_below_the_best_rate_is_not_above_the_edge(results):
@@ -266,6 +375,13 @@ def test_losses_per_byte_come_from_the_evaluations(results):
     assert [row[1] for row in table.rows] == [1.5, 2.5]
     assert [row[3] for row in table.rows] == [4.0, 4.0]
     assert table.rows[1][4] == pytest.approx(2 / 4 / log(2))
+    said = texts_of(main_experiment.QUESTION, results)
+    assert "On made-up owt the loss per token is 1.000 nats higher than on made-up tinystories" in said
+    assert f"the loss per byte {0.25 / log(2):.3f} bits higher" in said
+    assert "Distinct pretokens" not in said
+    for key, number in (("tinystories", 5_000), ("owt", 70_000)):
+        write_job(results.setting, f"tokenizer-{key}", {"distinct_pretokens": number})
+    assert "5,000 in made-up tinystories and 70,000 in made-up owt" in texts_of(main_experiment.QUESTION, results)
 
 
 def test_the_run_on_the_second_corpus_differs_in_its_data_and_vocabulary_only(results):
@@ -295,6 +411,32 @@ def test_texts_are_shown_with_their_repetition(results):
         (1.5, 0.9, 0.0, 9, 1),
     ]
     assert [block.name for block in cells(blocks, Picture)] == ["repetition", "loss_by_tokens"]
+    said = texts_of(generate.QUESTION, results)
+    assert "At temperature 0 and top-p 0.9, 75 % of the sequences of 4 tokens occurred before." in said
+    assert "At temperature 1.5 and top-p 0.9, 0 % of the sequences of 4 tokens occurred before." in said
+    assert said.count("At temperature 1.5") == 1
+    results.setting.corpora["tinystories"].valid.write_text("Once.")
+    said = texts_of(generate.QUESTION, results)
+    assert "75 % of the sequences of 4 tokens occurred before, and 50 % of the words are known." in said
+
+
+def test_words_of_the_validation_text_are_known(results):
+    path = results.setting.corpora["tinystories"].valid
+    path.write_text("Once upon a time, Ben's dog ran.")
+    known = generate.known_words(path)
+    assert known == {"once", "upon", "a", "time", "ben", "s", "dog", "ran"}
+    texts = [{"temperature": 1.0, "top_p": 1.0, "text": text} for text in ("Once, a dog", "the DOG")]
+    assert generate.share_of_words(texts, (1.0, 1.0), known) == 4 / 5
+    assert generate.share_of_words(texts, (0.5, 1.0), known) is None
+    assert generate.share_of_words(texts, (1.0, 1.0), frozenset()) is None
+    assert generate.known_words(path.with_name("missing.txt")) == frozenset()
+
+
+def test_a_validation_loss_that_rises_again_is_said_to_rise():
+    assert "from 2.000 to 1.500 nats per token." in generate._on_training([(10, 2.0), (20, 1.5)])
+    rising = generate._on_training([(10, 2.0), (20, 1.5), (30, 1.75)])
+    assert rising.endswith("It is least after 20 tokens, 1.500, and rises again.")
+    assert "After 10 tokens, the validation loss is 2.000 nats." in generate._on_training([(10, 2.0)])
 
 
 def test_repetition_is_the_share_of_sequences_seen_before():
@@ -315,10 +457,14 @@ def test_a_batch_that_was_not_learned_by_heart_fails_its_check(results):
 
 def test_a_run_that_does_not_go_on_exactly_fails_its_check(results):
     found = {"steps": 60, "killed_at": 31, "resumed_from": 30, "same_weights": True, "same_optimizer": True}
-    for same, passes in ((True, 3), (False, 2)):
+    for same, passes in ((True, 4), (False, 3)):
         write_job(results.setting, open_ground.resume_job(results), found | {"same_losses": same})
         checks = cells(list(open_ground.QUESTION.answer(results)), Check)
         assert sum(check.passes for check in checks) == passes
+    for kill in ({"killed_at": 60}, {"resumed_from": 0}):
+        write_job(results.setting, open_ground.resume_job(results), found | {"same_losses": True} | kill)
+        failed = [c.what for c in cells(list(open_ground.QUESTION.answer(results)), Check) if not c.passes]
+        assert failed == ["the number of kills before the first checkpoint or after the last step"]
 
 
 def test_speeds_are_medians_of_the_records(results):
@@ -348,4 +494,9 @@ def test_a_text_that_is_not_the_courses_is_said_so(results):
     said = texts_of(main_experiment.QUESTION, results)
     assert "**Not the course's TinyStories and OpenWebText**: measured on made-up tinystories and made-up owt." in said
     official = {key: replace(corpus, is_official=True) for key, corpus in results.setting.corpora.items()}
-    assert "**not**" not in texts_of(main_experiment.QUESTION, Results(replace(results.setting, corpora=official)))
+    for scale, words in (("cpu", "of the scale `cpu`. Reported figures stand here for"), ("gpu", "may be compared")):
+        setting = replace(results.setting, corpora=official, scale=scale)
+        assert words in texts_of(main_experiment.QUESTION, Results(setting))
+    assert "Not the course's" not in texts_of(
+        main_experiment.QUESTION, Results(replace(results.setting, corpora=official))
+    )

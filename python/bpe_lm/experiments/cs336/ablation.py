@@ -7,20 +7,19 @@ from statistics import mean
 from typing import Any
 
 from bpe_lm.experiments.blocks import Block, Missing, Table, Text
-from bpe_lm.experiments.cs336.learning_rate import RATE, best_run, losses_of_seeds, sweep
+from bpe_lm.experiments.cs336.learning_rate import BLOWN_UP, RATE, best_run, has_diverged, losses_of_seeds, sweep
 from bpe_lm.experiments.cs336.results import Results
 from bpe_lm.experiments.cs336.shown import (
     RUN_HEADER,
     missing_runs,
-    model_in_words,
     overlay,
-    provenance,
     run_cells,
+    seeds_in_words,
     standing,
 )
 from bpe_lm.experiments.edge import name_of, rounded
 from bpe_lm.experiments.runs import RunRecord
-from bpe_lm.experiments.seeds import error_of_difference
+from bpe_lm.experiments.seeds import chance
 from bpe_lm.experiments.study import changed
 from bpe_lm.experiments.work import Training, Work
 
@@ -75,28 +74,58 @@ def ablation_blocks(
         rate = None if training is None else name_of(training.config.schedule.max_learning_rate)
         more = "" if label == BASELINE else _difference(found[label], found[BASELINE])
         rows.append((label, rate, more, *run_cells(results, found[label])))
-    yield Table(("run", "learning rate", "loss above the baseline", *RUN_HEADER), rows, f"Reported: {reported}")
+    header = ("run", "learning rate", "loss above the baseline", *RUN_HEADER)
+    yield Table(header, rows, f"Losses in nats per token. Reported: {reported}")
     if baseline is not None:
-        yield Text(f"The baseline: {model_in_words(baseline.config)}.")
-    yield from _chance(results)
+        yield Text("The baseline is the best run of row 32, which describes its model.")
+    yield from _verdicts(
+        results, {label: record for label, record in found.items() if label != BASELINE}, found[BASELINE]
+    )
     yield from overlay(name, list(found.items()), title, "Losses against tokens of training.")
-    yield from provenance(record for record in found.values() if record is not None)
+    yield from seeds_in_words(record for record in found.values() if record is not None)
     yield from missing_runs(results, [(label, t) for label, t in known.items() if t is not None])
     for label, training in known.items():
         if training is None:
             yield Missing(f"{label}, which needs the sweep of learning rates")
 
 
-def _chance(results: Results) -> Iterable[Block]:
-    """Yield how much of a difference to the baseline is chance, if the baseline was run with several seeds."""
+def _verdicts(results: Results, found: Mapping[str, RunRecord | None], baseline: RunRecord | None) -> Iterable[Block]:
+    """Yield what the runs say: how far each ends from the baseline, and whether that may be chance."""
     losses = losses_of_seeds(results)
-    error = error_of_difference(losses)
-    if error is not None:
-        yield Text(
-            f"The baseline with {len(losses)} seeds: {mean(losses):.4f} nats on average; two of its runs differ by "
-            f"{error:.4f} nats (standard error). A difference to the baseline of less than {2 * error:.4f} nats may "
-            "be chance."
+    bound = chance(losses)
+    done = {label: record for label, record in found.items() if record is not None}
+    if baseline is None or not done:
+        return
+    sentences = [verdict(label, record, baseline, bound) for label, record in done.items()]
+    if bound is not None:
+        sentences.append(
+            f"The baseline with {len(losses)} seeds ends at {mean(losses):.4f} nats on average. By chance, two of its "
+            f"runs differ by less than {bound:.4f} nats in 95 of 100 cases."
         )
+    yield Text(" ".join(sentences))
+
+
+def verdict(label: str, record: RunRecord, baseline: RunRecord, bound: float | None) -> str:
+    """Say how a run compares with the baseline.
+
+    Args:
+        label: What the run is called.
+        record: The run, which is over.
+        baseline: The best run of the sweep, which is over.
+        bound: The difference that two runs of the baseline stay below by chance; None if it is not known.
+    """
+    start = f"{label[0].upper()}{label[1:]}"
+    if record.diverged or record.loss is None:
+        return f"{start} diverges."
+    if has_diverged(record):
+        return f"{start} counts as diverged: it ends more than {BLOWN_UP} nats above its own best validation loss."
+    if baseline.loss is None:
+        return f"{start} ends at {record.loss:.3f} nats, and the baseline has no loss."
+    more = record.loss - baseline.loss
+    where = f"{abs(more):.3f} nats {'above' if more >= 0 else 'below'} the baseline"
+    if bound is None:
+        return f"{start} ends {where}; with one seed each, a small difference may be chance."
+    return f"{start} ends {where}, {'which may be chance' if abs(more) < bound else 'more than chance explains'}."
 
 
 def _difference(record: RunRecord | None, baseline: RunRecord | None) -> float | str | None:

@@ -130,7 +130,7 @@ def days_table(cases: Iterable[Case]) -> Table:
         (name, convention_of(model), model.context_length, *(digits(days(model, peak), 4) for peak in DEVICES.values()))
         for name, model in _in_two_contexts(cases)
     ]
-    caption = f"Days of {STEPS:,} steps of {BATCH:,} texts at {COURSE_MFU:.0%} of the peak of one GPU."
+    caption = f"Days of {STEPS:,} steps of {BATCH:,} texts at {percent(COURSE_MFU, 0)} of the peak of one GPU."
     return Table(("model", "feed-forward network", "context", *DEVICES), rows, caption)
 
 
@@ -151,9 +151,11 @@ def _answer(results: Results) -> Iterable[Block]:
     cases, xl = cases_of(results), gpt2_models()[XL]
     memory = course_memory(xl)
     yield Text(
-        "**(a)** With P parameters, batch B, L layers, T tokens, width d, h heads and V tokens in the vocabulary, "
-        "training takes 16 P bytes for weights, gradients and the two states of AdamW, and 4 bytes for each result of "
-        "an operation. The course counts as if nothing were fused, recomputed or overwritten; a real step takes less. "
+        "**(a)** With batch B, L layers, T tokens, width d, h heads, m matrices in the feed-forward network and V "
+        "tokens in the vocabulary, there are P = 2 V d + L (4 d^2 + m d d_ff + 2 d) + d parameters. In float32 "
+        "they take 4 P bytes, their gradients 4 P, and the two states of AdamW 8 P. Each result of an operation takes "
+        "4 bytes: with m = 3, A = B (L (8 T d + 2 h T^2 + 4 T d_ff) + T d + 2 T V) of them. In all, 16 P + 4 A bytes. "
+        "The course counts as if nothing were fused, recomputed or overwritten; a real step takes less. "
         "Write-up 1 has the same formula for two matrices and d_ff = 4 d: 16 P + 4 A bytes, with "
         "A = L (16 B T d + 2 B h T^2) + B T d + 2 B T V."
     )

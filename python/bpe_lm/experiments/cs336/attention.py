@@ -36,8 +36,8 @@ def answer(results: Results) -> Iterator[Block]:
         "`scaled_dot_product_attention(Q, K, V, mask)` is `softmax(Q K^T / sqrt(d_k)) V`, where a query sees the keys "
         "at which its row of the mask is True. A query that sees no key gets zeros. The model calls "
         "`causal_attention`, whose fast form is torch's kernel and whose reference is the formula with a mask; there "
-        "may be more keys than queries, as with a cache. The course's limit is 1e-6. The oracle takes one query at a "
-        "time:"
+        "may be more keys than queries, as with a cache. Write-up 2 reports a fault of its mask, by `expand_as`. The "
+        "course's limit is 1e-6. The oracle takes one query at a time:"
     )
     yield source(oracles.softmax, oracles.attention)
     q, k, v = normal(1, BATCH, SEQ, D_MODEL), normal(2, BATCH, KEYS, D_MODEL), normal(3, BATCH, KEYS, D_MODEL, std=0.5)
@@ -69,7 +69,6 @@ def _with_masks(q: oracles.Array, k: oracles.Array, v: oracles.Array) -> Iterato
 
 
 def _causal(q: oracles.Array, k: oracles.Array, v: oracles.Array) -> Iterator[Check]:
-
     from bpe_lm.model.attention import causal_attention
 
     for implementation in IMPLEMENTATIONS:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bpe_lm.experiments.blocks import Block, Check, Table, Text
+from bpe_lm.experiments.blocks import Block, Check, Picture, Table, Text
 from bpe_lm.experiments.charts import loss_curves
 from bpe_lm.experiments.cs336.question import Question
 from bpe_lm.experiments.cs336.results import Results
@@ -18,9 +18,8 @@ from bpe_lm.experiments.cs336.shown import (
     losses,
     missing_runs,
     model_in_words,
-    picture,
-    provenance,
     runs_table,
+    seeds_in_words,
     standing,
 )
 from bpe_lm.experiments.runs import RunRecord
@@ -109,9 +108,13 @@ def _answer(results: Results) -> Iterable[Block]:
         for label, training, record in found
     ]
     reported = [
-        ("handout: limit of the base run", BASE_LIMIT, "327.68 M tokens, 30 to 40 minutes on an H100"),
-        ("handout: limit of the low-resource run", LOW_RESOURCE_LIMIT, "40.96 M tokens"),
-        ("handout: the staff's low-resource run", 1.80, "36 minutes on an M3 Max's GPU, 82 on its CPU"),
+        ("handout: limit of the base run", f"{BASE_LIMIT:.2f}", "327.68 M tokens, 30 to 40 minutes on an H100"),
+        ("handout: limit of the low-resource run", f"{LOW_RESOURCE_LIMIT:.2f}", "40.96 M tokens, 32 x 5,000 x 256"),
+        (
+            "handout: the staff's low-resource run",
+            "1.80",
+            "the same tokens; 36 minutes on an M3 Max's GPU, 82 on its CPU",
+        ),
         ("write-up 1: best run", "below 1.33", "learning rate 1e-3"),
     ]
     yield Table(
@@ -123,8 +126,8 @@ def _answer(results: Results) -> Iterable[Block]:
             yield from schedule_checks(label, record)
     shown = losses(done)
     if shown:
-        yield picture("base_run", lambda: loss_curves(shown), "Losses against steps, tokens and time.")
-    yield from provenance(record for _, record in done)
+        yield Picture("base_run", lambda: loss_curves(shown), "Losses against steps, tokens and time.")
+    yield from seeds_in_words(record for _, record in done)
     yield from missing_runs(results, runs)
 
 

@@ -7,20 +7,23 @@ Answer: not yet known on the course's text.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from math import log10, sqrt
+from typing import Any
 
-from bpe_lm.experiments.blocks import Block, Missing, Table, Text
+from bpe_lm.experiments.blocks import Block, Missing, Picture, Table, Text
 from bpe_lm.experiments.charts import batch_sizes
 from bpe_lm.experiments.cs336.budget import LEAST_STEPS, with_tokens
-from bpe_lm.experiments.cs336.learning_rate import RATE, best_run, has_diverged, sweep, with_rate
+from bpe_lm.experiments.cs336.learning_rate import RATE, best_run, has_diverged, losses_of_seeds, sweep, with_rate
 from bpe_lm.experiments.cs336.question import Question
 from bpe_lm.experiments.cs336.results import Results
 from bpe_lm.experiments.cs336.setting import Scale
-from bpe_lm.experiments.cs336.shown import RUN_HEADER, picture, provenance, run_cells, standing
+from bpe_lm.experiments.cs336.shown import RUN_HEADER, overlay, run_cells, seeds_in_words, standing
+from bpe_lm.experiments.cs336.wording import digits
 from bpe_lm.experiments.edge import name_of, rounded
 from bpe_lm.experiments.runs import RunRecord
+from bpe_lm.experiments.seeds import chance
 from bpe_lm.experiments.work import Job, Training, Work, measurement
 from bpe_lm.training.presets import tinystories_low_resource
 
@@ -37,7 +40,12 @@ FEWEST: Mapping[Scale, int] = {"smoke": 5, "cpu": LEAST_STEPS, "gpu": LEAST_STEP
 EACH_DECADE = 2
 """The rates of a decade that are tried."""
 
-REPORTED = "write-up 1: batches of 32 to 128 reach the same loss, and 32 is slower"
+ALIKE = (32, 128)
+"""The batch sizes between which write-up 1 sees no difference in the loss."""
+
+REPORTED = (
+    "write-up 1: batches of 32 to 128 reach the same loss, and 32 is slower. The handout allows 2 hours of an H100"
+)
 
 
 def memory_job(results: Results) -> Job:
@@ -78,7 +86,8 @@ def tried(results: Results, rows: int) -> list[Training]:
     """Return the runs of a batch size so far, of which the last may not be over.
 
     The first rate is the best one of the sweep times the root of the batch sizes' ratio. Then come its neighbours, and
-    more of them while the best rate is at an end of those that were tried. The scale smoke tries two rates.
+    more of them while the best rate is at an end of those that were tried, and lower ones while all diverge. No more
+    than seven are tried. The scale smoke tries two rates.
     """
     best = best_run(results)
     if best is None:
@@ -91,9 +100,9 @@ def tried(results: Results, rows: int) -> list[Training]:
         losses = {number: _loss(results.finished(training)) for number, training in runs.items()}
         if any(results.finished(training) is None for training in runs.values()):
             break
-        least = min(losses, key=lambda number: losses[number])
+        least = min(sorted(losses), key=losses.__getitem__)  # The lowest rate, if all diverge.
         ends = {min(runs): min(runs) - 1, max(runs): max(runs) + 1}
-        if least not in ends or losses[least] == float("inf"):
+        if least not in ends:
             break
         runs[ends[least]] = at(results, rows, _rate(ends[least]))
     return list(runs.values())
@@ -127,19 +136,24 @@ def _answer(results: Results) -> Iterable[Block]:
         found = best_of(results, size)
         done = [training for training in runs if results.finished(training) is not None]
         if len(done) < len(runs) or not runs:
-            yield Missing(f"batches of {size}, at {len(runs) - len(done) or 'unknown'} learning rates")
+            number = len(runs) - len(done)
+            rates = f"at {number} learning rate{'s' * (number > 1)}" if runs else "whose rates follow from the sweep"
+            yield Missing(f"batches of {size}, {rates}")
         training, record = found if found is not None else (None, None)
         rate = None if training is None else name_of(training.config.schedule.max_learning_rate)
+        if training is None and done and len(done) == len(runs):
+            rate = "all diverge"
         speed = None if record is None else record_speed(record)
-        shown = ", ".join(name_of(t.config.schedule.max_learning_rate) for t in done) or None
-        rows.append((size, rate, shown, speed, *run_cells(results, record)))
+        shown = ", ".join(map(name_of, sorted(t.config.schedule.max_learning_rate for t in done))) or None
+        rows.append((size, rate, shown, speed, *_cells(results, done, record)))
         if record is not None:
             records.append((size, record))
     header = ("batch size", "best rate", "rates tried", "tokens per second", *RUN_HEADER)
-    yield Table(header, rows, f"The best run of each batch size. Reported by {REPORTED}.")
+    yield Table(header, rows, f"The best run of each batch size; losses in nats per token. Reported: {REPORTED}.")
+    yield from _findings(results, records)
     if records:
         title = "Loss and speed by batch size"
-        yield picture(
+        yield Picture(
             "batch_size",
             lambda: batch_sizes(
                 [size for size, _ in records],
@@ -149,7 +163,49 @@ def _answer(results: Results) -> Iterable[Block]:
             ),
             "The best loss and its speed, for each batch size.",
         )
-    yield from provenance(record for _, record in records)
+    labelled = [(f"{size} text{'s' * (size > 1)}", record) for size, record in records]
+    yield from overlay("batch_size_curves", labelled, "Losses by batch size", "The best run of each batch size.")
+    yield from seeds_in_words(record for _, record in records)
+
+
+def _cells(results: Results, done: Sequence[Training], best: RunRecord | None) -> list[Any]:
+    """Return the cells of the best run; of a batch size at which every rate diverges, those of the last run."""
+    diverged = results.finished(done[-1]) if done and best is None else None
+    return run_cells(results, best or diverged)
+
+
+def _findings(results: Results, records: Sequence[tuple[int, RunRecord]]) -> Iterable[Block]:
+    """Say what the batch size changes: the loss, the speed and the best rate."""
+    losses = {size: record.loss for size, record in records if record.loss is not None}
+    if len(losses) < 2:
+        return
+    least, greatest = min(losses, key=losses.__getitem__), max(losses, key=losses.__getitem__)
+    speeds = {size: speed for size, record in records if (speed := record_speed(record)) is not None}
+    fastest, slowest = (choose(speeds, key=speeds.__getitem__, default=None) for choose in (max, min))
+    rates = {size: name_of(record.config.schedule.max_learning_rate) for size, record in records}
+    first, last = min(rates), max(rates)
+    alike = [loss for size, loss in losses.items() if ALIKE[0] <= size <= ALIKE[1]]
+    bound = chance(losses_of_seeds(results))
+    said = [
+        f"**Loss.** At equal tokens, batches of {least} end with the least loss, {losses[least]:.3f} nats, and batches "
+        f"of {greatest} with the greatest, {losses[greatest]:.3f}.",
+        "A large batch has few steps for these tokens; a small one has many, with noisier gradients.",
+    ]
+    if len(alike) > 1:
+        said.append(f"From {ALIKE[0]} to {ALIKE[1]} texts, losses differ by {max(alike) - min(alike):.3f} nats.")
+    if bound is not None:
+        said.append(f"Differences below {bound:.3f} nats may be chance.")
+    yield Text(" ".join(said))
+    if fastest is not None and slowest is not None:
+        times = digits(speeds[fastest] / speeds[slowest], 2)
+        yield Text(
+            f"**Speed.** Batches of {fastest} are the fastest, with {times} times the tokens per second of batches of "
+            f"{slowest}."
+        )
+    yield Text(
+        f"**Learning rate.** The best rate is {rates[first]} for batches of {first} and {rates[last]} for batches of "
+        f"{last}."
+    )
 
 
 def record_speed(record: RunRecord) -> float | None:

@@ -11,6 +11,7 @@ from bpe_lm.experiments.blocks import Block, Missing, Section, Text
 from bpe_lm.experiments.cs336.question import Question, guarded
 from bpe_lm.experiments.cs336.results import Results
 from bpe_lm.experiments.cs336.setting import CORPORA, HERE, SETTING, Setting
+from bpe_lm.experiments.cs336.shown import origins
 from bpe_lm.files import read_json
 from bpe_lm.training.identity import sources_sha256
 
@@ -140,16 +141,14 @@ def preface(folder: Path) -> tuple[Block, ...]:
         ConfigError: The setting is damaged.
     """
     setting = read_setting(folder)
-    return (*_preface(setting), *_old_code(Results(setting)))
+    results = Results(setting)
+    return (*_preface(setting), *origins(results), *_old_code(results))
 
 
 def _old_code(results: Results) -> Iterable[Block]:
     """Say which runs other code of this package trained, if there are any."""
     now = sources_sha256()
-    parts = (
-        (record.folder.relative_to(results.setting.folder).as_posix(), (record.result or {}).get("identity"))
-        for record in results.runs()
-    )
+    parts = ((results.name_of(record), (record.result or {}).get("identity")) for record in results.runs())
     old = [name for name, part in parts if isinstance(part, Mapping) and part.get("sources") not in (None, now)]
     if old:
         yield Text(f"**Other code** of this package than today's trained {len(old)} of the runs: {', '.join(old)}.")
@@ -160,5 +159,6 @@ def _preface(setting: Setting) -> Iterable[Block]:
     strange = not all(corpus.is_official for corpus in setting.corpora.values())
     warning = " Figures of the handout and of the write-ups stand beside them for orientation only." if strange else ""
     yield Text(f"**Texts:** {texts}.{warning}")
-    budget = f" The budget is {setting.hours:g} hours." if setting.scale == "cpu" else ""
+    hours = f"{setting.hours:g} hour{'' if setting.hours == 1 else 's'}"
+    budget = f" The budget is {hours}." if setting.scale == "cpu" else ""
     yield Text(f"Scale `{setting.scale}`: {SCALES[setting.scale]}.{budget}")

@@ -35,8 +35,8 @@ def answer(results: Results) -> Iterator[Block]:
     yield Text(
         "`cross_entropy(logits, targets)` is the mean over all places of `log sum_j e^logits_j - logits_target`, after "
         "the largest logit is taken from each. `linear_cross_entropy` is the same of the head's logits; its fast form "
-        "computes them and the gradients chunk by chunk. The course's limit is 1e-4, also for 1,000 times the logits. "
-        "The oracle:"
+        "computes them and the gradients chunk by chunk. Write-up 2 reports faults in the dimensions of its gather and "
+        "its mean. The course's limit is 1e-4, also for 1,000 times the logits. The oracle:"
     )
     yield source(oracles.cross_entropy, oracles.cross_entropy_gradient)
     yield from _of_logits()

@@ -39,7 +39,7 @@ def answer(results: Results) -> Iterator[Block]:
         f"first m, and targets the last m. A start is one of 0 .. n - m - 1, here 0 .. {PLACES - 1}. The fast form is "
         "that of runs, `Batches`, whose batch is a function of seed and step. The tokens are their own places, which "
         f"shows whether a row is right. As in the course's test, {BATCHES * BATCH_SIZE:,} starts are drawn, and the "
-        "count of each place is within 5 standard deviations of the uniform one."
+        "count of each place may differ from the uniform one by 5 standard deviations."
     )
     for form, draw in _forms().items():
         yield from in_one_thread(_draws(form, draw))

@@ -8,20 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bpe_lm.experiments.blocks import Block, Missing, Table, Text
+from bpe_lm.experiments.blocks import Block, Missing, Picture, Table, Text
 from bpe_lm.experiments.charts import loss_curves
 from bpe_lm.experiments.cs336.base_run import base
 from bpe_lm.experiments.cs336.main_experiment import main_run
 from bpe_lm.experiments.cs336.question import Question
 from bpe_lm.experiments.cs336.results import Results
-from bpe_lm.experiments.cs336.shown import RUN_HEADER, losses, picture, provenance, run_cells
-from bpe_lm.experiments.runs import RunRecord
+from bpe_lm.experiments.cs336.shown import LOSSES, RUN_HEADER, losses, origins, run_cells, seeds_in_words
+from bpe_lm.experiments.edge import name_of
 from bpe_lm.experiments.work import Work
-
-
-def name_of_run(results: Results, record: RunRecord) -> str:
-    """Return the name of a run: its folder below that of the reproduction."""
-    return record.folder.relative_to(results.setting.folder).as_posix()
 
 
 def _answer(results: Results) -> Iterable[Block]:
@@ -36,22 +31,23 @@ def _answer(results: Results) -> Iterable[Block]:
         return
     rows = [
         (
-            name_of_run(results, record),
-            f"{record.config.schedule.max_learning_rate:g}",
+            results.name_of(record),
+            name_of(record.config.schedule.max_learning_rate),
             record.config.batch_size,
             *run_cells(results, record),
         )
         for record in records
     ]
     header = ("run", "learning rate", "batch size", *RUN_HEADER)
-    yield Table(header, rows, f"All {len(records)} runs of this folder.")
+    yield Table(header, rows, f"All runs of this folder, {len(records)} in number. {LOSSES}")
     shown = losses((training.name, results.finished(training)) for training in (base(results), main_run(results)))
     if shown:
         caption = "Losses of the two main runs against steps, tokens and time."
-        yield picture("experiment_log", lambda: loss_curves(shown), caption)
+        yield Picture("experiment_log", lambda: loss_curves(shown), caption)
     else:
         yield Missing("the base run and the main run")
-    yield from provenance(records)
+    yield from origins(results)
+    yield from seeds_in_words(records)
 
 
 def _work(results: Results) -> Iterable[Work]:

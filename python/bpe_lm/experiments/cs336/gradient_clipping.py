@@ -29,7 +29,7 @@ def answer(results: Results) -> Iterator[Block]:
         "`clip_gradients(parameters, max)` multiplies all gradients by `min(1, max / (norm + 1e-6))`, where the norm "
         "is that of all their numbers together. Parameters may lack a gradient, and may come from a generator. As in "
         "the course's test there are six tensors of 5 x 5, of which one has no gradient. The course's limit is 1e-6, "
-        "from `torch.nn.utils.clip_grad_norm_`. The oracle:"
+        "from `torch.nn.utils.clip_grad_norm_`; where `max` is below 1, it is 1e-6 of `max` here. The oracle:"
     )
     yield source(oracles.clipped)
     gradients = [normal(seed, 5, 5, std=std) for seed, std in enumerate((0.01, 0.1, 1.0, 3.0, 10.0))]
@@ -37,6 +37,7 @@ def answer(results: Results) -> Iterator[Block]:
         ("a norm far above the limit, 0.01", gradients, 1e-2),
         ("a norm above the limit, 1", gradients, 1.0),
         ("a norm below the limit, 1000", gradients, 1e3),
+        ("small gradients, where 1e-6 matters", [1e-4 * gradient for gradient in gradients], 1e-4),
         ("equal gradients, as in the course's test", [np.ones((5, 5))] * 5, 1e-2),
     ):
         yield from _compared(what, given, max_l2_norm)
@@ -51,12 +52,13 @@ def _compared(what: str, gradients: list[oracles.Array], max_l2_norm: float) -> 
     parameters = _parameters(gradients)
     clip_gradients((parameter for parameter in parameters), max_l2_norm)
     found = _gradients_of(parameters)
-    yield largest(*(compared(what, *pair, LIMIT, "the formula in float64") for pair in zip(found, wanted, strict=True)))
+    limit = LIMIT * min(max_l2_norm, 1.0)  # No number is greater than the norm.
+    yield largest(*(compared(what, *pair, limit, "the formula in float64") for pair in zip(found, wanted, strict=True)))
     torchs = _parameters(gradients)
     torch.nn.utils.clip_grad_norm_(torchs, max_l2_norm)
     pairs = zip(found, _gradients_of(torchs), strict=True)
     oracle = "`torch.nn.utils.clip_grad_norm_`"
-    yield largest(*(compared(what, one, other.double().numpy(), LIMIT, oracle) for one, other in pairs))
+    yield largest(*(compared(what, one, other.double().numpy(), limit, oracle) for one, other in pairs))
 
 
 def _parameters(gradients: list[oracles.Array]) -> list[Parameter]:

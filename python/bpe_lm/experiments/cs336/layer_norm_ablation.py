@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from bpe_lm.experiments.blocks import Block
+from bpe_lm.experiments.blocks import Block, Text
 from bpe_lm.experiments.cs336.ablation import ablation, ablation_blocks, ablation_work
+from bpe_lm.experiments.cs336.learning_rate import has_diverged
 from bpe_lm.experiments.cs336.question import Question
 from bpe_lm.experiments.cs336.results import Results
 from bpe_lm.experiments.work import Training, Work
@@ -27,8 +28,26 @@ def runs(results: Results) -> Mapping[str, Training | None]:
 
 
 def _answer(results: Results) -> Iterable[Block]:
-    reported = "write-up 1: NaN at 1e-3 and at 5e-3; the runs that survive are clearly worse."
+    reported = (
+        "write-up 1: NaN at 1e-3 and at 5e-3; the runs that survive are clearly worse. The handout allows 1 hour of an "
+        "H100."
+    )
+    yield from _stability(results)
     yield from ablation_blocks(results, "layer_norm_ablation", runs(results), reported, "With and without RMSNorm")
+
+
+def _stability(results: Results) -> Iterable[Block]:
+    """Say at which of the two rates the model without RMSNorm is stable, once both runs are over."""
+    records = [None if training is None else results.finished(training) for training in runs(results).values()]
+    stable = [not has_diverged(record) for record in records if record is not None]
+    if len(stable) == len(records):
+        words = {
+            (True, True): "is stable at both rates",
+            (False, True): "is unstable at the best rate, and a tenth of it makes it stable",
+            (True, False): "is stable at the best rate, and diverges at a tenth of it",
+            (False, False): "is unstable at both rates",
+        }
+        yield Text(f"Without RMSNorm, the model {words[stable[0], stable[1]]}.")
 
 
 def _work(results: Results) -> Iterable[Work]:

@@ -8,12 +8,14 @@ Answer: not yet known on the course's text.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from statistics import mean
+from typing import Any
 
-from bpe_lm.experiments.blocks import Block, Missing, Table, Text
+from bpe_lm.experiments.blocks import Block, Missing, Picture, Table, Text
 from bpe_lm.experiments.charts import Line, final_losses
+from bpe_lm.experiments.cs336.base_run import BASE_LIMIT, verdict
 from bpe_lm.experiments.cs336.question import Question
 from bpe_lm.experiments.cs336.results import Results
 from bpe_lm.experiments.cs336.setting import Scale
@@ -22,14 +24,14 @@ from bpe_lm.experiments.cs336.shown import (
     missing_runs,
     model_in_words,
     overlay,
-    picture,
-    provenance,
     run_cells,
+    seeds_in_words,
     standing,
 )
+from bpe_lm.experiments.cs336.wording import digits
 from bpe_lm.experiments.edge import Bracket, name_of, next_rate
 from bpe_lm.experiments.runs import RunRecord
-from bpe_lm.experiments.seeds import error_of_difference, standard_error
+from bpe_lm.experiments.seeds import chance, standard_error
 from bpe_lm.experiments.work import Training, Work
 from bpe_lm.training.config import TrainConfig
 
@@ -57,6 +59,9 @@ REPORTED = {
 
 BLOWN_UP = 0.5
 """A run counts as diverged, too, if it ends this many nats above its own best validation loss."""
+
+AT_EDGE = 3.0
+"""The best rate counts as at the edge of stability if it is less than this factor below it: half a decade."""
 
 RATE = "schedule.max_learning_rate"
 
@@ -157,20 +162,28 @@ def _answer(results: Results) -> Iterable[Block]:
     yield Table(
         ("learning rate", *RUN_HEADER, "write-up 1"),
         [
-            (name_of(rate), *run_cells(results, record), REPORTED.get(rate, ""))
+            (name_of(rate), *_cells(results, record), REPORTED.get(rate, ""))
             for training, record in found
             for rate in [training.config.schedule.max_learning_rate]
         ],
-        f"Final losses by the greatest learning rate. Write-up 1 reports {_reported()}.",
+        "Final losses in nats per token, by the greatest learning rate of the schedule. The last column is what "
+        f"write-up 1 says of its rates: {_reported()}.",
     )
+    done = [(training, record) for training, record in found if record is not None]
     yield Text(_strategy(results))
+    yield from _least(results, done)
     yield from _seeds(results)
-    best = best_run(results)
-    if best is not None and edge is not None:
-        yield Text(f"**(b)** {_edge_in_words(edge, best.config.schedule.max_learning_rate)}")
+    if edge is not None:
+        losses = {
+            training.config.schedule.max_learning_rate: record.loss
+            for training, record in done
+            if record.loss is not None and not has_failed(results, record)
+        }
+        best = best_run(results)
+        rate = None if best is None else best.config.schedule.max_learning_rate
+        yield Text(f"**(b)** {_edge_in_words(edge, losses, rate)}")
     else:
         yield Missing("the edge of stability")
-    done = [(training, record) for training, record in found if record is not None]
     if done:
         line = Line(
             "final loss",
@@ -178,34 +191,60 @@ def _answer(results: Results) -> Iterable[Block]:
             [None if has_failed(results, record) else record.loss for _, record in done],
         )
         title = "Final loss by learning rate"
-        yield picture("learning_rate", lambda: final_losses([line], title=title), "Crosses are runs that diverged.")
+        yield Picture(
+            "learning_rate",
+            lambda: final_losses([line], title=title),
+            "Crosses are runs that diverged, by the rule above.",
+        )
     labelled = [(name_of(training.config.schedule.max_learning_rate), record) for training, record in done]
     yield from overlay(
         "learning_rate_curves", labelled, "Losses by learning rate", "The losses of the sweep and the search."
     )
     records = [record for training in runs_of_seeds(results) if (record := results.finished(training)) is not None]
-    yield from provenance([*(record for _, record in done), *records])
+    yield from seeds_in_words([*(record for _, record in done), *records])
     yield from missing_runs(results, [(name_of(t.config.schedule.max_learning_rate), t) for t in runs])
     yield from missing_runs(results, [(f"with seed {t.config.seed}", t) for t in runs_of_seeds(results)[1:]])
+
+
+def _cells(results: Results, record: RunRecord | None) -> list[Any]:
+    """Return the cells of a run. The state says if it counts as diverged although it went on to its end."""
+    *cells, state = run_cells(results, record)
+    counts = record is not None and not record.diverged and has_failed(results, record)
+    return [*cells, f"{state}, counts as diverged" if counts else state]
 
 
 def _seeds(results: Results) -> Iterable[Block]:
     """Yield the loss of the best rate as a mean over seeds, with its standard error."""
     losses = losses_of_seeds(results)
-    error, difference = standard_error(losses), error_of_difference(losses)
-    if error is None or difference is None:
+    error, bound = standard_error(losses), chance(losses)
+    if error is None or bound is None:
         return
     best = best_run(results)
     assert best is not None, "there are runs of further seeds"
     yield Text(
         f"The best rate of the sweep, {name_of(best.config.schedule.max_learning_rate)}, with {len(losses)} seeds: "
-        f"{mean(losses):.4f} ± {error:.4f} nats (mean and standard error). Two runs of one seed each differ by "
-        f"{difference:.4f} nats (standard error) by chance alone, if all vary as these do."
+        f"{mean(losses):.4f} ± {error:.4f} nats (mean and standard error). If all runs vary as these do, two of them "
+        f"differ by less than {bound:.4f} nats by chance in 95 of 100 cases (Student's t distribution)."
     )
 
 
 def _reported() -> str:
-    return ", ".join(f"{name_of(rate)}: {words}" for rate, words in REPORTED.items())
+    return "; ".join(f"{name_of(rate)}: {words}" for rate, words in REPORTED.items())
+
+
+def _least(results: Results, done: Sequence[tuple[Training, RunRecord]]) -> Iterable[Block]:
+    """Say which rate has the least loss, and whether it meets the handout's limit, once the sweep is over."""
+    known = [(record.loss, training, record) for training, record in done if record.loss is not None]
+    if best_run(results) is None or not known:
+        return
+    loss, training, record = min(known, key=lambda each: each[0])
+    rate = name_of(training.config.schedule.max_learning_rate)
+    words = verdict(results, training, record)
+    is_lowest = training == sweep(results)[0]
+    hint = " It is the lowest rate that was tried, and a lower one may be better." if is_lowest else ""
+    yield Text(
+        f"The least loss is {loss:.4f} nats, at {rate}; the handout's limit is {BASE_LIMIT:.2f} ({words}).{hint}"
+    )
 
 
 def _strategy(results: Results) -> str:
@@ -216,7 +255,7 @@ def _strategy(results: Results) -> str:
     floor = results.entropy_of_tokens("tinystories")
     frequencies = f" ({floor:.2f} nats)" if floor is not None else ""
     return (
-        f"**(a)** The strategy: rates at equal distances on a log scale ({rates}), then a bisection on the log scale "
+        f"**(a)** The strategy: rates spread over a log scale ({rates}), then a bisection on the log scale "
         "between the greatest rate that converges and the least that diverges, until they differ by at most a factor "
         f"of {RATIO[scale]:g}. A run has diverged if its loss is not finite{stuck} or if it ends {BLOWN_UP} nats above "
         "its own best validation loss. A rate greater than the best counts as diverged, too, if its run learns nothing "
@@ -224,16 +263,37 @@ def _strategy(results: Results) -> str:
     )
 
 
-def _edge_in_words(edge: Bracket, best: float) -> str:
+def _edge_in_words(edge: Bracket, losses: Mapping[float, float], best: float | None) -> str:
+    """Say where the edge of stability is, and how the best rate of the sweep relates to it.
+
+    Args:
+        edge: Where the search ended.
+        losses: The final losses of the rates that converge.
+        best: The best rate of the sweep; None if all its rates diverge.
+    """
     if edge.converges is None:
         return f"Every rate down to {name_of(edge.diverges or 0.0)} diverges."
     if edge.diverges is None:
-        return f"No rate up to {name_of(edge.converges)} diverges. The best rate is {name_of(best)}."
-    middle = edge.middle or edge.converges
-    return (
+        found = "" if best is None else f" The best rate of the sweep is {name_of(best)}."
+        return f"No rate up to {name_of(edge.converges)} diverges.{found}"
+    said = (
         f"The edge of stability is between {name_of(edge.converges)}, which converges, and {name_of(edge.diverges)}, "
-        f"which does not. The best rate of the sweep is {name_of(best)}, a factor of {middle / best:.2g} below the "
-        "middle of the two."
+        "which does not."
+    )
+    if best is None:
+        return f"{said} Every rate of the sweep diverges."
+    factor = (edge.middle or edge.converges) / best
+    said += (
+        f" The best rate of the sweep, {name_of(best)}, is {'at' if factor < AT_EDGE else 'below'} the edge, a factor "
+        f"of {digits(factor, 2)} from it."
+    )
+    if edge.converges == best:
+        return said
+    more = losses[edge.converges] - losses[best]
+    ending = ": training becomes worse long before it diverges." if more > 0 and factor >= AT_EDGE else "."
+    return (
+        f"{said} At {name_of(edge.converges)} the loss is {abs(more):.3f} nats {'above' if more >= 0 else 'below'} "
+        f"that of the best rate{ending}"
     )
 
 

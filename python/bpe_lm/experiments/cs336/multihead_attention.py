@@ -41,7 +41,7 @@ def answer(results: Results) -> Iterator[Block]:
         "d_k` of `W_Q`, `W_K` and `W_V`, and attends causally; RoPE rotates its queries and keys. Both forms compute "
         "all three projections by one product. The reference attends by the formula; on a CPU with AVX512-BF16 the "
         "fast form is one kernel that also rotates. Each line is the larger difference of with and without gradients. "
-        "The course's limit is 1e-6. The oracle:"
+        "Write-up 2 notes that RoPE must follow the split into heads. The course's limit is 1e-6. The oracle:"
     )
     yield source(oracles.self_attention)
     yield from _checks()

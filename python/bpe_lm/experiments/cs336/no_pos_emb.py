@@ -20,7 +20,7 @@ def runs(results: Results) -> Mapping[str, Training | None]:
 
 
 def _answer(results: Results) -> Iterable[Block]:
-    reported = "write-up 1: slightly worse, and shaky at high rates."
+    reported = "write-up 1: slightly worse, and shaky at high rates. The handout allows 1 hour of an H100."
     yield from ablation_blocks(results, "no_pos_emb", runs(results), reported, "RoPE and NoPE")
 
 

@@ -13,10 +13,12 @@ from typing import Any
 from bpe_lm.experiments.blocks import Block, Check, Missing, Table, Text
 from bpe_lm.experiments.cs336 import batch_size
 from bpe_lm.experiments.cs336.base_run import base
+from bpe_lm.experiments.cs336.checks import counted
 from bpe_lm.experiments.cs336.main_experiment import main_run
 from bpe_lm.experiments.cs336.question import Question
 from bpe_lm.experiments.cs336.results import Results
-from bpe_lm.experiments.cs336.shown import loss_of, provenance, standing
+from bpe_lm.experiments.cs336.shown import loss_of, seeds_in_words, standing
+from bpe_lm.experiments.cs336.wording import titles
 from bpe_lm.experiments.runs import RunRecord
 from bpe_lm.experiments.work import Job, Work, measurement
 
@@ -44,19 +46,24 @@ def _speed_row(results: Results, label: str, record: RunRecord | None) -> tuple[
 
 def _answer(results: Results) -> Iterable[Block]:
     own, on_owt = results.finished(base(results)), results.finished(main_run(results))
+    yield Text("Neither write-up reports a result of the leaderboard (row 40) or tests of decoding (row 29) either.")
     yield from standing(results, "owt")
     rows = [_speed_row(results, label, record) for label, record in (("base", own), ("main", on_owt))]
     yield Table(
         ("run", "tokens per second", "MFU", "waiting for data"),
         rows,
-        "Medians over the records. MFU: the model's FLOPs as a share of the peak, which on a CPU is a matrix "
-        "product's.",
+        "Medians over the records of a run. MFU: the model's FLOP/s as a share of the peak: that of the data sheet of "
+        "a GPU, or that of a matrix product that is timed on a CPU.",
     )
     yield from _batches(results)
     yield from _resume_blocks(results.measured(resume_job(results)))
-    title = results.setting.corpora["owt"].title
-    yield Table(("run", "validation loss"), [(f"the base config on {title}", loss_of(on_owt))], "Nats per token.")
-    yield from provenance(record for record in (own, on_owt) if record is not None)
+    title = titles(results.setting)["owt"]
+    yield Table(
+        ("run", "validation loss"),
+        [(f"the base config on {title}", loss_of(on_owt))],
+        "The loss of the same model on the second corpus, in nats per token.",
+    )
+    yield from seeds_in_words(record for record in (own, on_owt) if record is not None)
     for name, record in (("base", own), ("main", on_owt)):
         if record is None:
             yield Missing(f"the run {name}")
@@ -69,7 +76,8 @@ def _batches(results: Results) -> Iterable[Block]:
     for size in wanted:
         best = batch_size.best_of(results, size)
         rows.append((size, None, None) if best is None else (size, batch_size.record_speed(best[1]), best[1].loss))
-    yield Table(("batch size", "tokens per second", "validation loss"), rows, "The least and the largest batch.")
+    header = ("batch size", "tokens per second", "validation loss")
+    yield Table(header, rows, "The least and the largest batch, each at its best rate; losses in nats per token.")
     if all(row[1] is None for row in rows):
         yield Missing("runs with the least and the largest batch")
 
@@ -82,6 +90,8 @@ def _resume_blocks(found: dict[str, Any] | None) -> Iterable[Block]:
         f"A run of {found['steps']} steps was killed by SIGKILL after step {found['killed_at']}, and went on from its "
         f"checkpoint of step {found['resumed_from']}."
     )
+    is_in_time = 0 < found["resumed_from"] <= found["killed_at"] < found["steps"]
+    yield counted("kills before the first checkpoint or after the last step", int(not is_in_time))
     for key, what in (("same_weights", "weights"), ("same_optimizer", "optimizer"), ("same_losses", "losses")):
         oracle = "a run that was never killed"
         yield Check(f"{what} after the kill: 1 if any bit differs, 0 if none does", float(not found[key]), 0.0, oracle)

@@ -8,11 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from bpe_lm.experiments.cs336.results import Results
-from bpe_lm.experiments.cs336.setting import CorpusKey, Split
+from bpe_lm.experiments.cs336.setting import SPLITS, CorpusKey, Split
 from bpe_lm.experiments.work import Job
 from bpe_lm.tokenizer.tokenizer import END_OF_TEXT
-
-SPLITS: tuple[Split, Split] = ("train", "valid")
 
 
 def preparation(results: Results) -> list[Job]:

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from bpe_lm.experiments.blocks import Block, Missing, Table, Text
+from bpe_lm.experiments.blocks import Block, Missing, Picture, Table, Text
 from bpe_lm.experiments.charts import bars
 from bpe_lm.experiments.cs336.question import Question
 from bpe_lm.experiments.cs336.results import Results
-from bpe_lm.experiments.cs336.shown import model_in_words, picture
+from bpe_lm.experiments.cs336.shown import model_in_words
 from bpe_lm.experiments.work import Job, Work, measurement
 
 STEPS = 10
@@ -43,6 +43,7 @@ def _answer(results: Results) -> Iterable[Block]:
         yield Missing("the profile of training steps")
         return
     yield Text(
+        "Write-up 1 shows the first 20 entries of cProfile. Row 4 has the stages of the training of a tokenizer. Here: "
         f"{found['steps']} steps, and the start of the run: {model_in_words(results.setting.base)}. A step takes "
         f"{found['seconds_per_step'] * 1e3:,.1f} ms without a profiler."
     )
@@ -50,7 +51,7 @@ def _answer(results: Results) -> Iterable[Block]:
     yield _table(found["functions"], "function", "The 20 functions with the most time of their own, by cProfile.")
     shares = {entry["name"]: 100 * entry["share"] for entry in found["operations"][:10]}
     title = "Operations of training"
-    yield picture("profile", lambda: bars(shares, "share of the time (%)", title), "The first ten operations.")
+    yield Picture("profile", lambda: bars(shares, "share of the time (%)", title), "The first ten operations.")
 
 
 def _work(results: Results) -> Iterable[Work]:

@@ -87,6 +87,22 @@ class Results:
             if record is not None and ".old-" not in record.folder.as_posix():
                 yield record
 
+    def name_of(self, record: RunRecord) -> str:
+        """Return the name of a run: its folder below that of the reproduction."""
+        return record.folder.relative_to(self.setting.folder).as_posix()
+
+    def jobs(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield the name of every job that is done, and its result.json: the result, the machine and the commit."""
+        folder = self.setting.folder
+        for path in sorted(folder.glob(f"*/{RESULT}")) + sorted(folder.glob(f"*/*/{RESULT}")):
+            try:
+                found = read_json(path)
+            except BpeLmError:
+                continue
+            name = path.parent.relative_to(folder).as_posix()
+            if isinstance(found.get("result"), dict) and ".old-" not in name:
+                yield name, found
+
 
 @cache
 def _entropy(path: str) -> float:

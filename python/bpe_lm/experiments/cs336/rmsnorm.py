@@ -34,7 +34,6 @@ def answer(results: Results) -> Iterator[Block]:
 
 
 def _outputs() -> Iterator[Check]:
-
     from bpe_lm.model.layers import RMSNorm
 
     weight = normal(1, D_MODEL, mean=1.0, std=0.1)
@@ -48,7 +47,6 @@ def _outputs() -> Iterator[Check]:
 
 
 def _float16() -> Iterator[Check]:
-
     from bpe_lm.model.layers import RMSNorm
 
     layer = RMSNorm(D_MODEL)

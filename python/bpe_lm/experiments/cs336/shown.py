@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bpe_lm.experiments.blocks import Block, Missing, Picture, Table, Text
@@ -23,12 +23,17 @@ def standing(results: Results, *keys: CorpusKey) -> Iterable[Block]:
     if others:
         yield Text(
             f"**Not the course's {listed(NAMES[key] for key in others)}**: measured on "
-            f"{listed(corpora[key].title for key in others)}. The figures of the write-ups and the limits of the "
-            "handout belong to the course's texts, and stand here for orientation only."
+            f"{listed(corpora[key].title for key in others)}. Reported figures stand here for orientation only."
         )
+        return
+    names = f"Measured on the course's {listed(NAMES[key] for key in keys)}"
+    if results.setting.scale == "gpu":
+        yield Text(f"{names}, so the figures may be compared with those of the write-ups.")
     else:
-        names = listed(NAMES[key] for key in keys)
-        yield Text(f"Measured on the course's {names}, so the figures may be compared with those of the write-ups.")
+        yield Text(
+            f"{names}, with the models and vocabularies of the scale `{results.setting.scale}`. Reported figures stand "
+            "here for orientation only."
+        )
 
 
 def outcome(record: RunRecord | None) -> str | None:
@@ -46,9 +51,10 @@ def loss_of(record: RunRecord | None) -> float | str | None:
     """Return the final validation loss of a run, the word for a run without one, or None if it has not begun."""
     if record is None:
         return None
-    return record.loss if record.loss is not None else outcome(record)
+    return record.loss if record.loss is not None else record.state
 
 
+LOSSES = "Losses are in nats per token; seconds are those of training, without validations."
 RUN_HEADER = ("validation loss", "steps", "tokens", "epochs", "seconds", "state")
 
 
@@ -67,26 +73,40 @@ def run_cells(results: Results, record: RunRecord | None) -> list[Any]:
     ]
 
 
-def runs_table(results: Results, runs: Sequence[tuple[str, Training]], of: str = "run", caption: str = "") -> Table:
+def runs_table(results: Results, runs: Sequence[tuple[str, Training]], of: str = "run", caption: str = LOSSES) -> Table:
     """Return a table with a line for each run; one that is not over is "not run"."""
     rows = [(label, *run_cells(results, results.finished(training))) for label, training in runs]
     return Table((of, *RUN_HEADER), rows, caption)
 
 
-def machine_of(record: RunRecord) -> str:
-    """Say which machine trained a run, at which commit and with which seed."""
-    machine, commit = record.first.get("machine"), record.first.get("commit")
+def origins(results: Results) -> Iterable[Block]:
+    """Yield a sentence for each machine and commit of the runs and jobs of a folder."""
+    names: dict[str, list[str]] = {}
+    for record in results.runs():
+        names.setdefault(_origin(record.first), []).append(results.name_of(record))
+    for name, found in results.jobs():
+        names.setdefault(_origin(found), []).append(name)
+    most, *others = sorted(names, key=lambda origin: -len(names[origin])) or [""]
+    if most:
+        yield Text(f"**{'Most' if others else 'All'} runs and jobs.** {most}")
+    for origin in others:
+        yield Text(f"**Others:** {listed(names[origin])}. {origin}")
+
+
+def _origin(values: Mapping[str, Any]) -> str:
+    machine, commit = values.get("machine"), values.get("commit")
     if isinstance(machine, Mapping):
+        memory = f"{machine['memory'] / 1e9:.0f} GB of memory" if machine.get("memory") else None
         parts = [machine.get("gpu"), machine.get("processor"), machine.get("cores") and f"{machine['cores']} cores"]
-        machine = ", ".join(str(part) for part in parts if part)
-    place = f"Machine: {machine}. " if machine else ""
-    return f"{place}Commit: {commit or 'unknown'}. Seed: {record.config.seed}."
+        machine = ", ".join(str(part) for part in (*parts, memory) if part)
+    return f"Machine: {machine or 'unknown'}. Commit: {commit or 'unknown'}."
 
 
-def provenance(records: Iterable[RunRecord]) -> Iterable[Block]:
-    """Yield a sentence for each machine, commit and seed of some runs."""
-    for text in dict.fromkeys(machine_of(record) for record in records):
-        yield Text(text)
+def seeds_in_words(records: Iterable[RunRecord]) -> Iterable[Block]:
+    """Yield a sentence on the seeds of some runs, if there are any."""
+    found = sorted({record.config.seed for record in records})
+    if found:
+        yield Text(f"{'Seed' if len(found) == 1 else 'Seeds'}: {listed(map(str, found))}.")
 
 
 def model_in_words(config: TrainConfig) -> str:
@@ -110,16 +130,11 @@ def overlay(name: str, runs: Sequence[tuple[str, RunRecord | None]], title: str,
     """Yield a picture of the losses of runs against tokens, if one of them has records."""
     shown = losses(runs)
     if shown:
-        yield picture(name, lambda: loss_overlay(shown, "tokens", title), caption)
-
-
-def picture(name: str, draw: Callable[[], Any], caption: str) -> Picture:
-    """Return a figure of the report."""
-    return Picture(name, draw, caption)
+        yield Picture(name, lambda: loss_overlay(shown, "tokens", title), caption)
 
 
 def missing_runs(results: Results, runs: Sequence[tuple[str, Training]]) -> Iterable[Block]:
-    """Yield what is not measured yet."""
-    for label, training in runs:
-        if results.finished(training) is None:
-            yield Missing(f"the run {label} ({training.name})")
+    """Yield what is not measured yet, if anything is."""
+    names = [f"{label} ({training.name})" for label, training in runs if results.finished(training) is None]
+    if names:
+        yield Missing(f"the run{'s' if len(names) > 1 else ''} {listed(names)}")

@@ -10,7 +10,7 @@ course's definition in plain Python (`naive_bpe.py`) and, where it is installed,
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.util import find_spec
 
 from bpe_lm.errors import BpeLmError
@@ -47,6 +47,24 @@ HARD_TEXTS = [
 PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 
 
+PIECES, LOOK_AHEAD = 1000, 10
+"""Pieces of a text that arrives, and the most of them that are read before the first id."""
+
+
+def pieces_before_an_id(tokenizer: Tokenizer) -> int:
+    """Return how many pieces of a text `encode_iterable` reads before it returns the first id."""
+    read = 0
+
+    def pieces() -> Iterator[str]:
+        nonlocal read
+        while read < PIECES:
+            read += 1
+            yield "some words, and more\n"
+
+    next(tokenizer.encode_iterable(pieces()))
+    return read
+
+
 def small_tokenizer() -> Tokenizer:
     """Train a tokenizer on the hard texts themselves, so that many merges apply to them."""
     vocab, merges = trained("\n".join(HARD_TEXTS) * 2, 500, SPECIAL_TOKENS)
@@ -74,6 +92,8 @@ def checks(name: str, tokenizer: Tokenizer) -> Iterable[Check]:
     streamed = [list(tokenizer.encode_iterable(text)) for text in HARD_TEXTS]
     what = f"{number} texts that arrive character by character, encoded by {name}"
     yield Check(what, count_differences(streamed, encoded), 0, "the ids of the whole text")
+    what = f"pieces of {PIECES:,} that are read before {name} returns an id"
+    yield Check(what, pieces_before_an_id(tokenizer), LOOK_AHEAD, "few: ids come as the text arrives")
     vocab, merges, special = tokenizer.vocab, tokenizer.merges, tokenizer.special_tokens
     expected = [naive_bpe.encode(text, vocab, merges, special) for text in HARD_TEXTS]
     what = f"{number} texts, encoded by {name}"

@@ -19,6 +19,7 @@ from bpe_lm.experiments.blocks import Block, Check, Text
 from bpe_lm.experiments.cs336 import naive_bpe
 from bpe_lm.experiments.cs336.question import Question
 from bpe_lm.experiments.cs336.results import Results
+from bpe_lm.experiments.cs336.wording import titles
 from bpe_lm.tokenizer.tokenizer import END_OF_TEXT
 from bpe_lm.tokenizer.train import Merges, Vocab, train_bpe
 
@@ -95,13 +96,17 @@ def _answer(results: Results) -> Iterable[Block]:
         "letters, white space of all kinds, many scripts, and parts of special tokens."
     )
     yield from checks("the hard cases", HARD_TEXT)
-    for corpus in results.setting.corpora.values():
-        text = beginning(corpus.train, CORPUS_BYTES)
+    for key, title in titles(results.setting).items():
+        text = beginning(results.setting.corpora[key].train, CORPUS_BYTES)
         if text is None:
-            yield Text(f"The text of {corpus.title} is not here, or is packed, so its beginning is not compared.")
+            yield Text(f"The text of {title} is not here, or is packed, so its beginning is not compared.")
         else:
-            yield from checks(f"the first {len(text.encode()):,} bytes of {corpus.title}", text)
+            yield from checks(f"the first {len(text.encode()):,} bytes of {title}", text)
     yield special_check()
+    yield Text(
+        "The course's test also demands 500 merges of its `corpus.en` within 1.5 s; its own reference takes 0.38 s. "
+        "Write-up 2 needed special handling of newlines and special tokens to pass, which it calls its ugliest change."
+    )
 
 
 QUESTION = Question(

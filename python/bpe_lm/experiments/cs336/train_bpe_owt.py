@@ -136,6 +136,10 @@ def _answer(results: Results) -> Iterable[Block]:
     trained = results.measured("tokenizer-owt")
     if trained is not None and is_trained(results, "owt"):
         yield Text(f"**(a)** {sense(trained)} {longest_stage(trained)}")
+        yield Text(
+            "Write-up 2 met pretokens of up to 120,000 bytes in OpenWebText, whose places overflowed its 16-bit "
+            "integers. Here places have 32 bits, and counts 64. It states the handout's limit as 100 hours; it is 12."
+        )
     yield from _comparison(results)
 
 

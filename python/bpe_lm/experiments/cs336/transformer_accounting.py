@@ -63,7 +63,7 @@ def convention_of(model: ModelConfig) -> str:
     """Name the feed-forward network of a model, and who counts with it."""
     d = model.d_model
     if model.ffn_matrices == 2:
-        return "2 matrices, 4 d (write-ups)" if model.d_ff == 4 * d else "2 matrices"
+        return "2 matrices, 4 d (write-up 1)" if model.d_ff == 4 * d else "2 matrices"
     widths = {swiglu_width(d): "3 matrices, 8/3 d (handout 2026)", 4 * d: "3 matrices, 4 d (handout 2025)"}
     return widths.get(model.d_ff, "3 matrices")
 

@@ -51,8 +51,8 @@ def answer(results: Results) -> Iterator[Block]:
     yield Text(
         f"The model is `head(norm(block_L(... block_1(embedding(ids)))))`, here with a vocabulary of {VOCAB_SIZE:,}, "
         f"{NUM_LAYERS} blocks, {NUM_HEADS} heads and d_model {D_MODEL}, the sizes of the course's snapshot. It returns "
-        "logits, not probabilities. Its weights have the course's names. The course's limit is 1e-4, plus 1e-2 of the "
-        "number, which is not used here. The oracle:"
+        "logits, not probabilities; write-up 2 reports a stray softmax. The weights have the course's names. The "
+        "course's limit is 1e-4, plus 1e-2 of the number, which is not used here. The oracle:"
     )
     yield source(oracles.transformer_lm)
     weights = model_weights()

@@ -14,13 +14,14 @@ from math import exp, isfinite, log
 from pathlib import Path
 from typing import Any
 
-from bpe_lm.experiments.blocks import Block, Missing, Table, Text
+from bpe_lm.experiments.blocks import Block, Missing, Picture, Table, Text
 from bpe_lm.experiments.charts import Line, final_losses
 from bpe_lm.experiments.coordinates_chart import coordinate_chart
 from bpe_lm.experiments.cs336.question import Question
 from bpe_lm.experiments.cs336.results import Results
 from bpe_lm.experiments.cs336.setting import Scale, Setting
-from bpe_lm.experiments.cs336.shown import outcome, picture, provenance
+from bpe_lm.experiments.cs336.shown import outcome, seeds_in_words
+from bpe_lm.experiments.cs336.wording import digits
 from bpe_lm.experiments.edge import name_of
 from bpe_lm.experiments.runs import RunRecord
 from bpe_lm.experiments.work import Job, Training, Work, measurement
@@ -199,7 +200,7 @@ def _check_blocks(results: Results, size: Size) -> Iterable[Block]:
         for kind, values in sizes.items():
             by_kind.setdefault(kind, []).append(values)
     title = "Size of activations by width over the first steps"
-    yield picture(
+    yield Picture(
         "coordinates",
         lambda: coordinate_chart(by_kind, size.checked, title),
         f"The coordinate check: at a constant learning rate of {name_of(size.checked_rate)}, with {CHECKED_ROWS} texts "
@@ -232,7 +233,7 @@ def _check_in_words(rows: Sequence[tuple[Any, ...]], last: int) -> str:
     falling = [f"{kind} (width^{fitted})" for kind, fitted in exponents.items() if float(fitted) < -FLAT]
     said = [
         f"After {last} updates, these grow with the width: {', '.join(growing)}." if growing else "",
-        f"These fall with it: {', '.join(falling)}." if falling else "",
+        f"After {last} updates, these fall with the width: {', '.join(falling)}." if falling else "",
         "" if growing or falling else f"After {last} updates, no kind of activation depends on the width.",
         f"Exponents within {FLAT:g} of 0 count as no dependence.",
     ]
@@ -251,13 +252,13 @@ def _rate_blocks(results: Results, size: Size) -> Iterable[Block]:
     lines = [Line(f"width {width}", list(losses), list(losses.values())) for width, losses in done.items() if losses]
     if lines:
         title = "Final loss by learning rate and width"
-        yield picture("width", lambda: final_losses(lines, title=title), "Crosses are worse than guessing.")
+        yield Picture("width", lambda: final_losses(lines, title=title), "Crosses are worse than guessing.")
     missing = sum(record is None for by_rate in found.values() for record in by_rate.values())
     if missing:
         yield Missing(f"{missing} of the {len(size.widths) * len(size.rates)} runs by width and learning rate")
     else:
         yield from _transfer(done)
-    yield from provenance(record for by_rate in found.values() for record in by_rate.values() if record is not None)
+    yield from seeds_in_words(record for by_rate in found.values() for record in by_rate.values() if record is not None)
 
 
 def _cell(record: RunRecord | None) -> float | str | None:
@@ -283,9 +284,16 @@ def _transfer(losses: Mapping[int, Mapping[float, float | None]]) -> Iterable[Bl
         shown = [name_of(rate) if rate is not None else "all diverged", f"{refined:.2g}" if refined else "none"]
         rows.append((width, *shown, _or(least), _or(carried), _or(more)))
     yield Table(
-        ("width", "best rate", "by a parabola", "loss there", f"loss at the best rate of width {widths[0]}", "more"),
+        (
+            "width",
+            "best rate",
+            "by a parabola",
+            "loss there",
+            f"loss at the best rate of width {widths[0]}",
+            "difference",
+        ),
         rows,
-        "What of the best rate carries over from the narrowest model.",
+        "What of the best rate carries over from the narrowest model; losses in nats per token.",
     )
     yield Text(_transfer_in_words(losses, best))
 
@@ -310,17 +318,21 @@ def _transfer_in_words(losses: Mapping[int, Mapping[float, float | None]], best:
     same = (
         "the same as"
         if narrow == wide
-        else f"a factor of {max(narrow / wide, wide / narrow):.2g} " + ("below" if wide < narrow else "above")
+        else f"a factor of {digits(max(narrow / wide, wide / narrow), 2)} " + ("below" if wide < narrow else "above")
     )
     carried, least = losses[widths[-1]][narrow], losses[widths[-1]][wide]
     assert least is not None
     cost = "diverges" if carried is None else f"costs {carried - least:.3f} nats"
+    carries = (
+        f" To train width {widths[-1]} at the best rate of width {widths[0]} {cost}."
+        if narrow != wide
+        else " So on this grid it carries over."
+    )
     hint = " A best rate is at an end of the rates that were tried, and may lie beyond it." if at_end else ""
     fit = "" if slope is None else f" Over all widths the best rate goes as width^{slope:.2f}."
     return (
-        f"On this grid, the best rate of width {widths[-1]} is {same} that of width {widths[0]}.{fit} To train width "
-        f"{widths[-1]} at the best rate of width {widths[0]} {cost}. Each run has one seed, so small differences may "
-        f"be chance.{hint}"
+        f"On this grid, the best rate of width {widths[-1]} is {same} that of width {widths[0]}.{fit}{carries} Each "
+        f"run has one seed, so small differences may be chance.{hint}"
     )
 
 

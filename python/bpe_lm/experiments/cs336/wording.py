@@ -46,14 +46,12 @@ def listed(words: Iterable[str]) -> str:
 
 
 def titles(setting: Setting) -> dict[CorpusKey, str]:
-    """Return a name for each corpus. The key makes names different that would be the same."""
-    names = [corpus.title for corpus in setting.corpora.values()]
-    return {
-        key: corpus.title if names.count(corpus.title) == 1 else f"{corpus.title} ({key})"
-        for key, corpus in setting.corpora.items()
-    }
+    """Return a short name for each corpus: its title without sizes. The key tells names apart that are the same."""
+    short = {key: corpus.title.partition(" (")[0] for key, corpus in setting.corpora.items()}
+    names = list(short.values())
+    return {key: name if names.count(name) == 1 else f"{name} ({key})" for key, name in short.items()}
 
 
 def explained(setting: Setting) -> str:
     """Say which text each key of a picture stands for."""
-    return f"Here {listed(f'{key} is {corpus.title}' for key, corpus in setting.corpora.items())}."
+    return f"Here {listed(f'{key} is {name}' for key, name in titles(setting).items())}."
