@@ -245,15 +245,23 @@ def test_the_first_line_says_which_texts_were_used(tmp_path):
     assert "`smoke`" in second.text
 
 
-def test_the_report_says_which_runs_other_code_trained(tmp_path):
+def test_the_report_says_which_results_other_code_computed(tmp_path):
     setting = open_setting(tmp_path, Request("smoke"))
     for training, sources in zip(learning_rate.sweep(Results(setting)), (sources_sha256(), "old", None), strict=True):
         write_run(setting, training, 2.0)
         path = tmp_path / training.name / "result.json"
         identity = {"identity": {"sources": sources}} if sources else {}
         path.write_text(json.dumps(json.loads(path.read_text()) | identity))
-    said = course.preface(tmp_path)[-1].text
-    assert said == "**Other code** of this package than today's trained 1 of the runs: learning_rate/1e-2."
+    job = next(job for job in preparation(Results(setting)) if job.name == "tokenizer-owt")
+    path = tmp_path / job.name / "result.json"
+    path.parent.mkdir()
+    for known, more in ((identity_of(job, tmp_path), ""), ({"sources": "old"}, ", tokenizer-owt")):
+        path.write_text(json.dumps({"result": {}, "identity": known}))
+        said = course.preface(tmp_path)[-1].text
+        number = 1 + bool(more)
+        assert said == (
+            f"**Other code** of this package than today's computed {number} of the results: learning_rate/1e-2{more}."
+        )
 
 
 def test_the_first_lines_name_each_machine_and_commit_once(tmp_path):

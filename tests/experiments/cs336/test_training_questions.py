@@ -5,6 +5,7 @@ from dataclasses import replace
 from math import log
 
 import pytest
+from bpe_lm.experiments.attempts import Attempt, write_attempt
 from bpe_lm.experiments.blocks import Check, Missing, Picture, Table, Text
 from bpe_lm.experiments.cs336 import (
     ablation,
@@ -23,6 +24,7 @@ from bpe_lm.experiments.cs336 import (
     swiglu_ablation,
 )
 from bpe_lm.experiments.cs336 import experiment_log as log_of_runs
+from bpe_lm.experiments.cs336.evaluation import evaluation
 from bpe_lm.experiments.cs336.generation import repeated
 from bpe_lm.experiments.cs336.results import Results
 from bpe_lm.experiments.edge import Bracket, name_of
@@ -333,15 +335,25 @@ def test_the_verdict_is_for_the_courses_model_and_text_only(tmp_path):
     ):
         results = Results(replace(setting, folder=tmp_path / name, corpora=corpora))
         for (_, training), value in zip(base_run.base_runs(results), (loss, low_loss), strict=True):
-            write_run(results.setting, training, value)
+            write_run(results.setting, training, 1.0)
+            job = evaluation(results, training)
+            assert job in list(base_run.QUESTION.work(results))
+            write_job(results.setting, job, {"loss": value})
         table = next(t for t in cells(list(base_run.QUESTION.answer(results)), Table) if "verdict" in t.header[-1])
-        for row, words in zip(table.rows, wanted, strict=False):
-            assert row[2].startswith(words)
+        for row, value, words in zip(table.rows, (loss, low_loss), wanted, strict=False):
+            assert (row[1], row[-1][: len(words)]) == (value, words)
     small = Results(small_setting(tmp_path / "small", corpora=official))
     write_run(small.setting, base_run.base(small), 1.0)
     assert "the course's model and tokens" in base_run.verdict(
         small, base_run.base(small), small.finished(base_run.base(small))
     )
+
+
+def test_a_run_that_failed_is_missing_with_its_reason(results):
+    attempt = Attempt(state="failed", message="there is no memory")
+    write_attempt(results.setting.folder, "base", attempt)
+    (missing,) = cells(list(base_run.QUESTION.answer(results)), Missing)
+    assert missing.what == "the run base (base, failed: there is no memory)"
 
 
 def test_the_cosine_is_checked_in_the_records(results):
@@ -364,7 +376,7 @@ def test_losses_per_byte_come_from_the_evaluations(results):
     write_tokens(results.setting, {"tinystories-valid": 100, "owt-valid": 100})
     for number, training in enumerate(main_experiment.runs(results).values(), 1):
         write_run(results.setting, training, float(number))
-        job = main_experiment.evaluation(results, training)
+        job = evaluation(results, training)
         assert job in list(main_experiment.QUESTION.work(results))
         write_job(
             results.setting,

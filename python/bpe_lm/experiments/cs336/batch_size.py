@@ -53,7 +53,7 @@ def memory_job(results: Results) -> Job:
     config = results.setting.small
     module = "bpe_lm.experiments.cs336.largest_batch"
     return measurement(
-        "largest-batch", module, {"config": _without_data(config.as_dict())}, sources=("model", "kernels")
+        "largest-batch", module, {"config": _without_data(config.as_dict())}, sources=("model", "kernels", "training")
     )
 
 

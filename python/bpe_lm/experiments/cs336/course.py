@@ -7,11 +7,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bpe_lm.errors import BpeLmError
 from bpe_lm.experiments.blocks import Block, Missing, Section, Text
+from bpe_lm.experiments.cs336.preparation import preparation
 from bpe_lm.experiments.cs336.question import Question, guarded
 from bpe_lm.experiments.cs336.results import Results
 from bpe_lm.experiments.cs336.setting import CORPORA, HERE, SETTING, Setting
 from bpe_lm.experiments.cs336.shown import origins
+from bpe_lm.experiments.identities import SOURCES, identity_of
+from bpe_lm.experiments.planning import known_identity
+from bpe_lm.experiments.work import Job
 from bpe_lm.files import read_json
 from bpe_lm.training.identity import sources_sha256
 
@@ -146,12 +151,29 @@ def preface(folder: Path) -> tuple[Block, ...]:
 
 
 def _old_code(results: Results) -> Iterable[Block]:
-    """Say which runs other code of this package trained, if there are any."""
+    """Say which results other code of this package computed, if there are any."""
     now = sources_sha256()
     parts = ((results.name_of(record), (record.result or {}).get("identity")) for record in results.runs())
-    old = [name for name, part in parts if isinstance(part, Mapping) and part.get("sources") not in (None, now)]
+    old = [name for name, part in parts if isinstance(part, Mapping) and part.get(SOURCES) not in (None, now)]
+    old += [job.name for job in _jobs(results) if _is_of_other_code(results, job)]
     if old:
-        yield Text(f"**Other code** of this package than today's trained {len(old)} of the runs: {', '.join(old)}.")
+        yield Text(f"**Other code** of this package than today's computed {len(old)} of the results: {', '.join(old)}.")
+
+
+def _jobs(results: Results) -> Iterable[Job]:
+    works = (*preparation(results), *(work for question in questions() for work in question.work(results)))
+    return {work.name: work for work in works if isinstance(work, Job)}.values()
+
+
+def _is_of_other_code(results: Results, job: Job) -> bool:
+    """Whether other sources than today's computed the result of a job, as far as that is known."""
+    known = known_identity(results.setting.folder, job.name)
+    if known is None or SOURCES not in known or results.measured(job) is None:
+        return False
+    try:
+        return identity_of(job, results.setting.folder)[SOURCES] != known[SOURCES]
+    except BpeLmError:
+        return False
 
 
 def _preface(setting: Setting) -> Iterable[Block]:

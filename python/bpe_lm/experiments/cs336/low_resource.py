@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from bpe_lm.experiments.blocks import Block, Check, Missing, Picture, Table, Text
@@ -30,7 +31,13 @@ def overfit_job(results: Results) -> Job:
     """Return the job that overfits one batch."""
     config = replace(results.setting.small, compile=False)
     values = {"config": config.as_dict(), "steps": STEPS, "rate": RATE}
-    return measurement(f"{FOLDER}/overfit", "bpe_lm.experiments.cs336.overfit", values, sources=("model", "kernels"))
+    return measurement(
+        f"{FOLDER}/overfit",
+        "bpe_lm.experiments.cs336.overfit",
+        values,
+        inputs=(Path(config.data.train),),
+        sources=("model", "kernels", "training"),
+    )
 
 
 def devices_job() -> Job:

@@ -13,6 +13,7 @@ from typing import Any
 from bpe_lm.experiments.blocks import Block, Missing, Table, Text
 from bpe_lm.experiments.cs336.base_run import base
 from bpe_lm.experiments.cs336.corpora import PLACES
+from bpe_lm.experiments.cs336.evaluation import evaluated, evaluation
 from bpe_lm.experiments.cs336.generate import (
     SHOWN,
     base_texts,
@@ -36,11 +37,10 @@ from bpe_lm.experiments.cs336.shown import (
     standing,
 )
 from bpe_lm.experiments.cs336.wording import listed, percent, titles
-from bpe_lm.experiments.work import RESULT, Job, Training, Work
+from bpe_lm.experiments.work import Job, Training, Work
 
 PROMPTS: dict[CorpusKey, str] = {"tinystories": "Once upon a time", "owt": "The"}
 REPORTED = "write-up 1: a much higher loss (no number), and an incoherent text. The handout allows 3 hours of an H100."
-EVALUATED = ("evaluate", "--json", "--quiet")
 
 
 def main_run(results: Results) -> Training:
@@ -56,34 +56,14 @@ def runs(results: Results) -> dict[CorpusKey, Training]:
     return {"tinystories": base(results), "owt": main_run(results)}
 
 
-def evaluation(results: Results, training: Training) -> Job | None:
-    """Return the job that evaluates a run on its whole validation text, or None if the run has no model."""
-    record = results.finished(training)
-    if record is None or record.loss is None:
-        return None
-    command, *options = EVALUATED
-    return Job(
-        f"evaluate-{training.name}",
-        "bpe_lm",
-        (command, str(record.folder), *options),
-        inputs=(record.folder / RESULT,),
-        sources=("model", "kernels", "training"),
-    )
-
-
 def texts(results: Results) -> Job | None:
     """Return the job that writes texts with the model of the run on OpenWebText."""
     return texts_job(results, main_run(results), "generation-owt", PROMPTS["owt"])
 
 
-def _evaluated(results: Results, training: Training) -> dict[str, Any]:
-    job = evaluation(results, training)
-    return (None if job is None else results.measured(job)) or {}
-
-
 def _comparison(results: Results, found: Mapping[CorpusKey, Training]) -> Iterable[Block]:
     """Say how the losses of the two corpora differ, what that means, and which difference of the texts is known."""
-    losses = {key: _evaluated(results, training) for key, training in found.items()}
+    losses = {key: evaluated(results, training) for key, training in found.items()}
     if not all(losses.values()):
         return
     names = titles(results.setting)
@@ -138,7 +118,7 @@ def _answer(results: Results) -> Iterable[Block]:
     yield runs_table(results, labelled, "corpus", f"Losses on the tokens that are validated while training. {LOSSES}")
     rows = []
     for key, training in found.items():
-        values, described = _evaluated(results, training), results.described(key, "valid") or {}
+        values, described = evaluated(results, training), results.described(key, "valid") or {}
         has_bytes = described.get("count") and described.get("text_bytes")
         rows.append(
             (

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -27,7 +28,8 @@ def resume_job(results: Results) -> Job:
     """Return the job that kills a run and goes on with it."""
     config = replace(results.setting.small, compile=False)
     module = "bpe_lm.experiments.cs336.exact_resume"
-    return measurement("exact-resume", module, {"config": config.as_dict()}, sources=("model", "kernels", "training"))
+    inputs, sources = (Path(config.data.train), Path(config.data.valid)), ("model", "kernels", "training")
+    return measurement("exact-resume", module, {"config": config.as_dict()}, inputs=inputs, sources=sources)
 
 
 def _median(record: RunRecord | None, key: str) -> float | None:
@@ -59,8 +61,8 @@ def _answer(results: Results) -> Iterable[Block]:
     yield from _resume_blocks(results.measured(resume_job(results)))
     title = titles(results.setting)["owt"]
     yield Table(
-        ("run", "validation loss"),
-        [(f"the base config on {title}", loss_of(on_owt))],
+        ("run", "validation loss", "epochs"),
+        [(f"the base config on {title}", loss_of(on_owt), None if on_owt is None else results.epochs(on_owt))],
         "The loss of the same model on the second corpus, in nats per token.",
     )
     yield from seeds_in_words(record for record in (own, on_owt) if record is not None)
@@ -75,11 +77,19 @@ def _batches(results: Results) -> Iterable[Block]:
     rows = []
     for size in wanted:
         best = batch_size.best_of(results, size)
-        rows.append((size, None, None) if best is None else (size, batch_size.record_speed(best[1]), best[1].loss))
-    header = ("batch size", "tokens per second", "validation loss")
+        record = None if best is None else best[1]
+        cells = (
+            (None,) * 3 if record is None else (batch_size.record_speed(record), record.loss, results.epochs(record))
+        )
+        rows.append((size, *cells))
+    header = ("batch size", "tokens per second", "validation loss", "epochs")
     yield Table(header, rows, "The least and the largest batch, each at its best rate; losses in nats per token.")
     if all(row[1] is None for row in rows):
         yield Missing("runs with the least and the largest batch")
+
+
+def _batch_cells(results: Results, record: RunRecord) -> tuple[float | None, float | None, float | None]:
+    return batch_size.record_speed(record), record.loss, results.epochs(record)
 
 
 def _resume_blocks(found: dict[str, Any] | None) -> Iterable[Block]:
@@ -100,6 +110,7 @@ def _resume_blocks(found: dict[str, Any] | None) -> Iterable[Block]:
 def _work(results: Results) -> Iterable[Work]:
     yield base(results)
     yield main_run(results)
+    yield from batch_size.QUESTION.work(results)
     yield resume_job(results)
 
 

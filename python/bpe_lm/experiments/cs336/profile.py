@@ -8,6 +8,7 @@ Answer: the job measures it in each reproduction.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from bpe_lm.experiments.blocks import Block, Missing, Picture, Table, Text
@@ -24,9 +25,10 @@ LONGEST = 60
 
 def profile_job(results: Results) -> Job:
     """Return the job that profiles steps of the base config."""
-    values = {"config": results.setting.base.as_dict(), "steps": STEPS}
+    config = results.setting.base
+    values, inputs = {"config": config.as_dict(), "steps": STEPS}, (Path(config.data.train),)
     module = "bpe_lm.experiments.cs336.top_operations"
-    return measurement("profile", module, values, sources=("model", "kernels", "training"))
+    return measurement("profile", module, values, inputs=inputs, sources=("model", "kernels", "training"))
 
 
 def _table(found: Sequence[Mapping[str, Any]], what: str, caption: str) -> Table:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from bpe_lm.errors import BpeLmError
+from bpe_lm.experiments.attempts import read_attempt
 from bpe_lm.experiments.cs336.setting import CORPORA, SPLITS, CorpusKey, Setting, Split
 from bpe_lm.experiments.runs import RunRecord, read_run
 from bpe_lm.experiments.work import RESULT, Job, Training
@@ -48,6 +49,11 @@ class Results:
             return None
         value = found.get("result")
         return value if isinstance(value, dict) else None
+
+    def failure(self, work: Training | Job) -> str:
+        """Return why the last attempt at a work failed, such as ", failed: no memory", or an empty text."""
+        attempt = read_attempt(self.setting.folder, work.name)
+        return f", failed: {attempt.message}" if attempt is not None and attempt.state == "failed" else ""
 
     def described(self, corpus: CorpusKey, split: Split) -> dict[str, Any] | None:
         """Return the description of a token file, with its `count` and `text_bytes`, or None if it is not there."""

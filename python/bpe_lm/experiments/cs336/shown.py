@@ -134,7 +134,11 @@ def overlay(name: str, runs: Sequence[tuple[str, RunRecord | None]], title: str,
 
 
 def missing_runs(results: Results, runs: Sequence[tuple[str, Training]]) -> Iterable[Block]:
-    """Yield what is not measured yet, if anything is."""
-    names = [f"{label} ({training.name})" for label, training in runs if results.finished(training) is None]
+    """Yield what is not measured yet, if anything is, with the reason where a run failed."""
+    names = [
+        f"{label} ({training.name}{results.failure(training)})"
+        for label, training in runs
+        if results.finished(training) is None
+    ]
     if names:
         yield Missing(f"the run{'s' if len(names) > 1 else ''} {listed(names)}")
