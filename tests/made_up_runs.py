@@ -21,8 +21,13 @@ def base_config() -> TrainConfig:
     )
 
 
-def write_run(folder: Path, config: TrainConfig, loss: float, *, state: str = "finished", sources: str = "") -> None:
-    """Write the folder of a run. Without a state it has no result, as after a kill."""
+def write_run(
+    folder: Path, config: TrainConfig, loss: float | None, *, state: str = "finished", sources: str = ""
+) -> None:
+    """Write the folder of a run. Without a state it has no result, as after a kill.
+
+    Without a loss it has no validation.
+    """
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps(config.as_dict() | {"format": CONFIG_FORMAT}))
     first = {
@@ -41,13 +46,15 @@ def write_run(folder: Path, config: TrainConfig, loss: float, *, state: str = "f
             "seconds": 2.0 * number,
             "tokens_per_second": 250.0 + number,
         }
-        now = loss + (math.log(config.model.vocab_size) - loss) * math.exp(-number / 4)
+        end = 2.0 if loss is None else loss
+        now = end + (math.log(config.model.vocab_size) - end) * math.exp(-number / 4)
         if state == "diverged" and number > 6:
             now = 50.0
         records.append({"kind": "train", **place, "loss": now})
-        if number % 4 == 0:
+        if number % 4 == 0 and loss is not None:
             records.append({"kind": "valid", **place, "loss": now})
-    records.append({"kind": "valid", "step": 5 * last, "tokens": 500 * last, "seconds": 2.0 * last, "loss": loss})
+    if loss is not None:
+        records.append({"kind": "valid", "step": 5 * last, "tokens": 500 * last, "seconds": 2.0 * last, "loss": loss})
     (folder / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
     if state:
         result = {"reason": state, "step": 5 * last, "tokens": 500 * last, "seconds": 2.0 * last, "loss": loss}

@@ -2,13 +2,13 @@
 
 import subprocess
 import sys
-import types
 from pathlib import Path
 
 import made_up_runs
 import pytest
 from bpe_lm.cli.main import main
 from bpe_lm.experiments.blocks import Missing, Section, Text
+from bpe_lm.experiments.cs336 import course
 from bpe_lm.experiments.study import Study
 
 
@@ -48,13 +48,13 @@ def test_a_folder_without_runs_is_an_error(tmp_path, capsys, name):
 
 
 def test_the_folder_of_a_reproduction_has_the_report_of_the_course(tmp_path, monkeypatch):
-    course = types.ModuleType("bpe_lm.experiments.cs336.course")
-    course.sections = lambda folder: [Section(32, "learning_rate", 3, "measured", folder.name, [Missing("all")])]
-    course.preface = lambda folder: [Text("**Texts:** made-up stories.")]
-    monkeypatch.setitem(sys.modules, course.__name__, course)
+    section = Section(32, "learning_rate", 3, "measured", tmp_path.name, [Missing("all")])
+    monkeypatch.setattr(course, "sections", lambda folder: [section] if folder == tmp_path else [])
+    monkeypatch.setattr(course, "preface", lambda folder: [Text("**Texts:** made-up stories.")])
     (tmp_path / "setting.json").write_text("{}")
     assert main(["report", str(tmp_path)]) == 0
     lines = (tmp_path / "report.md").read_text().splitlines()
+    assert lines[0] == "# The course's experiments, reproduced"
     assert lines[2] == "**Texts:** made-up stories."
     assert "## 32. learning_rate (3 points, measured)" in lines
     assert f"*not run* · {tmp_path.name}" in lines

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from bpe_lm.experiments.edge import Bracket, bracket, name_of, next_rate, rates_between, rounded
+from bpe_lm.experiments.edge import Bracket, bracket, name_of, next_rate, rounded
 
 
 def search(edge: float, first: float, **options: float) -> tuple[Bracket, list[float]]:
@@ -53,8 +53,3 @@ def test_the_search_ends_when_no_short_rate_lies_in_between():
 def test_names_of_rates_are_short(rate, name):
     assert name_of(rate) == name
     assert float(name) == rate
-
-
-def test_rates_have_equal_distances_on_a_log_scale():
-    assert rates_between(1e-4, 1e-2) == [1e-4, 3.2e-4, 1e-3, 3.2e-3, 1e-2]
-    assert rates_between(1e-3, 1e-1, 1) == [1e-3, 1e-2, 1e-1]

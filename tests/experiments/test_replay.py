@@ -58,6 +58,18 @@ def run(config, tmp_path_factory) -> Path:
     return train(config, tmp_path_factory.mktemp("replay") / "run")
 
 
+@pytest.fixture(scope="module")
+def ninth(run) -> Replay:
+    """The replay of step 9, which is the first after a checkpoint."""
+    return replay(run, 9)
+
+
+@pytest.fixture(scope="module")
+def plain(config) -> TrainConfig:
+    """A config without validations, and so without best checkpoints."""
+    return override(config, {"data": {"valid": ""}})
+
+
 def records(folder: Path) -> dict[int, dict]:
     return {r["step"]: r for r in read_records(folder / "metrics.jsonl") if r["kind"] == "train"}
 
@@ -99,41 +111,38 @@ def test_a_run_that_another_process_trains_can_be_replayed(run, config):
         assert replay(run, 9).loss == records(run)[9]["loss"]
 
 
-def test_the_batch_is_that_of_the_step_and_where_it_begins(run, config, data):
-    found = replay(run, 9)
+def test_the_batch_is_that_of_the_step_and_where_it_begins(run, ninth, config, data):
     tokens = open_tokens(data / "train.bin")
     with Trainer(config, run, resume=True) as trainer:
         starts = trainer.batches.starts(8)
-    assert [row.start for row in found.rows] == starts.tolist()
+    assert [row.start for row in ninth.rows] == starts.tolist()
     tokenizer = bpe_lm.Tokenizer.load(data / "tokenizer")
-    for row in found.rows:
+    for row in ninth.rows:
         assert row.ids == tokens[row.start : row.start + config.model.context_length + 1].tolist()
         assert len(row.losses) == len(row.texts) - 1 == config.model.context_length
         assert "".join(row.texts) == tokenizer.decode(row.ids)
 
 
-def test_the_losses_of_the_tokens_have_the_loss_of_the_step_as_their_mean(run):
-    found = replay(run, 9)
-    assert np.mean([row.losses for row in found.rows]) == pytest.approx(found.loss, rel=1e-6)
-    assert found.hardest(1)[0][0] == max(loss for row in found.rows for loss in row.losses)
-    loss, place, text = found.hardest(1)[0]
-    row = next(row for row in found.rows if loss in row.losses)
+def test_the_losses_of_the_tokens_have_the_loss_of_the_step_as_their_mean(ninth):
+    assert np.mean([row.losses for row in ninth.rows]) == pytest.approx(ninth.loss, rel=1e-6)
+    assert ninth.hardest(1)[0][0] == max(loss for row in ninth.rows for loss in row.losses)
+    loss, place, text = ninth.hardest(1)[0]
+    row = next(row for row in ninth.rows if loss in row.losses)
     assert (place, text) == (row.start + row.losses.index(loss) + 1, row.texts[row.losses.index(loss) + 1])
 
 
-def test_the_norms_of_the_modules_add_up_to_those_of_the_model(run, config):
-    found = replay(run, 9)
-    squares = sum(norms.gradient_norm**2 for norms in found.modules.values())
-    assert squares**0.5 == pytest.approx(found.gradient_norm, rel=1e-5)
-    assert "layers.1.attn.q_proj" in found.modules
+def test_the_norms_of_the_modules_add_up_to_those_of_the_model(run, ninth, config):
+    squares = sum(norms.gradient_norm**2 for norms in ninth.modules.values())
+    assert squares**0.5 == pytest.approx(ninth.gradient_norm, rel=1e-5)
+    assert "layers.1.attn.q_proj" in ninth.modules
     with Trainer(config, run, resume=True) as trainer:
-        assert sum(norms.weights for norms in found.modules.values()) == trainer.model.num_parameters()
+        assert sum(norms.weights for norms in ninth.modules.values()) == trainer.model.num_parameters()
     first = replay(run, 1).modules["ln_final"]
     assert first.weight_norm == pytest.approx(config.model.d_model**0.5), "the weights are those before the step"
 
 
-def test_a_gradient_norm_is_of_the_gradients_before_clipping(config, tmp_path):
-    folder = train(override(config, {"steps": 3, "optimizer": {"max_l2_norm": 1e-3}}), tmp_path / "run")
+def test_a_gradient_norm_is_of_the_gradients_before_clipping(plain, tmp_path):
+    folder = train(override(plain, {"steps": 3, "optimizer": {"max_l2_norm": 1e-3}}), tmp_path / "run")
     found = replay(folder, 3)
     assert found.gradient_norm == records(folder)[3]["gradient_norm"] > 1e-2
     squares = sum(norms.gradient_norm**2 for norms in found.modules.values())
@@ -182,8 +191,8 @@ def test_another_loss_than_the_recorded_one_gives_one_warning(run, tmp_path):
     assert found.is_as_recorded is False
 
 
-def test_a_step_without_a_record_says_so(config, tmp_path):
-    folder = train(override(config, {"steps": 6, "log_every": 4}), tmp_path / "run")
+def test_a_step_without_a_record_says_so(plain, tmp_path):
+    folder = train(override(plain, {"steps": 4, "log_every": 4}), tmp_path / "run")
     found = replay(folder, 3)
     assert found.recorded_loss is None
     assert found.is_as_recorded is None
@@ -236,8 +245,8 @@ def test_missing_data_and_other_data_are_errors(run, config, data, tmp_path):
     assert replay(folder, 2, train=data / "train.bin", tokenizer=data / "tokenizer").step == 2
 
 
-def test_a_replay_reaches_no_tracker(config, tmp_path, monkeypatch):
-    folder = train(replace(config, steps=2), tmp_path / "run")
+def test_a_replay_reaches_no_tracker(plain, tmp_path, monkeypatch):
+    folder = train(replace(plain, steps=2), tmp_path / "run")
     content = json.loads((folder / "config.json").read_text())
     content |= {"wandb_project": "x", "trackio_project": "x", "tensorboard": True}
     (folder / "config.json").write_text(json.dumps(content))
@@ -282,11 +291,10 @@ def test_json_has_every_row(run, capsys):
     assert found["modules"]["lm_head"].keys() == {"weights", "weight_norm", "gradient_norm"}
 
 
-def test_the_terminal_shows_text_and_says_what_it_hides(run, capsys):
+def test_the_terminal_shows_text_and_says_what_it_hides(run, ninth, capsys):
     assert main(["replay", str(run), "--step", "9", "--rows", "2", "--quiet"]) == 0
     shown = capsys.readouterr().out
-    found = replay(run, 9)
-    assert f"row 2, from token {found.rows[1].start:,}" in shown
+    assert f"row 2, from token {ninth.rows[1].start:,}" in shown
     assert "row 3" not in shown
     assert "6 more rows" in shown
     assert "layers.0.ffn.w1" in shown
@@ -298,6 +306,11 @@ def test_the_terminal_shows_text_and_says_what_it_hides(run, capsys):
 def one_row(tokens: list[bytes], losses: list[float]) -> Replay:
     row = Row(5, list(range(len(tokens))), [printable(token) for token in tokens], losses)
     return Replay(3, 2, 1.5, 1.5, 0.1, 1e-3, {}, [row])
+
+
+def test_a_loss_that_is_not_a_number_is_the_greatest():
+    found = one_row([b"a", b"b", b"c", b"d"], [1.0, float("nan"), 9.0])
+    assert [text for _, _, text in found.hardest(3)] == ["c", "d", "b"]
 
 
 def test_parts_of_characters_and_control_characters_are_shown_safely():
@@ -368,10 +381,14 @@ def test_the_page_is_written_whole(run, tmp_path, capsys):
     assert "layers.0.attn.q_proj" in Page(out.read_text(encoding="utf-8")).text
     assert main(["replay", str(run), "--step", "9", "--html", str(tmp_path)]) == 1
     assert "is a folder" in capsys.readouterr().err
+    assert main(["replay", str(run), "--step", "9", "--html", str(tmp_path / "absent" / "step.html")]) == 1
+    said = capsys.readouterr().err
+    assert "there is no folder" in said
+    assert "done again" not in said, "it is refused before the work begins"
 
 
-def test_bfloat16_and_a_tied_head_replay_too(config, tmp_path):
-    folder = train(override(config, {"steps": 3, "dtype": "bfloat16", "model": {"tied_head": True}}), tmp_path / "run")
+def test_bfloat16_and_a_tied_head_replay_too(plain, tmp_path):
+    folder = train(override(plain, {"steps": 3, "dtype": "bfloat16", "model": {"tied_head": True}}), tmp_path / "run")
     found = replay(folder, 3)
     assert found.loss == records(folder)[3]["loss"]
     assert np.mean([row.losses for row in found.rows]) == pytest.approx(found.loss, rel=1e-2)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from bpe_lm.errors import FileError
+from bpe_lm.experiments import runs
 from bpe_lm.experiments.attempts import Attempt, log_path, write_attempt
 from bpe_lm.experiments.results_table import COLUMNS, write_results
 from bpe_lm.experiments.runs import last_record, list_runs, read_run
@@ -63,7 +64,7 @@ def test_the_state_is_the_reason_of_the_end(tmp_path, reason):
 @pytest.mark.parametrize(("sources", "is_other"), [(sources_sha256(), False), ("0", True), (None, False)])
 def test_a_run_knows_whether_other_code_trained_it(tmp_path, sources, is_other):
     run = read_run(write_run(tmp_path / "run", result={"identity": {"sources": sources} if sources else {}}))
-    assert run.is_of_other_code == is_other
+    assert run.is_of_other_code(sources_sha256()) == is_other
 
 
 def test_a_folder_without_a_run_is_none(tmp_path):
@@ -84,13 +85,21 @@ def test_any_beginning_of_a_file_can_be_read(tmp_path, name):
         assert name != "result.json" or run.state == "killed", whole[:length]
 
 
-@pytest.mark.parametrize("line", [b"\xff\xfe", b"3", b"null", b'{"kind": "train"}', b'{"kind": "train", "step": "x"}'])
+LINES = [b"\xff\xfe", b"3", b"null", b'{"kind": "train"}', b'{"kind": "train", "step": "x"}']
+
+
+@pytest.mark.parametrize("line", [*LINES, b'{"kind": "train", "step": 9, "loss": "x"}'])
 def test_a_line_that_is_no_record_is_left_out(tmp_path, line):
     folder = write_run(tmp_path / "run", train(1))
     with (folder / "metrics.jsonl").open("ab") as file:
         file.write(line + b"\n" + json.dumps(train(2)).encode())
     assert read_run(folder).step == 2
     assert last_record(folder) == train(2)
+
+
+@pytest.mark.parametrize("result", [{"step": "x"}, {"loss": "x"}, {"step": None}, {"seconds": [1]}])
+def test_a_result_of_other_types_is_left_out(tmp_path, result):
+    assert read_run(write_run(tmp_path / "run", train(1), result=result)).state == "killed"
 
 
 def test_the_last_record_is_found_in_a_long_file(tmp_path):
@@ -129,6 +138,16 @@ def test_a_run_whose_lock_is_held_is_running(tmp_path):
     assert read_run(folder).state == "killed"
 
 
+def test_a_run_that_is_a_link_has_its_state_from_its_study(tmp_path):
+    folder = write_run(tmp_path / "elsewhere", train(1))
+    write_attempt(tmp_path / "study", "run", Attempt(state="failed", message="no room"))
+    (tmp_path / "study" / "run").symlink_to(folder)
+    (tmp_path / "link").symlink_to(tmp_path / "study")
+    for study in ("study", "link"):
+        run = read_run(tmp_path / study / "run")
+        assert (run.name, run.state) == ("run", "failed")
+
+
 def test_a_run_that_failed_says_so_until_it_goes_on(tmp_path):
     folder = write_run(tmp_path / "a/run", train(1))
     write_attempt(tmp_path, "a/run", Attempt(state="failed", message="no room"))
@@ -142,11 +161,37 @@ def test_a_run_that_failed_says_so_until_it_goes_on(tmp_path):
     assert read_run(folder).state == "finished"
 
 
+def test_a_work_whose_folder_was_deleted_waits(tmp_path):
+    works = Study(BASE, grid({"batch_size": [2, 4]})).trainings()
+    record_works(tmp_path, [*works, Job("job", "json")], base=BASE)
+    for name, state in ((works[0].name, "finished"), (works[1].name, "signal"), ("job", "finished")):
+        write_attempt(tmp_path, name, Attempt(state=state))
+    assert [one.state for one in list_runs(tmp_path)] == ["waiting", "signal", "waiting"]
+
+
+def test_a_job_that_failed_after_an_earlier_result_has_failed(tmp_path):
+    record_works(tmp_path, [Job("job", "json"), Job("damaged", "json")])
+    for name, text in (("job", '{"result": {}}'), ("damaged", "{")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "result.json").write_text(text)
+    write_attempt(tmp_path, "job", Attempt(state="failed", message="no room"))
+    assert [(one.state, one.message) for one in list_runs(tmp_path)] == [("failed", "no room"), ("waiting", "")]
+
+
+def test_a_look_at_a_run_of_a_study_leaves_its_lock_alone_while_its_process_runs(tmp_path, monkeypatch):
+    folder = write_run(tmp_path / "run", train(1))
+    write_attempt(tmp_path, "run", Attempt())
+    looked_at: list[Path] = []
+    monkeypatch.setattr(runs, "is_locked", lambda path: looked_at.append(path) or True)
+    assert read_run(folder).state == "running"
+    assert looked_at == [log_path(tmp_path, "run")], "a process that begins could not have the lock meanwhile"
+
+
 def test_a_study_lists_its_works_begun_or_not(tmp_path):
-    runs = Study(BASE, grid({"batch_size": [2, 4, 8]})).trainings()
-    record_works(tmp_path, [*runs, Job("job", "json"), Job("other", "json")], base=BASE)
-    write_run(tmp_path / runs[0].name, train(1), valid(1, 2.0))
-    write_attempt(tmp_path, runs[1].name, Attempt(state="failed", message="no tokens"))
+    works = Study(BASE, grid({"batch_size": [2, 4, 8]})).trainings()
+    record_works(tmp_path, [*works, Job("job", "json"), Job("other", "json")], base=BASE)
+    write_run(tmp_path / works[0].name, train(1), valid(1, 2.0))
+    write_attempt(tmp_path, works[1].name, Attempt(state="failed", message="no tokens"))
     (tmp_path / "job").mkdir()
     (tmp_path / "job" / "result.json").write_text('{"result": {}}')
     listed = list_runs(tmp_path)
@@ -178,11 +223,11 @@ def test_a_folder_without_runs_is_an_error(tmp_path):
 
 
 def test_results_tsv_has_a_line_a_run(tmp_path):
-    runs = Study(BASE, grid({"batch_size": [2, 4, 8]})).trainings()
-    record_works(tmp_path, [*runs, Job("job", "json")], base=BASE)
+    works = Study(BASE, grid({"batch_size": [2, 4, 8]})).trainings()
+    record_works(tmp_path, [*works, Job("job", "json")], base=BASE)
     finished = {"loss": 2.0, "best_loss": 1.5, "seconds": 4.0, "step": 20}
-    write_run(tmp_path / runs[0].name, train(1), result=finished, config=runs[0].config)
-    write_run(tmp_path / runs[1].name, train(1), result=finished | {"reason": "diverged"}, config=runs[1].config)
+    write_run(tmp_path / works[0].name, train(1), result=finished, config=works[0].config)
+    write_run(tmp_path / works[1].name, train(1), result=finished | {"reason": "diverged"}, config=works[1].config)
     write_results(tmp_path)
     with (tmp_path / "results.tsv").open() as file:
         lines = list(csv.DictReader(file, delimiter="\t"))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from bpe_lm.errors import ConfigError, OutputBusy, OutputExists
-from bpe_lm.experiments import identities
+from bpe_lm.experiments import identities, runner
 from bpe_lm.experiments.attempts import Attempt, is_locked, log_path, read_attempt, write_attempt
 from bpe_lm.experiments.places import places
 from bpe_lm.experiments.planning import plan_all
@@ -33,6 +33,10 @@ with open("ran.txt", "a") as file:
     file.write(f"{name} {os.getpid()} {os.environ.get('OMP_NUM_THREADS')} {time.time()}\\n")
 if behaviour == "fail":
     sys.exit("error: the reason")
+if behaviour == "write":
+    open("output", "w").write("a part")
+    if os.path.exists("kill"):
+        os.kill(os.getpid(), 9)
 if behaviour == "silent":
     sys.exit()
 if behaviour == "die":
@@ -100,6 +104,19 @@ def test_a_job_whose_output_was_deleted_runs_again(work_folder):
     output.unlink()
     assert not run_all([light("a", outputs=(output,))], Path("out")).outcomes[0].was_done
     assert ran() == ["a"]
+
+
+def test_a_job_that_was_killed_while_it_wrote_its_output_again_is_not_done(work_folder):
+    job = light("a", "write", outputs=(work_folder / "output",))
+    run_all([job], Path("out"))
+    Path("output").unlink()
+    Path("kill").touch()
+    assert run_all([job], Path("out")).failed
+    assert Path("output").exists()
+    assert plan_all([job], Path("out")) == ["begins"]
+    Path("kill").unlink()
+    assert run_all([job], Path("out")).done
+    assert ran() == ["a", "a", "a"]
 
 
 def test_a_failure_is_recorded_with_its_reason_and_stops_no_other(work_folder):
@@ -182,13 +199,29 @@ def test_a_work_of_another_identity_is_done_anew_and_the_old_folder_stays(work_f
     assert changes != "code" or ("code" in said[0] and "a.old-1" in said[0])
 
 
-def test_a_study_that_is_moved_is_not_done_again(work_folder):
+@pytest.mark.parametrize("name", ["out", "é\"'\\ [a] $x", "\udcff"])
+def test_a_study_that_is_moved_is_not_done_again(work_folder, name):
     def job(folder: str) -> Job:
-        return Job("a", "light_work", ("a", "", str(Path(folder).resolve() / "x")), sources=())
+        path = Path(folder).resolve() / "x"
+        return Job("a", "light_work", ("a", "", str(path), json.dumps({"paths": [str(path), str(path)]})), sources=())
 
-    run_all([job("out")], Path("out"))
-    Path("out").rename("moved")
+    run_all([job(name)], Path(name))
+    Path(name).rename("moved")
     assert run_all([job("moved")], Path("moved")).outcomes[0].was_done
+
+
+@pytest.mark.parametrize("folder", ["a", "out"])
+def test_the_identity_of_a_command_has_what_only_resembles_the_folder(tmp_path, monkeypatch, folder):
+    monkeypatch.chdir(tmp_path)
+
+    def identity(argument: str) -> str:
+        return identities.identity_of(Job("x", "json", (argument,), sources=()), Path(folder))["command"]
+
+    inside = identity(".")
+    assert identity(folder) == identity(str(tmp_path / folder)) == inside
+    beside = [str(tmp_path / f"{folder}2"), f"{folder}2", f"x{folder}", f"x/{folder}", f"the {folder}", "data"]
+    assert len({inside, *map(identity, beside)}) == len(beside) + 1
+    assert identity("a, " + folder) != identity("a, .")
 
 
 def test_two_works_run_at_once_with_half_of_the_threads(work_folder, monkeypatch):
@@ -266,7 +299,8 @@ def test_a_signal_stops_what_runs_and_begins_no_more(work_folder, number):
     assert ran() == ["a"]
 
 
-def test_a_second_signal_kills(work_folder):
+def test_a_second_signal_kills(work_folder, monkeypatch):
+    monkeypatch.setattr(runner, "_YOUNG", 0.0)  # The first signal lets even a new process save a checkpoint.
     stubborn = "import signal, time\nsignal.signal(2, signal.SIG_IGN)\nopen('ran.txt', 'w').write('a')\ntime.sleep(60)"
     Path("stubborn.py").write_text(stubborn)
     thread = interrupted_by(signal.SIGINT, signal.SIGINT)
@@ -390,8 +424,13 @@ def test_a_run_that_diverges_or_fails_is_a_result_and_no_obstacle(base, tmp_path
     assert 0.95 < there / predicted < 1.1
 
 
-def test_a_run_that_goes_on_with_other_code_remembers_the_code_of_its_first_steps(base, tmp_path):
-    work = Training("a", override(base, {"device": "cuda:77"}))  # Its process ends before it changes anything.
+def test_a_run_that_goes_on_with_other_code_remembers_the_code_of_its_first_steps(base, tmp_path, monkeypatch):
+    def ended_at_once(module, arguments, log, stdout, environment) -> subprocess.Popen[bytes]:
+        """Start a process that ends before it changes anything."""
+        return subprocess.Popen([sys.executable, "-c", "raise SystemExit(1)"])
+
+    monkeypatch.setattr(runner, "start", ended_at_once)
+    work = Training("a", base)
     began = identities.identity_of(work, tmp_path) | {"sources": "old"}
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "config.json").write_text(json.dumps({"format": 2} | work.config.as_dict()))

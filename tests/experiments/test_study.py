@@ -164,6 +164,8 @@ def test_no_two_works_share_a_folder(names):
 
 # study.json
 
+WRONG = ('{"base": 3}', '{"jobs": [3]}', '{"runs": [{"name": "../x"}]}', '{"runs": [{"name": 3}]}', '{"jobs": ["/x"]}')
+
 
 def test_study_json_has_the_works_of_all_calls(tmp_path):
     runs = Study(BASE, grid(RATES)).trainings()
@@ -176,6 +178,17 @@ def test_study_json_has_the_works_of_all_calls(tmp_path):
     assert TrainConfig.from_dict(study.base) == BASE
 
 
+def test_a_base_config_that_is_only_watched_otherwise_takes_no_run_out(tmp_path):
+    runs = Study(BASE, grid(RATES)).trainings()
+    record_works(tmp_path, runs, base=BASE)
+    watched = resolve("debug", ["--log-every", "7", "--tensorboard"])
+    record_works(tmp_path, [Training("base", watched)], base=watched)
+    assert list(read_study(tmp_path).runs) == [*(run.name for run in runs), "base"]
+    other_tokens = resolve("debug", ["--data.train", "other.bin"])
+    record_works(tmp_path, [Training("base", other_tokens)], base=other_tokens)
+    assert list(read_study(tmp_path).runs) == ["base"]
+
+
 def test_the_runs_of_another_base_config_are_taken_out(tmp_path):
     record_works(tmp_path, Study(BASE, grid(RATES)).trainings(), base=BASE)
     other = resolve("debug", ["--steps", "30"])
@@ -183,7 +196,7 @@ def test_the_runs_of_another_base_config_are_taken_out(tmp_path):
     assert list(read_study(tmp_path).runs) == ["base"]
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"runs": [1]}', '{"runs": 3}', '{"runs": [{}]}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"runs": [1]}', '{"runs": 3}', '{"runs": [{}]}', *WRONG])
 def test_a_damaged_study_json_is_none(tmp_path, text):
     assert read_study(tmp_path) is None
     (tmp_path / "study.json").write_text(text)

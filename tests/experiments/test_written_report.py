@@ -396,6 +396,14 @@ def test_seeds_have_their_mean_and_standard_error(study):
     assert preface[2].text.endswith("`max_learning_rate=1e-3,batch_size=32`.")
 
 
+def test_the_least_loss_says_how_many_of_its_seeds_diverged(tmp_path):
+    works = made_up_runs.write_study(tmp_path / "s", Study(made_up_runs.base_config(), grid({"batch_size": [8]}), 3))
+    for work, end in zip(works, ("diverged", "finished", "finished"), strict=True):
+        made_up_runs.write_run(tmp_path / "s" / work.name, work.config, 2.0, state=end)
+    _, _, preface = study_report(tmp_path / "s")
+    assert preface[2].text.endswith("(2 seeds) nats per token, of `batch_size=8`. 1 of its 3 seeds diverged.")
+
+
 def test_a_swept_number_has_a_chart_with_a_line_for_each_other_value(study):
     sections, _, _ = study_report(study)
     pictures = {b.name: b for s in sections for b in s.blocks if isinstance(b, Picture)}
@@ -430,6 +438,44 @@ def test_a_complete_study_is_written_with_figures_and_without_paths(study):
     assert "/secret" not in page.text + (study / "report.md").read_text()
     assert str(study.parent) not in page.text
     assert "A <fast> processor, 2 cores, 24 GB" in page.text
+
+
+def test_runs_without_validation_are_over_and_have_no_loss(tmp_path):
+    base = override(made_up_runs.base_config(), {"data": {"valid": ""}})
+    works = made_up_runs.write_study(tmp_path / "s", Study(base, grid({"batch_size": [8, 16]}), 2))
+    for work in works:
+        made_up_runs.write_run(tmp_path / "s" / work.name, work.config, None)
+    sections, _, _ = study_report(tmp_path / "s")
+    assert [row[4] for row in table(sections, "The runs").rows] == ["not measured"] * 4
+    assert table(sections, "Seeds").rows[0] == ("8", 2, 0, 0, *["not measured"] * 4)
+    (missing,) = next(s for s in sections if s.name == "Final losses").blocks
+    assert missing.what == "no run has a validation, so that the loss by `batch_size` is not known"
+
+
+def test_texts_that_differ_are_shown_as_they_are_and_paths_by_what_differs(tmp_path):
+    paths = ["/secret/a/train.bin", "/secret/b|**c**`/train.bin"]
+    study = Study(made_up_runs.base_config(), grid({"data.train": paths, "model.norm": ["pre"]}))
+    works = made_up_runs.write_study(tmp_path / "s", study)
+    made_up_runs.write_run(tmp_path / "s" / works[0].name, works[0].config, 2.0)
+    sections, title, preface = study_report(tmp_path / "s")
+    assert "`a/train.bin` and ``b|**c**`/train.bin``" in preface[0].text
+    assert table(sections, "What differs").rows == [
+        ("`data.train`", "`train.bin`", "`a/train.bin`, ``b|**c**`/train.bin``"),
+        ("`model.norm`", "`pre`", "`pre`"),
+    ]
+    write_report(sections, title, preface, tmp_path / "s")
+    page = check_page((tmp_path / "s" / "report.html").read_text())
+    assert "/secret" not in page.text
+    assert "b|**c**`/train.bin" in page.text
+
+
+def test_a_change_may_be_any_value_of_json(tmp_path):
+    runs = [{"name": "a", "changes": {"x": [1], "data.train": 3, "y": {"z": None}}}, {"name": "b"}]
+    (tmp_path / "study.json").write_text(json.dumps({"runs": runs}))
+    made_up_runs.write_run(tmp_path / "a", made_up_runs.base_config(), 2.0)
+    sections, title, preface = study_report(tmp_path)
+    write_report(sections, title, preface, tmp_path)
+    check_page((tmp_path / "report.html").read_text())
 
 
 def test_runs_of_other_code_are_named(study, tmp_path):

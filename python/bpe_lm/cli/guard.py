@@ -68,6 +68,16 @@ def _print_note(message: Warning | str, category: type[Warning], *place: Any, **
     print(f"note: {message}", file=sys.stderr)
 
 
+def say(line: str) -> None:
+    """Print a sentence for the user on stderr at once."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def say_unless(is_quiet: bool) -> Callable[[str], None]:
+    """Return `say`, or a function that prints nothing."""
+    return (lambda line: None) if is_quiet else say
+
+
 @contextmanager
 def notes_afterwards() -> Iterator[None]:
     """Collect warnings, and print them as notes when the work and its progress bars have ended."""

@@ -2,8 +2,9 @@
 
 import argparse
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from bpe_lm.errors import OptionError
 from bpe_lm.fields import did_you_mean, parse_whole
 
 _TOKENIZER_HELP = "a folder that train-tokenizer wrote, a tokenizer.json or a .tiktoken file"
@@ -63,6 +64,36 @@ def one_of(*choices: str) -> Callable[[str], str]:
         return text
 
     return parse
+
+
+def gpus(text: str) -> list[str]:
+    """Parse names of GPUs, such as cuda:0,cuda:1. Each number may be there once; cuda is cuda:0."""
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if re.fullmatch(r"cuda(:\d+)?", name, re.ASCII) is None:
+            raise argparse.ArgumentTypeError(
+                f"{name!r} is not a GPU; write cuda:0,cuda:1, or --device for other devices"
+            )
+    numbers = [int(name.partition(":")[2] or 0) for name in names]
+    if len(set(numbers)) < len(numbers):
+        raise argparse.ArgumentTypeError(f"{text!r} has a GPU twice; each run has one for itself")
+    return [f"cuda:{number}" for number in numbers]
+
+
+def check_gpus(names: Sequence[str]) -> None:
+    """Check that this machine has the GPUs of these names.
+
+    Raises:
+        OptionError: It lacks one.
+    """
+    if not names:
+        return
+    import torch
+
+    count = torch.cuda.device_count()
+    for name in names:
+        if int(name.partition(":")[2]) >= count:
+            raise OptionError(f"--devices has {name}, and this machine has {count} GPUs")
 
 
 def add_tokenizer_option(parser: argparse.ArgumentParser, *, action: str = "store", more: str = "") -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bpe_lm.cli.guard import language_model
 from bpe_lm.cli.options import add_json_option, add_quiet_option, whole
 from bpe_lm.cli.tables import console, print_json, print_rows, print_table
+from bpe_lm.errors import FileError
 from bpe_lm.files import check_file_target, write_whole
 from bpe_lm.progress import Display
 
@@ -54,7 +55,7 @@ def add_commands(commands: Any) -> None:
 
 def _replay(options: argparse.Namespace) -> None:
     if options.html:
-        check_file_target(options.html)
+        _check_page(Path(options.html))
     with language_model():
         from bpe_lm.experiments.replay import replay
         from bpe_lm.experiments.replay_page import page
@@ -75,6 +76,13 @@ def _replay(options: argparse.Namespace) -> None:
         print_json(found.as_dict())
     elif not options.html:
         print_replay(found, options.rows)
+
+
+def _check_page(path: Path) -> None:
+    """Check before the work begins that a page can be written to a path."""
+    check_file_target(path)
+    if not path.parent.is_dir():
+        raise FileError(f"there is no folder {path.parent}; make it, or name another file with --html")
 
 
 def _show_progress(display: Display, step: int, steps: range) -> None:

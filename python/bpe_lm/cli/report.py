@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from bpe_lm.cli.guard import language_model
-
-SETTING = "setting.json"
-"""The file that only the folder of a reproduction has."""
+from bpe_lm.experiments.cs336.setting import SETTING
 
 
 def add_commands(commands: Any) -> None:
@@ -33,8 +30,10 @@ def _report(options: argparse.Namespace) -> None:
     out = Path(options.out) if options.out else folder
     if (folder / SETTING).exists():
         with language_model():
-            course = import_module("bpe_lm.experiments.cs336.course")
-            write_report(course.sections(folder), "The course's experiments, reproduced", course.preface(folder), out)
+            from bpe_lm.experiments.cs336 import course
+            from bpe_lm.experiments.reproduce import TITLE
+
+            write_report(course.sections(folder), TITLE, course.preface(folder), out)
     else:
         from bpe_lm.experiments.study_report import study_report
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 from pathlib import Path
 from signal import SIGINT
 from typing import TYPE_CHECKING, Any, cast, get_args
 
-from bpe_lm.cli.guard import Stopped, language_model
-from bpe_lm.cli.options import add_json_option, add_quiet_option, one_of, positive, whole
+from bpe_lm.cli.guard import Stopped, language_model, say, say_unless
+from bpe_lm.cli.options import add_json_option, add_quiet_option, check_gpus, gpus, one_of, positive, whole
 from bpe_lm.cli.tables import duration, print_json, print_table
 from bpe_lm.experiments.cs336.corpora import Given
 from bpe_lm.experiments.cs336.setting import CORPORA, NAMES, SETTING, Scale
 from bpe_lm.machine import available_cores
+from bpe_lm.progress import megabytes
 
 if TYPE_CHECKING:
     from bpe_lm.experiments.reproduce import Planned, Reproduced
@@ -60,7 +60,11 @@ def add_commands(commands: Any) -> None:
         help="processes at a time (default: one, or one per core at the scale smoke)",
     )
     parser.add_argument(
-        "--devices", metavar="NAME,...", help="GPUs for --jobs, such as cuda:0,cuda:1 (default: none is reserved)"
+        "--devices",
+        type=gpus,
+        default=(),
+        metavar="NAMES",
+        help="GPUs, such as cuda:0,cuda:1, of which each process has one (default: none is reserved)",
     )
     parser.add_argument("--dry-run", action="store_true", help="print the runs that are known now and their time")
     parser.add_argument("--keep-old-code", action="store_true", help="accept the results of other sources of bpe-lm")
@@ -78,6 +82,7 @@ def _reproduce(options: argparse.Namespace) -> None:
         from bpe_lm.experiments.reproduce import Request, open_setting, plan, reproduce, selected
 
         selected(only)
+        check_gpus(options.devices)
         request = Request(scale, options.hours, given, Path(options.data))
         if options.dry_run:
             with tempfile.TemporaryDirectory() as temporary:
@@ -86,23 +91,23 @@ def _reproduce(options: argparse.Namespace) -> None:
                 _print_plan(plan(setting, only, options.keep_old_code), options.json)
             return
         if scale != "smoke" and not (folder / SETTING).exists():
-            _say("measuring the speed of some steps")
+            say("measuring the speed of some steps")
         setting = open_setting(folder, request)
         found = reproduce(
             setting,
             only=only,
             jobs=options.jobs or (available_cores() if scale == "smoke" else 1),
-            devices=_words(options.devices),
+            devices=options.devices,
             keep_old_code=options.keep_old_code,
             progress=not options.quiet,
-            say=(lambda line: None) if options.quiet else _say,
+            say=say_unless(options.quiet),
         )
     _print_result(found, folder, options.json)
     if found.signal is not None:
-        _say(f"{found.signal.name}: saved; the same command goes on from there")
+        say(f"{found.signal.name}: saved; the same command goes on from there")
         raise Stopped(130 if found.signal == SIGINT else 143)
     if found.failed:
-        _say("the same command tries again what failed")
+        say("the same command tries again what failed")
         raise Stopped(1)
 
 
@@ -112,10 +117,6 @@ def _words(text: str | None) -> list[str]:
 
 def _path(text: str | None) -> Path | None:
     return None if text is None else Path(text)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def _print_plan(planned: list[Planned], is_json: bool) -> None:
@@ -128,8 +129,8 @@ def _print_plan(planned: list[Planned], is_json: bool) -> None:
             "" if work.steps is None else f"{work.steps:,}",
             "" if work.tokens is None else f"{work.tokens:,}",
             "" if work.seconds is None else duration(work.seconds),
-            "" if work.memory is None else f"{work.memory / 1e9:.2f} GB",
-            "" if work.disk is None else f"{work.disk / 1e9:.2f} GB",
+            "" if work.memory is None else megabytes(work.memory),
+            "" if work.disk is None else megabytes(work.disk),
         )
         for work in planned
     ]
@@ -137,7 +138,7 @@ def _print_plan(planned: list[Planned], is_json: bool) -> None:
     seconds, disk = sum(work.seconds or 0.0 for work in planned), sum(work.disk or 0 for work in planned)
     jobs = sum(work.seconds is None for work in planned)
     print(
-        f"{duration(seconds)} and {disk / 1e9:.2f} GB on the disk for {len(planned) - jobs} runs, and {jobs} jobs "
+        f"{duration(seconds)} and {megabytes(disk)} on the disk for {len(planned) - jobs} runs, and {jobs} jobs "
         "whose cost is not predicted. More runs follow from the results: the edge of stability, the rates of each "
         "batch size, the ablations at the best rate."
     )

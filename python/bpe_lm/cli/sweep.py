@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import re
 import signal
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bpe_lm.cli.arguments import Parser
 from bpe_lm.cli.config import CONFIG_HELP, add_keys
-from bpe_lm.cli.guard import Stopped, language_model
-from bpe_lm.cli.options import add_json_option, add_quiet_option, whole
+from bpe_lm.cli.guard import Stopped, language_model, say, say_unless
+from bpe_lm.cli.options import add_json_option, add_quiet_option, check_gpus, gpus, whole
 from bpe_lm.cli.tables import duration, print_json, print_table
-from bpe_lm.errors import ConfigError, OptionError
-from bpe_lm.experiments.results_table import RESULTS, changes_in_words
-from bpe_lm.experiments.runs import Listed, as_json, list_runs, shown_loss
-from bpe_lm.experiments.study import Changes, Study, check_key, grid, random_draws, run_name
+from bpe_lm.errors import ConfigError, OptionError, OutputExists
+from bpe_lm.experiments.cs336.setting import SETTING
+from bpe_lm.experiments.results_table import RESULTS
+from bpe_lm.experiments.runs import Listed, as_json, has_run, list_runs, shown_loss
+from bpe_lm.experiments.study import STUDY, Changes, Study, check_key, grid, in_words, random_draws, run_name
 from bpe_lm.fields import key_of, parse_flags
+from bpe_lm.progress import megabytes
 from bpe_lm.training.config import RENAMED, TrainConfig
 from bpe_lm.training.presets import resolve
 
@@ -42,7 +42,10 @@ def _add_sweep(commands: Any) -> None:
         description="Train a run for each combination of values of some keys, each run by `bpe-lm pretrain` in a "
         "process and a folder of its own. The same command goes on after a kill, skips the runs that are over, and "
         "adds those of new values. A run that diverges or fails does not stop the others.",
-        epilog="Every key of the config is a flag, as `bpe-lm pretrain --help` lists them.",
+        epilog="Every key of the config is a flag, as `bpe-lm pretrain --help` lists them. An example, with token "
+        "files that `bpe-lm encode` wrote: bpe-lm sweep demo --data.train train.bin --data.valid valid.bin "
+        "--data.tokenizer tokenizer --grid schedule.max_learning_rate=1e-3,3e-3 --grid batch_size=16,32 --out "
+        "runs/rates. Then `bpe-lm runs FOLDER` lists the runs, and `bpe-lm report FOLDER` writes tables and curves.",
     )
     parser.add_argument("config", metavar="CONFIG", help=CONFIG_HELP)
     parser.add_argument("--out", required=True, metavar="FOLDER", help="folder of the study, for the folders of runs")
@@ -79,7 +82,7 @@ def _add_sweep(commands: Any) -> None:
     )
     parser.add_argument(
         "--devices",
-        type=_devices,
+        type=gpus,
         default=(),
         metavar="NAMES",
         help="GPUs, such as cuda:0,cuda:1, of which each run has one (default: this machine's, as many as --jobs)",
@@ -97,16 +100,17 @@ def _add_sweep(commands: Any) -> None:
 def _sweep(options: argparse.Namespace) -> None:
     study = _study(options)
     works, folder = study.trainings(), Path(options.out)
+    _check_folder(folder)
     with language_model():
         from bpe_lm.experiments.predict import predict
         from bpe_lm.experiments.runner import run_all
 
-        devices = options.devices or _gpus(study.base, options.jobs or 1)
+        devices = _devices(options.devices, study.base, options.jobs or 1)
         more: dict[str, Any] = {
             "jobs": options.jobs or len(devices) or 1,
             "devices": devices,
             "keep_old_code": options.keep_old_code,
-            "say": (lambda line: None) if options.quiet else _say,
+            "say": say_unless(options.quiet),
         }
         if options.dry_run:
             _print_prediction(predict(works, folder, **more), is_json=options.json)
@@ -115,11 +119,25 @@ def _sweep(options: argparse.Namespace) -> None:
     _print_report(report, folder, is_json=options.json)
 
 
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder that has something else than a study. The runner says by itself that a folder is a run.
+
+    Raises:
+        OutputExists: The folder has a reproduction, or something without a study.
+    """
+    from bpe_lm.experiments.runner import check_is_ours
+
+    if (folder / SETTING).exists():
+        raise OutputExists(f"{folder} has a reproduction; name another folder")
+    if not has_run(folder):
+        check_is_ours(folder, STUDY)
+
+
 def _study(options: argparse.Namespace) -> Study:
     """Return the study that the options describe.
 
     Raises:
-        OptionError: There is nothing to vary, or a key is given twice.
+        OptionError: There is nothing to vary, no token file to train on, or a key that is given twice.
         ConfigError: A key is unknown, or a value makes no sense.
     """
     base = resolve(options.config, options.flags)
@@ -140,6 +158,8 @@ def _study(options: argparse.Namespace) -> Study:
         changes = random_draws(options.random, choices, dict(options.log or ()), base.seed)
     if len(changes) == 1 and options.seeds == 1:
         raise OptionError("there is one run only; give values with --grid, or --random, or --seeds")
+    if not base.data.train and "data.train" not in names:
+        raise OptionError("data.train is not set; name with --data.train a token file that bpe-lm encode wrote")
     return Study(base, changes, options.seeds, Path(options.out).resolve().name)
 
 
@@ -182,36 +202,23 @@ def _value(key: str, text: str) -> Any:
     return found
 
 
-def _devices(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",")]
-    for name in names:
-        if re.fullmatch(r"cuda(:\d+)?", name) is None:
-            raise argparse.ArgumentTypeError(
-                f"{name!r} is not a GPU; write cuda:0,cuda:1, or --device for other devices"
-            )
-    if len(set(names)) < len(names):
-        raise argparse.ArgumentTypeError(f"{text!r} has a GPU twice; each run has one for itself")
-    return names
-
-
-def _gpus(config: TrainConfig, jobs: int) -> list[str]:
-    """Return a GPU for each of several processes, or none where one process suffices or runs train on a CPU.
+def _devices(named: Sequence[str], config: TrainConfig, jobs: int) -> Sequence[str]:
+    """Return the GPUs that are named, or one for each of several processes, or none where runs train on a CPU.
 
     Raises:
-        OptionError: There are GPUs, and fewer than processes.
+        OptionError: The machine lacks a GPU of these, or the config does not use it, or there are fewer than processes.
     """
-    if jobs == 1 or config.device not in ("auto", "cuda"):
-        return []
+    if named and config.device.partition(":")[0] not in ("auto", "cuda"):
+        raise OptionError(f"--devices gives each run a GPU, and device is {config.device!r}; give one of them")
+    check_gpus(named)
+    if named or jobs == 1 or config.device not in ("auto", "cuda"):
+        return named
     import torch
 
     count = torch.cuda.device_count()
     if 0 < count < jobs:
         raise OptionError(f"--jobs is {jobs}, and this machine has {count} GPUs; each run has one for itself")
     return [f"cuda:{number}" for number in range(jobs)] if count else []
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def _print_report(report: Report, folder: Path, *, is_json: bool) -> None:
@@ -225,10 +232,10 @@ def _print_report(report: Report, folder: Path, *, is_json: bool) -> None:
         _print_runs(listed)
         print(f"{len(report.done)} of {len(names)} runs are over; written to {folder / RESULTS}")
     if report.signal is not None:
-        print("the same command goes on from here", file=sys.stderr)
+        say("the same command goes on from here")
         raise Stopped(130 if report.signal == signal.SIGINT else 143)
     if len(report.done) < len(names):
-        print("the same command tries the runs again that are not over", file=sys.stderr)
+        say("the same command tries the runs again that are not over")
         raise Stopped(1)
 
 
@@ -245,15 +252,15 @@ def _print_prediction(predicted: Predicted, *, is_json: bool) -> None:
             work.standing,
             f"{work.steps:,}",
             "" if work.seconds is None else duration(work.seconds),
-            "" if work.memory is None else f"{work.memory / 1e9:.2f} GB",
-            f"{work.disk / 1e9:.2f} GB",
+            "" if work.memory is None else megabytes(work.memory),
+            megabytes(work.disk),
         )
         for work in predicted.works
     ]
     print_table(("run", "it", "steps", "time", "memory", "disk"), rows)
     for message in dict.fromkeys(work.message for work in predicted.works if work.message):
         print(f"no time for some runs: {message}")
-    print(f"in all {duration(predicted.seconds)}, and {predicted.disk / 1e9:.2f} GB on the disk")
+    print(f"in all {duration(predicted.seconds)}, and {megabytes(predicted.disk)} on the disk")
 
 
 def _add_runs(commands: Any) -> None:
@@ -287,7 +294,7 @@ def _print_runs(listed: Sequence[Listed]) -> None:
 
 def _row(listed: Listed) -> Sequence[str]:
     record = listed.record
-    changes = changes_in_words(listed)
+    changes = ", ".join(in_words(listed.changes))
     if record is None:
         return (listed.name, listed.state, "", "", "", changes)
     loss, speed = shown_loss(record), record.tokens_per_second

@@ -1,1 +1,1 @@
-"""Experiments: pictures of the losses of training runs."""
+"""Experiments: studies of training runs, their figures and reports, and the course's questions."""

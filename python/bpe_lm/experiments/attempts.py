@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -70,12 +71,15 @@ def write_attempt(study: Path, name: str, attempt: Attempt) -> None:
 
 
 def study_of(run: Path) -> tuple[Path, str] | None:
-    """Return the folder of the study that an attempt at a run was recorded in, and the run's name there, or None."""
-    run = run.resolve()
-    for study in run.parents[:4]:
-        name = str(run.relative_to(study))
-        if attempt_path(study, name).is_file():
-            return study, name
+    """Return the folder of the study that an attempt at a run was recorded in, and the run's name there, or None.
+
+    A run may be a link to a folder elsewhere, and a folder elsewhere a link to a run.
+    """
+    for path in (Path(os.path.abspath(run)), run.resolve()):
+        for study in path.parents[:4]:
+            name = str(path.relative_to(study))
+            if attempt_path(study, name).is_file():
+                return study, name
     return None
 
 
@@ -115,7 +119,8 @@ def start(
     module: str, arguments: Sequence[str], log: IO[bytes], stdout: IO[bytes] | None, environment: Mapping[str, str]
 ) -> subprocess.Popen[bytes]:
     """Start a module in a session of its own, so that a Ctrl-C in the terminal reaches its runner alone."""
-    log.write(f"{_HEADER}{time.strftime('%Y-%m-%d %H:%M:%S')}: python -m {module} {' '.join(arguments)}\n".encode())
+    command = shlex.join(("python", "-m", module, *arguments))
+    log.write(os.fsencode(f"{_HEADER}{time.strftime('%Y-%m-%d %H:%M:%S')}: {command}\n"))
     log.flush()
     supervised = ("-m", "bpe_lm.experiments.supervised", str(os.getpid()), module, *arguments)
     return subprocess.Popen(

@@ -275,7 +275,7 @@ def batch_sizes(
     _draw_losses(upper, [loss])
     upper.set_ylabel("loss (nats per token)")
     _draw_points(lower, speed, line_style(0) | {"color": ORANGE, "marker": "s"}, None)
-    lower.set_ylim(0, max((y for _, y in speed.points), default=1.0) * 1.12)
+    lower.set_ylim(0, max((y for _, y in speed.points), default=1.0) * 1.12 or 1.0)
     lower.set_ylabel("tokens per second")
     lower.set_xlabel("batch size (texts, log scale)")
     _format(lower.yaxis, False)

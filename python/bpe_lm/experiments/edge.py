@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import log10, sqrt
+from math import sqrt
 
 STEP = 10.0
 """The factor between two rates while every rate so far has converged, or every one has diverged."""
@@ -72,9 +72,3 @@ def name_of(rate: float) -> str:
     texts = (f"{rate:.{precision}e}" for precision in range(17))
     digits, exponent = next(text for text in texts if float(text) == rate).split("e")
     return f"{digits}e{int(exponent)}"
-
-
-def rates_between(least: float, greatest: float, each_decade: int = 2) -> list[float]:
-    """Return rates at equal distances on a log scale, each of one or two digits: 1e-4, 3.2e-4, 1e-3."""
-    first, last = round(log10(least) * each_decade), round(log10(greatest) * each_decade)
-    return [rounded(10 ** (number / each_decade)) for number in range(first, last + 1)]

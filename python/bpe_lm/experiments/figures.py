@@ -102,14 +102,16 @@ def read_losses(folder: StrPath, name: str | None = None) -> Losses | None:
     train, valid = ([record for record in records if record["kind"] == kind] for kind in ("train", "valid"))
     if not train:
         return None
-    limit = _limit(train, _read(folder / "config.json", "model", "vocab_size"))
-    diverged_at = [record["step"] for record in _behind(train, limit)[:1]]
     skipped = _skipped_last([r["step"] for r in everything if r.get("kind") == "skip"], train[-1]["step"])
-    if len(skipped) > (_read(folder / "config.json", "max_skipped_steps") or 0):
-        diverged_at.append(skipped[0])
-    if _read(folder / "result.json", "reason") == "diverged":
-        diverged_at.append(train[-1]["step"])
-    return Losses(printable(name or folder.resolve().name), train, valid, limit, min(diverged_at, default=None))
+    has_skipped = len(skipped) > (_read(folder / "config.json", "max_skipped_steps") or 0)
+    return _losses(
+        name or folder.resolve().name,
+        train,
+        valid,
+        vocab_size=_read(folder / "config.json", "model", "vocab_size"),
+        diverged=_read(folder / "result.json", "reason") == "diverged",
+        skipped_from=skipped[0] if has_skipped else None,
+    )
 
 
 def losses_of(run: RunRecord, name: str | None = None) -> Losses | None:
@@ -118,11 +120,24 @@ def losses_of(run: RunRecord, name: str | None = None) -> Losses | None:
     train, valid = ([dict(r) for r in records if needed <= r.keys()] for records in (run.train, run.valid))
     if not train:
         return None
-    limit = _limit(train, run.config.model.vocab_size)
-    diverged_at = [record["step"] for record in _behind(train, limit)[:1]]
-    if run.diverged:
-        diverged_at.append(train[-1]["step"])
-    return Losses(printable(name or run.name), train, valid, limit, min(diverged_at, default=None))
+    return _losses(name or run.name, train, valid, vocab_size=run.config.model.vocab_size, diverged=run.diverged)
+
+
+def _losses(
+    name: str,
+    train: list[dict[str, Any]],
+    valid: list[dict[str, Any]],
+    *,
+    vocab_size: object,
+    diverged: bool,
+    skipped_from: int | None = None,
+) -> Losses:
+    """Return the records of a run, and the first step of its end that is worse than guessing, skipped or diverged."""
+    limit = _limit(train, vocab_size)
+    ends = [record["step"] for record in _behind(train, limit)[:1]]
+    ends += [skipped_from] if skipped_from is not None else []
+    ends += [train[-1]["step"]] if diverged else []
+    return Losses(printable(name), train, valid, limit, min(ends, default=None))
 
 
 def _limit(train: Sequence[dict[str, Any]], vocab_size: object) -> float:

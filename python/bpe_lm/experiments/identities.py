@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bpe_lm import _core
 from bpe_lm.errors import FileError, InternalError
+from bpe_lm.experiments.moving import without_folder
 from bpe_lm.experiments.work import Job, Work, input_sha256
 from bpe_lm.training.identity import planned_identity
 
@@ -39,8 +40,7 @@ def identity_of(work: Work, folder: Path) -> dict[str, str]:
     """
     if not isinstance(work, Job):
         return planned_identity(work.config)
-    home = str(folder.resolve())
-    command = json.dumps([work.module, *work.arguments]).replace(home, ".").replace(str(folder), ".")
+    command = json.dumps([work.module, *(without_folder(argument, folder, ".") for argument in work.arguments)])
     modules = (work.module, *work.arguments[:1]) if work.module == "bpe_lm.experiments.job" else (work.module,)
     try:
         return {

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
-from math import isclose
+from math import inf, isclose, isnan
 from pathlib import Path
 from typing import Any
 
@@ -125,13 +125,16 @@ class Replay:
         ]
 
     def hardest(self, number: int) -> list[tuple[float, int, str]]:
-        """Return the tokens with the greatest loss: loss, number of the token in the file, text."""
+        """Return the tokens with the greatest loss: loss, number of the token in the file, text.
+
+        A loss that is not a number counts as the greatest.
+        """
         tokens = [
             (loss, row.start + place, text)
             for row in self.rows
             for place, (loss, text) in enumerate(zip(row.losses, row.texts[1:], strict=True), 1)
         ]
-        return sorted(tokens, key=lambda token: -token[0])[:number]
+        return sorted(tokens, key=lambda token: -inf if isnan(token[0]) else -token[0])[:number]
 
     def as_dict(self) -> dict[str, Any]:
         """The replay as JSON values."""

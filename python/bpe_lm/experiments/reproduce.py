@@ -14,7 +14,7 @@ from pathlib import Path
 from signal import Signals
 from typing import Any
 
-from bpe_lm.errors import InternalError, OptionError, OutputExists, ResumeMismatch
+from bpe_lm.errors import InternalError, OptionError, ResumeMismatch
 from bpe_lm.experiments.blocks import Section
 from bpe_lm.experiments.cs336.budget import Measure, measured_step, seconds_of, shape_of
 from bpe_lm.experiments.cs336.corpora import TEXTS, Given, official
@@ -24,10 +24,11 @@ from bpe_lm.experiments.cs336.question import Question
 from bpe_lm.experiments.cs336.results import Results
 from bpe_lm.experiments.cs336.scales import setting_of
 from bpe_lm.experiments.cs336.setting import CORPORA, HERE, SETTING, SPLITS, CorpusKey, Scale, Setting, Split
+from bpe_lm.experiments.moving import without_folder
 from bpe_lm.experiments.planning import standing
 from bpe_lm.experiments.predict import checkpoint_bytes, peak_memory
 from bpe_lm.experiments.report import write_report
-from bpe_lm.experiments.runner import LOCK, Outcome, run_all
+from bpe_lm.experiments.runner import Outcome, check_is_ours, run_all
 from bpe_lm.experiments.work import Job, Training, Work, input_sha256
 from bpe_lm.fields import did_you_mean
 from bpe_lm.files import check_folder_target, read_json, write_whole
@@ -88,9 +89,7 @@ def open_setting(folder: Path, request: Request, measure: Measure = measured_ste
         setting = _with_texts_of(read_setting(folder), request)
         _write_setting(setting, asked)
         return setting
-    others = [other.name for other in folder.iterdir() if other.name not in (TEXTS, LOCK)] if folder.exists() else []
-    if others:
-        raise OutputExists(f"{folder} has {sorted(others)[0]} and no {SETTING}; name a new folder, or an empty one")
+    check_is_ours(folder, SETTING, also=(TEXTS,))
     folder.mkdir(parents=True, exist_ok=True)
     setting = setting_of(request.scale, folder, request.hours, request.given, request.data, measure)
     _write_setting(setting, asked)
@@ -114,8 +113,7 @@ def _with_texts_of(setting: Setting, request: Request) -> Setting:
 
 def _write_setting(setting: Setting, asked: Mapping[str, Any]) -> None:
     text = json.dumps({"request": asked, "setting": setting.as_dict()}, indent=2)
-    home = json.dumps(str(setting.folder.resolve()))[1:-1]
-    write_whole(setting.folder / SETTING, text.replace(home, HERE).encode())
+    write_whole(setting.folder / SETTING, without_folder(text, setting.folder, HERE).encode())
 
 
 def _check_same(old: Any, asked: Mapping[str, Any], folder: Path) -> None:

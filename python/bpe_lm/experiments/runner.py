@@ -32,7 +32,7 @@ from bpe_lm.experiments.planning import known_identity, read_result, standing, w
 from bpe_lm.experiments.results_table import write_results
 from bpe_lm.experiments.runs import DONE, has_run, last_record
 from bpe_lm.experiments.runs import LOCK as RUN_LOCK
-from bpe_lm.experiments.study import check_names, record_works
+from bpe_lm.experiments.study import check_names, read_study, record_works
 from bpe_lm.experiments.work import RESULT, Job, Training, Work
 from bpe_lm.files import check_folder_target, finite, write_whole
 from bpe_lm.machine import commit, describe_machine
@@ -136,9 +136,27 @@ def run_all(
     check_names(works)
     works = on_devices(works, devices)
     with _locked(folder):
-        record_works(folder, works, base=base)
+        _record(works, folder, base, say)
         with received_signals() as received, Display(is_wanted=progress, width=62, is_first_line_due=True) as display:
             return _Runner(works, folder, places(jobs, devices), keep_old_code, display, say).run(received)
+
+
+def check_is_ours(folder: Path, mark: str, *, also: Sequence[str] = ()) -> None:
+    """Refuse a folder that has something, and not the file `mark`.
+
+    Args:
+        folder: The folder, which need not exist.
+        mark: The file that says that the folder is one of studies, or of reproductions.
+        also: Names that such a folder may have before it has the mark.
+
+    Raises:
+        OutputExists: The folder has something else.
+    """
+    if not folder.is_dir() or (folder / mark).exists():
+        return
+    others = sorted(path.name for path in folder.iterdir() if path.name not in (LOCK, *also))
+    if others:
+        raise OutputExists(f"{folder} has {others[0]} and no {mark}; name a new folder, or an empty one")
 
 
 @contextmanager
@@ -158,6 +176,15 @@ def _locked(folder: Path) -> Iterator[None]:
         except OSError as error:
             raise OutputBusy(f"another process works in {folder}; wait for it, or name another folder") from error
         yield
+
+
+def _record(works: Sequence[Work], folder: Path, base: TrainConfig | None, say: Say) -> None:
+    """Write works into study.json, and say how many runs of another base config are not in it any more."""
+    old, new = read_study(folder), record_works(folder, works, base=base)
+    gone = len(old.runs.keys() - new.runs.keys()) if old is not None else 0
+    if gone:
+        runs = f"{gone:,} run{'s' * (gone != 1)}"
+        say(f"not listed any more: {runs} of another base config, whose folders stay in {folder}")
 
 
 @dataclass
@@ -204,7 +231,8 @@ class _Runner:
                 self._end_ended()
                 self._start_waiting()
                 self._show_running()
-                time.sleep(_POLL)
+                if self._waiting or self._running:
+                    time.sleep(_POLL)
         except BaseException:
             self._kill()
             raise
@@ -256,6 +284,9 @@ class _Runner:
             attempt = Attempt(self._identity_of_first_steps(work) or identity, time.time())
             write_attempt(self._folder, work.name, attempt)
             module, arguments = self._command(work)
+            if isinstance(work, Job):
+                # A kill leaves a part of its outputs, with which an older result would count as done.
+                (self._folder / work.name / RESULT).unlink(missing_ok=True)
             stdout = self._stdout_path(work).open("w+b") if isinstance(work, Job) else None
             process = start(module, arguments, log, stdout, environment)
         except (BpeLmError, OSError) as error:

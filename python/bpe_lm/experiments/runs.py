@@ -16,7 +16,6 @@ from bpe_lm.experiments.work import RESULT
 from bpe_lm.fields import key_of, keys
 from bpe_lm.files import read_json
 from bpe_lm.training.config import CHECKPOINTS, CONFIG, CONFIG_FORMAT, TrainConfig
-from bpe_lm.training.identity import sources_sha256
 
 State = Literal["waiting", "running", "killed", "finished", "time", "worse", "diverged", "signal", "failed"]
 
@@ -49,11 +48,10 @@ class RunRecord:
         """Whether the run diverged."""
         return self.state == "diverged"
 
-    @property
-    def is_of_other_code(self) -> bool:
-        """Whether other sources of this package than those on the disk now computed the result, as far as is known."""
+    def is_of_other_code(self, sources: str) -> bool:
+        """Return whether other sources of this package than these computed the result, as far as is known."""
         identity = (self.result or {}).get("identity") or {}
-        return identity.get("sources") not in (None, sources_sha256())
+        return identity.get("sources") not in (None, sources)
 
     @property
     def loss(self) -> float | None:
@@ -85,7 +83,7 @@ def read_run(folder: Path) -> RunRecord | None:
     if config is None:
         return None
     result = _read(folder / RESULT)
-    if result is not None and not {"reason", "step"} <= result.keys():
+    if result is not None and not (isinstance(result.get("step"), int) and "reason" in result and _is_sound(result)):
         result = None
     records = _read_records(folder / METRICS)
     first = next((record for record in records if record.get("kind") == "run"), {})
@@ -96,11 +94,19 @@ def read_run(folder: Path) -> RunRecord | None:
 
 
 def _of_kind(records: Sequence[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
-    return [r for r in records if r.get("kind") == kind and isinstance(r.get("step"), int) and "loss" in r]
+    mine = [record for record in records if record.get("kind") == kind and "loss" in record]
+    return [record for record in mine if isinstance(record.get("step"), int) and _is_sound(record)]
+
+
+def _is_sound(values: Mapping[str, Any]) -> bool:
+    """Return whether what a record or a result has of these numbers are numbers, or None for one that is not finite."""
+    numbers = ("loss", "best_loss", "tokens", "seconds", "tokens_per_second")
+    return all(isinstance(values.get(name), int | float | None) for name in numbers)
 
 
 def _state(folder: Path, found: tuple[Path, str] | None, result: Mapping[str, Any] | None) -> State:
-    locks = [folder / LOCK] if found is None else [folder / LOCK, log_path(*found)]
+    # The log comes first: a look at a lock holds it for a moment, in which a process of a study must not want it.
+    locks = [folder / LOCK] if found is None else [log_path(*found), folder / LOCK]
     if result is not None and result["reason"] in DONE:
         return cast(State, result["reason"])
     if any(map(is_locked, locks)):
@@ -240,25 +246,25 @@ def _run_folders(folder: Path) -> list[Path]:
 def _listed(folder: Path, name: str, changes: Mapping[str, Any]) -> Listed:
     record, attempt = read_run(folder / name), read_attempt(folder, name)
     message = attempt.message if attempt is not None else ""
-    state: State = _state_before_begin(folder, name) if record is None else record.state
+    state = _state_of_attempt(folder, name) if record is None else record.state
     return Listed(name, state, changes, record, message if state == "failed" else "")
 
 
 def _listed_job(folder: Path, name: str) -> Listed:
-    attempt = read_attempt(folder, name)
-    is_done = (folder / name / RESULT).is_file()
-    state: State = "finished" if is_done else _state_before_begin(folder, name)
+    attempt, state = read_attempt(folder, name), _state_of_attempt(folder, name)
+    if state not in ("running", "failed") and _read(folder / name / RESULT) is not None:
+        state = "finished"
     message = attempt.message if attempt is not None and state == "failed" else ""
     return Listed(name, state, {}, message=message, is_job=True)
 
 
-def _state_before_begin(folder: Path, name: str) -> State:
-    """Return the state of a work whose folder has nothing yet."""
-    attempt = read_attempt(folder, name)
-    if attempt is None:
-        return "waiting"
+def _state_of_attempt(folder: Path, name: str) -> State:
+    """Return the state of a work whose folder has nothing. A result of its last attempt was deleted."""
     if is_locked(log_path(folder, name)):
         return "running"
+    attempt = read_attempt(folder, name)
+    if attempt is None or attempt.state in DONE:
+        return "waiting"
     return cast(State, attempt.state) if attempt.state in get_args(State) else "killed"
 
 
@@ -284,8 +290,3 @@ def shown_loss(record: RunRecord) -> float | None:
     if record.result is not None or record.diverged:
         return record.loss
     return record.valid[-1]["loss"] if record.valid else None
-
-
-def steps_of(config: TrainConfig) -> int:
-    """Return the steps of a run, which follow from its tokens where the config says tokens."""
-    return config.steps

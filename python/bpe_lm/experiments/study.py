@@ -13,7 +13,8 @@ import json
 import math
 import random
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -24,6 +25,7 @@ from bpe_lm.experiments.work import Job, Training, Work
 from bpe_lm.fields import did_you_mean, kinds, merge_nested
 from bpe_lm.files import read_json, write_whole
 from bpe_lm.training.config import TrainConfig, override
+from bpe_lm.training.identity import is_part_of_identity
 
 STUDY, STUDY_FORMAT = "study.json", 1
 
@@ -115,7 +117,8 @@ def random_draws(
         draws.setdefault(run_name(draw), draw)
     if len(draws) < count:
         raise ConfigError(
-            f"there are only {len(draws):,} different runs, fewer than the {count:,} that are to be drawn"
+            f"there are only {len(draws):,} different runs, fewer than the {count:,} that are to be drawn; give more "
+            "values or ranges"
         )
     return list(draws.values())
 
@@ -145,13 +148,18 @@ def run_name(changes: Changes) -> str:
     A key is named by its last part. Two different changes have different names: a text that is not safe, or is long, is
     shortened, and a hash is added.
     """
-    lasts = [key.rpartition(".")[2] for key in changes]
-    short = {key: last if lasts.count(last) == 1 else key for key, last in zip(changes, lasts, strict=True)}
-    text = ",".join(f"{short[key]}={written(value)}" for key, value in changes.items()) or "base"
+    text = ",".join(in_words(changes)) or "base"
     safe = re.sub(r"[^\w.,=+-]", "_", text, flags=re.ASCII)
     if safe == text and len(text) <= _LONGEST_NAME:
         return text
     return f"{safe[:_LONGEST_NAME]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def in_words(changes: Changes) -> list[str]:
+    """Return each change as key=value. A key is named by its last part, if no other change has the same."""
+    lasts = Counter(key.rpartition(".")[2] for key in changes)
+    short = {key: last if lasts[last := key.rpartition(".")[2]] == 1 else key for key in changes}
+    return [f"{short[key]}={written(value)}" for key, value in changes.items()]
 
 
 def written(value: Any) -> str:
@@ -189,22 +197,44 @@ def read_study(folder: Path) -> StudyFile | None:
     """Read the study.json of a folder. Returns None if there is none, or if it is damaged."""
     try:
         found = read_json(folder / STUDY)
-        runs = {str(run["name"]): dict(run.get("changes") or {}) for run in found.get("runs", [])}
-        return StudyFile(str(found.get("name", folder.name)), found.get("base"), runs, tuple(found.get("jobs", ())))
+        runs = {run["name"]: dict(run.get("changes") or {}) for run in found.get("runs", [])}
+        study = StudyFile(str(found.get("name", folder.name)), found.get("base"), runs, tuple(found.get("jobs", ())))
+        is_whole = all(map(_is_safe, (*runs, *study.jobs))) and isinstance(study.base, Mapping | None)
+        return study if is_whole else None
     except (BpeLmError, KeyError, TypeError, AttributeError, ValueError):
         return None
 
 
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the values of nested mappings by dotted names."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _trains_alike(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> bool:
+    """Return whether two base configs differ at most in keys that only watch a run."""
+
+    def essence(base: Mapping[str, Any] | None) -> dict[str, Any] | None:
+        if base is None:
+            return None
+        return {key: value for key, value in flat(base) if is_part_of_identity(key) or key.startswith("data.")}
+
+    return essence(old) == essence(new)
+
+
 def record_works(folder: Path, works: Iterable[Work], *, name: str = "", base: TrainConfig | None = None) -> StudyFile:
-    """Add works to the study.json of a folder. The runs of another base config are taken out of it.
+    """Add works to the study.json of a folder. The works of a base config that trains otherwise are taken out of it.
 
     Raises:
         FileError: The file cannot be written.
     """
     old = read_study(folder) or StudyFile(name or folder.resolve().name)
     base_values = old.base if base is None else json.loads(json.dumps(base.as_dict()))
-    has_same_base = base_values == old.base
-    runs, jobs = (dict(old.runs), dict.fromkeys(old.jobs)) if has_same_base else ({}, {})
+    stay = _trains_alike(old.base, base_values)
+    runs, jobs = (dict(old.runs), dict.fromkeys(old.jobs)) if stay else ({}, {})
     for work in works:
         if isinstance(work, Job):
             jobs[work.name] = None
@@ -230,12 +260,12 @@ def check_names(works: Sequence[Work]) -> None:
     Raises:
         ConfigError: Two works have the same name, a name is not safe, or the folder of one is inside another's.
     """
-    names = [work.name for work in works]
-    for name in names:
+    names = Counter(work.name for work in works)
+    for name, count in names.items():
         parts = name.split("/")
-        if not all(re.fullmatch(r"[\w=+-][\w.,=+-]*", part, flags=re.ASCII) for part in parts):
+        if not _is_safe(name):
             raise ConfigError(f"{name!r} is not a safe name of a folder; use letters, digits and . , = + - _")
-        if names.count(name) > 1:
+        if count > 1:
             raise ConfigError(f"two works have the name {name}; give each its own")
         for end in range(1, len(parts)):
             if (parent := "/".join(parts[:end])) in names:
@@ -244,6 +274,11 @@ def check_names(works: Sequence[Work]) -> None:
                 )
         if parts[0] in RESERVED:
             raise ConfigError(f"{name} would be inside the study's own folder {parts[0]}; use another name")
+
+
+def _is_safe(name: str) -> bool:
+    """Return whether a name is that of a folder below the study, in letters that every system takes."""
+    return all(re.fullmatch(r"[\w=+-][\w.,=+-]*", part, flags=re.ASCII) for part in name.split("/"))
 
 
 RESERVED = frozenset({"logs", "configs", "figures"})

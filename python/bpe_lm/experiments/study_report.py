@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,17 +18,20 @@ from bpe_lm.experiments.blocks import Block, Missing, Picture, Section, Table, T
 from bpe_lm.experiments.charts import Line, final_losses, loss_curves
 from bpe_lm.experiments.figures import WORSE_THAN_GUESSING, losses_of
 from bpe_lm.experiments.labels import LONGEST
-from bpe_lm.experiments.prose import listed_in_words
-from bpe_lm.experiments.runs import DONE, Listed, RunRecord, list_runs, shown_loss, steps_of
+from bpe_lm.experiments.prose import NOT_RUN, listed_in_words
+from bpe_lm.experiments.runs import DONE, Listed, RunRecord, list_runs, shown_loss
 from bpe_lm.experiments.seeds import standard_error
-from bpe_lm.experiments.study import read_study, written
+from bpe_lm.experiments.study import flat, read_study, written
 from bpe_lm.fields import keys
 from bpe_lm.files import read_json
 from bpe_lm.training.identity import sources_sha256
 
-SEED = "seed"
+SEED, DATA = "seed", ("data.train", "data.valid", "data.tokenizer")
 
 COUNTS_AS_DIVERGED = f"A run whose losses end above {WORSE_THAN_GUESSING:g} times that of guessing counts as diverged."
+
+NO_LOSS = "not measured"
+"""Stands in place of the loss of a run that is over, and had no validation."""
 
 MOST_CURVES = 12
 """The greatest number of runs whose losses are drawn in one figure."""
@@ -44,12 +48,16 @@ LEAST_LOG_RATIO = 4.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """The runs that differ in nothing but their seeds. `losses` are those of the runs that are over and converged."""
+    """The runs that differ in nothing but their seeds. `losses` are those of the runs that are over and converged.
+
+    `over` is the number of runs that are over. One that diverged has no loss, nor has one without validation.
+    """
 
     changes: Mapping[str, Any]
     runs: Sequence[Listed]
     losses: Sequence[float]
     diverged: int
+    over: int
 
     @property
     def mean(self) -> float | None:
@@ -62,8 +70,8 @@ class Outcome:
         return standard_error(self.losses)
 
     @property
-    def is_over(self) -> bool:
-        """Whether a run converged or diverged."""
+    def is_known(self) -> bool:
+        """Whether a run has a loss or diverged."""
         return bool(self.losses) or self.diverged > 0
 
 
@@ -81,9 +89,10 @@ class StudyResults:
         self.name = study.name if study is not None else folder.resolve().name
         self.runs = [listed for listed in everything if not listed.is_job]
         self.jobs = [listed for listed in everything if listed.is_job]
-        self.base = dict(_flat(study.base)) if study is not None and study.base else {}
+        self.base = dict(flat(study.base)) if study is not None and study.base else {}
         self.varied = list(dict.fromkeys(key for run in self.runs for key in run.changes))
         self.swept = [key for key in self.varied if key != SEED]
+        self._names_of_paths = {key: _names(self._text_values(key)) for key in DATA}
 
     def value(self, run: Listed, key: str) -> Any:
         """Return the value of a key in a run, or None if it is not known."""
@@ -92,6 +101,16 @@ class StudyResults:
         if run.record is not None:
             return dict(keys(run.record.config)).get(key)
         return self.base.get(key)
+
+    def _text_values(self, key: str) -> list[str]:
+        """Return each text that a key has in the base config or in a run."""
+        values = (self.base.get(key), *(self.value(run, key) for run in self.runs))
+        return [value for value in values if isinstance(value, str)]
+
+    def in_words(self, key: str, value: Any) -> str:
+        """Return the value of a key as words. Of a path they have what differs between the runs alone."""
+        names = self._names_of_paths.get(key, {})
+        return names.get(value, value) if isinstance(value, str) else written(value)
 
     def outcomes(self) -> list[Outcome]:
         """Return the runs, those that differ in their seeds together, in the order of the study."""
@@ -104,7 +123,14 @@ class StudyResults:
         over = [run.record for run in runs if run.record is not None and run.state in DONE]
         losses = [record.loss for record in over if record.loss is not None and not has_diverged(record)]
         changes = {key: self.value(runs[0], key) for key in self.swept}
-        return Outcome(changes, runs, losses, sum(map(has_diverged, over)))
+        return Outcome(changes, runs, losses, sum(map(has_diverged, over)), len(over))
+
+
+def _names(paths: Iterable[str]) -> dict[str, str]:
+    """Return the name of each path: the path without the folders that all of them have in common."""
+    whole = {path: os.path.abspath(path) for path in paths if path}
+    common = os.path.commonpath([os.path.dirname(path) for path in whole.values()]) if whole else ""
+    return {path: os.path.relpath(absolute, common) for path, absolute in whole.items()}
 
 
 def has_diverged(record: RunRecord) -> bool:
@@ -147,21 +173,25 @@ def _preface(results: StudyResults) -> Iterable[Block]:
     best = min((o for o in results.outcomes() if o.losses), key=lambda o: o.mean or 0.0, default=None)
     if best is not None:
         error = "" if best.standard_error is None else f" ± {best.standard_error:.4f} ({len(best.losses)} seeds)"
+        diverged = f" {best.diverged} of its {best.over} seeds diverged." if best.diverged else ""
         yield Text(
             f"The least final validation loss is **{best.mean:.4f}**{error} nats per token, of "
-            f"{literal(best.runs[0].name)}."
+            f"{literal(best.runs[0].name)}.{diverged}"
         )
 
 
 def _texts(results: StudyResults) -> str:
     """Say which token files the runs were trained on, by their names alone, and of which texts these are."""
     paths = {
-        what: list(dict.fromkeys(str(path) for run in results.runs if (path := results.value(run, f"data.{what}"))))
-        for what in ("train", "valid", "tokenizer")
+        key.partition(".")[2]: list(dict.fromkeys(path for run in results.runs if (path := results.value(run, key))))
+        for key in DATA
     }
     if not paths["train"]:
         return "**Texts:** no run names its token files yet."
-    shown = {what: listed_in_words(literal(Path(path).name) for path in found) for what, found in paths.items()}
+    shown = {
+        what: listed_in_words(literal(results.in_words(f"data.{what}", path)) for path in found)
+        for what, found in paths.items()
+    }
     valid = f", validated on {shown['valid']}" if paths["valid"] else ", without validation"
     tokenizer = f"; tokenizer {shown['tokenizer']}" if paths["tokenizer"] else ""
     return (
@@ -196,9 +226,8 @@ def _source_names(manifest: Path) -> list[str]:
 def _differences(results: StudyResults) -> Iterable[Block]:
     rows = []
     for key in results.varied:
-        values = dict.fromkeys(written(results.value(run, key)) for run in results.runs)
-        base = results.base.get(key)
-        rows.append((literal(key), "" if base is None else written(base), ", ".join(values)))
+        values = dict.fromkeys(_cell(results, key, results.value(run, key)) or NOT_RUN for run in results.runs)
+        rows.append((literal(key), _cell(results, key, results.base.get(key)) or "", ", ".join(values)))
     if rows:
         yield Table(("key", "base config", "values"), rows)
     else:
@@ -249,26 +278,30 @@ def _runs(results: StudyResults) -> Iterable[Block]:
 
 
 def _run_row(results: StudyResults, run: Listed) -> Sequence[Any]:
-    values = _values(results, run)
+    values = [_cell(results, key, results.value(run, key)) for key in results.varied]
     record = run.record
     if record is None:
         return (*values, run.state, None, None, None, None, literal(run.name))
-    loss: float | str | None = shown_loss(record)
+    loss = shown_loss(record)
     last = record.result or (record.train[-1] if record.train else {})
     speed = record.tokens_per_second
     return (
         *values,
         run.state,
-        f"{record.step:,} of {steps_of(record.config):,}",
-        "diverged" if record.diverged else loss,
+        f"{record.step:,} of {record.config.steps:,}",
+        "diverged" if record.diverged else NO_LOSS if loss is None and run.state in DONE else loss,
         last.get("seconds"),
         None if speed is None else round(speed),
         literal(run.name),
     )
 
 
-def _values(results: StudyResults, run: Listed) -> list[str]:
-    return [written(results.value(run, key)) for key in results.varied]
+def _cell(results: StudyResults, key: str, value: Any) -> str | None:
+    """Return the value of a key as a cell, in which no character of a text has a meaning; None if it is not known."""
+    if value is None:
+        return None
+    words = results.in_words(key, value)
+    return literal(words) if isinstance(value, str) else words
 
 
 def _curves(results: StudyResults) -> Iterable[Block]:
@@ -276,7 +309,10 @@ def _curves(results: StudyResults) -> Iterable[Block]:
     names = {run.name: run.name for run in results.runs}
     are_long = len(results.varied) > 1 and any(len(name) > LONGEST for name in names.values())
     if are_long:
-        names = {run.name: ", ".join(_values(results, run)) for run in results.runs}
+        names = {
+            run.name: ", ".join(results.in_words(key, results.value(run, key)) for key in results.varied)
+            for run in results.runs
+        }
     best = sorted(begun, key=lambda each: inf if (loss := shown_loss(each[1])) is None else loss)[:MOST_CURVES]
     found = [losses_of(record, names[run.name]) for run, record in begun if (run, record) in best]
     losses = [run for run in found if run is not None]
@@ -299,11 +335,12 @@ def _final_losses(results: StudyResults) -> Iterable[Block]:
         return
     outcomes = results.outcomes()
     for key in numeric:
-        over = [outcome for outcome in outcomes if outcome.is_over]
-        if not over:
-            yield Missing(f"no run is over, so that the loss by {literal(key)} is not known")
+        known = [outcome for outcome in outcomes if outcome.is_known]
+        if not known:
+            why = "no run has a validation" if any(outcome.over for outcome in outcomes) else "no run is over"
+            yield Missing(f"{why}, so that the loss by {literal(key)} is not known")
             continue
-        lines, errors = _lines(results, key, over)
+        lines, errors = _lines(results, key, known)
         caption = f"The final validation loss by {literal(key)}." + _explained(lines, len(results.swept) > 1)
         yield Picture(f"loss-by-{key}", partial(_draw, key, lines, errors), caption)
 
@@ -323,15 +360,17 @@ def _draw(key: str, lines: Sequence[Line], errors: Mapping[float, float]) -> Any
     return final_losses(lines, key, log_x=log, errors=errors if len(lines) == 1 else None)
 
 
-def _lines(results: StudyResults, key: str, over: Sequence[Outcome]) -> tuple[list[Line], dict[float, float]]:
+def _lines(results: StudyResults, key: str, known: Sequence[Outcome]) -> tuple[list[Line], dict[float, float]]:
     """Return a line for each combination of the other keys, and the standard errors of the first, by its places."""
     others = [other for other in results.swept if other != key]
     groups: dict[str, list[Outcome]] = defaultdict(list)
-    for outcome in over:
-        name = ", ".join(f"{other.rpartition('.')[2]}={written(outcome.changes[other])}" for other in others)
+    for outcome in known:
+        name = ", ".join(
+            f"{other.rpartition('.')[2]}={results.in_words(other, outcome.changes[other])}" for other in others
+        )
         groups[name].append(outcome)
     if len(groups) > MOST_LINES or all(len(group) == 1 for group in groups.values()):
-        groups = {"": _least_by(key, over)}
+        groups = {"": _least_by(key, known)}
     lines = [
         Line(name, [float(o.changes[key]) for o in group], [o.mean for o in group]) for name, group in groups.items()
     ]
@@ -340,10 +379,10 @@ def _lines(results: StudyResults, key: str, over: Sequence[Outcome]) -> tuple[li
     return lines, {place: error for place, error in errors.items() if error is not None}
 
 
-def _least_by(key: str, over: Sequence[Outcome]) -> list[Outcome]:
+def _least_by(key: str, known: Sequence[Outcome]) -> list[Outcome]:
     """Return the outcome with the least loss at each value of a key."""
     least: dict[float, Outcome] = {}
-    for outcome in over:
+    for outcome in known:
         place = float(outcome.changes[key])
         old = least.get(place)
         if old is None or (outcome.mean is not None and (old.mean is None or outcome.mean < old.mean)):
@@ -372,7 +411,7 @@ def _seeds(results: StudyResults) -> Iterable[Block]:
     )
     rows = [
         (
-            *(written(value) for value in outcome.changes.values()),
+            *(_cell(results, key, value) for key, value in outcome.changes.items()),
             len(outcome.runs),
             len(outcome.losses),
             outcome.diverged,
@@ -390,7 +429,7 @@ def _seeds(results: StudyResults) -> Iterable[Block]:
 def _statistics(outcome: Outcome) -> Sequence[Any]:
     """Return the mean of the losses, its standard error, the least and the greatest loss, as cells."""
     if not outcome.losses:
-        return ["diverged" if outcome.diverged else None] * 4
+        return ["diverged" if outcome.diverged else NO_LOSS if outcome.over else None] * 4
     error = outcome.standard_error
     return [outcome.mean, "one run" if error is None else error, min(outcome.losses), max(outcome.losses)]
 
@@ -406,16 +445,10 @@ def _origin(results: StudyResults) -> Iterable[Block]:
     if rows:
         yield Table(("machine", "commit", "versions", "runs"), [(*row, count) for row, count in rows.items()])
     code = sources_sha256()
-    old = [
-        run.name for run in results.runs if run.record is not None and _sources(run.record.result) not in (None, code)
-    ]
+    old = [run.name for run in results.runs if run.record is not None and run.record.is_of_other_code(code)]
     if old:
         runs = listed_in_words(map(literal, old)) if len(old) <= MOST_NAMED else f"{len(old):,} of {len(records):,}"
         yield Text(f"**Other code:** model, kernels and training have changed since these runs: {runs}.")
-
-
-def _sources(result: Mapping[str, Any] | None) -> Any:
-    return _mapping(_mapping(result).get("identity")).get("sources")
 
 
 def machine_in_words(machine: Any) -> str:
@@ -433,12 +466,3 @@ def machine_in_words(machine: Any) -> str:
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    """Yield the values of nested mappings by dotted names."""
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value

@@ -193,6 +193,16 @@ def test_a_setting_is_saved_whole_and_the_folder_can_be_moved(tmp_path):
     assert str(tmp_path) not in (tmp_path / "b" / "setting.json").read_text()
 
 
+def test_a_text_beside_a_folder_that_moves_stays_where_it_is(tmp_path):
+    text = tmp_path / "a-texts" / "mine.txt"
+    text.parent.mkdir()
+    text.write_bytes(STORIES * 20)
+    request = Request("smoke", given={"owt": Given(text, text)})
+    open_setting(tmp_path / "a", request)
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert open_setting(tmp_path / "b", request).corpora["owt"].train == text
+
+
 def test_another_request_in_the_same_folder_is_refused(tmp_path):
     path = tmp_path / "mine.txt"
     path.write_bytes(STORIES)
@@ -458,7 +468,7 @@ def test_a_dry_run_prints_the_plan_and_makes_no_folder(tmp_path, capsys, monkeyp
     assert main(["reproduce", "--out", out, "--dry-run", "--only", "base_run,34"]) == 0
     text = capsys.readouterr().out
     assert "base" in text
-    assert "90.0 seconds and 0.01 GB on the disk for 1 runs, and 1 jobs whose cost is not predicted" in text
+    assert "90.0 seconds and 10.0 MB on the disk for 1 runs, and 1 jobs whose cost is not predicted" in text
     assert main(["reproduce", "--out", out, "--dry-run", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)[1] == vars(planned[1])
     assert asked == [("smoke", ["base_run", "34"], False), ("smoke", [], False)]

@@ -34,9 +34,13 @@ RATE_ERROR = 1e-9
 """The greatest relative difference of a learning rate in the records from that of the formula."""
 
 
+BASE = "base"
+"""The name of the base run."""
+
+
 def base(results: Results) -> Training:
     """Return the base run."""
-    return Training("base", results.setting.base)
+    return Training(BASE, results.setting.base)
 
 
 def low_resource(results: Results) -> Training | None:

@@ -19,7 +19,7 @@ from typing import Any
 from bpe_lm.data.sample import write_samples
 from bpe_lm.experiments.blocks import Block, Check, Code, Table, Text
 from bpe_lm.experiments.cs336 import oracles
-from bpe_lm.experiments.cs336.base_run import base
+from bpe_lm.experiments.cs336.base_run import BASE, base
 from bpe_lm.experiments.cs336.checks import counted
 from bpe_lm.experiments.cs336.question import Question, guarded
 from bpe_lm.experiments.cs336.results import Results
@@ -45,7 +45,7 @@ def answer(results: Results) -> Iterator[Block]:
         "files are memory maps, checkpoints go into the folder that `--out` names, and losses of training and "
         "validation go to the console, to metrics.jsonl and, if asked for, to a tracker such as Weights & Biases."
     )
-    record = results.run(base(results).name)
+    record = results.run(BASE)
     if record is not None and record.train:
         yield Code("bpe-lm pretrain configs/base.json --out base --resume", "console")
         yield from described(record)
