@@ -41,6 +41,8 @@ if behaviour == "silent":
     sys.exit()
 if behaviour == "die":
     os.kill(os.getpid(), 9)
+if behaviour == "odd":
+    os.kill(os.getpid(), 40)
 if behaviour == "wait":
     time.sleep(60)
 if behaviour == "pair":
@@ -128,21 +130,23 @@ def test_a_failure_is_recorded_with_its_reason_and_stops_no_other(work_folder):
         light("d"),
         Job("e", "no_such_module"),
         Job("f", "no.such.one"),
+        light("g", "odd"),
     ]
     report = run_all(works, Path("out"), say=said.append)
     assert [outcome.name for outcome in report.done] == ["d"]
     messages = {outcome.name: outcome.message for outcome in report.failed}
-    assert messages.keys() == {"a", "b", "c", "e", "f"}
+    assert messages.keys() == {"a", "b", "c", "e", "f", "g"}
     assert messages["a"] == "the reason"
     assert "printed no JSON object" in messages["b"]
     assert "SIGKILL" in messages["c"]
     assert "no_such_module" in messages["e"]
     assert "no.such.one" in messages["f"]
+    assert messages["g"] == "killed by signal 40", "a signal without a name"
     assert "a: failed: the reason" in said
     assert {one.name: one.message for one in list_runs(Path("out")) if one.message} == messages
     assert not Path("out/a/result.json").exists()
     run_all([light("a", "fail")], Path("out"))
-    assert ran() == ["a", "b", "c", "d", "a"], "a failed work is tried again"
+    assert ran() == ["a", "b", "c", "d", "g", "a"], "a failed work is tried again"
 
 
 def test_a_missing_input_fails_before_anything_runs(work_folder):

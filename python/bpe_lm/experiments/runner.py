@@ -468,7 +468,7 @@ def printed_object(stdout: bytes) -> dict[str, Any] | None:
 def _why(code: int, log: Path) -> str:
     words = last_words(log)
     if code < 0:
-        name = signal.Signals(-code).name
+        name = next((known.name for known in signal.Signals if known == -code), f"signal {-code}")
         hint = ", perhaps because memory ran out" if -code == signal.SIGKILL else ""
         return f"killed by {name}{hint}"
     return words or f"exit status {code}, with no message"
