@@ -22,7 +22,7 @@ from typing import Any
 
 from bpe_lm.errors import BpeLmError, ConfigError
 from bpe_lm.experiments.work import Job, Training, Work
-from bpe_lm.fields import did_you_mean, kinds, merge_nested
+from bpe_lm.fields import did_you_mean, keys, kinds, merge_nested
 from bpe_lm.files import read_json, write_whole
 from bpe_lm.training.config import TrainConfig, override
 from bpe_lm.training.identity import is_part_of_identity
@@ -64,6 +64,12 @@ class Study:
 
     def _seed(self, changes: Changes, number: int) -> int:
         return int(changes.get("seed", self.base.seed)) + number
+
+
+def differing(base: TrainConfig, config: TrainConfig) -> Changes:
+    """Return the keys of a config that differ from a base's, without its data and what only watches a run."""
+    old = dict(keys(base))
+    return {key: value for key, value in keys(config) if value != old[key] and is_part_of_identity(key)}
 
 
 def changed(config: TrainConfig, changes: Changes) -> TrainConfig:

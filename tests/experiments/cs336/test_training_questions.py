@@ -349,6 +349,13 @@ def test_the_verdict_is_for_the_courses_model_and_text_only(tmp_path):
     )
 
 
+def test_the_changes_of_a_run_are_what_differs_from_the_small_runs(tmp_path):
+    setting = small_setting(tmp_path)
+    results = Results(replace(setting, base=replace(setting.base, steps=90, validate_every=7, log_every=3)))
+    assert base_run.base(results).changes == {"steps": 90}
+    assert main_experiment.main_run(results).changes == {"model.vocab_size": 320, "steps": 90, "data": "owt"}
+
+
 def test_a_run_that_failed_is_missing_with_its_reason(results):
     attempt = Attempt(state="failed", message="there is no memory")
     write_attempt(results.setting.folder, "base", attempt)

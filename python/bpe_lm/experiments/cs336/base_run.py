@@ -15,6 +15,7 @@ from bpe_lm.experiments.charts import loss_curves
 from bpe_lm.experiments.cs336.evaluation import evaluated, evaluation
 from bpe_lm.experiments.cs336.question import Question
 from bpe_lm.experiments.cs336.results import Results
+from bpe_lm.experiments.cs336.scales import changes_of
 from bpe_lm.experiments.cs336.shown import (
     losses,
     missing_runs,
@@ -40,13 +41,14 @@ BASE = "base"
 
 def base(results: Results) -> Training:
     """Return the base run."""
-    return Training(BASE, results.setting.base)
+    config = results.setting.base
+    return Training(BASE, config, changes_of(config, results.setting))
 
 
 def low_resource(results: Results) -> Training | None:
     """Return the course's run for a laptop, or None if the budget does not hold it."""
     config = results.setting.low_resource
-    return None if config is None else Training("low-resource", config)
+    return None if config is None else Training("low-resource", config, changes_of(config, results.setting))
 
 
 def base_runs(results: Results) -> list[tuple[str, Training]]:

@@ -25,7 +25,7 @@ from bpe_lm.experiments.cs336.generate import (
 )
 from bpe_lm.experiments.cs336.question import Question
 from bpe_lm.experiments.cs336.results import Results
-from bpe_lm.experiments.cs336.scales import with_bound, with_data, with_vocab
+from bpe_lm.experiments.cs336.scales import changes_of, with_bound, with_data, with_vocab
 from bpe_lm.experiments.cs336.setting import NAMES, CorpusKey
 from bpe_lm.experiments.cs336.shown import (
     LOSSES,
@@ -48,7 +48,7 @@ def main_run(results: Results) -> Training:
     setting = results.setting
     config = with_vocab(with_data(setting.base, setting, "owt"), setting.vocab_sizes["owt"])
     config = with_bound(config)
-    return Training("main", config, {"model.vocab_size": config.model.vocab_size, "data": "owt"})
+    return Training("main", config, {**changes_of(config, setting), "data": "owt"})
 
 
 def runs(results: Results) -> dict[CorpusKey, Training]:

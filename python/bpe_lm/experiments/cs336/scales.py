@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from math import log
 from pathlib import Path
+from typing import Any
 
 from bpe_lm import _core
 from bpe_lm.errors import InternalError
@@ -28,6 +29,7 @@ from bpe_lm.experiments.cs336.budget import (
 )
 from bpe_lm.experiments.cs336.corpora import MOST_VALID, Given, find_corpora
 from bpe_lm.experiments.cs336.setting import Corpus, CorpusKey, Scale, Setting
+from bpe_lm.experiments.study import differing
 from bpe_lm.kernels.implementation import Dtype
 from bpe_lm.model.config import ModelConfig
 from bpe_lm.training.config import DataConfig, ScheduleConfig, TrainConfig
@@ -233,6 +235,15 @@ def with_vocab(config: TrainConfig, vocab_size: int) -> TrainConfig:
 def with_rows(config: TrainConfig, rows: int) -> TrainConfig:
     """Return a config with another batch size, and as many tokens."""
     return with_tokens(replace(config, batch_size=rows), config.steps * config.tokens_per_step)
+
+
+FOLLOWING = ("validate_every", "max_loss", "max_loss_steps")
+"""Keys that follow from the steps and the vocabulary of a run."""
+
+
+def changes_of(config: TrainConfig, setting: Setting) -> dict[str, Any]:
+    """Return the keys in which a config differs from that of the small runs."""
+    return {key: value for key, value in differing(setting.small, config).items() if key not in FOLLOWING}
 
 
 def with_bound(config: TrainConfig) -> TrainConfig:

@@ -19,6 +19,7 @@ from bpe_lm.experiments.charts import Line, final_losses
 from bpe_lm.experiments.coordinates_chart import coordinate_chart
 from bpe_lm.experiments.cs336.question import Question
 from bpe_lm.experiments.cs336.results import Results
+from bpe_lm.experiments.cs336.scales import changes_of
 from bpe_lm.experiments.cs336.setting import Scale, Setting
 from bpe_lm.experiments.cs336.shown import outcome, seeds_in_words
 from bpe_lm.experiments.cs336.wording import digits
@@ -102,7 +103,7 @@ def short_config(setting: Setting) -> TrainConfig:
 def run_at(results: Results, width: int, rate: float) -> Training:
     """Return the run of a width and a learning rate."""
     config = override(at_width(short_config(results.setting), width), {"schedule": {"max_learning_rate": rate}})
-    return Training(f"width/{width}-{name_of(rate)}", config, {"model.d_model": width, RATE: rate})
+    return Training(f"width/{width}-{name_of(rate)}", config, changes_of(config, results.setting) | {RATE: rate})
 
 
 def runs(results: Results) -> dict[int, list[Training]]:
