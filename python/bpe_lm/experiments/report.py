@@ -70,13 +70,15 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _drawn(block: Block, names: set[str]) -> Block:
-    """Draw a picture. Other blocks are returned as they are."""
+    """Draw a picture. Other blocks are returned as they are. What cannot be drawn spoils no report."""
     if not isinstance(block, Picture):
         return block
     try:
         png = to_png(block.draw())
     except BpeLmError as error:
         return Missing(f"the figure {block.name}: {error}")
+    except Exception as error:
+        return Missing(f"the figure {block.name}: {type(error).__name__}: {error}")
     return Drawn(f"{FIGURES}/{_file_name(block.name, names)}.png", png, block.caption)
 
 

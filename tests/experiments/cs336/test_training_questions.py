@@ -455,6 +455,7 @@ def test_a_validation_loss_that_rises_again_is_said_to_rise():
     assert "from 2.000 to 1.500 nats per token." in generate._on_training([(10, 2.0), (20, 1.5)])
     rising = generate._on_training([(10, 2.0), (20, 1.5), (30, 1.75)])
     assert rising.endswith("It is least after 20 tokens, 1.500, and rises again.")
+    assert "rises again" not in generate._on_training([(10, 2.0), (20, 1.5), (30, 1.501)])
     assert "After 10 tokens, the validation loss is 2.000 nats." in generate._on_training([(10, 2.0)])
 
 

@@ -1,7 +1,7 @@
 """scaled_dot_product_attention: is it softmax(Q K^T / sqrt(d_k)) V, with any mask and any leading dimensions?
 
-Answer (2026-11-27, an Intel Xeon with AVX512-BF16, torch 2.15): yes, within 4e-7, of 1e-6, in all forms. A query that
-sees no key gets zeros.
+Answer (2026-11-27, commit b356817, 2 cores of an Intel Xeon with AVX512-BF16): yes, within 4e-7, of 1e-6, in all forms.
+A query that sees no key gets zeros.
 """
 
 from __future__ import annotations

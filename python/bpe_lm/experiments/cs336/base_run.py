@@ -3,7 +3,9 @@
 The handout asks for a validation loss of at most 1.45 after 327.68 M tokens, and of at most 2.00 after 40.96 M. The
 cosine of the learning rate has to end exactly at the last step.
 
-Answer: not yet known on the course's text.
+Answer: not yet known on the course's text. On 5.7 MB of it (2026-11-27, commit b356817, 2 cores of an Intel Xeon with
+AVX512-BF16): a model of 3.3 M parameters ends at 2.659 nats after 3.76 M tokens, three epochs. The cosine ends exactly
+at the last step.
 """
 
 from __future__ import annotations

@@ -2,7 +2,9 @@
 
 All runs have the same tokens, so that a larger batch has fewer steps.
 
-Answer: not yet known on the course's text.
+Answer: not yet known on the course's text. On 5.7 MB of it (2026-11-27, commit b356817, 2 cores of an Intel Xeon with
+AVX512-BF16): at 774,144 tokens each, batches of 8 end with the least loss, 3.36 nats; 32 with 3.61, 128 with 4.16. From
+8 texts on the speed is about the same, and a batch of 1 has 0.4 of it.
 """
 
 from __future__ import annotations
@@ -220,8 +222,9 @@ def _memory_in_words(results: Results) -> Block:
         return Missing("the largest batch that memory holds")
     how = "tried in powers of two" if found["method"] == "tried" else "predicted by a simulation of a step"
     return Text(
-        f"The largest batch that memory holds: {found['largest']:,} texts ({how}, {found['memory'] / 1e9:.1f} GB). A "
-        f"run has at least {FEWEST[results.setting.scale]} steps, which bounds its batch too."
+        f"The largest batch that memory holds: {found['largest']:,} texts ({how}, {found['memory'] / 1e9:.1f} GB). "
+        f"Here the largest is {max(sizes(results), default=1):,}, so that each run has at least "
+        f"{FEWEST[results.setting.scale]} steps and the study ends in its time."
     )
 
 

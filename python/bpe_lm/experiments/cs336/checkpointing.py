@@ -1,6 +1,7 @@
 """checkpointing: is a model with its optimizer the same after it was saved and loaded?
 
-Answer (2026-11-27, an Intel Xeon with AVX512-BF16, torch 2.15): yes, to the bit, and so is the step after it.
+Answer (2026-11-27, commit b356817, 2 cores of an Intel Xeon with AVX512-BF16): yes, to the bit, and so is the step
+after it.
 """
 
 from __future__ import annotations

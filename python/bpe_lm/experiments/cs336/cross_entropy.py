@@ -1,7 +1,7 @@
 """cross_entropy: is the loss the mean of -log softmax(logits)_target, also for large logits and in the fast form?
 
-Answer (2026-11-27, an Intel Xeon with AVX512-BF16, torch 2.15): yes, within 2e-5, of 1e-4, for logits of size 1,000,
-and 3e-8 otherwise.
+Answer (2026-11-27, commit b356817, 2 cores of an Intel Xeon with AVX512-BF16): yes, within 2e-5, of 1e-4, for logits of
+size 1,000, and 3e-8 otherwise.
 """
 
 from __future__ import annotations

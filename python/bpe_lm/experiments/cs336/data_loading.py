@@ -1,7 +1,7 @@
 """data_loading: are the starts of rows uniform over all places, and the targets the inputs' next tokens?
 
-Answer (2026-11-27, an Intel Xeon with AVX512-BF16, torch 2.15): yes, in both forms. Counts of starts are within 2.5
-standard deviations of uniform, of 5.
+Answer (2026-11-27, commit b356817, 2 cores of an Intel Xeon with AVX512-BF16): yes, in both forms. Counts of starts are
+within 2.5 standard deviations of uniform, of 5.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """decoding: does generation follow the model's probabilities, temperature and top-p, and end where it should?
 
-Answer (2026-11-27, an Intel Xeon with AVX512-BF16, torch 2.15): yes. Greedy ids are those of the model in float64, and
-ids that top-p leaves out are never drawn.
+Answer (2026-11-27, commit b356817, 2 cores of an Intel Xeon with AVX512-BF16): yes. Greedy ids are those of the model
+in float64, and ids that top-p leaves out are never drawn.
 """
 
 from __future__ import annotations

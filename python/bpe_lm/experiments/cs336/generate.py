@@ -3,7 +3,10 @@
 The two factors are measured: the validation loss by tokens of training, and how much texts repeat themselves by
 temperature and top-p.
 
-Answer: not yet known on the course's text.
+Answer: not yet known on the course's text. On 5.7 MB of it (2026-11-27, commit b356817, 2 cores of an Intel Xeon with
+AVX512-BF16): the stories have sentences and persons, and lose their thread. At temperature 0, 12 % of the sequences of
+4 tokens occurred before; at 1.5 none, and 81 % of the words are known. Five times the tokens of training lower the loss
+from 3.37 to 2.67 nats.
 """
 
 from __future__ import annotations
@@ -152,6 +155,10 @@ def _at(temperature: float, top_p: float, repeated: float, share: float | None) 
     )
 
 
+RISE = 0.01
+"""A validation loss that ends so many nats above the least has risen again; less is the noise of validations."""
+
+
 def _on_training(points: Sequence[tuple[int, float]]) -> str:
     """Say what the tokens of training change."""
     (first, start), (last, end) = points[0], points[-1]
@@ -159,7 +166,7 @@ def _on_training(points: Sequence[tuple[int, float]]) -> str:
     if len(points) == 1:
         return f"{said} After {first:,} tokens, the validation loss is {start:.3f} nats."
     least = min(points, key=lambda point: point[1])
-    more = "" if least[1] == end else f" It is least after {least[0]:,} tokens, {least[1]:.3f}, and rises again."
+    more = "" if end - least[1] < RISE else f" It is least after {least[0]:,} tokens, {least[1]:.3f}, and rises again."
     return (
         f"{said} From {first:,} to {last:,} tokens, the validation loss goes from {start:.3f} to {end:.3f} nats per "
         f"token.{more}"

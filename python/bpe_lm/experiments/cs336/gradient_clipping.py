@@ -1,6 +1,7 @@
 """gradient_clipping: are all gradients scaled together, in place, if their norm is above the limit?
 
-Answer (2026-11-27, an Intel Xeon with AVX512-BF16, torch 2.15): yes, within 4e-8, of 1e-6, and equal to torch's.
+Answer (2026-11-27, commit b356817, 2 cores of an Intel Xeon with AVX512-BF16): yes, within 4e-8, of 1e-6, and equal to
+torch's.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Problem layer_norm_ablation: remove all RMSNorms. What happens at the best learning rate, and at a lower one?
 
-Answer: not yet known on the course's text.
+Answer: not yet known on the course's text. On 5.7 MB of it (2026-11-27, commit b356817, 2 cores of an Intel Xeon with
+AVX512-BF16): a model of 3 layers is stable without RMSNorm at both rates, and at the best one 0.25 nats better.
 """
 
 from __future__ import annotations

@@ -3,7 +3,9 @@
 (a) Sweep the learning rate, and reach a validation loss of at most 1.45. (b) Raise it until a run diverges. The best
 rate is said to be at the edge of stability: is it?
 
-Answer: not yet known on the course's text.
+Answer: not yet known on the course's text. On 5.7 MB of it (2026-11-27, commit b356817, 2 cores of an Intel Xeon with
+AVX512-BF16): the best rate of a small model is 1e-2, with 3.58 nats (3 seeds, standard error 0.02). The edge of
+stability is between 1.3 and 1.8, a factor of 150 above: training becomes worse long before it diverges.
 """
 
 from __future__ import annotations

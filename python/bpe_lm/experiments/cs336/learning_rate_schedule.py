@@ -1,6 +1,6 @@
 """learning_rate_schedule: are the 25 rates of the course's test right, and does a run end at the minimum?
 
-Answer (2026-11-27, an Intel Xeon with AVX512-BF16, torch 2.15): yes, within 4e-16 of each rate, of 1e-7.
+Answer (2026-11-27, commit b356817, 2 cores of an Intel Xeon with AVX512-BF16): yes, within 4e-16 of each rate, of 1e-7.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ def _schedule_blocks(results: Results) -> Iterable[Block]:
 def _work(results: Results) -> Iterable[Work]:
     yield overfit_job(results)
     yield devices_job()
-    for _, training in base_runs(results):
+    for _, training in reversed(base_runs(results)):  # The shorter first.
         yield training
 
 

@@ -1,6 +1,7 @@
 """Problem no_pos_emb: no position embedding (NoPE) instead of RoPE.
 
-Answer: not yet known on the course's text.
+Answer: not yet known on the course's text. On 5.7 MB of it (2026-11-27, commit b356817, 2 cores of an Intel Xeon with
+AVX512-BF16): 0.22 nats worse, which is about the limit of chance.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Problem pre_norm_ablation: RMSNorm after each sub-layer's sum, as in the first Transformer, instead of before it.
 
-Answer: not yet known on the course's text.
+Answer: not yet known on the course's text. On 5.7 MB of it (2026-11-27, commit b356817, 2 cores of an Intel Xeon with
+AVX512-BF16): 1.70 nats worse at the best rate of pre-norm.
 """
 
 from __future__ import annotations

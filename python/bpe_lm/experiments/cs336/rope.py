@@ -1,6 +1,7 @@
 """rope: does `RotaryPositionalEmbedding` rotate the pair (x_2k, x_2k+1) by its position's angle?
 
-Answer (2026-11-27, an Intel Xeon with AVX512-BF16, torch 2.15): yes, within 3e-7, of 1e-6, at all kinds of positions.
+Answer (2026-11-27, commit b356817, 2 cores of an Intel Xeon with AVX512-BF16): yes, within 3e-7, of 1e-6, at all kinds
+of positions.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """softmax: is it e^x_i / sum_j e^x_j along any dimension, for numbers of any size?
 
-Answer (2026-11-27, an Intel Xeon with AVX512-BF16, torch 2.15): yes, within 6e-8, of 1e-6.
+Answer (2026-11-27, commit b356817, 2 cores of an Intel Xeon with AVX512-BF16): yes, within 6e-8, of 1e-6.
 """
 
 from __future__ import annotations

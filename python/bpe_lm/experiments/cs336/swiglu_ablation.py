@@ -2,7 +2,8 @@
 
 Three matrices of width d_ff and two of width 4 d_model have as many weights if d_ff is 8/3 d_model.
 
-Answer: not yet known on the course's text.
+Answer: not yet known on the course's text. On 5.7 MB of it (2026-11-27, commit b356817, 2 cores of an Intel Xeon with
+AVX512-BF16): 0.06 nats worse, which may be chance.
 """
 
 from __future__ import annotations

@@ -3,7 +3,9 @@
 (a) What is the longest token, and does it make sense? (b) Compare the two tokenizers. The handout's limits are 12 hours
 and 100 GB.
 
-Answer: not yet known on the course's text. The job `tokenizer-owt` measures it.
+Answer: not yet known on the course's text. On 170 MB of web text (2026-11-27, commit b356817, 2 cores of an Intel Xeon
+with AVX512-BF16): 8,000 tokens take 0.63 s and 65 MB. The longest token is a rule of 48 hyphens. Of the first 3,999
+tokens, 44 % are those of TinyStories. The job `tokenizer-owt` measures it.
 """
 
 from __future__ import annotations

@@ -3,7 +3,9 @@
 (a) How long does it take, how much memory, and what is the longest token? Does it make sense? (b) What part of the
 training takes the most time? The handout's limits are 30 minutes and 30 GB.
 
-Answer: not yet known on the course's text. The job `tokenizer-tinystories` measures it.
+Answer: not yet known on the course's text. On 5.7 MB of it (2026-11-27, commit b356817, 2 cores of an Intel Xeon with
+AVX512-BF16): 4,000 tokens take 0.05 s and 36 MB, of which writing is 58 %. The longest token is ' compassionate'. The
+job `tokenizer-tinystories` measures it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """transformer_block: is the block pre-norm, z = x + attention(norm(x)) and y = z + ffn(norm(z))?
 
-Answer (2026-11-27, an Intel Xeon with AVX512-BF16, torch 2.15): yes, within 3e-7, of 1e-6, in both forms.
+Answer (2026-11-27, commit b356817, 2 cores of an Intel Xeon with AVX512-BF16): yes, within 3e-7, of 1e-6, in both
+forms.
 """
 
 from __future__ import annotations

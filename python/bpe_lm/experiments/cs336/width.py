@@ -3,7 +3,9 @@
 The course does not ask this; it is our addition. A coordinate check measures the size of activations by width over the
 first steps, and a small sweep the final loss by width and learning rate.
 
-Answer: not yet known on the course's text.
+Answer: not yet known on the course's text. On 5.7 MB of it (2026-11-27, commit b356817, 2 cores of an Intel Xeon with
+AVX512-BF16): activations and logits grow with the width after four updates, and the best rate falls as width^-1.2, so
+it does not carry over.
 """
 
 from __future__ import annotations
