@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 from bpe_lm.cli.guard import Stopped, language_model, say, say_unless
 from bpe_lm.cli.options import add_json_option, add_quiet_option, check_gpus, gpus, one_of, positive, whole
 from bpe_lm.cli.tables import duration, print_json, print_table
+from bpe_lm.errors import OptionError
 from bpe_lm.experiments.cs336.corpora import Given
 from bpe_lm.experiments.cs336.setting import CORPORA, NAMES, SETTING, Scale
 from bpe_lm.machine import available_cores
@@ -82,6 +83,7 @@ def _reproduce(options: argparse.Namespace) -> None:
         from bpe_lm.experiments.reproduce import Request, open_setting, plan, reproduce, selected
 
         selected(only)
+        _check_scale(scale)
         check_gpus(options.devices)
         request = Request(scale, options.hours, given, Path(options.data))
         if options.dry_run:
@@ -109,6 +111,18 @@ def _reproduce(options: argparse.Namespace) -> None:
     if found.failed:
         say("the same command tries again what failed")
         raise Stopped(1)
+
+
+def _check_scale(scale: Scale) -> None:
+    """Check that this machine can do a scale, before texts are written and speeds are measured.
+
+    Raises:
+        OptionError: The scale needs a GPU, and there is none.
+    """
+    import torch
+
+    if scale == "gpu" and not torch.cuda.is_available():
+        raise OptionError("--scale gpu needs a CUDA GPU, and this machine has none; try --scale cpu --hours 8")
 
 
 def _words(text: str | None) -> list[str]:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from bpe_lm.cli.main import main
 from bpe_lm.errors import ConfigError, CorpusError, InternalError, OptionError, OutputExists, ResumeMismatch
 from bpe_lm.experiments import reproduce as module
@@ -427,6 +428,10 @@ def test_the_command_refuses_what_it_does_not_know(tmp_path, capsys):
     assert main(["reproduce", "--out", str(tmp_path / "out"), "--only", "nothing", "--quiet"]) == 1
     assert "there is no question nothing" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+    if not torch.cuda.is_available():
+        assert main(["reproduce", "--out", str(tmp_path / "out"), "--scale", "gpu", "--quiet"]) == 1
+        assert "--scale gpu needs a CUDA GPU, and this machine has none" in capsys.readouterr().err
+        assert not (tmp_path / "out").exists()
     assert (
         main(["reproduce", "--out", str(tmp_path / "out"), "--tinystories", str(tmp_path / "no.txt"), "--quiet"]) == 1
     )

@@ -53,7 +53,7 @@ def measured_step(config: TrainConfig) -> float:
     command = [sys.executable, "-m", "bpe_lm.experiments.job", module, values]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+        last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1].removeprefix("error: ")
         raise ConfigError(f"the speed of a step of {shape_of(config)} could not be measured: {last}")
     return float(json.loads(done.stdout.splitlines()[-1])["seconds"])
 
