@@ -27,9 +27,14 @@ def describe_machine(gpu: str | None = None) -> dict[str, Any]:
     return {
         "processor": _processor(),
         "cores": available_cores(),
-        "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "memory": total_memory(),
         "gpu": gpu,
     }
+
+
+def total_memory() -> int:
+    """Return the bytes of this machine's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def available_cores() -> int:

@@ -13,7 +13,7 @@ from typing import Any
 from bpe_lm import _core
 from bpe_lm.cli.options import add_json_option
 from bpe_lm.cli.tables import print_json, print_rows
-from bpe_lm.machine import available_cores
+from bpe_lm.machine import available_cores, total_memory
 from bpe_lm.progress import megabytes
 
 PACKAGES = ["numpy", "rich", "matplotlib", "torch", "einops", "tokenizers", "transformers", "tiktoken"]
@@ -58,9 +58,8 @@ def examine() -> dict[str, str]:
 
 
 def _memory() -> str:
-    pages, page = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
     limit = Path("/sys/fs/cgroup/memory.max")
-    amount = megabytes(pages * page)
+    amount = megabytes(total_memory())
     if limit.exists() and (text := limit.read_text().strip()).isdigit():
         return f"{amount}, of which this group may use {megabytes(int(text))}"
     return amount

@@ -66,6 +66,17 @@ def one_of(*choices: str) -> Callable[[str], str]:
     return parse
 
 
+def add_devices_option(parser: argparse.ArgumentParser, default: str) -> None:
+    """Add --devices, with words for what happens without it."""
+    parser.add_argument(
+        "--devices",
+        type=gpus,
+        default=(),
+        metavar="NAMES",
+        help=f"GPUs, such as cuda:0,cuda:1, of which each process has one (default: {default})",
+    )
+
+
 def gpus(text: str) -> list[str]:
     """Parse names of GPUs, such as cuda:0,cuda:1. Each number may be there once; cuda is cuda:0."""
     names = [name.strip() for name in text.split(",")]

@@ -9,7 +9,15 @@ from signal import SIGINT
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 from bpe_lm.cli.guard import Stopped, language_model, say, say_unless
-from bpe_lm.cli.options import add_json_option, add_quiet_option, check_gpus, gpus, one_of, positive, whole
+from bpe_lm.cli.options import (
+    add_devices_option,
+    add_json_option,
+    add_quiet_option,
+    check_gpus,
+    one_of,
+    positive,
+    whole,
+)
 from bpe_lm.cli.tables import duration, print_json, print_table
 from bpe_lm.errors import OptionError
 from bpe_lm.experiments.cs336.corpora import Given
@@ -60,13 +68,7 @@ def add_commands(commands: Any) -> None:
         metavar="N",
         help="processes at a time (default: one, or one per core at the scale smoke)",
     )
-    parser.add_argument(
-        "--devices",
-        type=gpus,
-        default=(),
-        metavar="NAMES",
-        help="GPUs, such as cuda:0,cuda:1, of which each process has one (default: none is reserved)",
-    )
+    add_devices_option(parser, "none is reserved")
     parser.add_argument("--dry-run", action="store_true", help="print the runs that are known now and their time")
     parser.add_argument("--keep-old-code", action="store_true", help="accept the results of other sources of bpe-lm")
     add_json_option(parser)

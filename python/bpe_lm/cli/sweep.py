@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bpe_lm.cli.arguments import Parser
 from bpe_lm.cli.config import CONFIG_HELP, add_keys
 from bpe_lm.cli.guard import Stopped, language_model, say, say_unless
-from bpe_lm.cli.options import add_json_option, add_quiet_option, check_gpus, gpus, whole
+from bpe_lm.cli.options import add_devices_option, add_json_option, add_quiet_option, check_gpus, whole
 from bpe_lm.cli.tables import duration, print_json, print_table
 from bpe_lm.errors import ConfigError, OptionError, OutputExists
 from bpe_lm.experiments.cs336.setting import SETTING
@@ -80,13 +80,7 @@ def _add_sweep(commands: Any) -> None:
     parser.add_argument(
         "--jobs", type=whole(1), metavar="N", help="number of runs at a time (default: one, or one per device)"
     )
-    parser.add_argument(
-        "--devices",
-        type=gpus,
-        default=(),
-        metavar="NAMES",
-        help="GPUs, such as cuda:0,cuda:1, of which each run has one (default: this machine's, as many as --jobs)",
-    )
+    add_devices_option(parser, "this machine's, as many as --jobs")
     parser.add_argument("--dry-run", action="store_true", help="print runs, time, memory and disk, and train nothing")
     parser.add_argument(
         "--keep-old-code", action="store_true", help="keep runs that other code of this package trained, or began"

@@ -7,13 +7,13 @@ from `bpe_lm.model.flops`, and memory from `bpe_lm.training.step_memory` and fro
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 
+from bpe_lm.machine import total_memory
 from bpe_lm.model.config import ModelConfig
 from bpe_lm.model.flops import count_parameters, forward_flops, matrix_multiplies, training_flops
 from bpe_lm.model.transformer import TransformerLM
@@ -121,7 +121,7 @@ class Account:
     @classmethod
     def of(cls, config: TrainConfig, device_memory: int | None = None) -> Account:
         """Account for a config on a device with `device_memory` bytes (default: this machine's)."""
-        device_memory = device_memory or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        device_memory = device_memory or total_memory()
         with torch.device("meta"):
             tree = list(parameter_tree(TransformerLM.from_config(config.model)))
         memory, batch = step_memory(config), largest_batch(config, device_memory)

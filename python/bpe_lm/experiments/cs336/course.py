@@ -152,9 +152,8 @@ def preface(folder: Path) -> tuple[Block, ...]:
 
 def _old_code(results: Results) -> Iterable[Block]:
     """Say which results other code of this package computed, if there are any."""
-    now = sources_sha256()
-    parts = ((results.name_of(record), (record.result or {}).get("identity")) for record in results.runs())
-    old = [name for name, part in parts if isinstance(part, Mapping) and part.get(SOURCES) not in (None, now)]
+    code = sources_sha256()
+    old = [results.name_of(record) for record in results.runs() if record.is_of_other_code(code)]
     old += [job.name for job in _jobs(results) if _is_of_other_code(results, job)]
     if old:
         yield Text(f"**Other code** of this package than today's computed {len(old)} of the results: {', '.join(old)}.")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from bpe_lm.errors import OutOfMemory
 from bpe_lm.experiments.cs336 import speed
+from bpe_lm.machine import total_memory
 from bpe_lm.training.config import TrainConfig
 from bpe_lm.training.devices import device_of
 from bpe_lm.training.step_memory import largest_batch
@@ -25,7 +25,7 @@ def measure(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     run = replace(TrainConfig.from_dict(config), micro_batch_size=0)
     if device_of(run.device).type != "cuda":
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        memory = total_memory()
         return {"largest": largest_batch(run, memory), "method": "predicted", "memory": memory, "speeds": {}}
     rows, speeds, peak = 1, {}, 0
     while rows <= MOST:

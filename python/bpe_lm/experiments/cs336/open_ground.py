@@ -77,11 +77,7 @@ def _batches(results: Results) -> Iterable[Block]:
     rows = []
     for size in wanted:
         best = batch_size.best_of(results, size)
-        record = None if best is None else best[1]
-        cells = (
-            (None,) * 3 if record is None else (batch_size.record_speed(record), record.loss, results.epochs(record))
-        )
-        rows.append((size, *cells))
+        rows.append((size, None, None, None) if best is None else (size, *_batch_cells(results, best[1])))
     header = ("batch size", "tokens per second", "validation loss", "epochs")
     yield Table(header, rows, "The least and the largest batch, each at its best rate; losses in nats per token.")
     if all(row[1] is None for row in rows):
