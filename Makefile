@@ -5,7 +5,7 @@ BIN := .venv/bin
 RUST := Cargo.toml $(shell find src -name '*.rs')
 DEMO := runs/demo
 
-.PHONY: help demo test test-long test-lowest lint format bench clean
+.PHONY: help demo test test-gpu test-long test-lowest lint format bench clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
@@ -41,6 +41,9 @@ test: .venv/built ## Run the Rust tests, the Python tests and the lints
 	cargo test --release
 	$(BIN)/python -m pytest
 	$(MAKE) lint
+
+test-gpu: .venv/built ## Run the tests that need an NVIDIA GPU, in some 4 minutes
+	$(BIN)/python -m pytest -m gpu -W default tests/gpu
 
 test-long: .venv/built ## All tests, also those that take minutes: builds llama.cpp, then runs test-lowest
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt llama-cpp-python

@@ -1,250 +1,235 @@
-"""Training on one GPU: seconds, tokens per second and MFU of a step, and the loss over 32,000 tokens.
+"""Training and generation on one GPU, beside what users would take instead: a table within eight minutes.
 
-    python benches/gpu.py                                # meant for an H100, and for ten minutes
-    python benches/gpu.py --train FILE --valid FILE      # and then the TinyStories run itself, with its loss
-    python benches/gpu.py --quick --device cpu           # toys, to see that it works
+    python benches/gpu.py --out runs/gpu                     # an NVIDIA GPU, from Ampere on; no network
+    python benches/gpu.py --nanogpt FILE                     # and nanoGPT's own model.py
+    python benches/gpu.py --only 'tinystories: *'            # some rows
+    python benches/gpu.py --device cpu --quick               # toys, to see that it works
 
-Rows: the TinyStories model (22.7 M parameters, batch 128 x 256); the shape of GPT-2 (124 M, 1,024 tokens), ours and as
-nanoGPT trains it, rebuilt from transformers' GPT-2 (no dropout, bfloat16 autocast, compiled, fused AdamW); 12 layers of
-1,024 over 32,000 tokens; and the loss, fused and not. Variants go in turns, and one that fails is a row that says so.
-MFU is of the data sheet's peak. These are steps alone: the trainer also waits for each step's loss, and has no CUDA
-graphs. A machine without a network needs what torch does not bring:
+Each variant is a process of its own. All compile at the same time, with one cache that is empty at the beginning
+(cold); then they work in turns of a second, one at a time, each round in another order than the one before, and at the
+end some are started once more with the filled cache (warm). A ratio is the median over the rounds of how many times as
+fast a variant is as the named one. The Trainer is the real one, with its records: the run waits between its turns. A
+bare step is forward, loss, backward, clipping and AdamW on one batch. MFU is of the data sheet's peak in bfloat16, and
+counts whole T x T attention.
 
-    pip install --target build/gpu einops jaxtyping safetensors numpy rich transformers
-    PYTHONPATH=python:build/gpu python benches/gpu.py
-
-and python/bpe_lm/_core.abi3.so, which maturin builds, to be there.
+What is not measured when the time is over, or fails, is a row that says so. The table is printed in each case, and
+written to OUT/results.md and OUT/results.json after each round.
 """
 
+from __future__ import annotations
+
 import argparse
-import gc
-import statistics
+import signal
+import sys
+import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-import torch
-from bpe_lm.model.config import ModelConfig
-from bpe_lm.model.flops import training_flops_per_token
-from bpe_lm.model.loss import LanguageModelLoss, linear_cross_entropy
-from bpe_lm.model.transformer import TransformerLM
-from bpe_lm.training.config import override
-from bpe_lm.training.devices import peak_flops
-from bpe_lm.training.optimizers import AdamW, clip_gradients
-from bpe_lm.training.presets import resolve
-from bpe_lm.training.trainer import Trainer
+from bpe_lm.machine import available_cores, commit
+from gpu_rows.processes import Event, Process
+from gpu_rows.results import Result, Results
+from gpu_rows.tasks import task_of
+from gpu_rows.variants import Variant, all_variants, chosen
 
-TINYSTORIES_TOKENS = 327_680_000
-MODES: dict[str, dict[str, Any] | None] = {
-    "eager": None,
-    "compiled": {},
-    "compiled, CUDA graphs": {"mode": "reduce-overhead"},
-}
-SHAPES = {
-    "TinyStories": (ModelConfig(), 128),
-    "GPT-2 124M": (ModelConfig(50_304, 1024, 768, 12, 12, 3072, ffn="silu", tied_head=True), 16),
-    "12 x 1,024, V 32,000": (ModelConfig(32_000, 1024, 1024, 12, 8, 4096, ffn="relu2"), 16),
-}
-TOY = ModelConfig(vocab_size=300, context_length=32, d_model=64, num_layers=2, num_heads=4, d_ff=128)
+_ROUNDS = 7
+_COMPILING, _MEASURING = 0.5, 0.9
+"""The parts of the time until which variants may compile, and until which turns begin."""
 
-Step = Callable[[], torch.Tensor]
+_PATIENCE = 60.0
+"""Seconds after which a process that owes an answer counts as hanging."""
 
 
-def ours(config: ModelConfig, rows: int, device: torch.device, mode: dict[str, Any] | None) -> Step:
-    torch.manual_seed(1)
-    model = TransformerLM.from_config(config).to(device)
-    loss_of: Any = LanguageModelLoss(model, dtype="bfloat16")
-    loss_of = loss_of if mode is None else torch.compile(loss_of, **mode)
-    optimizer = AdamW(model.parameters(), 1e-4)
-    ids = torch.randint(config.vocab_size, (rows, config.context_length + 1), device=device)
+class Bench:
+    """The processes of all variants, and what they measured."""
 
-    def step() -> torch.Tensor:
-        optimizer.zero_grad(set_to_none=True)
-        loss = loss_of(ids[:, :-1], ids[:, 1:])
-        loss.backward()
-        clip_gradients(model.parameters(), 1.0)
-        optimizer.step()
-        return loss.detach().clone()
+    def __init__(self, options: argparse.Namespace, folder: Path, variants: list[Variant], about: dict[str, Any]):
+        self._options, self._folder, self._variants = options, folder, variants
+        self._turn = 0.02 if options.quick else 1.0
+        self._environment = environment_of(options, folder)
+        self._begin, self._running = options.begin, dict[str, Process]()
+        self.results = Results(variants, about, is_quick=options.quick)
 
-    return step
+    def _time(self, part: float) -> float:
+        return self._begin + part * self._options.seconds
 
+    def run(self) -> None:
+        """Compile all, measure in turns, and start some again."""
+        try:
+            self._compile(self._variants, self._time(_COMPILING), is_warm=False)
+            rounds = 1 if self._options.quick else _ROUNDS
+            for number in range(rounds):
+                self._round(number)
+                self.results.write(self._folder)
+            self._end_all()
+            if not self._options.quick:
+                again = [v for v in self._variants if self.results[v].rounds and self.results[v].cold]
+                self._compile(again, self._time(0.98), is_warm=True)
+        finally:
+            self._end_all()
 
-def nanogpt(config: ModelConfig, rows: int, device: torch.device, mode: dict[str, Any] | None) -> Step:
-    import transformers
+    def _compile(self, variants: list[Variant], until: float, *, is_warm: bool) -> None:
+        """Start the processes of variants, some at a time, until each is ready or has failed, or the time is over."""
+        waiting, compiling = list(variants), list[Variant]()
+        while (waiting or compiling) and time.monotonic() < until:
+            while waiting and len(compiling) < self._options.parallel:
+                variant = waiting.pop(0)
+                self._running[variant.key] = self._start(variant)
+                compiling.append(variant)
+            for variant in list(compiling):
+                event = self._running[variant.key].event(min(time.monotonic() + 0.05, until))
+                if event is not None:
+                    compiling.remove(variant)
+                    self._take_ready(self.results[variant], event, is_warm=is_warm)
+        for variant in () if is_warm else (*compiling, *waiting):
+            self._fail(self.results[variant], "not measured: it was not compiled in time")
 
-    torch.manual_seed(1)
-    shape = transformers.GPT2Config(
-        vocab_size=config.vocab_size,
-        n_positions=config.context_length,
-        n_embd=config.d_model,
-        n_layer=config.num_layers,
-        n_head=config.num_heads,
-        **dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), 0.0),
-    )
-    model: Any = transformers.GPT2LMHeadModel(shape).to(device)
-    optimizer = torch.optim.AdamW(model.parameters(), 1e-4, fused=True)
+    def _start(self, variant: Variant | None) -> Process:
+        return start(self._options, self._folder, variant, self._environment)
 
-    def loss_of(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(device.type, dtype=torch.bfloat16):
-            logits = model(x, use_cache=False).logits
-            return torch.nn.functional.cross_entropy(logits.flatten(0, 1), y.flatten())
+    def _take_ready(self, result: Result, event: Event, *, is_warm: bool) -> None:
+        if event["event"] == "failed":
+            if not is_warm:
+                self._fail(result, f"failed: {event['error']}")
+            return
+        if is_warm:
+            result.warm = event["compile"]
+            self._running.pop(result.variant.key).end()
+            return
+        result.cold, result.losses, result.status = event["compile"], event["losses"], "measured"
+        result.tokens = event.get("tokens", 0)
+        result.validations += [v for v in [event.get("first", {}).get("validation")] if v is not None]
+        say(f"{result.variant.key}: ready")
 
-    called: Any = loss_of if mode is None else torch.compile(loss_of, **mode)
-    ids = torch.randint(config.vocab_size, (rows, config.context_length + 1), device=device)
+    def _fail(self, result: Result, why: str) -> None:
+        result.status = why.replace("|", "/")
+        process = self._running.pop(result.variant.key, None)
+        if process is not None:
+            process.end()
+        say(f"{result.variant.key}: {why}")
 
-    def step() -> torch.Tensor:
-        optimizer.zero_grad(set_to_none=True)
-        loss = called(ids[:, :-1], ids[:, 1:])
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        return loss.detach().clone()
+    def _round(self, number: int) -> None:
+        order = [v for v in self._variants if v.key in self._running]
+        for variant in order[:: -1 if number % 2 else 1]:
+            # The Trainer's turn is a hundred steps, so that it has fewer of them.
+            is_due = number == 0 if variant.kind == "attention" else number % 2 == 0 or variant.kind != "trainer"
+            if is_due and time.monotonic() < self._time(_MEASURING):
+                self._measure(self.results[variant], number)
 
-    return step
+    def _measure(self, result: Result, number: int) -> None:
+        process = self._running[result.variant.key]
+        process.ask(self._turn)
+        event = process.event(min(time.monotonic() + _PATIENCE, self._time(1.0) - 2))
+        if event is None:
+            self._fail(result, f"failed: no answer in {_PATIENCE:.0f} s, or before the time was over")
+        elif event["event"] == "failed":
+            self._fail(result, f"failed: {event['error']}")
+        elif "times" in event:
+            result.kernels = event["times"]
+        else:
+            result.rounds[number], result.peak = event["seconds"], event["peak"]
+            result.waits += [event["data_wait"]] if "data_wait" in event else []
+            result.validations += [event["validation"]] if "validation" in event else []
 
-
-def wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-
-
-def seconds_of(step: Step, device: torch.device, steps: int) -> float:
-    wait(device)
-    start = time.perf_counter()
-    for _ in range(steps):
-        step()
-    wait(device)
-    return (time.perf_counter() - start) / steps
-
-
-def peak_memory(work: Callable[[], Any], device: torch.device) -> float:
-    """Bytes that `work` takes at its peak, on a GPU."""
-    if device.type != "cuda":
-        return float("nan")
-    torch.cuda.reset_peak_memory_stats()
-    before = torch.cuda.memory_allocated()
-    work()
-    wait(device)
-    return torch.cuda.max_memory_allocated() - before
-
-
-def steps_table(device: torch.device, peak: float | None, end: float, *, quick: bool) -> None:
-    """Nothing is begun after `end`; a compilation that is under way then ends some time after it."""
-    print("| model | variant | ms a step | tokens/s | MFU | first loss |\n| --- | --- | --- | --- | --- | --- |")
-    for name, (config, rows) in SHAPES.items():
-        if quick:
-            config, rows = replace(TOY, ffn=config.ffn, tied_head=config.tied_head), 4
-        makers = {"bpe_lm": ours} | ({"nanoGPT's (GPT-2)": nanogpt} if name.startswith("GPT-2") else {})
-        made: dict[str, tuple[Step, float]] = {}
-        for tool, maker in makers.items():
-            for mode, options in MODES.items():
-                label = f"{tool}, {mode}"
-                if time.monotonic() > end:
-                    print(f"| {name} | {label} | left out: no time | | | |", flush=True)
-                    continue
-                try:
-                    step = maker(config, rows, device, options)
-                    first = float(step())
-                    for _ in range(3):
-                        step()
-                    made[label] = step, first
-                except Exception as error:
-                    print(
-                        f"| {name} | {label} | failed: {next(iter(str(error).splitlines()), error)} | | | |", flush=True
-                    )
-        times: dict[str, list[float]] = {label: [] for label in made}
-        for _ in range(2 if quick else 5):
-            for label, (step, _) in made.items():
-                times[label].append(seconds_of(step, device, 2 if quick else 10))
-        for label, (_, first) in made.items():
-            seconds = statistics.median(times[label])
-            speed = rows * config.context_length / seconds
-            mfu = f"{speed * training_flops_per_token(config) / peak:.1%}" if peak else "-"
-            print(f"| {name} | {label} | {seconds * 1e3:,.2f} | {speed:,.0f} | {mfu} | {first:.4f} |", flush=True)
-            if name == "TinyStories" and not quick:
-                print(f"| | | {TINYSTORIES_TOKENS / speed:,.0f} s for 327.68 M tokens | | | |", flush=True)
-        made.clear()
-        gc.collect()
-        torch._dynamo.reset()
+    def _end_all(self) -> None:
+        for process in self._running.values():
+            process.end()
+        self._running.clear()
 
 
-def loss_table(device: torch.device, *, quick: bool) -> None:
-    """Forward and backward of the head and the loss, 16,384 tokens of 1,024, bfloat16."""
-    tokens, d, vocab = (64, 32, 500) if quick else (16_384, 1024, 32_000)
-    hidden = torch.randn(1, tokens, d, device=device, requires_grad=True)
-    weight = torch.nn.Parameter(torch.randn(vocab, d, device=device) * 0.02)
-    targets = torch.randint(vocab, (1, tokens), device=device)
-
-    def unfused(h: torch.Tensor, w: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.cross_entropy((h @ w.T).float().flatten(0, 1), y.flatten())
-
-    def both(function: Any) -> Step:
-        def step() -> torch.Tensor:
-            hidden.grad = weight.grad = None
-            with torch.autocast(device.type, dtype=torch.bfloat16):
-                loss = function(hidden, weight, targets)
-            loss.backward()
-            return loss.detach()
-
-        return step
-
-    variants = {"unfused, compiled": torch.compile(unfused), "ours, eager": linear_cross_entropy}
-    variants["ours, compiled"] = torch.compile(linear_cross_entropy)
-    steps = {name: both(function) for name, function in variants.items()}
-    losses = {name: [float(step()) for _ in range(3)][-1] for name, step in steps.items()}
-    times: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in range(5):
-        for name, step in steps.items():
-            times[name].append(seconds_of(step, device, 5))
-    print("\n| loss over 32,000 tokens | ms | peak MB | loss |\n| --- | --- | --- | --- |")
-    if max(losses.values()) - min(losses.values()) > 2e-2:
-        raise SystemExit(f"loss parity: {losses}")
-    for name, step in steps.items():
-        hidden.grad = weight.grad = None
-        memory = peak_memory(step, device) / 1e6
-        print(f"| {name} | {statistics.median(times[name]) * 1e3:,.2f} | {memory:,.0f} | {losses[name]:.5f} |")
-
-
-def real_run(options: argparse.Namespace) -> None:
-    files = {"train": options.train, "valid": options.valid}
-    changes = {
-        "data": files,
-        "device": options.device,
-        "dtype": "bfloat16",
-        "compile": True,
-        "max_time": options.max_time,
+def environment_of(options: argparse.Namespace, folder: Path) -> dict[str, str]:
+    """Return the variables of all processes: a common cache, and a share of the cores for each compiler."""
+    threads = max(available_cores() // options.parallel, 1) + 1
+    return {
+        "TORCHINDUCTOR_CACHE_DIR": str(folder / "cache"),
+        "TRITON_CACHE_DIR": str(folder / "cache" / "triton"),
+        "TORCHINDUCTOR_COMPILE_THREADS": str(threads),
+        "TRANSFORMERS_VERBOSITY": "error",
+        "HF_HUB_OFFLINE": "1",
     }
-    config = override(resolve("tinystories"), changes | {"validate_every": 1000, "checkpoint_every": 10_000})
-    with Trainer(config, options.out, force=True, progress=True) as trainer:
-        found = trainer.run()
-    print(f"\nTinyStories: {found.step:,} steps in {found.seconds:,.0f} s, validation {found.loss} ({found.best_loss})")
+
+
+def start(options: argparse.Namespace, folder: Path, variant: Variant | None, more: dict[str, str]) -> Process:
+    """Start the process of a variant, or the one that describes the machine."""
+    name = "machine" if variant is None else "".join(c if c.isalnum() else "-" for c in variant.key)
+    values = {
+        "device": options.device,
+        "is_quick": options.quick,
+        "nanogpt": options.nanogpt,
+        "folder": str(folder / "runs"),
+    }
+    return Process(Path(__file__), task_of(variant, values), folder / f"{name}.log", more)
+
+
+def machine(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Return what the table says of the machine; `missing` says why nothing can be measured."""
+    process = start(options, folder, None, {})
+    try:
+        event = process.event(time.monotonic() + min(90, options.seconds / 2))
+    finally:
+        process.end()
+    if event is None or event["event"] == "failed":
+        return {"missing": event["error"] if event else "torch was not imported in time"}
+    about = {name: value for name, value in event.items() if name != "event"}
+    return about | {"commit": options.commit or commit(), "sizes": "toys" if options.quick else None}
+
+
+def say(text: str) -> None:
+    """Show progress."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def parsed() -> argparse.Namespace:
+    """Return the options of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cuda", help="cuda, or cpu with --quick")
+    parser.add_argument("--quick", action="store_true", help="toys, one short round")
+    parser.add_argument("--seconds", type=float, default=480, help="the time after which the table is printed")
+    parser.add_argument("--parallel", type=int, default=max(available_cores() // 2, 2), help="compilations at a time")
+    parser.add_argument("--nanogpt", default="", metavar="FILE", help="nanoGPT's model.py")
+    parser.add_argument("--only", action="append", default=[], metavar="PATTERN", help="rows, as 'gpt2: *'")
+    parser.add_argument("--out", default="runs/gpu", metavar="FOLDER", help="folder of the results")
+    parser.add_argument("--commit", default="", help="the commit of the sources, where git is not")
+    options = parser.parse_args()
+    options.begin = time.monotonic()
+    return options
+
+
+def interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", default="cuda")
-    parser.add_argument("--quick", action="store_true", help="toy sizes")
-    parser.add_argument("--train", help="token file of TinyStories")
-    parser.add_argument("--valid", help="its validation part")
-    parser.add_argument("--out", default="runs/gpu", help="folder of that run")
-    parser.add_argument("--max-time", type=float, default=240.0, help="seconds of that run, if so many are left")
-    options = parser.parse_args()
-    start = time.monotonic()
-    for_steps = 210 if options.train and options.valid else 400
-    device = torch.device(options.device)
-    torch.set_float32_matmul_precision("high")
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-    print(f"{name}, torch {torch.__version__}\n", flush=True)
-    steps_table(device, peak_flops(device, "bfloat16"), start + for_steps, quick=options.quick)
-    try:
-        loss_table(device, quick=options.quick)
-    except Exception as error:
-        print(f"the loss over 32,000 tokens failed: {error}", flush=True)
-    if options.train and options.valid:
-        options.max_time = min(options.max_time, max(start + 540 - time.monotonic(), 30))
-        real_run(options)
+    options = parsed()
+    signal.signal(signal.SIGTERM, interrupt)
+    out = Path(options.out)
+    out.mkdir(parents=True, exist_ok=True)
+    variants = chosen(all_variants(has_nanogpt=bool(options.nanogpt)), options.only)
+    with tempfile.TemporaryDirectory(prefix="work-", dir=out, ignore_cleanup_errors=True) as folder:
+        results = Results(variants, {}, is_quick=options.quick)
+        try:
+            about = machine(options, Path(folder))
+            bench = Bench(options, Path(folder), variants, about)
+            results = bench.results
+            if "missing" in about:
+                say(about["missing"])
+            else:
+                bench.run()
+        except KeyboardInterrupt:
+            say("interrupted")
+        finally:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            for line in results.lines():
+                print(line, flush=True)
+            results.write(out)
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["--worker"]:
+        import json
+
+        from gpu_rows.worker import main as work
+
+        work(json.loads(sys.argv[2]))
+    else:
+        main()

@@ -7,13 +7,16 @@ use criterion::{Criterion, criterion_group, criterion_main};
 
 #[cfg(target_arch = "x86_64")]
 fn kernels(criterion: &mut Criterion) {
-    use bpe_lm::kernels::{Bf16, are_available};
+    use bpe_lm::kernels::{Amx, Bf16, are_available};
     use bpe_lm::threads::resolve_threads;
 
     let threads = resolve_threads(None).unwrap();
     if are_available() {
-        of_type::<f32>(criterion, "float32", threads);
-        of_type::<Bf16>(criterion, "bfloat16", threads);
+        of_type::<f32>(criterion, "float32", threads, None);
+        of_type::<Bf16>(criterion, "bfloat16", threads, None);
+        if let Some(amx) = Amx::get() {
+            of_type::<Bf16>(criterion, "bfloat16 on tiles", threads, Some(amx));
+        }
     }
 }
 
@@ -21,7 +24,12 @@ fn kernels(criterion: &mut Criterion) {
 fn kernels(_: &mut Criterion) {}
 
 #[cfg(target_arch = "x86_64")]
-fn of_type<E: bpe_lm::kernels::Element>(criterion: &mut Criterion, name: &str, threads: usize) {
+fn of_type<E: bpe_lm::kernels::Element>(
+    criterion: &mut Criterion,
+    name: &str,
+    threads: usize,
+    amx: Option<bpe_lm::kernels::Amx>,
+) {
     use bpe_lm::kernels::attention::{backward, forward};
     use bpe_lm::kernels::cross_entropy::cross_entropy;
     use bpe_lm::kernels::{Angles, Shape};
@@ -37,11 +45,11 @@ fn of_type<E: bpe_lm::kernels::Element>(criterion: &mut Criterion, name: &str, t
     let mut group = criterion.benchmark_group(format!("kernels, {name}, {threads} threads"));
     group.sample_size(20);
     group.bench_function("attention, forward", |bencher| {
-        bencher.iter(|| forward(shape, &qkv, angles, threads, &mut outputs, &mut logs).unwrap());
+        bencher.iter(|| forward(shape, &qkv, angles, amx, threads, &mut outputs, &mut logs).unwrap());
     });
     group.bench_function("attention, backward", |bencher| {
         bencher.iter(|| {
-            backward(shape, &outer, &qkv, angles, &outputs, &logs, threads, &mut gradient).unwrap();
+            backward(shape, &outer, &qkv, angles, &outputs, &logs, amx, threads, &mut gradient).unwrap();
         });
     });
     let (logits, targets) = (numbers(1024 * 10_000), vec![7; 1024]);

@@ -21,8 +21,8 @@ that serve several rows follow below it.
 
 All of them report failures as an [`error`], show progress and stop through a [`job`], and run workers on
 [`threads`]. [`isa`] names the instruction set of the inner loops, and [`byte_alphabet`] spells bytes as text.
-Two modules stand beside the pipeline: [`sample`] writes stories to train on, and `kernels` (on x86-64) speeds
-up the training of the Python package's language model on a CPU.
+Three modules stand beside the pipeline: [`sample`] writes stories to train on, and on x86-64 `kernels` and
+`decoder` speed up the training of the Python package's language model, and its generation of text, on a CPU.
 
 A module uses only modules above it in the list at the end of this file.
 
@@ -79,5 +79,7 @@ pub mod formats;
 pub mod sample;
 #[cfg(target_arch = "x86_64")]
 pub mod kernels;
+#[cfg(target_arch = "x86_64")]
+pub mod decoder;
 #[cfg(feature = "python")]
 mod python;

@@ -5,12 +5,12 @@ from pathlib import Path
 import bpe_lm
 import pytest
 from bpe_lm import _core
+from shared_data import SHARED
 
 # A shell that starts tests in the background has them ignore Ctrl-C; those that send it need it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 END_OF_TEXT = "<|endoftext|>"
-SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 
 @pytest.fixture
@@ -32,6 +32,13 @@ def needs_kernels():
     if not _core.kernels_are_available():
         answer = pytest.fail if os.environ.get("BPE_LM_REQUIRE_KERNELS") == "1" else pytest.skip
         answer("no AVX512-BF16 here")
+
+
+@pytest.fixture
+def needs_amx():
+    """The test skips where the machine lacks AMX's tiles, or the system denies them."""
+    if not _core.amx_is_available():
+        pytest.skip("no AMX here")
 
 
 @pytest.fixture(scope="session")

@@ -8,14 +8,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, get_args
 
-from bpe_lm.fields import keys, kinds, meanings
+from bpe_lm.fields import Switch, keys, kinds, meanings
 from bpe_lm.training.config import TrainConfig
 
 PAGE = Path(__file__).parents[1] / "docs" / "training.md"
 START = "<!-- config keys, by `python tests/docs_tables.py` -->"
 END = "<!-- end -->"
 
-TYPES = {int: "whole number", float: "number", int | float: "number", bool: "true or false", str: "text"}
+TYPES = {
+    int: "whole number",
+    float: "number",
+    int | float: "number",
+    bool: "true or false",
+    Switch: "true, false or auto",
+    str: "text",
+}
 
 UNITS = {
     "model.vocab_size": "tokens",

@@ -8,7 +8,7 @@ mod common;
 
 use bpe_lm::kernels::attention::{backward, forward};
 use bpe_lm::kernels::cross_entropy::cross_entropy;
-use bpe_lm::kernels::{Angles, Bf16, Element, Shape, are_available};
+use bpe_lm::kernels::{Amx, Angles, Bf16, Element, Shape, are_available};
 use common::Random;
 
 fn missing() -> bool {
@@ -129,16 +129,17 @@ fn kernel<E: Element>(
     angles: Option<Angles<'_>>,
     outer: &[E],
     threads: usize,
+    amx: Option<Amx>,
 ) -> Found<E> {
     let mut outputs = vec![E::narrow(f32::NAN); outer.len()];
     let mut log_sums = vec![f32::NAN; shape.batch * shape.heads * shape.length];
-    forward(shape, qkv, angles, threads, &mut outputs, &mut log_sums).unwrap();
+    forward(shape, qkv, angles, amx, threads, &mut outputs, &mut log_sums).unwrap();
     let mut gradient = vec![E::narrow(f32::NAN); qkv.len()];
-    backward(shape, outer, qkv, angles, &outputs, &log_sums, threads, &mut gradient).unwrap();
+    backward(shape, outer, qkv, angles, &outputs, &log_sums, amx, threads, &mut gradient).unwrap();
     Found { outputs, log_sums, gradient }
 }
 
-fn attention_is_its_formula<E: Element>(tolerance: f64, log_tolerance: f64) {
+fn attention_is_its_formula<E: Element>(tolerance: f64, log_tolerance: f64, amx: Option<Amx>) {
     if missing() {
         return;
     }
@@ -156,7 +157,7 @@ fn attention_is_its_formula<E: Element>(tolerance: f64, log_tolerance: f64) {
         for turned in [false, true].into_iter().take(1 + (width + 1) % 2) {
             let angles = turned.then_some(Angles { cos: &cos, sin: &sin });
             let exact_angles = turned.then_some([&wide_cos[..], &wide_sin[..]]);
-            let found = kernel(shape, &qkv, angles, &outer, 2);
+            let found = kernel(shape, &qkv, angles, &outer, 2, amx);
             let (outputs, logs, gradient) = naive(shape, &wide(&qkv), exact_angles, &wide(&outer));
             let far = [distance(&found.outputs, &outputs), distance(&found.gradient, &gradient)];
             assert!(far.iter().all(|far| *far < tolerance), "{shape:?}, turned {turned}: {far:?}");
@@ -168,12 +169,50 @@ fn attention_is_its_formula<E: Element>(tolerance: f64, log_tolerance: f64) {
 
 #[test]
 fn attention_of_float32_is_its_formula() {
-    attention_is_its_formula::<f32>(3e-6, 1e-6);
+    attention_is_its_formula::<f32>(3e-6, 1e-6, None);
 }
 
 #[test]
 fn attention_of_bfloat16_is_its_formula() {
-    attention_is_its_formula::<Bf16>(2e-2, 1e-2);
+    attention_is_its_formula::<Bf16>(2e-2, 1e-2, None);
+}
+
+/// The matrix unit, if the machine has it.
+fn amx() -> Option<Amx> {
+    let amx = Amx::get().filter(|_| !missing());
+    if amx.is_none() {
+        println!("skipped: no AMX here");
+    }
+    amx
+}
+
+#[test]
+fn attention_of_bfloat16_on_tiles_is_its_formula() {
+    if let Some(amx) = amx() {
+        attention_is_its_formula::<Bf16>(2e-2, 1e-2, Some(amx));
+    }
+}
+
+/// Both forms multiply the same numbers, and differ in how they round sums.
+#[test]
+fn attention_on_tiles_is_that_of_avx512_but_for_rounding_and_does_not_depend_on_threads() {
+    let Some(amx) = amx() else { return };
+    let mut random = Random(11);
+    for width in [32, 64, 128, 20] {
+        let shape = Shape { batch: 2, length: 100, heads: 3, width };
+        let values = shape.batch * shape.length * shape.heads * shape.width;
+        let qkv: Vec<Bf16> = numbers(&mut random, 3 * values, 1.0);
+        let outer: Vec<Bf16> = numbers(&mut random, values, 1.0);
+        let avx512 = kernel(shape, &qkv, None, &outer, 2, None);
+        let found = kernel(shape, &qkv, None, &outer, 1, Some(amx));
+        assert!(distance(&found.outputs, &wide(&avx512.outputs)) < 5e-3);
+        assert!(distance(&found.gradient, &wide(&avx512.gradient)) < 5e-3);
+        for threads in [2, 5] {
+            let again = kernel(shape, &qkv, None, &outer, threads, Some(amx));
+            assert_eq!((&again.outputs, &again.gradient), (&found.outputs, &found.gradient));
+            assert_eq!(again.log_sums, found.log_sums);
+        }
+    }
 }
 
 #[test]
@@ -186,15 +225,15 @@ fn heads_do_not_depend_on_threads_or_on_each_other() {
     let mut random = Random(8);
     let mut qkv: Vec<f32> = numbers(&mut random, 3 * values, 1.0);
     let outer: Vec<f32> = numbers(&mut random, values, 1.0);
-    let found = kernel(shape, &qkv, None, &outer, 1);
+    let found = kernel(shape, &qkv, None, &outer, 1, None);
     for threads in [2, 3, 8, 100] {
-        let again = kernel(shape, &qkv, None, &outer, threads);
+        let again = kernel(shape, &qkv, None, &outer, threads, None);
         assert_eq!((&again.outputs, &again.gradient), (&found.outputs, &found.gradient));
         assert_eq!(again.log_sums, found.log_sums);
     }
     // A key that is not a number spoils only its own head of its own text, and no query before that key.
     qkv[place(shape, 3, 1, 1, 2, 3)].fill(f32::NAN);
-    let spoiled = kernel(shape, &qkv, None, &outer, 1);
+    let spoiled = kernel(shape, &qkv, None, &outer, 1, None);
     for (text, head, i) in (0..3).flat_map(|t| (0..4).flat_map(move |h| (0..70).map(move |i| (t, h, i)))) {
         let at = place(shape, 1, text, 0, head, i);
         let is_spoiled = (text, head) == (1, 2) && i >= 3;
@@ -228,7 +267,7 @@ fn long_texts_with_large_scores_do_not_drift() {
         }
         qkv[place(shape, 3, 0, 1, 0, 0)].fill(scale);
         let outer: Vec<f32> = numbers(&mut random, 1500 * 32, 1.0);
-        let found = kernel(shape, &qkv, None, &outer, 1);
+        let found = kernel(shape, &qkv, None, &outer, 1, None);
         let (outputs, logs, _) = naive(shape, &wide(&qkv), None, &wide(&outer));
         assert!(
             distance(&found.outputs, &outputs) < tolerance,
@@ -309,15 +348,15 @@ fn what_does_not_fit_together_is_refused() {
     }
     let shape = Shape { batch: 1, length: 2, heads: 1, width: 32 };
     let (qkv, mut outputs, mut logs) = (vec![0.0_f32; 192], vec![0.0_f32; 64], vec![0.0; 2]);
-    assert!(forward(shape, &qkv, None, 2, &mut outputs, &mut logs).is_ok());
+    assert!(forward(shape, &qkv, None, None, 2, &mut outputs, &mut logs).is_ok());
     for wrong in
         [Shape { width: 16, ..shape }, Shape { length: 0, ..shape }, Shape { batch: usize::MAX, ..shape }]
     {
-        assert!(forward(wrong, &qkv, None, 2, &mut outputs, &mut logs).is_err());
+        assert!(forward(wrong, &qkv, None, None, 2, &mut outputs, &mut logs).is_err());
     }
-    assert!(forward(shape, &qkv[..100], None, 2, &mut outputs, &mut logs).is_err());
+    assert!(forward(shape, &qkv[..100], None, None, 2, &mut outputs, &mut logs).is_err());
     let angles = Angles { cos: &[1.0; 32], sin: &[0.0; 31] };
-    assert!(forward(shape, &qkv, Some(angles), 2, &mut outputs, &mut logs).is_err());
+    assert!(forward(shape, &qkv, Some(angles), None, 2, &mut outputs, &mut logs).is_err());
     for targets in [&[0, 4][..], &[0, -1], &[0]] {
         let error = cross_entropy(&mut [0.0_f32; 8], targets, 1, true, &mut [0.0; 2]).unwrap_err();
         assert!(error.to_string().contains("targets") || error.to_string().contains("shape"), "{error}");

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
     from bpe_lm import errors
     from bpe_lm.errors import BpeLmError
-    from bpe_lm.export.folder import evaluate_folder, export_folder, generate_from_folder
+    from bpe_lm.export.folder import evaluate_folder, export_folder, generate_from_folder, generate_texts_from_folder
     from bpe_lm.export.load import load_model
     from bpe_lm.model.attention import MultiheadSelfAttention, scaled_dot_product_attention, softmax
     from bpe_lm.model.config import ModelConfig
-    from bpe_lm.model.generate import generate_ids
+    from bpe_lm.model.generate import generate_batch, generate_ids
     from bpe_lm.model.layers import Embedding, Linear, RMSNorm, RotaryPositionalEmbedding, SwiGLU, silu
     from bpe_lm.model.loss import cross_entropy, perplexity
     from bpe_lm.model.transformer import TransformerBlock, TransformerLM
@@ -63,8 +63,10 @@ __all__ = [
     "errors",
     "evaluate_folder",
     "export_folder",
+    "generate_batch",
     "generate_from_folder",
     "generate_ids",
+    "generate_texts_from_folder",
     "get_batch",
     "load_checkpoint",
     "load_model",
@@ -90,7 +92,7 @@ _NAMES = {
     "tokenizer.train": ["train_and_record", "train_bpe"],
     "model.attention": ["MultiheadSelfAttention", "scaled_dot_product_attention", "softmax"],
     "model.config": ["ModelConfig"],
-    "model.generate": ["generate_ids"],
+    "model.generate": ["generate_batch", "generate_ids"],
     "model.layers": ["Embedding", "Linear", "RMSNorm", "RotaryPositionalEmbedding", "SwiGLU", "silu"],
     "model.loss": ["cross_entropy", "perplexity"],
     "model.transformer": ["TransformerBlock", "TransformerLM"],
@@ -100,7 +102,7 @@ _NAMES = {
     "training.optimizers": ["SGD", "AdamW", "clip_gradients"],
     "training.schedules": ["cosine_schedule"],
     "training.trainer": ["Trainer"],
-    "export.folder": ["evaluate_folder", "export_folder", "generate_from_folder"],
+    "export.folder": ["evaluate_folder", "export_folder", "generate_from_folder", "generate_texts_from_folder"],
     "export.load": ["load_model"],
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names}

@@ -15,18 +15,22 @@ __all__ = [
     "StreamDecoder",
     "Tokenizer",
     "__version__",
+    "amx_is_available",
     "attention_backward",
     "attention_forward",
     "check_special_tokens",
     "cross_entropy",
+    "decoder_is_available",
     "instruction_sets",
     "kernel_sources_sha256",
     "kernels_are_available",
     "load_training",
+    "next_logits",
     "open_mp_library",
     "open_token_file",
     "panic",
     "pretokenize",
+    "product",
     "train",
     "verify_token_file",
     "write_sample",
@@ -131,7 +135,7 @@ _Numbers = npt.NDArray[np.float32] | npt.NDArray[np.uint16]
 _Wide = npt.NDArray[np.float32]
 
 def attention_forward(
-    qkv: _Numbers, angles: tuple[_Wide, _Wide] | None, threads: int, outputs: _Numbers, log_sums: _Wide
+    qkv: _Numbers, angles: tuple[_Wide, _Wide] | None, form: str, threads: int, outputs: _Numbers, log_sums: _Wide
 ) -> None: ...
 def attention_backward(
     gradient: _Numbers,
@@ -139,12 +143,26 @@ def attention_backward(
     angles: tuple[_Wide, _Wide] | None,
     outputs: _Numbers,
     log_sums: _Wide,
+    form: str,
     threads: int,
     qkv_gradient: _Numbers,
 ) -> None: ...
 def cross_entropy(
     logits: _Numbers, targets: npt.NDArray[np.int64], threads: int, wants_gradient: bool, losses: _Wide
 ) -> None: ...
+def product(
+    a: _Numbers, a_is_across: bool, b: _Numbers, b_is_across: bool, threads: int, adds: bool, to: _Numbers
+) -> None: ...
+def amx_is_available() -> bool: ...
+def next_logits(
+    model: Any,
+    caches: tuple[_Numbers, _Numbers],
+    x: _Wide,
+    positions: Sequence[int],
+    threads: int,
+    logits: _Wide,
+) -> None: ...
+def decoder_is_available() -> bool: ...
 def kernel_sources_sha256() -> str: ...
 def kernels_are_available() -> bool: ...
 def open_mp_library() -> str | None: ...

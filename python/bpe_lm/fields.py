@@ -24,6 +24,9 @@ TRUTH = {
 }
 """The words for a switch that is on or off, in lower case."""
 
+Switch = bool | Literal["auto"]
+"""On, off, or "auto": on where it pays."""
+
 _MOST_DIGITS = 30
 
 
@@ -233,10 +236,11 @@ def parse_flags(flags: Sequence[str], table: type, renamed: Mapping[str, str]) -
             raise ConfigError(unknown_flag(flag, list(map(flag_of, known)), table, renamed))
         kind = known[key]
         if not has_value:
-            text = "true" if kind is bool else ""
-            if rest and (kind is not bool or rest[0].lower() in TRUTH):
+            is_switch = kind in (bool, Switch)
+            text = "true" if is_switch else ""
+            if rest and (not is_switch or rest[0].lower() in TRUTH or (kind == Switch and rest[0] == "auto")):
                 text = rest.pop(0)
-            elif kind is not bool:
+            elif not is_switch:
                 raise ConfigError(f"{flag} lacks its value")
         *tables, name = key.split(".")
         place = values
@@ -261,6 +265,8 @@ def _parse_as(kind: Any, text: str, flag: str) -> Any:
     try:
         if kind is bool:
             return parse_truth(text)
+        if kind == Switch:
+            return text if text == "auto" else parse_truth(text)
         if kind is int:
             return parse_whole(text)
         if kind is float:
@@ -289,6 +295,9 @@ def check_types(config: Any, table: str) -> None:
             if value not in get_args(kind):
                 meant = did_you_mean(str(value), get_args(kind))
                 raise ConfigError(f"{name} is {value!r}, and must be one of {', '.join(get_args(kind))}{meant}")
+        elif kind == Switch:
+            if type(value) is not bool and value != "auto":
+                raise ConfigError(f"{name} is {value!r}, and must be {_WORDS[Switch]}")
         elif kind in (float, int | float):
             if type(value) not in (int, float):
                 raise ConfigError(f"{name} is {value!r}, and must be a number")
@@ -310,6 +319,7 @@ _WORDS = {
     int | float: "a fraction of the run, below 1, or a whole number of steps",
     str: "a text",
     bool: "true or false",
+    Switch: "true, false or auto",
 }
 
 

@@ -8,6 +8,7 @@ queries, keys and values and the product that takes the heads' outputs. Each hea
 summed in the first two caches (`head.rs`).
 */
 
+use super::amx::Amx;
 use super::element::Element;
 use super::head::Workspace;
 use super::rotation::{Angles, Rotation};
@@ -17,12 +18,14 @@ use super::team;
 use crate::error::Error;
 
 /// Writes the outputs. For [`backward`] it also writes the logarithm to base 2 of each query's sum of
-/// exponentials: (batch, heads, length).
+/// exponentials: (batch, heads, length). With `amx` the matrix unit makes the products of bfloat16.
 #[allow(unsafe_code)]
+#[allow(clippy::too_many_arguments)] // Most of them are tensors.
 pub fn forward<E: Element>(
     shape: Shape,
     qkv: &[E],
     angles: Option<Angles<'_>>,
+    amx: Option<Amx>,
     threads: usize,
     outputs: &mut [E],
     log_sums: &mut [f32],
@@ -31,7 +34,7 @@ pub fn forward<E: Element>(
     let rotation = Rotation::new(shape, angles)?;
     let outputs = Shared::new(outputs);
     let log_sums = log_sums.chunks_exact_mut(shape.length);
-    for_each_head(shape, threads, log_sums, |workspace: &mut Workspace<E>, text, head, log_sums| {
+    for_each_head(shape, amx, threads, log_sums, |workspace: &mut Workspace<E>, text, head, log_sums| {
         let parts = [0, 1, 2].map(|part| Rows::new(qkv, shape.rows_of(3, text, part, head)));
         // SAFETY: `for_each_head` gives each head to one thread, once, and `Shape::rows_of` gives two heads
         // no row in common.
@@ -44,7 +47,7 @@ pub fn forward<E: Element>(
 /// Writes the gradient of queries, keys and values, computed from the gradient of the outputs. `outputs` and
 /// `log_sums` are the results of [`forward`].
 #[allow(unsafe_code)]
-#[allow(clippy::too_many_arguments)] // All of them are tensors.
+#[allow(clippy::too_many_arguments)] // Most of them are tensors.
 pub fn backward<E: Element>(
     shape: Shape,
     gradient: &[E],
@@ -52,6 +55,7 @@ pub fn backward<E: Element>(
     angles: Option<Angles<'_>>,
     outputs: &[E],
     log_sums: &[f32],
+    amx: Option<Amx>,
     threads: usize,
     qkv_gradient: &mut [E],
 ) -> Result<(), Error> {
@@ -60,7 +64,7 @@ pub fn backward<E: Element>(
     let rotation = Rotation::new(shape, angles)?;
     let qkv_gradient = Shared::new(qkv_gradient);
     let log_sums = log_sums.chunks_exact(shape.length);
-    for_each_head(shape, threads, log_sums, |workspace: &mut Workspace<E>, text, head, log_sums| {
+    for_each_head(shape, amx, threads, log_sums, |workspace: &mut Workspace<E>, text, head, log_sums| {
         let parts = [0, 1, 2].map(|part| Rows::new(qkv, shape.rows_of(3, text, part, head)));
         let [outputs, gradient] =
             [outputs, gradient].map(|all| Rows::new(all, shape.rows_of(1, text, 0, head)));
@@ -76,11 +80,12 @@ pub fn backward<E: Element>(
 /// Calls `work` once for each head, on one of the threads.
 fn for_each_head<E: Element, T: Send>(
     shape: Shape,
+    amx: Option<Amx>,
     threads: usize,
     items: impl ExactSizeIterator<Item = T> + Send,
     work: impl Fn(&mut Workspace<E>, usize, usize, T) + Sync,
 ) -> Result<(), Error> {
-    let workspace = || Workspace::new(shape.length, shape.width);
+    let workspace = || Workspace::new(shape.length, shape.width, amx);
     team::for_each(threads, items.enumerate(), workspace, |workspace, (number, item)| {
         work(workspace, number / shape.heads, number % shape.heads, item);
     })

@@ -12,6 +12,7 @@ logarithms of those sums (Dao et al. 2022, arXiv:2205.14135). Only these logarit
 query.
 */
 
+use super::amx::{Amx, Region, SIDE, TILE, Tiles};
 use super::element::Element;
 use super::lanes::*;
 use super::operand::{BLOCK, Operand, Size, W};
@@ -23,6 +24,8 @@ use std::arch::x86_64::*;
 /// The memory that one thread needs for one head. It is used again for the next head.
 pub(super) struct Workspace<E> {
     size: Size<E>,
+    /// The matrix unit, if it makes the products. Otherwise AVX-512 makes them.
+    unit: Option<Region>,
     queries: Operand,
     keys: Operand,
     values: Operand,
@@ -31,6 +34,8 @@ pub(super) struct Workspace<E> {
     gradients: Operand,
     /// The scores of a block of keys and a block of queries.
     scores: Vec<Lanes>,
+    /// The products of values and gradients of a block, likewise. Only the matrix unit writes them.
+    products: Vec<Lanes>,
     probabilities: Operand,
     score_gradients: Operand,
     /// Sums over keys: of outputs or of the gradients of queries, transposed.
@@ -47,12 +52,15 @@ pub(super) struct Workspace<E> {
 pub(super) type Head<'a, E> = [Rows<'a, E>; 3];
 
 impl<E: Element> Workspace<E> {
-    pub fn new(length: usize, width: usize) -> Self {
+    pub fn new(length: usize, width: usize, amx: Option<Amx>) -> Self {
+        let unit = amx.filter(|_| E::PER_UNIT == 2).map(Amx::region);
         let size = Size::<E>::new(length, width);
         let operand = || Operand::new(size.blocks() * size.block());
         let lanes = |number| vec![Lanes::ZERO; number];
         Workspace {
             size,
+            products: lanes(if unit.is_some() { BLOCK * W } else { 0 }),
+            unit,
             queries: operand(),
             keys: operand(),
             values: operand(),
@@ -83,6 +91,9 @@ impl<E: Element> Workspace<E> {
         self.keys.load(self.size, keys, rotation);
         self.values.load(self.size, values, None);
         self.values.make_pairs(self.size);
+        if self.unit.is_some() {
+            self.values.make_turned(self.size);
+        }
         for (block, log_sums) in log_sums.chunks_mut(BLOCK).enumerate() {
             let logs = self.attend(block);
             log_sums.copy_from_slice(&bytemuck::cast_slice(&logs)[..log_sums.len()]);
@@ -122,8 +133,15 @@ impl<E: Element> Workspace<E> {
     fn exponentials(&mut self, key_block: usize, block: usize, max: &mut Sums, total: &mut Sums) -> Sums {
         let factor = _mm512_set1_ps(self.size.factor());
         let before = *max;
+        if let Some(unit) = &self.unit {
+            multiply_blocks(unit, self.size, &self.keys, key_block, &self.queries, block, &mut self.scores);
+        }
         for key in (0..BLOCK).step_by(R) {
-            let mut scores = block_product(self.size, &self.keys, key_block, key, &self.queries, block);
+            let mut scores = if self.unit.is_some() {
+                load_sums::<R, W>(&self.scores[key * W..], W)
+            } else {
+                block_product(self.size, &self.keys, key_block, key, &self.queries, block)
+            };
             if key_block == block {
                 scores = hide_future(scores, key, f32::NEG_INFINITY);
             }
@@ -157,6 +175,15 @@ impl<E: Element> Workspace<E> {
     /// sums = sums * correction + V^T P^T, of a block of keys.
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     fn add_values(&mut self, key_block: usize, correction: Sums) {
+        if let Some(unit) = &self.unit {
+            let sums = &mut self.query_sums[..self.size.width * W];
+            for sums in sums.chunks_exact_mut(W) {
+                let mut row = load_sums::<1, W>(sums, W);
+                scale(&mut row, correction);
+                save_sums(row, sums, W);
+            }
+            return add_turned(unit, self.size, &self.values, key_block, &self.probabilities, sums);
+        }
         let values = units_of_pairs(self.size, &self.values, key_block);
         for (channel, sums) in self.query_sums[..self.size.width * W].chunks_exact_mut(R * W).enumerate() {
             let mut tile = load_sums::<R, W>(sums, W);
@@ -184,6 +211,9 @@ impl<E: Element> Workspace<E> {
         self.queries.make_pairs(size);
         self.keys.load(size, keys, rotation);
         self.keys.make_pairs(size);
+        if self.unit.is_some() {
+            self.keys.make_turned(size);
+        }
         self.values.load(size, values, None);
         self.outputs.load(size, outputs, None);
         self.outputs.make_columns(size);
@@ -203,8 +233,13 @@ impl<E: Element> Workspace<E> {
                 let pairs = block * size.block()..(block + 1) * size.block();
                 let (gradients, queries) = (&self.gradients.pairs[pairs.clone()], &self.queries.pairs[pairs]);
                 let is_diagonal = key_block == block;
-                add_over_queries(size, is_diagonal, &self.probabilities, gradients, &mut self.value_sums);
-                add_over_queries(size, is_diagonal, &self.score_gradients, queries, &mut self.key_sums);
+                if let Some(unit) = &self.unit {
+                    add_rows(unit, size, &self.probabilities, gradients, &mut self.value_sums);
+                    add_rows(unit, size, &self.score_gradients, queries, &mut self.key_sums);
+                } else {
+                    add_over_queries(size, is_diagonal, &self.probabilities, gradients, &mut self.value_sums);
+                    add_over_queries(size, is_diagonal, &self.score_gradients, queries, &mut self.key_sums);
+                }
                 self.add_keys(key_block, block);
             }
             narrow_rows::<E>(&self.key_sums, scale[0], &mut self.outputs.rows);
@@ -241,8 +276,17 @@ impl<E: Element> Workspace<E> {
         let row = W / E::PER_UNIT;
         let logs = load_sums::<1, W>(&self.log_sums[block * W..], W)[0];
         let inner = load_sums::<1, W>(&self.inner[block * W..], W)[0];
+        if let Some(unit) = &self.unit {
+            multiply_blocks(unit, self.size, &self.keys, key_block, &self.queries, block, &mut self.scores);
+            let to = &mut self.products;
+            multiply_blocks(unit, self.size, &self.values, key_block, &self.gradients, block, to);
+        }
         for key in (0..BLOCK).step_by(R) {
-            let mut tile = block_product(self.size, &self.keys, key_block, key, &self.queries, block);
+            let mut tile = if self.unit.is_some() {
+                load_sums::<R, W>(&self.scores[key * W..], W)
+            } else {
+                block_product(self.size, &self.keys, key_block, key, &self.queries, block)
+            };
             for scores in &mut tile {
                 for w in 0..W {
                     scores[w] = exp2(_mm512_sub_ps(_mm512_mul_ps(scores[w], factor), logs[w]));
@@ -254,8 +298,13 @@ impl<E: Element> Workspace<E> {
             for (r, probabilities) in tile.into_iter().enumerate() {
                 store_rows::<E, W>(probabilities, &mut self.probabilities.rows[(key + r) * row..]);
             }
+            // The unit's scores of these keys have been read.
             save_sums(tile, &mut self.scores, W);
-            let mut tile = block_product(self.size, &self.values, key_block, key, &self.gradients, block);
+            let mut tile = if self.unit.is_some() {
+                load_sums::<R, W>(&self.products[key * W..], W)
+            } else {
+                block_product(self.size, &self.values, key_block, key, &self.gradients, block)
+            };
             for (r, gradients) in tile.iter_mut().enumerate() {
                 for w in 0..W {
                     let probability = self.scores[r * W + w].sums();
@@ -276,6 +325,9 @@ impl<E: Element> Workspace<E> {
         let width = self.size.width;
         let keys = units_of_pairs(self.size, &self.keys, key_block);
         let sums = &mut self.query_sums[block * width * W..(block + 1) * width * W];
+        if let Some(unit) = &self.unit {
+            return add_turned(unit, self.size, &self.keys, key_block, &self.score_gradients, sums);
+        }
         for (channel, sums) in sums.chunks_exact_mut(R * W).enumerate() {
             let a = Units { units: &keys[channel * R..], row: 1, step: width };
             let tile = load_sums::<R, W>(sums, W);
@@ -296,5 +348,57 @@ impl<E: Element> Workspace<E> {
             store_pairs::<E, W>(two[0], two[1], pairs);
         }
         rows_of_columns(&self.outputs.columns, self.size.units(), W, &mut self.outputs.rows);
+    }
+}
+
+/// sums = A B^T: the products of all keys (or values) of a block and all queries (or gradients) of a block.
+fn multiply_blocks<E: Element>(
+    unit: &Region,
+    size: Size<E>,
+    keys: &Operand,
+    key_block: usize,
+    queries: &Operand,
+    block: usize,
+    sums: &mut [Lanes],
+) {
+    let (row, keys) = (size.row(), &keys.rows[key_block * size.block()..]);
+    let queries = &queries.columns[block * size.block()..];
+    for key in (0..BLOCK).step_by(SIDE) {
+        let a = Tiles { lanes: &keys[key * row..], row, next: TILE * row, step: 1 };
+        for w in (0..W).step_by(2) {
+            let b = Tiles { lanes: &queries[w..], row: W, next: 1, step: TILE * W };
+            unit.multiply(row, a, b, &mut sums[key * W + w..], W, false);
+        }
+    }
+}
+
+/// sums += A B, where A is a block of `turned`, channels x keys, and B is a block of keys x queries.
+fn add_turned<E: Element>(
+    unit: &Region,
+    size: Size<E>,
+    a: &Operand,
+    key_block: usize,
+    b: &Operand,
+    sums: &mut [Lanes],
+) {
+    let turned = &a.turned[key_block * size.block()..];
+    for channel in (0..size.width).step_by(SIDE) {
+        let a = Tiles { lanes: &turned[channel * W / 2..], row: W / 2, next: TILE * W / 2, step: 1 };
+        for w in (0..W).step_by(2) {
+            let b = Tiles { lanes: &b.pairs[w..], row: W, next: 1, step: TILE * W };
+            unit.multiply(BLOCK / SIDE, a, b, &mut sums[channel * W + w..], W, true);
+        }
+    }
+}
+
+/// sums += A B, where A is a block of keys x queries, and B a block of queries x channels, laid out as `pairs`.
+fn add_rows<E: Element>(unit: &Region, size: Size<E>, a: &Operand, b: &[Lanes], sums: &mut [Lanes]) {
+    let wide = size.wide_row();
+    for key in (0..BLOCK).step_by(SIDE) {
+        let a = Tiles { lanes: &a.rows[key * W / 2..], row: W / 2, next: TILE * W / 2, step: 1 };
+        for channel in (0..wide).step_by(2) {
+            let b = Tiles { lanes: &b[channel..], row: wide, next: 1, step: TILE * wide };
+            unit.multiply(BLOCK / SIDE, a, b, &mut sums[key * wide + channel..], wide, true);
+        }
     }
 }

@@ -7,10 +7,14 @@ a millisecond that each read and write whole tensors. Two places are worth a ker
 attention, between the product that makes queries, keys and values and the product that takes the heads' outputs; and the
 loss, from logits to their gradient.
 
+With AMX a third is worth it: products of bfloat16 whose terms lie across the rows in memory, as in the gradient of a weight
+(benches/record/6-gpu-and-intel.md).
+
 Both kernels work on slices of [`Element`]s, float32 or bfloat16, and sum in float32. They need AVX-512 and its products of
-bfloat16 ([`are_available`]). On other machines torch does this work too.
+bfloat16 ([`are_available`]), and attention uses AMX where it is given. On other machines torch does this work too.
 */
 
+mod amx;
 pub mod attention;
 pub mod cross_entropy;
 mod element;
@@ -20,6 +24,8 @@ mod machine;
 #[cfg_attr(not(target_os = "linux"), path = "no_open_mp.rs")]
 mod open_mp;
 mod operand;
+mod panels;
+pub mod product;
 mod rotation;
 mod rows;
 mod shape;
@@ -27,9 +33,12 @@ mod sources;
 mod team;
 mod tiles;
 
+pub use amx::Amx;
 pub use element::{Bf16, Element};
 pub use machine::are_available;
 pub use open_mp::path as open_mp_library;
+pub use panels::{Matrix, Numbers};
 pub use rotation::Angles;
 pub use shape::Shape;
 pub use sources::sources_sha256;
+pub(crate) use team::for_each;

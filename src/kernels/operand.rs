@@ -85,12 +85,14 @@ pub(super) struct Operand {
     pub rows: Vec<Lanes>,
     pub columns: Vec<Lanes>,
     pub pairs: Vec<Lanes>,
+    /// `pairs`, transposed in units: for each channel the rows of a block. Only the matrix unit reads it.
+    pub turned: Vec<Lanes>,
 }
 
 impl Operand {
     pub(super) fn new(lanes: usize) -> Self {
         let zeros = || vec![Lanes::ZERO; lanes];
-        Operand { rows: zeros(), columns: zeros(), pairs: zeros() }
+        Operand { rows: zeros(), columns: zeros(), pairs: zeros(), turned: Vec::new() }
     }
 
     /// Reads a head into `rows`.
@@ -142,6 +144,18 @@ impl Operand {
     #[target_feature(enable = "avx512f,avx512bw")]
     pub(super) fn make_pairs<E: Element>(&mut self, size: Size<E>) {
         pairs_of_rows::<E>(&self.rows, size.width, &mut self.pairs);
+    }
+}
+
+impl Operand {
+    /// Lays `pairs` out as `turned`.
+    #[target_feature(enable = "avx512f")]
+    pub(super) fn make_turned<E: Element>(&mut self, size: Size<E>) {
+        self.turned.resize(self.pairs.len(), Lanes::ZERO);
+        let blocks = self.turned.chunks_exact_mut(size.block()).zip(self.pairs.chunks_exact(size.block()));
+        for (turned, pairs) in blocks {
+            rows_of_columns(pairs, size.terms(), size.wide_row(), turned);
+        }
     }
 }
 

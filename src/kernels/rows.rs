@@ -81,6 +81,11 @@ pub(super) struct RowsMut<'a, E> {
 }
 
 impl<E> RowsMut<'_, E> {
+    /// The number of rows, and of elements in a row.
+    pub(super) fn size(&self) -> (usize, usize) {
+        (self.layout.length, self.layout.width)
+    }
+
     #[allow(unsafe_code)]
     pub(super) fn row(&mut self, number: usize) -> &mut [E] {
         let row = self.layout.row(number);

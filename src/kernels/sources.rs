@@ -9,7 +9,8 @@ macro_rules! sources {
 }
 
 /// The name and the text of each file of this folder.
-const SOURCES: [(&str, &str); 16] = sources![
+const SOURCES: [(&str, &str); 19] = sources![
+    "amx.rs",
     "attention.rs",
     "cross_entropy.rs",
     "element.rs",
@@ -20,6 +21,8 @@ const SOURCES: [(&str, &str); 16] = sources![
     "no_open_mp.rs",
     "open_mp.rs",
     "operand.rs",
+    "panels.rs",
+    "product.rs",
     "rotation.rs",
     "rows.rs",
     "shape.rs",

@@ -2,7 +2,9 @@
 
 use super::error::{guarded, new, to_py};
 use crate::error::Error;
-use crate::kernels::{Angles, Bf16, Shape, attention, cross_entropy};
+use crate::kernels;
+use crate::kernels::product::{self, Output};
+use crate::kernels::{Amx, Angles, Bf16, Matrix, Shape, attention, cross_entropy};
 use numpy::ndarray::Dimension;
 use numpy::{PyArrayMethods, PyReadonlyArray, PyReadwriteArray, PyUntypedArrayMethods};
 use numpy::{PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArray3, PyReadonlyArray4, PyReadonlyArray5};
@@ -23,10 +25,11 @@ type Qkv<'py> = Numbers<PyReadonlyArray5<'py, f32>, PyReadonlyArray5<'py, u16>>;
 type QkvMut<'py> = Numbers<PyReadwriteArray5<'py, f32>, PyReadwriteArray5<'py, u16>>;
 type Heads<'py> = Numbers<PyReadonlyArray4<'py, f32>, PyReadonlyArray4<'py, u16>>;
 type HeadsMut<'py> = Numbers<PyReadwriteArray4<'py, f32>, PyReadwriteArray4<'py, u16>>;
+type Operand<'py> = Numbers<PyReadonlyArray2<'py, f32>, PyReadonlyArray2<'py, u16>>;
 type Logits<'py> = Numbers<PyReadwriteArray2<'py, f32>, PyReadwriteArray2<'py, u16>>;
 
 /// A contiguous array. No other array can be read as a slice.
-trait InOrder {
+pub(super) trait InOrder {
     fn addresses(&self) -> Range<usize>;
 }
 
@@ -55,7 +58,7 @@ impl<W: InOrder, N: InOrder> InOrder for Numbers<W, N> {
 
 /// Refuses an output array that shares memory with another array. The numpy crate distinguishes arrays by the
 /// object that owns their memory, but two arrays that torch makes from one tensor have two such objects.
-fn check_apart(written: &[&dyn InOrder], read: &[&dyn InOrder]) -> PyResult<()> {
+pub(super) fn check_apart(written: &[&dyn InOrder], read: &[&dyn InOrder]) -> PyResult<()> {
     for (i, to) in written.iter().map(|array| array.addresses()).enumerate() {
         let mut others = written[i + 1..].iter().chain(read).map(|array| array.addresses());
         if others.any(|other| to.start.max(other.start) < to.end.min(other.end)) {
@@ -70,26 +73,28 @@ fn check_apart(written: &[&dyn InOrder], read: &[&dyn InOrder]) -> PyResult<()> 
 }
 
 #[pyfunction]
+#[allow(clippy::too_many_arguments)] // Most of them are tensors.
 pub(super) fn attention_forward<'py>(
     py: Python<'py>,
     qkv: Qkv<'py>,
     angles: Option<(Table<'py>, Table<'py>)>,
+    form: &str,
     threads: usize,
     outputs: HeadsMut<'py>,
     mut log_sums: PyReadwriteArray3<'py, f32>,
 ) -> PyResult<()> {
     guarded(|| {
         check_apart(&[&outputs, &log_sums], &[&[&qkv as &dyn InOrder], &tables(&angles)[..]].concat())?;
-        let (angles, log_sums) = (slices(&angles)?, log_sums.as_slice_mut()?);
+        let (angles, amx, log_sums) = (slices(&angles)?, unit(form)?, log_sums.as_slice_mut()?);
         match (qkv, outputs) {
             (Numbers::Wide(qkv), Numbers::Wide(mut outputs)) => {
                 let (shape, qkv, outputs) = (shape(qkv.shape()), qkv.as_slice()?, outputs.as_slice_mut()?);
-                py.detach(|| attention::forward::<f32>(shape, qkv, angles, threads, outputs, log_sums))
+                py.detach(|| attention::forward::<f32>(shape, qkv, angles, amx, threads, outputs, log_sums))
             }
             (Numbers::Narrow(qkv), Numbers::Narrow(mut outputs)) => {
                 let (shape, qkv) = (shape(qkv.shape()), narrow(qkv.as_slice()?));
                 let outputs = bytemuck::cast_slice_mut(outputs.as_slice_mut()?);
-                py.detach(|| attention::forward::<Bf16>(shape, qkv, angles, threads, outputs, log_sums))
+                py.detach(|| attention::forward::<Bf16>(shape, qkv, angles, amx, threads, outputs, log_sums))
             }
             _ => return Err(mixed()),
         }
@@ -98,7 +103,7 @@ pub(super) fn attention_forward<'py>(
 }
 
 #[pyfunction]
-#[allow(clippy::too_many_arguments)] // All of them are tensors.
+#[allow(clippy::too_many_arguments)] // Most of them are tensors.
 pub(super) fn attention_backward<'py>(
     py: Python<'py>,
     gradient: Heads<'py>,
@@ -106,19 +111,20 @@ pub(super) fn attention_backward<'py>(
     angles: Option<(Table<'py>, Table<'py>)>,
     outputs: Heads<'py>,
     log_sums: PyReadonlyArray3<'py, f32>,
+    form: &str,
     threads: usize,
     qkv_gradient: QkvMut<'py>,
 ) -> PyResult<()> {
     guarded(|| {
         let read: [&dyn InOrder; 4] = [&gradient, &qkv, &outputs, &log_sums];
         check_apart(&[&qkv_gradient], &[&read, &tables(&angles)[..]].concat())?;
-        let (angles, sums) = (slices(&angles)?, log_sums.as_slice()?);
+        let (angles, amx, sums) = (slices(&angles)?, unit(form)?, log_sums.as_slice()?);
         match (gradient, qkv, outputs, qkv_gradient) {
             (Numbers::Wide(gradient), Numbers::Wide(qkv), Numbers::Wide(outputs), Numbers::Wide(mut to)) => {
                 let (shape, to) = (shape(qkv.shape()), to.as_slice_mut()?);
                 let (gradient, qkv, outputs) = (gradient.as_slice()?, qkv.as_slice()?, outputs.as_slice()?);
                 let backward = attention::backward::<f32>;
-                py.detach(|| backward(shape, gradient, qkv, angles, outputs, sums, threads, to))
+                py.detach(|| backward(shape, gradient, qkv, angles, outputs, sums, amx, threads, to))
             }
             (
                 Numbers::Narrow(gradient),
@@ -129,12 +135,22 @@ pub(super) fn attention_backward<'py>(
                 let (shape, to) = (shape(qkv.shape()), bytemuck::cast_slice_mut(to.as_slice_mut()?));
                 let (gradient, qkv) = (narrow(gradient.as_slice()?), narrow(qkv.as_slice()?));
                 let (outputs, backward) = (narrow(outputs.as_slice()?), attention::backward::<Bf16>);
-                py.detach(|| backward(shape, gradient, qkv, angles, outputs, sums, threads, to))
+                py.detach(|| backward(shape, gradient, qkv, angles, outputs, sums, amx, threads, to))
             }
             _ => return Err(mixed()),
         }
         .map_err(to_py)
     })
+}
+
+/// The matrix unit, if the form needs it.
+fn unit(form: &str) -> PyResult<Option<Amx>> {
+    let wrong = |rule| to_py(Error::Option { name: "form", value: form.to_string(), rule });
+    match form {
+        "amx" => Amx::get().map(Some).ok_or_else(|| wrong("\"avx512\": amx_is_available() is false")),
+        "avx512" => Ok(None),
+        _ => Err(wrong("\"amx\" or \"avx512\"")),
+    }
 }
 
 fn narrow(bits: &[u16]) -> &[Bf16] {
@@ -183,4 +199,61 @@ pub(super) fn of_logits<'py>(
         }
         .map_err(to_py)
     })
+}
+
+/// The product of two matrices of any type, rounded to bfloat16: `to = a b^T`, or `to += a b^T`. An operand that lies across is
+/// the transpose of the array.
+#[pyfunction]
+#[pyo3(name = "product")]
+#[allow(clippy::too_many_arguments)] // Each is a part of the product.
+pub(super) fn of_matrices<'py>(
+    py: Python<'py>,
+    a: Operand<'py>,
+    a_is_across: bool,
+    b: Operand<'py>,
+    b_is_across: bool,
+    threads: usize,
+    adds: bool,
+    to: Logits<'py>,
+) -> PyResult<()> {
+    guarded(|| {
+        check_apart(&[&to], &[&a, &b])?;
+        let (a, b) = (matrix(&a, a_is_across)?, matrix(&b, b_is_across)?);
+        match to {
+            Numbers::Wide(mut to) => {
+                check_shape(to.shape(), a, b)?;
+                let to = Output::Wide { numbers: to.as_slice_mut()?, adds };
+                py.detach(|| product::product(a, b, threads, to))
+            }
+            Numbers::Narrow(_) if adds => {
+                return Err(new("OptionError", "a product is added to float32 only"));
+            }
+            Numbers::Narrow(mut to) => {
+                check_shape(to.shape(), a, b)?;
+                let to = Output::Narrow(bytemuck::cast_slice_mut(to.as_slice_mut()?));
+                py.detach(|| product::product(a, b, threads, to))
+            }
+        }
+        .map_err(to_py)
+    })
+}
+
+fn matrix<'a>(array: &'a Operand<'_>, is_across: bool) -> PyResult<Matrix<'a>> {
+    let (numbers, shape) = match array {
+        Numbers::Wide(array) => (kernels::Numbers::Wide(array.as_slice()?), array.shape()),
+        Numbers::Narrow(array) => (kernels::Numbers::Narrow(narrow(array.as_slice()?)), array.shape()),
+    };
+    let (length, terms) = if is_across { (shape[1], shape[0]) } else { (shape[0], shape[1]) };
+    Ok(Matrix { numbers, length, terms, is_across })
+}
+
+fn check_shape(to: &[usize], a: Matrix<'_>, b: Matrix<'_>) -> PyResult<()> {
+    if to == [a.length, b.length] {
+        return Ok(());
+    }
+    Err(to_py(Error::Option {
+        name: "shape",
+        value: format!("{to:?} for a product of {} rows and {} columns", a.length, b.length),
+        rule: "an array of that many rows and columns",
+    }))
 }

@@ -21,6 +21,24 @@ pub(super) fn kernels_are_available() -> PyResult<bool> {
     guarded(|| Ok(false))
 }
 
+/// Whether this machine has AMX's tiles of bfloat16, and the operating system permits them.
+#[pyfunction]
+pub(super) fn amx_is_available() -> PyResult<bool> {
+    #[cfg(target_arch = "x86_64")]
+    return guarded(|| Ok(crate::kernels::are_available() && crate::kernels::Amx::get().is_some()));
+    #[cfg(not(target_arch = "x86_64"))]
+    guarded(|| Ok(false))
+}
+
+/// Whether this machine can compute the next tokens of texts by one call. Only a build for x86-64 does.
+#[pyfunction]
+pub(super) fn decoder_is_available() -> PyResult<bool> {
+    #[cfg(target_arch = "x86_64")]
+    return guarded(|| Ok(crate::decoder::is_available()));
+    #[cfg(not(target_arch = "x86_64"))]
+    guarded(|| Ok(false))
+}
+
 /// The SHA-256 of the sources of those kernels, or an empty text in a build without them.
 #[pyfunction]
 pub(super) fn kernel_sources_sha256() -> PyResult<String> {

@@ -8,6 +8,8 @@ mod held_text;
 mod ids;
 #[cfg(target_arch = "x86_64")]
 mod kernels;
+#[cfg(target_arch = "x86_64")]
+mod decoder;
 mod machine;
 mod module;
 mod run;

@@ -10,7 +10,7 @@ use crate::formats;
 use pyo3::prelude::*;
 
 #[cfg(target_arch = "x86_64")]
-use super::kernels;
+use super::{decoder, kernels};
 
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -24,6 +24,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add_function(wrap_pyfunction!(kernels::attention_forward, module)?)?;
         module.add_function(wrap_pyfunction!(kernels::attention_backward, module)?)?;
         module.add_function(wrap_pyfunction!(kernels::of_logits, module)?)?;
+        module.add_function(wrap_pyfunction!(kernels::of_matrices, module)?)?;
+        module.add_function(wrap_pyfunction!(decoder::next_logits, module)?)?;
     }
     module.add_class::<PyTokenizer>()?;
     module.add_class::<EncodeIterator>()?;
@@ -32,7 +34,9 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(train::load_training, module)?)?;
     module.add_function(wrap_pyfunction!(token_file::open_token_file, module)?)?;
     module.add_function(wrap_pyfunction!(token_file::verify_token_file, module)?)?;
+    module.add_function(wrap_pyfunction!(machine::amx_is_available, module)?)?;
     module.add_function(wrap_pyfunction!(machine::instruction_sets, module)?)?;
+    module.add_function(wrap_pyfunction!(machine::decoder_is_available, module)?)?;
     module.add_function(wrap_pyfunction!(machine::kernel_sources_sha256, module)?)?;
     module.add_function(wrap_pyfunction!(machine::kernels_are_available, module)?)?;
     module.add_function(wrap_pyfunction!(machine::open_mp_library, module)?)?;

@@ -8,6 +8,7 @@ from bpe_lm.cli.main import main
 from bpe_lm.cli.tables import duration
 from bpe_lm.model.flops import count_parameters, training_flops_per_token
 from bpe_lm.training import account as accounting
+from bpe_lm.training import step_memory
 from bpe_lm.training.account import Account
 from bpe_lm.training.config import override
 from bpe_lm.training.presets import resolve
@@ -52,16 +53,18 @@ def test_the_time_of_a_run_is_its_flops_by_the_rate_of_this_machine(capsys, monk
     flops = training_flops_per_token(config.model) * config.tokens_per_step * 200_000
     assert f"{flops:.3e} FLOPs At least {duration(flops / 5e11)} on this machine" in text
     assert "its matrix products reach 500 GFLOP/s in float32 now" in text
-    assert "by these figures of a CPU (a GPU's kernels keep other tensors, which were not measured)" in text
+    assert "Memory of a step on a GPU, 8 texts at a time, float32, not compiled" in text
     assert main(["account", *flags, "--dtype", "bfloat16", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["least_seconds"] == pytest.approx(flops / 8e11)
-    assert (found["flops_of_run"], found["memory_is_of"]) == (pytest.approx(flops), "cpu")
+    assert (found["flops_of_run"], found["memory_is_of"]) == (pytest.approx(flops), "cuda")
     assert asked == [("cpu", "float32"), ("cpu", "bfloat16")]
 
 
 def test_a_gpus_rate_is_its_data_sheets_or_unknown(capsys, monkeypatch, quick):
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr(accounting, "device_memory", lambda device: 143 * 10**9)
+    monkeypatch.setattr(step_memory, "runs_triton", lambda index: True)
     config = resolve("debug")
     for rate, line in ((989e12, "its data sheet says 989,000 GFLOP/s in float32"), (None, "")):
         monkeypatch.setattr(accounting, "peak_flops", lambda device, dtype, rate=rate: rate)
@@ -70,6 +73,7 @@ def test_a_gpus_rate_is_its_data_sheets_or_unknown(capsys, monkeypatch, quick):
         text = capsys.readouterr().out
         assert line in text
         assert ("At least" in text) == (rate is not None)
+        assert "fit into 143.00 GB: 7, by the bytes that torch allocates" in text
 
 
 def test_the_rate_is_measured_where_nothing_replaces_it(capsys, quick):
@@ -114,3 +118,26 @@ def test_the_command_prints_and_gives_json(capsys):
     assert found["parameters"] == count_parameters(override(resolve("debug").model, {"num_layers": 3}))
     with pytest.raises(SystemExit):
         main(["account", "debug", "--memory", "many"])
+
+
+def test_the_table_says_of_which_device_it_speaks(capsys, monkeypatch, quick):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    expected = {"cpu": ("a CPU", "libraries", "by these figures of a CPU"), "cuda": ("a GPU", "cuBLAS", "in 80.00 GB")}
+    for device, words in expected.items():
+        assert main(["account", "debug", "--device", device]) == 0
+        text = capsys.readouterr().out
+        assert f"Memory of a step on {words[0]}, 8 texts at a time, float32, not compiled:" in text
+        assert all(word in text for word in words)
+        assert ("unused" in text.partition("Memory of a step")[2].partition("By the course")[0]) == (device == "cpu")
+
+
+def test_a_gpu_that_is_not_here_is_accounted_for_in_bfloat16(capsys, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    flags = ["account", "debug", "--dtype", "auto", "--json", "--memory", "1GB", "--device"]
+    assert main([*flags, "cuda:0"]) == 0
+    gpu = json.loads(capsys.readouterr().out)
+    assert main([*flags, "cpu"]) == 0
+    cpu = json.loads(capsys.readouterr().out)
+    assert (gpu["memory_is_of"], gpu["config"]["dtype"], gpu["memory"]["unused"]) == ("cuda", "bfloat16", 0)
+    assert cpu["memory_is_of"] == "cpu"
+    assert min(gpu["largest_batch"], cpu["largest_batch"]) > 0

@@ -164,6 +164,7 @@ def test_compare(folder, tokenizer):
 def test_doctor(tmp_path):
     found = json.loads(run("doctor", "--json", cwd=tmp_path).stdout)
     assert {"bpe_lm", "python", "instruction sets", "memory", "disk here", "torch device"} <= found.keys()
+    assert all(found[f"{operation} on cpu"] for operation in ("linear", "attention", "loss"))
     table = run("doctor", cwd=tmp_path).stdout.decode()
     values = "".join(cells[2].strip() for line in table.splitlines() if len(cells := line.split("│")) > 2)
     assert "instruction sets" in table

@@ -97,7 +97,7 @@ def test_pretrain_explains_each_key_of_the_config(capsys):
         f"--model.norm pre|post|none {words['model.norm']} (default: pre)",
         f"--optimizer.eps X {words['optimizer.eps']} (default: 1e-08)",
         "--schedule.warmup N|X",
-        f"--compile true|false {words['compile']} (default: false)",
+        f"--compile true|false|auto {words['compile']} (default: auto)",
         f"--data.train TEXT {words['data.train']} (default: none)",
         "N is a whole number",
     ):

@@ -134,7 +134,7 @@ def test_the_losses_of_the_tokens_have_the_loss_of_the_step_as_their_mean(ninth)
 def test_the_norms_of_the_modules_add_up_to_those_of_the_model(run, ninth, config):
     squares = sum(norms.gradient_norm**2 for norms in ninth.modules.values())
     assert squares**0.5 == pytest.approx(ninth.gradient_norm, rel=1e-5)
-    assert "layers.1.attn.q_proj" in ninth.modules
+    assert "layers.1.attn.qkv_proj" in ninth.modules
     with Trainer(config, run, resume=True) as trainer:
         assert sum(norms.weights for norms in ninth.modules.values()) == trainer.model.num_parameters()
     first = replay(run, 1).modules["ln_final"]
@@ -149,11 +149,20 @@ def test_a_gradient_norm_is_of_the_gradients_before_clipping(plain, tmp_path):
     assert squares**0.5 == pytest.approx(found.gradient_norm, rel=1e-5)
 
 
-def test_the_best_checkpoint_is_a_beginning_too(config, tmp_path, monkeypatch):
+def test_a_best_checkpoint_is_a_beginning_if_it_has_an_optimizer_as_those_of_earlier_versions_have(
+    config, tmp_path, monkeypatch
+):
     losses = iter([1.0, 2.0, 3.0, 4.0])
     monkeypatch.setattr(training, "evaluate", lambda *_, **__: SimpleNamespace(loss=next(losses), perplexity=1.0))
-    folder = train(override(config, {"checkpoint_every": 12}), tmp_path / "run")
+    folder = train(override(config, {"checkpoint_every": 3, "checkpoints_kept": 4}), tmp_path / "run")
     assert [path.name for path in (folder / "best").iterdir()] == ["step-00000003"]
+    assert not (folder / "best" / "step-00000003" / "optimizer.safetensors").exists()
+    of_earlier_version = tmp_path / "step-00000003"
+    shutil.move(folder / "checkpoints" / "step-00000003", of_earlier_version)
+    shutil.rmtree(folder / "checkpoints")
+    assert replay(folder, 7).redone_from == 0
+    shutil.rmtree(folder / "best" / "step-00000003")
+    shutil.move(of_earlier_version, folder / "best" / "step-00000003")
     found = replay(folder, 7)
     assert found.redone_from == 3
     assert found.loss == records(folder)[7]["loss"]
@@ -162,9 +171,10 @@ def test_the_best_checkpoint_is_a_beginning_too(config, tmp_path, monkeypatch):
 def test_a_best_checkpoint_of_steps_that_were_done_again_is_not_used(run, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(run, folder)
+    shutil.rmtree(folder / "best")
+    (folder / "best").mkdir()
+    (folder / "checkpoints" / "step-00000012").rename(folder / "best" / "step-00000009")
     shutil.rmtree(folder / "checkpoints")
-    (best,) = (folder / "best").iterdir()
-    best.rename(folder / "best" / "step-00000009")
     assert replay(folder, 12).redone_from == 0, "the validation of step 9 had another loss"
 
 
@@ -378,7 +388,7 @@ def test_html_is_escaped_and_needs_no_other_file(tmp_path):
 def test_the_page_is_written_whole(run, tmp_path, capsys):
     out = tmp_path / "step.html"
     assert main(["replay", str(run), "--step", "9", "--html", str(out)]) == 0
-    assert "layers.0.attn.q_proj" in Page(out.read_text(encoding="utf-8")).text
+    assert "layers.0.attn.qkv_proj" in Page(out.read_text(encoding="utf-8")).text
     assert main(["replay", str(run), "--step", "9", "--html", str(tmp_path)]) == 1
     assert "is a folder" in capsys.readouterr().err
     assert main(["replay", str(run), "--step", "9", "--html", str(tmp_path / "absent" / "step.html")]) == 1

@@ -424,7 +424,8 @@ def test_a_run_that_diverges_or_fails_is_a_result_and_no_obstacle(base, tmp_path
     assert read_run(tmp_path / "out" / "diverges").loss is None
     assert run_all(works[1:2], tmp_path / "out").outcomes[0].was_done
     there = sum(path.stat().st_size for path in (tmp_path / "out" / "trains").rglob("*.safetensors"))
-    predicted = checkpoint_bytes(works[3].config) * 3 / 4  # One of four is there only while it is written.
+    # Three checkpoints of weights and two moments, one of them only while it is written; and the best weights.
+    predicted = checkpoint_bytes(works[3].config) * 7 / 10
     assert 0.95 < there / predicted < 1.1
 
 

@@ -106,7 +106,7 @@ def test_gguf_has_the_tensors_and_the_tokenizer(tokenizer, tmp_path, tied):
     assert types[300:] == [5] * 10
     tensors = {tensor.name: torch.tensor(tensor.data) for tensor in reader.tensors}
     assert ("output.weight" in tensors) != tied
-    assert torch.equal(tensors["blk.2.attn_q.weight"], ours.layers[2].attn.q_proj.weight)
+    assert torch.equal(tensors["blk.2.attn_q.weight"], ours.layers[2].attn.qkv_proj.weight[: ours.config.d_model])
     assert torch.equal(tensors["blk.0.ffn_up.weight"], ours.layers[0].ffn.w3.weight)
 
 

@@ -32,7 +32,7 @@ def step():
 def attention(threads, heads=4):
     qkv = np.random.default_rng(1).standard_normal((2, 64, 3, heads, 32), dtype=np.float32)
     outputs, sums = np.empty((2, 64, heads, 32), np.float32), np.empty((2, heads, 64), np.float32)
-    _core.attention_forward(qkv, None, threads, outputs, sums)
+    _core.attention_forward(qkv, None, 'avx512', threads, outputs, sums)
     return outputs
 
 def loss(threads):
@@ -117,17 +117,17 @@ def test_an_output_that_shares_memory_with_another_array_is_refused():
     inside = whole[5 : 5 + outputs.size].view(heads).numpy()
     refusal = pytest.raises(errors.OptionError, match="an output needs memory of its own")
     with refusal:
-        _core.attention_forward(whole[:-1].view(qkv.shape).numpy(), None, 1, inside, sums)
+        _core.attention_forward(whole[:-1].view(qkv.shape).numpy(), None, "avx512", 1, inside, sums)
     tables = whole[:16].view(4, 4).numpy(), whole[16:32].view(4, 4).numpy()
     with refusal:
-        _core.attention_forward(qkv, tables, 1, inside, sums)
+        _core.attention_forward(qkv, tables, "avx512", 1, inside, sums)
     with refusal:
-        _core.attention_forward(qkv, None, 1, inside, whole[5:13].view(sums.shape).numpy())
+        _core.attention_forward(qkv, None, "avx512", 1, inside, whole[5:13].view(sums.shape).numpy())
     gradient, other = halves(*qkv.shape)
     with refusal:
-        _core.attention_backward(outputs, gradient, None, outputs, sums, 1, other)
+        _core.attention_backward(outputs, gradient, None, outputs, sums, "avx512", 1, other)
     with refusal:
-        _core.attention_backward(outputs, qkv, None, inside, sums, 1, whole[1:].view(qkv.shape).numpy())
+        _core.attention_backward(outputs, qkv, None, inside, sums, "avx512", 1, whole[1:].view(qkv.shape).numpy())
     memory = torch.zeros(40)
     logits = memory[:32].view(4, 8).numpy()
     with refusal:

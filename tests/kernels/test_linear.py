@@ -3,15 +3,37 @@
 import pytest
 import torch
 from bpe_lm import _core
-from bpe_lm.kernels.linear import linear
+from bpe_lm.kernels.choices import Kernels, using
+from bpe_lm.kernels.linear import faster_float32_library, linear
 from bpe_lm.model.layers import Linear
 from tensors import randn
 
 
+@pytest.fixture(params=["onednn", "torch"])
+def library(request):
+    with using(Kernels(linear=request.param)):
+        yield request.param
+
+
+def test_the_faster_library_is_one_of_both(library):
+    assert faster_float32_library(library, 64) in ("onednn", "torch")
+
+
+@pytest.mark.parametrize(("factor", "is_other_chosen"), [(0.97, False), (0.9, True)])
+def test_another_library_is_chosen_only_if_it_is_clearly_faster(monkeypatch, library, factor, is_other_chosen):
+    other = {"onednn": "torch", "torch": "onednn"}[library]
+    seconds = {library: 1.0, other: factor}
+    passed = []
+    monkeypatch.setattr("bpe_lm.kernels.linear.time.perf_counter", lambda: sum(passed))
+    monkeypatch.setattr("bpe_lm.kernels.linear.one_dnn", lambda x, weight: passed.append(seconds["onednn"]))
+    monkeypatch.setattr("bpe_lm.kernels.linear._torch_linear", lambda x, weight: passed.append(seconds["torch"]))
+    assert faster_float32_library(library, 8) == (other if is_other_chosen else library)
+
+
 @pytest.mark.filterwarnings("ignore:The .grad attribute")  # opcheck's own.
 @pytest.mark.parametrize("shape", [(300, 256), (2, 150, 256)])
-def test_large_products_are_products_whatever_lies_how_in_memory(monkeypatch, shape):
-    """Above 2^24 multiplications oneDNN makes them in float32."""
+def test_large_products_are_products_whatever_lies_how_in_memory(monkeypatch, library, shape):
+    """Above 2^24 multiplications the chosen library makes them in float32."""
     calls, operator = [], torch.ops.bpe_lm.linear
     torch.library.opcheck(operator, (randn(5, 7, 5).requires_grad_(), randn(6, 3, 5).requires_grad_()))
     monkeypatch.setattr("bpe_lm.kernels.linear._linear", lambda x, w: calls.append(x.shape) or operator(x, w))
@@ -27,7 +49,7 @@ def test_large_products_are_products_whatever_lies_how_in_memory(monkeypatch, sh
             assert torch.allclose(da.double(), outer.double() @ b.detach().double(), atol=1e-4)
             flat = (tensor.detach().double().flatten(0, -2) for tensor in (outer, a))
             assert torch.allclose(db.double(), next(flat).T @ next(flat), atol=1e-3)
-    assert len(calls) == (6 * (1 + 2) if _core.kernels_are_available() else 0)
+    assert len(calls) == (6 * (1 + 2) if _core.kernels_are_available() and library == "onednn" else 0)
     vector = randn(4, 5000)
     assert torch.allclose(linear(vector, vector.expand(4000, -1)), (vector @ vector).expand(4000), rtol=1e-4)
 

@@ -10,14 +10,19 @@ from pathlib import Path
 import bpe_lm
 import pytest
 import torch
+from bpe_lm.kernels.compiler import compiling_deterministically
 
 PRIVATE = {
     "torch:_foreach_add_": "kernels/adamw.py",
+    "torch:_foreach_div_": "kernels/norms.py",
     "torch:_foreach_mul_": "kernels/norms.py",
+    "torch:_foreach_norm": "kernels/norms.py",
     "torch:_fused_adamw_": "kernels/adamw.py",
     "torch:ops.aten.embedding_dense_backward": "kernels/embedding.py",
-    "torch:ops.mkldnn._linear_pointwise": "kernels/linear.py",
+    "torch:ops.mkldnn._linear_pointwise": "kernels/one_dnn.py",
     "torch._dynamo.exc:TorchDynamoException": "kernels/compiler.py",
+    "torch._inductor:config": "kernels/compiler.py",
+    "torch._inductor.config:patch": "kernels/compiler.py",
     "torch._inductor.exc:CppCompileError": "kernels/compiler.py",
     "torch._inductor.exc:InvalidCxxCompiler": "kernels/compiler.py",
     "torch._inductor.exc:OperatorIssue": "kernels/compiler.py",
@@ -56,6 +61,15 @@ def test_they_take_the_same_arguments():
     for operator, names in schemas.items():
         found = [argument.name for argument in operator._schema.arguments]
         assert found[: len(names.split())] == names.split(), f"torch {torch.__version__}: {operator} takes {found}"
+
+
+def test_the_compiler_has_a_deterministic_mode():
+    from torch._inductor import config
+
+    before = config.deterministic
+    with compiling_deterministically():
+        assert config.deterministic, f"torch {torch.__version__} does not set it"
+    assert config.deterministic == before
 
 
 def test_one_dnn_multiplies_by_the_transposed_weight():

@@ -98,7 +98,7 @@ def test_self_attention_is_causal_and_heads_are_stacked_on_rows():
     heads = []
     for h in range(4):
         rows = slice(16 * h, 16 * (h + 1))
-        q, k, v = (x @ p.weight[rows].T for p in (attention.q_proj, attention.k_proj, attention.v_proj))
+        q, k, v = (x @ p[rows].T for p in attention.qkv_proj.weight.chunk(3))
         scores = (q @ k.transpose(-1, -2) / 4).masked_fill(~torch.ones(12, 12, dtype=torch.bool).tril(), -torch.inf)
         heads.append(torch.softmax(scores, -1) @ v)
     expected = torch.cat(heads, -1) @ attention.output_proj.weight.T

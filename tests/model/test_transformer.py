@@ -8,8 +8,9 @@ import pytest
 import torch
 from bpe_lm.errors import ConfigError
 from bpe_lm.model import transformer
+from bpe_lm.model.attention import MultiheadSelfAttention
 from bpe_lm.model.config import ModelConfig, Switches
-from bpe_lm.model.layers import RotaryPositionalEmbedding
+from bpe_lm.model.layers import Linear, RotaryPositionalEmbedding
 from bpe_lm.model.transformer import TransformerBlock, TransformerLM
 from tensors import randn
 
@@ -103,6 +104,29 @@ def test_the_model_has_the_courses_names_and_sizes():
         assert TransformerLM(10000, 256, 512, 4, 16, 1344, 1e4).num_parameters() == 22_696_448
 
 
+def test_queries_keys_and_values_are_one_parameter_and_three_tensors_of_the_state():
+    model, other = (TransformerLM(100, 16, 64, 2, 4, 128) for _ in range(2))
+    state = model.state_dict()
+    assert torch.equal(
+        torch.cat([state[f"layers.1.attn.{name}_proj.weight"] for name in "qkv"]), model.layers[1].attn.qkv_proj.weight
+    )
+    names = [name.split(".")[-2] for name in state if name.startswith("layers.0.attn.")]
+    assert names == ["q_proj", "k_proj", "v_proj", "output_proj"]
+    other.load_state_dict(state)
+    assert all(map(torch.equal, model.parameters(), other.parameters()))
+    missing = {name: tensor for name, tensor in state.items() if name != "layers.0.attn.k_proj.weight"}
+    for broken in (missing, state | {"layers.0.attn.k_proj.weight": torch.zeros(64, 63)}):
+        with pytest.raises(RuntimeError, match="layers.0.attn"):
+            other.load_state_dict(broken)
+
+
+def test_joined_weights_begin_as_three_layers_would():
+    torch.manual_seed(3)
+    joined = MultiheadSelfAttention(16, 4).qkv_proj.weight
+    torch.manual_seed(3)
+    assert torch.equal(joined, torch.cat([Linear(16, 16).weight for _ in range(3)]))
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -177,10 +201,11 @@ def test_the_model_is_hugging_faces_llama():
         layer.ln1.weight.data = randn(i, 128)
         at = f"model.layers.{i}."
         attn, ffn = layer.attn, layer.ffn
+        q, k, v = attn.qkv_proj.weight.chunk(3)
         mapped |= {
-            at + "self_attn.q_proj.weight": halves(attn.q_proj.weight, 8),
-            at + "self_attn.k_proj.weight": halves(attn.k_proj.weight, 8),
-            at + "self_attn.v_proj.weight": attn.v_proj.weight,
+            at + "self_attn.q_proj.weight": halves(q, 8),
+            at + "self_attn.k_proj.weight": halves(k, 8),
+            at + "self_attn.v_proj.weight": v,
             at + "self_attn.o_proj.weight": attn.output_proj.weight,
             at + "mlp.gate_proj.weight": ffn.w1.weight,
             at + "mlp.up_proj.weight": ffn.w3.weight,

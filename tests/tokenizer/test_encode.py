@@ -26,7 +26,7 @@ import pytest
 import tiktoken
 import tokenizers
 from bpe_lm import Tokenizer, errors
-from conftest import SHARED
+from shared_data import SHARED
 from tiktoken_ext import openai_public
 
 END_OF_TEXT = "<|endoftext|>"

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 from bpe_lm.kernels import cross_entropy as loss_module
+from bpe_lm.kernels.norms import norm_of_all
 from bpe_lm.model.loss import bits_per_byte, cross_entropy, linear_cross_entropy, perplexity
-from bpe_lm.training.optimizers import SGD, AdamW, clip_gradients
+from bpe_lm.training.optimizers import SGD, AdamW, clip_gradients, divisor_to_norm
 from torch.nn import Parameter
 
 
@@ -64,6 +65,7 @@ def test_the_fused_loss_over_several_chunks_is_the_formula(monkeypatch, dtype, k
     """Chunks of 14 rows, the last one shorter; inside, without kernels, two rows at a time, and six of the head's."""
     if not kernels:
         monkeypatch.setattr("bpe_lm.kernels.cpu._ARE_AVAILABLE", False)
+        monkeypatch.setattr("bpe_lm.kernels.cpu._HAS_AMX", False)
     inner, chunks = loss_module._loss_and_gradient, []
 
     def counted(logits, *others):
@@ -71,7 +73,8 @@ def test_the_fused_loss_over_several_chunks_is_the_formula(monkeypatch, dtype, k
         return inner(logits, *others)
 
     monkeypatch.setattr("bpe_lm.kernels.cross_entropy._loss_and_gradient", counted)
-    monkeypatch.setattr("bpe_lm.kernels.cross_entropy._CPU_CHUNK", 1000)
+    for limit in ("_CPU_CHUNK", "_AMX_CHUNK"):
+        monkeypatch.setattr(f"bpe_lm.kernels.cross_entropy.{limit}", 1000)
     monkeypatch.setattr("bpe_lm.kernels.cross_entropy._CACHED", 200)
     hidden, weight, targets = torch.randn(1301, 32), torch.randn(70, 32) / 5, torch.randint(70, (1301,))
     found = {}
@@ -213,3 +216,86 @@ def test_clipping_is_torchs_and_takes_a_generator():
     clip_gradients(ours, 1e9)
     assert all(torch.equal(a, p.grad) for a, p in zip(before, ours, strict=False))
     assert clip_gradients([ours[-1]], 1.0) == 0
+
+
+GUARDED = {
+    "fast": lambda parameters: AdamW(parameters, 0.1, weight_decay=0.1),
+    "reference": lambda parameters: AdamW(parameters, 0.1, weight_decay=0.1, implementation="reference"),
+    "sgd": lambda parameters: SGD(parameters, 0.1),
+}
+
+
+def after_steps(make, gradients, flags=None, scale=None):
+    """The weights and the state after steps with these gradients, and these values of `found_inf`."""
+    weights = [Parameter(torch.linspace(-1, 1, 12).reshape(3, 4)), Parameter(torch.ones(5))]
+    optimizer = make(weights)
+    for number, gradient in enumerate(gradients):
+        for weight in weights:
+            weight.grad = torch.full_like(weight, gradient)
+        if flags is not None:
+            optimizer.found_inf = torch.tensor(flags[number])
+        if scale is not None:
+            optimizer.grad_scale = torch.tensor(scale)
+        optimizer.step()
+    return [weight.detach() for weight in weights], optimizer.state_dict()["state"]
+
+
+@pytest.fixture(params=[*GUARDED, "fast, on another device"])
+def kind(request, monkeypatch) -> str:
+    """An optimizer of `GUARDED`; the last is on a device whose kernel ignores the flags."""
+    if request.param not in GUARDED:
+        monkeypatch.setattr("bpe_lm.training.optimizers.reads_flags", lambda device: False)
+    return request.param.split(",")[0]
+
+
+def test_a_refused_step_changes_no_weight_no_state_and_no_counter(kind):
+    """To the bit the steps without the refused ones, also where a refused gradient is not finite."""
+    flags = [0.0, 1.0, 0.0, 1.0, 1.0, 0.0]
+    found = after_steps(GUARDED[kind], [1.0, math.nan, -2.0, math.inf, 7.0, 0.5], flags)
+    expected = after_steps(GUARDED[kind], [1.0, -2.0, 0.5])
+    for a, b in zip(found[0], expected[0], strict=True):
+        assert torch.equal(a, b)
+    for number, values in expected[1].items():
+        assert {key: torch.as_tensor(value).tolist() for key, value in found[1][number].items()} == {
+            key: torch.as_tensor(value).tolist() for key, value in values.items()
+        }
+
+
+def test_grad_scale_divides_the_gradients(kind):
+    found, expected = after_steps(GUARDED[kind], [3.0, -5.0], scale=4.0), after_steps(GUARDED[kind], [0.75, -1.25])
+    for a, b in zip(found[0], expected[0], strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("max_l2_norm", [0.01, 1.0, 1e9])
+def test_gradients_divided_to_a_norm_are_clipped_ones(max_l2_norm):
+    gradients = [torch.randn(5, 5), torch.randn(7)]
+    parameters = [Parameter(torch.zeros_like(gradient)) for gradient in gradients]
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        parameter.grad = gradient.clone()
+    divisor = divisor_to_norm(norm_of_all(gradients), max_l2_norm)
+    clip_gradients(parameters, max_l2_norm)
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        assert torch.allclose(gradient / divisor, parameter.grad, rtol=1e-5)
+    assert divisor.dtype == torch.float32
+    assert (divisor == 1.0) == (max_l2_norm == 1e9)
+
+
+def test_a_loaded_number_of_steps_becomes_a_tensor_on_the_parameters_device():
+    weight = Parameter(torch.ones(5))
+    optimizer = AdamW([weight], 0.1)
+    weight.grad = torch.ones(5)
+    optimizer.step()
+    state = copy.deepcopy(optimizer.state_dict())
+    state["state"][0]["step"] = 1
+    other = AdamW([weight], 0.1)
+    other.load_state_dict(state)
+    assert other.state[weight]["step"].tolist() == 1.0
+    assert other.state[weight]["step"].dtype == torch.float32
+
+
+def test_torch_has_the_functions_for_many_tensors_that_a_gpu_uses():
+    tensors = [torch.randn(3, 4), torch.randn(1000)]
+    together = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors)))
+    assert torch.allclose(together, norm_of_all(tensors))
+    assert torch.allclose(norm_of_all(tensors), torch.cat([tensor.flatten() for tensor in tensors]).norm())

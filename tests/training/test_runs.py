@@ -27,7 +27,7 @@ from bpe_lm.training.devices import peak_of
 from bpe_lm.training.evaluate import Evaluation
 from bpe_lm.training.presets import resolve
 from bpe_lm.training.run_checkpoint import find_checkpoints
-from bpe_lm.training.run_folder import RunFolder, TrainResult
+from bpe_lm.training.run_folder import Chosen, RunFolder, TrainResult
 from bpe_lm.training.run_log import read_records
 from bpe_lm.training.trainer import Trainer
 from safetensors.torch import load_file
@@ -88,7 +88,7 @@ def strict_json(text: str):
 
 def poisoned(trainer: Trainer, factor: float, step: int = 0) -> None:
     """Multiply the gradients of a weight, from a step on."""
-    weight = trainer.model.layers[0].attn.q_proj.weight
+    weight = trainer.model.layers[0].attn.qkv_proj.weight
     weight.register_hook(lambda gradient: gradient * factor if trainer.step >= step else gradient)
 
 
@@ -183,7 +183,7 @@ def test_a_run_that_is_killed_at_any_moment_of_its_beginning_begins_again(config
         folder = RunFolder(path)
         folder.lock()
         if was_there:
-            folder.begin(config, {"tokenizer": "old"})
+            folder.begin(config, Chosen("cpu", []), {"tokenizer": "old"})
             (path / "checkpoints" / "step-00000002").mkdir(parents=True)
         changes = [0]
 
@@ -200,7 +200,7 @@ def test_a_run_that_is_killed_at_any_moment_of_its_beginning_begins_again(config
             for place, name in ((run_folder, "write_whole"), (checkpoint.shutil, "rmtree"), (Path, "unlink")):
                 patch.setattr(place, name, at_moment(getattr(place, name)))
             try:
-                folder.begin(changed, {"tokenizer": "new"})
+                folder.begin(changed, Chosen("cpu", []), {"tokenizer": "new"})
                 was_killed = False
             except Killed:
                 was_killed = True
@@ -481,6 +481,7 @@ BOUND = {
         ({15: 1.0, 20: 1.0, 25: 1.0, 30: 1.0}, None),
     ],
 )
+@pytest.mark.filterwarnings("ignore:step 1[23] is skipped")
 def test_a_loss_that_stays_above_the_bound_after_the_warm_up_has_diverged(config, tmp_path, found, last):
     with Trainer(override(config, BOUND), tmp_path / "run") as trainer:
         with_losses(trainer, found)

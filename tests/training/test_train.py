@@ -98,7 +98,7 @@ compiled, real = [], torch.compile
 def backend(graph, inputs):
     compiled.append(number)
     return graph.forward
-torch.compile = lambda module: real(module, backend=backend)
+torch.compile = lambda module, **options: real(module, backend=backend, **options)
 torch._dynamo.config.recompile_limit = 2
 for number in range(4):
     model = {"d_ff": 32 + 8 * number, "num_layers": 1}
@@ -224,7 +224,7 @@ def test_bfloat16_learns_nearly_the_same(config, tmp_path):
 def compile_failing_at(call: int, error: Exception):
     """What stands in for torch.compile: no compiler, and an error at one of the calls."""
 
-    def compiled(function):
+    def compiled(function, **options):
         calls = iter(range(1, 1000))
 
         def loss(*arguments):
@@ -261,10 +261,10 @@ def test_memory_that_runs_out_is_one_error_that_says_what_to_do(config, tmp_path
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
         torch.empty(1 << 50) if kind == "cpu" else np.empty(1 << 50)
 
-    monkeypatch.setattr(torch, "compile", lambda function: lambda *arguments: take_too_much())
+    monkeypatch.setattr(torch, "compile", lambda function, **options: lambda *arguments: take_too_much())
     with Trainer(override(config, {"micro_batch_size": 4, "compile": compiles}), tmp_path / "run") as trainer:
         if not compiles:
-            trainer._loss = lambda x, y: take_too_much()
+            trainer._steps.loss_of_step = lambda x, y: take_too_much()
         with pytest.raises(OutOfMemory, match="batch_size is 8 and micro_batch_size 4.*bpe-lm account") as caught:
             trainer.run()
     assert isinstance(caught.value, MemoryError)
@@ -272,17 +272,17 @@ def test_memory_that_runs_out_is_one_error_that_says_what_to_do(config, tmp_path
 
 
 def poison(trainer: Trainer, steps: set[int], where: str) -> None:
-    eager = trainer._loss
+    eager = trainer._steps.loss_of_step
 
     def loss(x, y):
         found = eager(x, y)
         return found * float("nan") if trainer.step in steps and where == "loss" else found
 
-    trainer._loss = loss
+    trainer._steps.loss_of_step = loss
     if where == "weight":
         trainer.model.layers[1].ffn.w2.weight.data[3, 4] = float("inf")
     if where == "gradient":
-        weight = trainer.model.layers[0].attn.q_proj.weight
+        weight = trainer.model.layers[0].attn.qkv_proj.weight
         weight.register_hook(lambda gradient: gradient * float("nan"))
 
 
@@ -305,7 +305,7 @@ def test_a_bad_step_is_skipped(config, tmp_path):
     [
         ("loss", "the gradient of lm_head.weight"),
         ("weight", "the weight layers.1.ffn.w2.weight"),
-        ("gradient", "the gradient of layers.0.attn.q_proj.weight"),
+        ("gradient", "the gradient of layers.0.attn.qkv_proj.weight"),
     ],
 )
 def test_too_many_bad_steps_stop_it_and_what_was_saved_is_untouched(config, tmp_path, where, name):

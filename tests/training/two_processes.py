@@ -11,8 +11,10 @@ import shutil
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stderr
+from functools import partial, partialmethod
 from pathlib import Path
 from unittest.mock import patch
+from warnings import catch_warnings
 
 import torch
 import torch.distributed as dist
@@ -21,9 +23,12 @@ from bpe_lm.model.config import ModelConfig
 from bpe_lm.model.loss import LanguageModelLoss
 from bpe_lm.model.transformer import TransformerLM
 from bpe_lm.training import run_checkpoint as checkpoint
+from bpe_lm.training.config import TrainConfig, override
 from bpe_lm.training.optimizers import SGD, AdamW
 from bpe_lm.training.parallel import join_world, shard
+from bpe_lm.training.presets import resolve
 from bpe_lm.training.run_checkpoint import find_checkpoints, load_newest, save_run_checkpoint
+from bpe_lm.training.trainer import Trainer
 from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, HuggingFaceStorageWriter
 
 FOLDER, FLAGS = Path(sys.argv[1]), sys.argv[2:]
@@ -40,12 +45,73 @@ def pretrain(name: str, *more: str) -> None:
     assert main(["pretrain", "debug", "--out", str(FOLDER / name), *FLAGS, *more]) == 0
 
 
+def compiled(function: Callable[[], None]) -> None:
+    """Call a function with a backend of torch.compile that needs no C++ compiler, and skips no other part."""
+    with (
+        patch.object(torch, "compile", partial(torch.compile, backend="aot_eager")),
+        patch.object(torch.nn.Module, "compile", partialmethod(torch.nn.Module.compile, backend="aot_eager")),
+    ):
+        function()
+
+
+def deferred(function: Callable[[], None]) -> None:
+    """Call a function whose runs read the device at log steps only, as on a GPU, and clip in the optimizer's pass."""
+    begin = Trainer._begin
+
+    def begin_deferred(trainer: Trainer, *arguments: bool) -> None:
+        begin(trainer, *arguments)
+        trainer._reads_each_step, trainer._steps.divides_gradients = False, True
+
+    with patch.object(Trainer, "_begin", begin_deferred):
+        function()
+
+
+def diverged(kind: str) -> dict[str, object]:
+    """The end of a run that is NaN in the second process from step 6 on, and reads at step 12."""
+    config = override(
+        resolve_flags(), {"parallel": kind, "max_skipped_steps": 1, "data": {"valid": ""}, "log_every": 12}
+    )
+    with Trainer(override(config, {"checkpoint_every": 12}), FOLDER / f"{kind}-diverged") as trainer:
+        trainer._reads_each_step = False
+        eager = trainer._steps.loss_of_step
+
+        class Poisoned(torch.nn.Module):
+            def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+                return eager(x, y) * (math.nan if world.rank and trainer.step >= 5 else 1.0)
+
+        trainer._steps.loss_of_step = Poisoned()
+        with catch_warnings(action="ignore"):
+            message = error_of(trainer.run)
+        weights = trainer.model.state_dict().values()
+        total = sum(float(getattr(w, "full_tensor", lambda w=w: w)().double().sum()) for w in weights)
+    return {"message": message, "step": trainer.step, "weights": total}
+
+
+def failed_write() -> dict[str, object]:
+    """The end of a run whose first process, which writes, finds the disk full."""
+    config = override(resolve_flags(), {"parallel": "ddp", "data": {"valid": ""}, "checkpoint_every": 2})
+    with Trainer(config, FOLDER / "full") as trainer, failing(checkpoint, "write_tensors", 0):
+        message = error_of(trainer.run)
+    return {"message": message, "is_early": trainer.step < 12}
+
+
+def resolve_flags() -> TrainConfig:
+    """The config that the flags of all runs describe."""
+    values = dict(zip(FLAGS[1::2], FLAGS[2::2], strict=True))
+    data = {name: values[f"--data.{name}"] for name in ("train", "valid", "tokenizer")}
+    return override(resolve("debug"), {"data": data, "steps": 12, "device": "cpu"})
+
+
 def runs() -> None:
     for kind in ("ddp", "fsdp"):
         pretrain(kind, "--parallel", kind)
         pretrain(f"{kind}-micro", "--parallel", kind, "--micro-batch-size", "2")
+        more = ("--parallel", kind, "--compile", "true", "--micro-batch-size", "2")
+        compiled(partial(pretrain, f"{kind}-compiled", *more))
+        deferred(partial(pretrain, f"{kind}-deferred", "--parallel", kind, "--log-every", "5"))
         few = ("--checkpoint-every", "300", "--validate-every", "300")
         pretrain(f"{kind}-long", "--parallel", kind, "--steps", "300", *few)
+    pretrain("narrow", "--parallel", "fsdp", "--dtype", "bfloat16")
     pretrain("tied", "--parallel", "fsdp", "--model.tied-head", "true", "--dtype", "bfloat16")
     pretrain("back", "--parallel", "fsdp", "--resume")
     pretrain("sgd", "--parallel", "fsdp", "--optimizer.name", "sgd")
@@ -161,6 +227,8 @@ result = {
     "refused": refused(),
     "optimizers": {name: goes_on(name) for name in OPTIMIZERS},
     "faults": faults(),
+    "diverged": {kind: diverged(kind) for kind in ("ddp", "fsdp")},
+    "full": failed_write(),
     "sum": [math.isnan(value) for value in world.all_reduce_sum(math.nan if world.rank else 1.0, 2.0)],
     "joined": joined.call_count,
 }

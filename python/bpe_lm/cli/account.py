@@ -17,7 +17,6 @@ from bpe_lm.training.account import (
     longer_context,
 )
 from bpe_lm.training.devices import device_of_run
-from bpe_lm.training.step_memory import LIBRARIES
 
 _PARTS = {
     "projections": ("proj.", "the projections of attention"),
@@ -28,6 +27,12 @@ _PARTS = {
 """Parts of the model, with their headings and what a sentence calls them."""
 
 _HEADINGS = [heading for heading, _ in _PARTS.values()]
+
+
+_DEVICES = {"cpu": "a CPU", "cuda": "a GPU"}
+
+_GPU_PARTS = {"libraries": "cuBLAS", "unused": ""}
+"""The parts that have another name for a GPU, or do not exist there."""
 
 
 def print_account(account: Account) -> None:
@@ -137,13 +142,19 @@ def _least_time(account: Account) -> str:
 def _print_memory(account: Account) -> None:
     config, memory = account.config, account.device_memory
     rows_at_once = config.micro_batch_size or config.batch_size
-    print(f"Memory of a step on a CPU, {rows_at_once} texts at a time, {config.dtype}, not compiled:")
-    parts = asdict(account.memory) | {"libraries": LIBRARIES, "peak": account.memory.peak}
-    print_table(("part", "GB"), [(name, gigabytes(value)) for name, value in parts.items()])
     print(
-        f"\nTexts at a time that fit into {gigabytes(memory)} GB: {account.largest_batch:,}, by these figures of a CPU "
-        "(a GPU's kernels keep other tensors, which were not measured)"
+        f"Memory of a step on {_DEVICES[account.memory_is_of]}, {rows_at_once} texts at a time, {config.dtype}", end=""
     )
+    print(", not compiled:")
+    names = _GPU_PARTS if account.memory_is_of == "cuda" else {}
+    parts = {name: value for name, value in asdict(account.memory).items() if names.get(name, name)}
+    rows = [(names.get(name, name), gigabytes(value)) for name, value in parts.items()]
+    print_table(("part", "GB"), [*rows, ("peak", gigabytes(account.memory.peak))])
+    print(f"\nTexts at a time that fit into {gigabytes(memory)} GB: {account.largest_batch:,}", end="")
+    if account.memory_is_of == "cuda":
+        print(", by the bytes that torch allocates (the CUDA context, some half a GB, is not counted)")
+    else:
+        print(", by these figures of a CPU (--device cuda predicts those of a GPU)")
     print("By the course's formula for AdamW in float32:")
     for model in conventions(account.model):
         course = course_memory(model)

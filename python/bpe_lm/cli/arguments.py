@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from bpe_lm.fields import TRUTH, did_you_mean
+from bpe_lm.fields import did_you_mean
 
 _PATHS = {"CONFIG", "FILE", "FOLDER", "OUT", "PATH", "RUN"}
 """The metavars of paths. An empty path, such as "$OUT" without a value, would mean this folder, and is refused."""
@@ -91,8 +91,8 @@ class Parser(argparse.ArgumentParser):
         if isinstance(action.nargs, int):
             values, rest[: action.nargs] = rest[: action.nargs], []
             return [flag, *values]
-        if isinstance(action, Key) and action.is_switch:
-            return [f"{flag}={rest.pop(0) if rest and rest[0].lower() in TRUTH else 'true'}"]
+        if isinstance(action, Key) and action.words:
+            return [f"{flag}={rest.pop(0) if rest and rest[0].lower() in action.words else 'true'}"]
         following = rest[0] if rest else ""
         is_known = following.partition("=")[0].replace("_", "-") in self._option_string_actions
         if not rest or is_known or following == "--":
@@ -120,11 +120,14 @@ def no_such_flag(flag: str, known: Sequence[str]) -> str:
 
 
 class Key(argparse.Action):
-    """A flag that names a key of the config. It is appended to `flags` as --key=value; a switch may stand alone."""
+    """A flag that names a key of the config. It is appended to `flags` as --key=value.
 
-    def __init__(self, *, is_switch: bool = False, **options: Any):
+    A switch has `words`, which it may be followed by; alone it is true.
+    """
+
+    def __init__(self, *, words: Sequence[str] = (), **options: Any):
         super().__init__(**{**options, "dest": "flags", "default": []})
-        self.is_switch = is_switch
+        self.words = words
 
     def __call__(self, parser: Any, options: Any, value: Any, flag: str | None = None) -> None:
         """Append the flag."""

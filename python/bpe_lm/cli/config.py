@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, get_args
 
 from bpe_lm.cli.arguments import Key, Parser
-from bpe_lm.fields import flag_of, keys, kinds, meanings, unknown_flag
+from bpe_lm.fields import TRUTH, Switch, flag_of, keys, kinds, meanings, unknown_flag
 from bpe_lm.training.config import RENAMED, TrainConfig
 from bpe_lm.training.config_file import config_toml
 from bpe_lm.training.presets import PRESETS, resolve
@@ -20,7 +20,10 @@ KEYS_HELP = (
     "In a file, keys have _ for -: max_learning_rate in the table [schedule] is --schedule.max-learning-rate."
 )
 
-_METAVARS = {int: "N", float: "X", int | float: "N|X", bool: "true|false", str: "TEXT"}
+WORDS = {bool: tuple(TRUTH), Switch: (*TRUTH, "auto")}
+"""The words that a switch takes; without one it is true."""
+
+_METAVARS = {int: "N", float: "X", int | float: "N|X", bool: "true|false", Switch: "true|false|auto", str: "TEXT"}
 
 
 def add_commands(commands: Any) -> None:
@@ -54,11 +57,11 @@ def add_keys(parser: Parser, *, are_shown: bool = True) -> None:
         table = key.rpartition(".")[0]
         if table not in groups:
             groups[table] = _group(parser, config, table) if are_shown else parser
-        shown = f"{words[key]} (default: {_written(defaults[key])})"
+        shown = f"{words[key]} (default: {written(defaults[key])})"
         groups[table].add_argument(
             flag_of(key),
             action=Key,
-            is_switch=kind is bool,
+            words=WORDS.get(kind, ()),
             metavar=_METAVARS.get(kind) or "|".join(get_args(kind)),
             help=shown.replace("%", "%%") if are_shown else argparse.SUPPRESS,
         )
@@ -72,7 +75,7 @@ def _group(parser: Parser, config: TrainConfig, table: str) -> Any:
     return parser.add_argument_group(f"[{table}]", about.partition("\n")[0])
 
 
-def _written(default: Any) -> str:
+def written(default: Any) -> str:
     """Return a default as a person would type it."""
     if isinstance(default, bool):
         return str(default).lower()

@@ -18,8 +18,6 @@ from bpe_lm.progress import megabytes
 
 PACKAGES = ["numpy", "rich", "matplotlib", "torch", "einops", "tokenizers", "transformers", "tiktoken"]
 
-_TORCH_KERNELS = "torch's kernels (no AVX512-BF16)"
-
 
 def add_commands(commands: Any) -> None:
     """Add the command to a parser's."""
@@ -49,12 +47,32 @@ def examine() -> dict[str, str]:
         "system": platform.platform(),
         "processors": f"{available_cores()} of {os.cpu_count()} for this process",
         "instruction sets": f"{', '.join(sets)} (in use: {sets[-1]})",
-        "training on the CPU": "bpe_lm's kernels" if _core.kernels_are_available() else _TORCH_KERNELS,
         "memory": _memory(),
         "disk here": f"{megabytes(shutil.disk_usage(Path.cwd()).free)} free",
     }
     found |= {name: _version(name) for name in PACKAGES}
-    return found | {"torch device": _torch_device(), "OpenMP": _open_mp()}
+    return found | {"torch device": _torch_device(), "OpenMP": _open_mp()} | _forms()
+
+
+def _forms() -> dict[str, str]:
+    """Return which form each operation of a training step has here, on each kind of device, and why."""
+    if importlib.util.find_spec("torch") is None:
+        return {}
+    import torch
+
+    from bpe_lm.kernels.choices import OPERATIONS, forms_here
+
+    devices = ["cpu"] + ["cuda"] * torch.cuda.is_available()
+    found = {}
+    for device in devices:
+        for operation in OPERATIONS:
+            form, *others = forms_here(operation, device)
+            names = [other.name for other in others if other.name != form.name]
+            rest = f"; also here: {', '.join(names)}" if names else ""
+            found[f"{operation} on {device}"] = f"{form.name}: needs {form.needs}; {form.because}{rest}"
+    has_decoder = _core.decoder_is_available()
+    found["generation on cpu"] = "one call a token: needs AVX2" if has_decoder else "torch's operations: no AVX2"
+    return found
 
 
 def _memory() -> str:

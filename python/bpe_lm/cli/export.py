@@ -87,12 +87,19 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 def _add_generate(commands: Any) -> None:
     parser = commands.add_parser(
-        "generate", help="let a model write text", description="Let a run's model continue a text."
+        "generate",
+        help="let a model write text",
+        description="Let a run's model continue a text, or several at the same time. One text is printed as it is "
+        "written. Of several, each follows a line with its number.",
     )
     _add_folder(parser)
     parser.add_argument(
-        "--prompt", default="", metavar="TEXT", help="beginning of the text (default: none, a new text begins)"
+        "--prompt",
+        action="append",
+        metavar="TEXT",
+        help="beginning of a text; given several times, of several texts (default: none, a new text begins)",
     )
+    parser.add_argument("--num-samples", type=whole(1), default=1, metavar="N", help="number of texts for each prompt")
     parser.add_argument("--max-tokens", type=whole(), default=256, metavar="N", help="greatest number of new tokens")
     parser.add_argument(
         "--temperature", type=number, default=0.8, metavar="T", help="divides the logits; 0 takes the likeliest token"
@@ -107,29 +114,49 @@ def _add_generate(commands: Any) -> None:
         metavar="P",
         help="draw among the likeliest tokens whose probabilities add up to P",
     )
-    parser.add_argument("--seed", type=whole(), metavar="N", help="seed of the draws (default: a new one each time)")
+    parser.add_argument(
+        "--seed",
+        type=whole(),
+        metavar="N",
+        help="seed of the draws of the first text; each next text has the next seed (default: a new one each time)",
+    )
+    parser.add_argument(
+        "--dtype", choices=get_args(Dtype), default="float32", help="type of the weights and the matrix products"
+    )
     _add_tokenizer(parser)
+    add_json_option(parser)
     parser.set_defaults(run=_generate)
 
 
 def _generate(options: argparse.Namespace) -> None:
+    prompts = [prompt for prompt in options.prompt or [""] for _ in range(options.num_samples)]
+    choices = {
+        name: getattr(options, name)
+        for name in ("tokenizer", "temperature", "top_k", "top_p", "seed", "last", "device", "dtype")
+    }
+    if len(prompts) == 1 and not options.json:
+        _stream(options.run_folder, prompts[0], options.max_tokens, choices)
+        return
+    with language_model():
+        from bpe_lm.export.folder import generate_texts_from_folder
+
+        found = generate_texts_from_folder(options.run_folder, prompts, options.max_tokens, **choices)
+    texts = [prompt + text for prompt, text in zip(prompts, found, strict=True)]
+    if options.json:
+        print_json([{"prompt": prompt, "text": text} for prompt, text in zip(prompts, texts, strict=True)])
+        return
+    for place, text in enumerate(texts, 1):
+        print(f"--- text {place} of {len(texts)} ---\n{text}")
+
+
+def _stream(folder: str, prompt: str, max_tokens: int, choices: dict[str, Any]) -> None:
+    """Print a text as it is generated."""
     with language_model():
         from bpe_lm.export.folder import generate_from_folder
 
-        pieces = generate_from_folder(
-            options.run_folder,
-            options.prompt,
-            options.max_tokens,
-            tokenizer=options.tokenizer,
-            temperature=options.temperature,
-            top_k=options.top_k,
-            top_p=options.top_p,
-            seed=options.seed,
-            last=options.last,
-            device=options.device,
-        )
+        pieces = generate_from_folder(folder, prompt, max_tokens, **choices)
         first = next(pieces, "")  # An error comes before the prompt is printed.
-        print(options.prompt + first, end="", flush=True)
+        print(prompt + first, end="", flush=True)
         for piece in pieces:
             print(piece, end="", flush=True)
         print()

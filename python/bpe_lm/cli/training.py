@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bpe_lm.cli.arguments import Parser
-from bpe_lm.cli.config import CONFIG_HELP, KEYS_HELP, add_keys
+from bpe_lm.cli.config import CONFIG_HELP, KEYS_HELP, add_keys, written
 from bpe_lm.cli.guard import Stopped, language_model
 from bpe_lm.cli.options import add_json_option, add_quiet_option, size
 from bpe_lm.cli.tables import print_json, print_rows
 from bpe_lm.errors import FileError, TrainingDiverged
+from bpe_lm.fields import keys
 from bpe_lm.training.config import CONFIG, PROFILE
 from bpe_lm.training.presets import resolve
 
@@ -83,8 +84,8 @@ def _pretrain(options: argparse.Namespace) -> None:
             config, options.out, resume=options.resume, force=options.force, progress=not options.quiet
         ) as trainer:
             is_first, was_over = trainer.world.is_first, trainer.result is not None
-            if trainer.step and not was_over and is_first and not options.quiet:
-                print(f"going on from step {trainer.step:,}", file=sys.stderr)
+            if not was_over and is_first and not options.quiet:
+                _print_beginning(trainer)
             try:
                 result = trainer.run(profile=options.profile)
             except TrainingDiverged:
@@ -104,6 +105,19 @@ def _pretrain(options: argparse.Namespace) -> None:
     if result.signal is not None:
         print(f"{result.signal}: saved; the same command with --resume goes on from there", file=sys.stderr)
         raise Stopped(130 if result.signal == "SIGINT" else 143)
+
+
+def _print_beginning(trainer: Trainer) -> None:
+    """Print from which step a run goes on, and what was chosen for this machine and why."""
+    if trainer.step:
+        print(f"going on from step {trainer.step:,}", file=sys.stderr)
+    values = dict(keys(trainer.config))
+    for key in ("dtype", "compile"):
+        if key in trainer.reasons:
+            print(f"{key} {written(values[key])}: {trainer.reasons[key]}", file=sys.stderr)
+    kernels = [f"{key.removeprefix('kernels.')} {values[key]}" for key in trainer.reasons if key.startswith("kernels.")]
+    if kernels:
+        print(f"kernels: {', '.join(kernels)} (`bpe-lm doctor` says why)", file=sys.stderr)
 
 
 def _print_result(result: TrainResult, trainer: Trainer) -> None:
@@ -153,11 +167,15 @@ def _add_account(commands: Any) -> None:
         usage="%(prog)s CONFIG [--memory SIZE] [--json] [--KEY VALUE ...]",
         help="compute what a run will cost: parameters, FLOPs, memory",
         description="Compute parameters, floating-point operations (FLOPs) and memory of a config, before training. "
-        "Every key of the config is a flag, as `bpe-lm pretrain --help` lists them.",
+        "Every key of the config is a flag, as `bpe-lm pretrain --help` lists them. `--device cuda` predicts the "
+        "memory of a GPU, which need not be here.",
     )
     parser.add_argument("config", metavar="CONFIG", help=CONFIG_HELP)
     parser.add_argument(
-        "--memory", type=size, metavar="SIZE", help="memory of a device, such as 80GB (default: this machine's)"
+        "--memory",
+        type=size,
+        metavar="SIZE",
+        help="memory of a device, such as 80GB (default: this machine's, its GPU's, or 80GB for a GPU elsewhere)",
     )
     add_json_option(parser)
     add_keys(parser, are_shown=False)

@@ -139,8 +139,9 @@ def _validation_tokens(config: TrainConfig) -> int:
 def checkpoint_bytes(config: TrainConfig) -> int:
     """Return the bytes of the checkpoints that a run keeps, and of one more, which is there while it is written."""
     copies = 3 if config.optimizer.name == "adamw" else 1
-    kept = min(config.checkpoints_kept, -(-config.steps // config.checkpoint_every)) + bool(config.data.valid) + 1
-    return 4 * count_parameters(config.model) * copies * kept
+    kept = min(config.checkpoints_kept, -(-config.steps // config.checkpoint_every)) + 1
+    best = bool(config.data.valid)  # Without the optimizer's state.
+    return 4 * count_parameters(config.model) * (copies * kept + best)
 
 
 def shape_of(config: TrainConfig) -> TrainConfig:
@@ -157,13 +158,23 @@ def shape_of(config: TrainConfig) -> TrainConfig:
         device=config.device,
         dtype=config.dtype,
         implementation=config.implementation,
-        compile=config.compile,
+        compile=is_compiled(config),
         parallel=config.parallel,
         activation_checkpointing=config.activation_checkpointing,
         log_every=1,
         validate_every=_MANY,
         checkpoint_every=_MANY,
     )
+
+
+def is_compiled(config: TrainConfig) -> bool:
+    """Return whether a run of this config is compiled on this machine."""
+    if config.compile != "auto":
+        return config.compile
+    from bpe_lm.training.automatic import resolve_auto
+    from bpe_lm.training.devices import device_of_run
+
+    return resolve_auto(config, device_of_run(config.device)).config.is_compiled
 
 
 def measure_speed(config: TrainConfig, environment: Mapping[str, str] | None = None) -> Speed:

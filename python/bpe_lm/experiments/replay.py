@@ -28,7 +28,7 @@ from bpe_lm.tokenizer.tokenizer import Tokenizer
 from bpe_lm.training.config import BEST, CHECKPOINTS, CONFIG, TrainConfig
 from bpe_lm.training.data import check_same_data
 from bpe_lm.training.resume import RunState
-from bpe_lm.training.run_checkpoint import MARKER, find_checkpoints, load_run_checkpoint, step_of
+from bpe_lm.training.run_checkpoint import MARKER, find_checkpoints, has_optimizer, load_run_checkpoint, step_of
 from bpe_lm.training.run_folder import RESULT
 from bpe_lm.training.run_log import METRICS, read_records
 from bpe_lm.training.trainer import Trainer
@@ -254,16 +254,16 @@ def _checkpoints_before(folder: Path, step: int) -> list[Path]:
     valid = {r["step"]: r["loss"] for r in read_records(folder / METRICS) if r.get("kind") == "valid"}
     paths = find_checkpoints(folder / CHECKPOINTS)
     # The best checkpoint may be of steps that a resumed run has done again, with another config.
-    paths += [path for path in find_checkpoints(folder / BEST) if _validation_loss(path) == valid.get(step_of(path), 0)]
+    paths += [path for path in find_checkpoints(folder / BEST) if _goes_on(path, valid.get(step_of(path), 0))]
     return sorted((path for path in paths if step_of(path) < step), key=step_of, reverse=True)
 
 
-def _validation_loss(path: Path) -> float | None:
-    """Return the validation loss of a checkpoint, or None if it has none, or is damaged."""
+def _goes_on(path: Path, validation_loss: float) -> bool:
+    """Return whether a checkpoint has this validation loss, and an optimizer's state, which today's best has not."""
     try:
-        return read_json(path / MARKER)["content"]["progress"]["loss"]
-    except (BpeLmError, KeyError, TypeError):
-        return None
+        return has_optimizer(path) and read_json(path / MARKER)["content"]["progress"]["loss"] == validation_loss
+    except (BpeLmError, AttributeError, KeyError, TypeError):
+        return False
 
 
 def _reported(steps: range, redone: Redone | None) -> Iterator[int]:

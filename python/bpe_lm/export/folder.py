@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from bpe_lm.export.llama import export_huggingface
 from bpe_lm.export.load import Pretrained
 from bpe_lm.files import StrPath
 from bpe_lm.kernels.implementation import Dtype
-from bpe_lm.model.generate import generate
+from bpe_lm.model.generate import generate, generate_texts
 from bpe_lm.progress import Progress
 from bpe_lm.tokenizer.token_file import Manifest, open_tokens, verify
 from bpe_lm.training.devices import device_of
@@ -102,6 +102,7 @@ def generate_from_folder(
     seed: int | None = None,
     last: bool = False,
     device: str = "auto",
+    dtype: Dtype | None = None,
 ) -> Iterator[str]:
     """Yield the text with which the model in a folder continues a prompt, piece by piece.
 
@@ -116,6 +117,7 @@ def generate_from_folder(
         seed: The seed of the draws; None for a new one each time.
         last: Use the newest checkpoint of a run instead of the best.
         device: "cpu", "cuda", "mps", or "auto" for the fastest of this machine.
+        dtype: The number format of weights and products; None for float32.
 
     Raises:
         OptionError: An option is not possible.
@@ -129,7 +131,34 @@ def generate_from_folder(
     with enough_memory(_OTHER_DEVICE):
         model = trained.model(last=last, device=device_of(device))
         yield from generate(
-            model, words, prompt, max_tokens, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
+            model, words, prompt, max_tokens, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, dtype=dtype
+        )
+
+
+def generate_texts_from_folder(
+    folder: StrPath,
+    prompts: Sequence[str],
+    max_tokens: int = 256,
+    *,
+    tokenizer: str | None = None,
+    temperature: float = 0.8,
+    top_k: int | None = None,
+    top_p: float = 0.95,
+    seed: int | None = None,
+    last: bool = False,
+    device: str = "auto",
+    dtype: Dtype | None = None,
+) -> list[str]:
+    """Return the text with which the model in a folder continues each prompt. All are generated at the same time.
+
+    Text i is the one of `generate_from_folder` with the seed `seed + i`. Arguments and errors are the same.
+    """
+    trained = Pretrained.open(folder)
+    words = trained.tokenizer(tokenizer)
+    with enough_memory("the model or the caches of the texts do not fit; generate fewer texts at a time"):
+        model = trained.model(last=last, device=device_of(device))
+        return generate_texts(
+            model, words, prompts, max_tokens, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, dtype=dtype
         )
 
 

@@ -10,6 +10,11 @@ import torch
 from torch import Tensor
 
 
+def reads_flags(device: torch.device) -> bool:
+    """Return whether the kernel of a device reads `grad_scale` and `found_inf`. Others may ignore both silently."""
+    return device.type in ("cpu", "cuda")
+
+
 def fused_adamw(
     parameters: list[Tensor],
     gradients: list[Tensor],
@@ -21,9 +26,29 @@ def fused_adamw(
     betas: tuple[float, float],
     eps: float,
     weight_decay: float,
+    grad_scale: Tensor | None = None,
+    found_inf: Tensor | None = None,
 ) -> None:
-    """Update parameters, both means and the numbers of steps in place. Each of `steps` is one float32."""
-    torch._foreach_add_(steps, 1)
+    """Update parameters, both means and the numbers of steps in place. Each of `steps` is one float32.
+
+    Args:
+        parameters: The weights.
+        gradients: Their gradients, which are divided by `grad_scale` in place.
+        means: The running means of gradients.
+        mean_squares: The running means of squared gradients.
+        steps: The number of steps of each parameter.
+        lr: The learning rate.
+        betas: The weights of the old value in both running means.
+        eps: The number that is added to the root of the mean square.
+        weight_decay: The decay of the weights, in learning rates.
+        grad_scale: One float32, by which the kernel divides gradients before it uses them.
+        found_inf: One float32. If it is 1, nothing changes, not even `steps`; the host does not read it.
+    """
+    if found_inf is None:
+        torch._foreach_add_(steps, 1)
+    else:
+        # As a list: torch reads a tensor that stands for a number from the device (seen with 2.11 on CUDA).
+        torch._foreach_add_(steps, [1 - found_inf] * len(steps))
     torch._fused_adamw_(
         parameters,
         gradients,
@@ -38,4 +63,6 @@ def fused_adamw(
         eps=eps,
         amsgrad=False,
         maximize=False,
+        grad_scale=grad_scale,
+        found_inf=found_inf,
     )

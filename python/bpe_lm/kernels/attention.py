@@ -15,14 +15,20 @@ from torch.nn import functional
 
 from bpe_lm import _core
 from bpe_lm.kernels.cpu import as_array, as_output, is_recording, supports
+from bpe_lm.kernels.forms import form_of
+from bpe_lm.kernels.gpu_attention import attention_by, is_attention_kernel
 
 
 def fast_causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Return softmax(Q K^T / sqrt(d_k)) V, where query i of n sees the keys 0 .. i + (keys - n).
 
+    The kernel in use computes self-attention of several tokens; torch picks one for all other cases.
     Shapes: (..., queries, d_k) and (..., keys, d_k) twice -> (..., queries, d_k).
     """
     queries, keys = q.shape[-2], k.shape[-2]
+    form = form_of("attention", q.device.type)
+    if queries == keys > 1 and is_attention_kernel(form):
+        return attention_by(form, q, k, v, is_causal=True)
     if queries in (1, keys):
         return functional.scaled_dot_product_attention(q, k, v, is_causal=queries > 1)
     return functional.scaled_dot_product_attention(q, k, v, attn_mask=causal_mask(queries, keys, q.device))
@@ -35,7 +41,7 @@ def causal_mask(queries: int, keys: int, device: torch.device) -> Tensor:
 
 def supports_fused_attention(qkv: Tensor) -> bool:
     """Return whether the kernel runs on this machine and takes these queries, keys and values."""
-    return supports(qkv) and qkv.numel() > 0
+    return supports(qkv) and qkv.numel() > 0 and form_of("attention", "cpu") in ("amx", "avx512")
 
 
 def fused_attention(qkv: Tensor, cos: Tensor | None, sin: Tensor | None) -> Tensor:
@@ -52,7 +58,12 @@ def _run(qkv: Tensor, cos: Tensor | None, sin: Tensor | None) -> tuple[Tensor, T
     """Return the outputs, and the base-2 logarithm of each query's sum of exponentials: (batch, head, seq)."""
     outputs, log_sums = _empty(qkv)
     _core.attention_forward(
-        as_array(qkv), _angles(cos, sin), torch.get_num_threads(), as_output(outputs), as_output(log_sums)
+        as_array(qkv),
+        _angles(cos, sin),
+        form_of("attention", "cpu"),
+        torch.get_num_threads(),
+        as_output(outputs),
+        as_output(log_sums),
     )
     return outputs, log_sums
 
@@ -83,7 +94,7 @@ def _backward(
     """Return the gradient of queries, keys and values. The probabilities are computed again, not stored."""
     qkv_gradient = qkv.new_empty(qkv.shape)
     arrays = as_array(gradient), as_array(qkv), _angles(cos, sin), as_array(outputs), as_array(log_sums)
-    _core.attention_backward(*arrays, torch.get_num_threads(), as_output(qkv_gradient))
+    _core.attention_backward(*arrays, form_of("attention", "cpu"), torch.get_num_threads(), as_output(qkv_gradient))
     return qkv_gradient
 
 

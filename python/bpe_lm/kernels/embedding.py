@@ -6,16 +6,21 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from bpe_lm.kernels.cpu import is_recording
 
 
 def embedding(weight: Tensor, ids: Tensor) -> Tensor:
     """Return weight[ids]. Shapes: (number, d) and (...) -> (..., d)."""
-    if weight.device.type == "cpu" and is_recording():
+    if weight.device.type in ("cpu", "cuda") and is_recording():
         rows: Tensor = _embedding(weight, ids)
         return rows
-    return weight[ids]
+    return _rows(weight, ids)
+
+
+def _rows(weight: Tensor, ids: Tensor) -> Tensor:
+    return weight[ids] if weight.device.type == "cpu" else functional.embedding(ids, weight)
 
 
 _SCHEMA = "(Tensor weight, Tensor ids) -> Tensor"
@@ -24,8 +29,12 @@ _GRADIENT_SCHEMA = "(Tensor gradient, Tensor ids, SymInt number) -> Tensor"
 
 @torch.library.custom_op("bpe_lm::embedding", mutates_args=(), schema=_SCHEMA)
 def _embedding(weight: Tensor, ids: Tensor) -> Tensor:
-    """Hide the gradient from a compiler, whose atomic additions take 6 ms for 4,096 of 10,000 rows instead of 1 ms."""
-    return weight[ids]
+    """Hide the gradient from a compiler, which adds rows of equal ids by atomic additions.
+
+    On a CPU these take 6 ms for 4,096 of 10,000 rows, instead of 1 ms. On a GPU their order, and so the last bits of
+    the sums, would be another in each run.
+    """
+    return _rows(weight, ids)
 
 
 @_embedding.register_fake
@@ -35,6 +44,10 @@ def _(weight: Tensor, ids: Tensor) -> Tensor:
 
 @torch.library.custom_op("bpe_lm::embedding_gradient", mutates_args=(), schema=_GRADIENT_SCHEMA)
 def _embedding_gradient(gradient: Tensor, ids: Tensor, number: int) -> Tensor:
+    if gradient.device.type == "cuda" and torch.are_deterministic_algorithms_enabled():
+        # The sums of embedding_dense_backward differ in their last bits from call to call (torch 2.11, H200).
+        rows = gradient.reshape(-1, gradient.shape[-1])
+        return gradient.new_zeros(number, rows.shape[-1]).index_put_((ids.flatten(),), rows, accumulate=True)
     return torch.ops.aten.embedding_dense_backward(gradient, ids, number, -1, False)
 
 

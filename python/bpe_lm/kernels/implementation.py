@@ -7,3 +7,6 @@ Implementation = Literal["fast", "reference"]
 
 Dtype = Literal["float32", "bfloat16"]
 """The number format of matrix products; weights are float32 in both."""
+
+AutoDtype = Literal["auto", "float32", "bfloat16"]
+"""A number format, or the one that is chosen for a device when a run begins."""

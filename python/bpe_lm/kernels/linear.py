@@ -1,24 +1,65 @@
 """x W^T: this matrix product takes most of a step.
 
 Why not `x @ W.T` alone? In float32 torch calls MKL, which does not use AVX-512 on AMD processors. On 2 cores of a Zen 5
-it reaches 220 GFLOP/s, and oneDNN, which torch also contains, 500. Intel processors with AVX512-BF16 get oneDNN too;
-its speed there was not measured. In bfloat16 torch calls oneDNN itself.
+it reaches 220 GFLOP/s, and oneDNN, which torch also contains, 500. On 2 cores of an Intel Xeon with AMX, MKL is as fast
+in two of the three products of a step (310 to 330 GFLOP/s), and faster in the third, the gradient of a weight: 310
+against 205. So machines with AMX get torch's product. In bfloat16 torch calls oneDNN itself.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from collections.abc import Callable
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from bpe_lm.kernels.cpu import is_recording, supports
+from bpe_lm.kernels.amx import multiply
+from bpe_lm.kernels.cpu import is_recording
+from bpe_lm.kernels.forms import form_of
+from bpe_lm.kernels.one_dnn import HAS_ONE_DNN, one_dnn
 
 _MIN_MULTIPLICATIONS = 1 << 24
 """The number of multiplications from which oneDNN is faster, although its call takes longer."""
 
-_HAS_ONE_DNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")  # type: ignore[no-untyped-call]
+Library = Literal["onednn", "torch"]
+"""What multiplies matrices of float32 on a CPU: oneDNN, or whatever `x @ W.T` calls in torch."""
+
+
+def faster_float32_library(usual: str, size: int = 1024) -> str:
+    """Measure the three products of a training step, in some 0.1 s. Returns the faster library.
+
+    The `usual` library stays unless the other one takes less than 95 % of its time. Without oneDNN it is "torch".
+    """
+    if not HAS_ONE_DNN:
+        return "torch"
+    x = torch.rand(size, size)
+    functions: dict[Library, Callable[[Tensor, Tensor], Tensor]] = {"onednn": one_dnn, "torch": _torch_linear}
+    seconds: dict[str, list[float]] = {library: [] for library in functions}
+    with torch.no_grad():
+        for _ in range(4):
+            for library, function in functions.items():
+                start = time.perf_counter()
+                for a, b in ((x, x), (x, x.T), (x.T, x.T)):
+                    function(a, b)
+                seconds[library].append(time.perf_counter() - start)
+    other: Library = "torch" if usual == "onednn" else "onednn"
+    # The first round also loads code.
+    return other if min(seconds[other][1:]) < 0.95 * min(seconds[usual][1:]) else usual
+
+
+def _is_mixed(x: Tensor) -> bool:
+    """Return whether autocast would compute a product with x in bfloat16, and AMX has a form of its gradient."""
+    if x.device.type != "cpu" or not torch.is_autocast_enabled("cpu") or not torch.is_grad_enabled():
+        return False
+    is_narrow = torch.get_autocast_dtype("cpu") == torch.bfloat16 and x.dtype in (torch.float32, torch.bfloat16)
+    return is_narrow and form_of("products", "cpu") == "amx"
+
+
+def _torch_linear(x: Tensor, weight: Tensor) -> Tensor:
+    return x @ weight.T
 
 
 def linear(x: Float[Tensor, "... d_in"], weight: Float[Tensor, "d_out d_in"]) -> Float[Tensor, "... d_out"]:
@@ -29,9 +70,18 @@ def linear(x: Float[Tensor, "... d_in"], weight: Float[Tensor, "d_out d_in"]) ->
 
 def linear_of_rows(x: Float[Tensor, "... d_in"], weight: Float[Tensor, "d_out d_in"]) -> Float[Tensor, "... d_out"]:
     """Return x W^T for an x of many rows. Shapes as in `linear`."""
-    is_wide = supports(x) and x.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-    if is_wide and _HAS_ONE_DNN and x.numel() * len(weight) >= _MIN_MULTIPLICATIONS:
-        function = _linear if is_recording() else _one_dnn
+    if _is_mixed(x) and weight.dtype == torch.float32 and x.numel() and len(weight):
+        narrow = weight.detach().to(torch.bfloat16)
+        y: Tensor = _mixed_linear(x.reshape(-1, x.shape[-1]).to(torch.bfloat16), weight, narrow)
+        return y.view(*x.shape[:-1], len(weight))
+    is_wide = x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32
+    if (
+        is_wide
+        and x.numel() * len(weight) >= _MIN_MULTIPLICATIONS
+        and form_of("linear", "cpu") == "onednn"
+        and not torch.is_autocast_enabled("cpu")
+    ):
+        function = _linear if is_recording() else one_dnn
         return function(x.reshape(-1, x.shape[-1]), weight).view(*x.shape[:-1], len(weight))
     return x @ weight.T
 
@@ -47,19 +97,9 @@ def _one_row(x: Tensor, weight: Tensor) -> Tensor:
     return torch.bmm(parts, x.reshape(1, 1, -1).expand(len(parts), -1, -1).mT).view(*x.shape[:-1], len(weight))
 
 
-def _one_dnn(x: Tensor, weight: Tensor) -> Tensor:
-    """Return x W^T by oneDNN. Shapes: (rows, d_in) and (d_out, d_in) -> (rows, d_out).
-
-    If x is not contiguous, the smaller matrix goes first, because oneDNN copies its first argument.
-    """
-    if not x.is_contiguous() and len(weight) < len(x):
-        return torch.ops.mkldnn._linear_pointwise(weight, x, None, "none", [], "").T.contiguous()
-    return torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
-
-
 @torch.library.custom_op("bpe_lm::linear", mutates_args=())
 def _linear(x: Tensor, weight: Tensor) -> Tensor:
-    return _one_dnn(x, weight)
+    return one_dnn(x, weight)
 
 
 @_linear.register_fake
@@ -81,3 +121,44 @@ def _gradients(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None
 
 
 _linear.register_autograd(_gradients, setup_context=_save)
+
+
+@torch.library.custom_op("bpe_lm::mixed_linear", mutates_args=())
+def _mixed_linear(x: Tensor, weight: Tensor, narrow: Tensor) -> Tensor:
+    """Return x W^T in bfloat16. Shapes: (rows, d_in) and (d_out, d_in) twice -> (rows, d_out).
+
+    W is float32, and `narrow` is W in bfloat16, which both passes read. A compiler rounds it together with others.
+    """
+    return x @ narrow.T
+
+
+@_mixed_linear.register_fake
+def _(x: Tensor, weight: Tensor, narrow: Tensor) -> Tensor:
+    return x.new_empty(len(x), len(weight))
+
+
+@torch.library.custom_op("bpe_lm::mixed_linear_gradients", mutates_args=())
+def _mixed_gradients(gradient: Tensor, x: Tensor, narrow: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the gradients of x, in bfloat16, and of W, in float32, as AMX sums it.
+
+    torch rounds the gradient of W to bfloat16 before it converts it.
+    """
+    weight_gradient = torch.empty_like(narrow, dtype=torch.float32)
+    multiply(gradient.T, x.T, weight_gradient)
+    return gradient @ narrow, weight_gradient
+
+
+@_mixed_gradients.register_fake
+def _(gradient: Tensor, x: Tensor, narrow: Tensor) -> tuple[Tensor, Tensor]:
+    return x.new_empty(x.shape), torch.empty_like(narrow, dtype=torch.float32)
+
+
+def _save_narrow(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
+    ctx.save_for_backward(inputs[0], inputs[2])
+
+
+def _both_gradients(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+    return *_mixed_gradients(gradient, *ctx.saved_tensors), None
+
+
+_mixed_linear.register_autograd(_both_gradients, setup_context=_save_narrow)

@@ -1,7 +1,7 @@
-"""The norm of many tensors together, and their product with one number.
+"""The norm of many tensors together, and their product with or quotient by one number.
 
-`torch._foreach_mul_` starts one kernel for all tensors on a GPU. torch promises no name that begins with an underscore,
-so a test looks for it.
+`torch._foreach_norm`, `torch._foreach_mul_` and `torch._foreach_div_` start few kernels for all tensors on a GPU. torch
+promises no name that begins with an underscore, so a test looks for them.
 """
 
 from __future__ import annotations
@@ -13,9 +13,16 @@ from torch import Tensor
 
 def norm_of_all(tensors: list[Tensor]) -> Float[Tensor, ""]:
     """Return the square root of the sum of squares of all numbers in the tensors, of which at least one is needed."""
+    if tensors[0].is_cuda:
+        return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors)))
     return torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(tensor) for tensor in tensors]))
 
 
 def scale_all(tensors: list[Tensor], factor: Float[Tensor, ""]) -> None:
     """Multiply tensors by one number in place."""
     torch._foreach_mul_(tensors, factor)
+
+
+def divide_all(tensors: list[Tensor], divisor: Float[Tensor, ""]) -> None:
+    """Divide tensors by one number in place."""
+    torch._foreach_div_(tensors, divisor)

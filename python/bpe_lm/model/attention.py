@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf
+from typing import Any
 
 import torch
 from einops import einsum, rearrange
@@ -16,9 +17,10 @@ from torch import Tensor, nn
 
 from bpe_lm.kernels.attention import causal_mask, fast_causal_attention, fused_attention, supports_fused_attention
 from bpe_lm.kernels.implementation import Implementation
-from bpe_lm.kernels.linear import linear_of_rows
+from bpe_lm.kernels.linear import linear, linear_of_rows
+from bpe_lm.kernels.rotation import split_and_rotate, supports_split_and_rotate
 from bpe_lm.model.config import COURSE, Switches
-from bpe_lm.model.layers import Device, Linear, RotaryPositionalEmbedding
+from bpe_lm.model.layers import Device, Linear, RotaryPositionalEmbedding, initialize_linear
 
 
 def softmax(x: Float[Tensor, "*shape"], dim: int) -> Float[Tensor, "*shape"]:
@@ -76,10 +78,57 @@ class KeyValueCache:
         return self.keys[..., :end, :], self.values[..., :end, :]
 
 
+PROJECTIONS = ("q_proj", "k_proj", "v_proj")
+"""The names of the parts of `qkv_proj` in a state dict."""
+
+JOINED = "qkv_proj.weight"
+
+
+class JoinedLinear(nn.Module):
+    """y = (W_1 x, ..., W_n x), one after another, for square matrices that begin as those of `Linear` do."""
+
+    def __init__(self, d_model: int, number: int, device: Device = None, dtype: torch.dtype | None = None):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(number * d_model, d_model, device=device, dtype=dtype))
+        for part in self.weight.data.chunk(number):
+            initialize_linear(part)
+
+    def forward(self, x: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_out"]:
+        """Shapes: (..., d_model) -> (..., number d_model)."""
+        return linear(x, self.weight)
+
+
+def _split_in_state(module: nn.Module, state: dict[str, Any], prefix: str, local_metadata: Any) -> None:
+    """Replace the joined weight of a state dict by its parts, at its place."""
+    output = [(name, state.pop(name)) for name in list(state) if name.startswith(f"{prefix}output_proj.")]
+    state.update(zip(_part_names(prefix), state.pop(f"{prefix}{JOINED}").chunk(len(PROJECTIONS)), strict=True))
+    state.update(output)
+
+
+def _join_in_state(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Replace the parts by the joined weight. Parts that are missing or have other shapes are left, for the error."""
+    join_projections(state, f"{prefix}{JOINED}")
+
+
+def join_projections(state: dict[str, Any], name: str) -> None:
+    """Replace the parts of a joined weight in a state by that weight, if they are there and have the same shape."""
+    parts = _part_names(name.removesuffix(JOINED))
+    tensors = [state[part] for part in parts if part in state]
+    if len(tensors) == len(parts) and len({tensor.shape for tensor in tensors}) == 1:
+        state[name] = torch.cat(tensors)
+        for part in parts:
+            del state[part]
+
+
+def _part_names(prefix: str) -> list[str]:
+    return [f"{prefix}{name}.weight" for name in PROJECTIONS]
+
+
 class MultiheadSelfAttention(nn.Module):
     """Causal self-attention: W_O concat(head_1, ..., head_h), where head_i = Attention(W_Q^i x, W_K^i x, W_V^i x).
 
-    With `rope`, the queries W_Q^i x and the keys W_K^i x are rotated.
+    With `rope`, the queries W_Q^i x and the keys W_K^i x are rotated. W_Q, W_K and W_V are one parameter, `qkv_proj`,
+    so that one product computes all three; the state dict has `q_proj`, `k_proj` and `v_proj`.
     """
 
     def __init__(
@@ -97,10 +146,10 @@ class MultiheadSelfAttention(nn.Module):
         if d_model % num_heads:
             raise ValueError(f"d_model is {d_model}, which {num_heads} heads cannot share; make it a multiple")
         self.num_heads, self.rope, self.switches, self.implementation = num_heads, rope, switches, implementation
-        self.q_proj = Linear(d_model, d_model, device, dtype)
-        self.k_proj = Linear(d_model, d_model, device, dtype)
-        self.v_proj = Linear(d_model, d_model, device, dtype)
+        self.qkv_proj = JoinedLinear(d_model, len(PROJECTIONS), device, dtype)
         self.output_proj = Linear(d_model, d_model, device, dtype)
+        self.register_state_dict_post_hook(_split_in_state)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(_join_in_state)  # type: ignore[no-untyped-call]
 
     def forward(
         self,
@@ -116,21 +165,22 @@ class MultiheadSelfAttention(nn.Module):
 
     def _heads(self, x: Tensor, token_positions: Tensor) -> Float[Tensor, "... seq h d_k"]:
         """Compute queries, keys and values by one product, and attend."""
-        weights = torch.cat([self.q_proj.weight, self.k_proj.weight, self.v_proj.weight])
-        products = linear_of_rows(x, weights)
+        products = linear_of_rows(x, self.qkv_proj.weight)
         qkv = rearrange(products, "... seq (three h d) -> ... seq three h d", three=3, h=self.num_heads)
-        shares_positions = token_positions.shape == x.shape[-2:-1]
-        if self.implementation == "fast" and shares_positions and supports_fused_attention(qkv):
-            return fused_attention(qkv, *(self.rope.angles(token_positions) if self.rope else (None, None)))
+        if self.implementation == "fast" and token_positions.shape == x.shape[-2:-1]:
+            angles = self.rope.angles(token_positions) if self.rope else (None, None)
+            if supports_fused_attention(qkv):
+                return fused_attention(qkv, *angles)
+            if supports_split_and_rotate(qkv):
+                return self._attend(*split_and_rotate(qkv, *angles))
         q, k, v = rearrange(qkv, "... seq three h d -> three ... h seq d")
         return self._attend(*self._rotate(q, k, token_positions), v)
 
     def _heads_with_cache(
         self, x: Tensor, token_positions: Tensor, cache: KeyValueCache
     ) -> Float[Tensor, "... seq h d_k"]:
-        """Compute queries, keys and values by three products, which are faster for one token, and attend."""
-        parts = (proj(x).unflatten(-1, (self.num_heads, -1)) for proj in (self.q_proj, self.k_proj, self.v_proj))
-        q, k, v = (part.transpose(-2, -3) for part in parts)
+        """Compute queries, keys and values of the new tokens, and attend to those of all tokens."""
+        q, k, v = rearrange(self.qkv_proj(x), "... seq (three h d) -> three ... h seq d", three=3, h=self.num_heads)
         q, k = self._rotate(q, k, token_positions)
         return self._attend(q, *cache.append(k, v))
 

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from bpe_lm.kernels.embedding import embedding
+from bpe_lm.kernels.layers import fused_rms_norm, fused_silu, has_fused_layers
 from bpe_lm.kernels.linear import linear
 
 Device = torch.device | str | None
@@ -21,7 +22,13 @@ EPS = 1e-5
 
 def silu(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """x * sigmoid(x). Elfwing et al. 2017, arXiv:1702.03118."""
-    return x * torch.sigmoid(x)
+    return fused_silu(x) if has_fused_layers(x) else x * torch.sigmoid(x)
+
+
+def initialize_linear(weight: Float[Tensor, "d_out d_in"]) -> None:
+    """Draw weights from N(0, 2 / (d_in + d_out)) truncated at 3 standard deviations."""
+    std = (2 / sum(weight.shape)) ** 0.5
+    nn.init.trunc_normal_(weight, std=std, a=-3 * std, b=3 * std)
 
 
 class Linear(nn.Module):
@@ -30,8 +37,7 @@ class Linear(nn.Module):
     def __init__(self, in_features: int, out_features: int, device: Device = None, dtype: torch.dtype | None = None):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(out_features, in_features, device=device, dtype=dtype))
-        std = (2 / (in_features + out_features)) ** 0.5
-        nn.init.trunc_normal_(self.weight, std=std, a=-3 * std, b=3 * std)
+        initialize_linear(self.weight)
 
     def forward(self, x: Float[Tensor, "... d_in"]) -> Float[Tensor, "... d_out"]:
         """Shapes: (..., d_in) -> (..., d_out)."""
@@ -63,6 +69,8 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
         """Shapes: (..., d_model) -> (..., d_model). The result has the number format of `x`."""
+        if has_fused_layers(x):
+            return fused_rms_norm(x, self.weight, self.eps)
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
         scale = torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)
         return (wide * scale * self.weight).to(x.dtype)

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from bpe_lm.kernels.cross_entropy import sum_of_cross_entropies
+from bpe_lm.kernels.cross_entropy import mean_of_cross_entropies
 from bpe_lm.kernels.implementation import Dtype, Implementation
 from bpe_lm.model.transformer import TransformerLM
 
@@ -34,8 +34,7 @@ def linear_cross_entropy(
     if implementation == "reference":
         logits = hidden @ weight.T
         return cross_entropy(logits.to(torch.promote_types(logits.dtype, torch.float32)), targets)
-    flat = hidden.flatten(0, -2)
-    return sum_of_cross_entropies(flat, weight, targets.flatten()) / targets.numel()
+    return mean_of_cross_entropies(hidden.flatten(0, -2), weight, targets.flatten())
 
 
 class LanguageModelLoss(nn.Module):

@@ -43,6 +43,7 @@ class TransformerLM(nn.Module):
             vocab_size, context_length, d_model, num_layers, num_heads, d_ff, rope_theta, **switches
         )
         self.checkpoints_activations = False
+        self.narrows_residual = False
         rope = None
         if config.position == "rope":
             rope = RotaryPositionalEmbedding(rope_theta, d_model // num_heads, context_length, device)
@@ -110,6 +111,8 @@ class TransformerLM(nn.Module):
         if token_positions is None:
             token_positions = torch.arange(start, end, device=token_ids.device)
         x = self.token_embeddings(token_ids)
+        if self.narrows_residual and torch.is_autocast_enabled(x.device.type):
+            x = x.to(torch.get_autocast_dtype(x.device.type))
         for number, layer in enumerate(self.layers):
             if is_checkpointed:
                 # The activations of a block are not stored: they are computed again for its gradient.

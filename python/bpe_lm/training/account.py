@@ -13,14 +13,21 @@ from typing import Any
 
 import torch
 
-from bpe_lm.machine import total_memory
 from bpe_lm.model.config import ModelConfig
 from bpe_lm.model.flops import count_parameters, forward_flops, matrix_multiplies, training_flops
 from bpe_lm.model.transformer import TransformerLM
+from bpe_lm.training.automatic import resolve_auto
 from bpe_lm.training.config import TrainConfig
-from bpe_lm.training.devices import PEAK_TF32, device_of_run, peak_flops, peak_of
+from bpe_lm.training.devices import (
+    PEAK_TF32,
+    accounted_device,
+    device_memory,
+    device_of_run,
+    peak_flops,
+    peak_of,
+)
 from bpe_lm.training.presets import swiglu_width
-from bpe_lm.training.step_memory import StepMemory, largest_batch, step_memory
+from bpe_lm.training.step_memory import StepMemory, as_accounted, largest_batch, step_memory
 
 COURSE_MEMORY = 80 * 10**9
 """Bytes of the GPU for which the course asks the largest batch."""
@@ -108,7 +115,7 @@ def _branches(children: list[tuple[str, Any]], indent: str) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Account:
-    """The predicted cost of a run. Memory is in bytes, of one process."""
+    """The predicted cost of a run. Memory is in bytes, of one process, or of one GPU."""
 
     config: TrainConfig
     tree: list[str]
@@ -119,13 +126,24 @@ class Account:
     """FLOP/s of matrix products here: measured on a CPU, from the data sheet of a known GPU, otherwise None."""
 
     @classmethod
-    def of(cls, config: TrainConfig, device_memory: int | None = None) -> Account:
-        """Account for a config on a device with `device_memory` bytes (default: this machine's)."""
-        device_memory = device_memory or total_memory()
+    def of(cls, config: TrainConfig, memory_size: int | None = None) -> Account:
+        """Account for a config on a device with `memory_size` bytes.
+
+        The default is the memory of this machine, of its GPU, or 80 GB for a GPU that is not here.
+        """
+        device = accounted_device(config.device)
+        config = resolve_auto(as_accounted(config), device).config
+        memory_size = memory_size or device_memory(device) or COURSE_MEMORY
         with torch.device("meta"):
             tree = list(parameter_tree(TransformerLM.from_config(config.model)))
-        memory, batch = step_memory(config), largest_batch(config, device_memory)
-        return cls(config, tree, memory, device_memory, batch, peak_flops(device_of_run(config.device), config.dtype))
+        memory, batch = step_memory(config), largest_batch(config, memory_size)
+        rate = peak_flops(device_of_run(config.device), config.products_in)
+        return cls(config, tree, memory, memory_size, batch, rate)
+
+    @property
+    def memory_is_of(self) -> str:
+        """The kind of device of which the memory is: "cpu" or "cuda"."""
+        return accounted_device(self.config.device).type
 
     @property
     def model(self) -> ModelConfig:
@@ -193,7 +211,7 @@ class Account:
             "least_seconds": self.least_seconds,
             "mfu": COURSE_MFU,
             "hours": self.hours(),
-            "memory_is_of": "cpu",
+            "memory_is_of": self.memory_is_of,
             "memory": asdict(self.memory) | {"peak": self.memory.peak},
             "device_memory": self.device_memory,
             "largest_batch": self.largest_batch,

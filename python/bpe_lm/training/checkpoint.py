@@ -18,7 +18,7 @@ from torch.optim import Optimizer
 
 from bpe_lm.errors import CheckpointError, FileError
 from bpe_lm.files import StrPath, write_whole
-from bpe_lm.training.parallel import shard_like
+from bpe_lm.training.sharded import shard_like
 
 Target = StrPath | IO[bytes]
 
@@ -95,14 +95,17 @@ def load_optimizer(optimizer: Optimizer, state: Any, source: object) -> None:
         raise CheckpointError(f"{source} is of another optimizer: {error}") from error
 
 
-def pack(state: Any) -> tuple[dict[str, Tensor], Any]:
-    """Separate nested dicts, lists and tuples into tensors by name, and a JSON description. Keys keep their types."""
+def pack(state: Any, *, copies: bool = True) -> tuple[dict[str, Tensor], Any]:
+    """Separate nested dicts, lists and tuples into tensors by name, and a JSON description. Keys keep their types.
+
+    The tensors are copies on the CPU, or with `copies=False` those of the state.
+    """
     tensors: dict[str, Tensor] = {}
 
     def describe(value: Any) -> Any:
         if isinstance(value, Tensor):
             name = str(len(tensors))
-            tensors[name] = copied(value)
+            tensors[name] = copied(value) if copies else value
             return {"tensor": name}
         if isinstance(value, Mapping):
             return {"dict": [[describe(key), describe(item)] for key, item in value.items()]}

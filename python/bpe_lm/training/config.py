@@ -10,10 +10,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from bpe_lm.errors import ConfigError, FileError
-from bpe_lm.fields import at_least, check_types, key, merge_nested, replace_nested, values_by_field
+from bpe_lm.errors import ConfigError, FileError, InternalError
+from bpe_lm.fields import Switch, at_least, check_types, key, merge_nested, replace_nested, values_by_field
 from bpe_lm.files import read_json
-from bpe_lm.kernels.implementation import Dtype, Implementation
+from bpe_lm.kernels.choices import Kernels
+from bpe_lm.kernels.implementation import AutoDtype, Dtype, Implementation
 from bpe_lm.model.config import ModelConfig
 
 Parallel = Literal["ddp", "fsdp"]
@@ -32,6 +33,9 @@ RENAMED = {
     "schedule.cosine_cycle_iters": "schedule.decay, the fall at the end, in steps or as a fraction of the run",
 }
 """Keys of format 1, and the keys that replaced them."""
+
+CHOSEN = "chosen"
+"""The key of a run's config.json that says on what device which keys were "auto" when the run began."""
 
 CONFIG, DATA, CHECKPOINTS, BEST, PROFILE = "config.json", "data.json", "checkpoints", "best", "profile"
 TENSORBOARD = "tensorboard"
@@ -189,6 +193,7 @@ class TrainConfig:
     data: DataConfig = field(default_factory=DataConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    kernels: Kernels = field(default_factory=Kernels)
     steps: int = key(5_000, "optimizer steps of the run", unit="steps")
     tokens: int = key(
         0, "tokens of the run: steps is the number of batches that reaches them; 0: steps decides", unit="tokens"
@@ -197,9 +202,17 @@ class TrainConfig:
     micro_batch_size: int = key(0, "rows of a process at once; 0: all of its rows of the batch", unit="rows")
     seed: int = key(336, "seed of the weights and the batches")
     device: str = key("auto", "cpu, cuda, mps, or auto: the fastest of this machine")
-    dtype: Dtype = key("float32", "number format of matrix products; weights stay float32")
+    dtype: AutoDtype = key(
+        "auto",
+        "number format of matrix products; weights stay float32; auto: bfloat16 on a GPU from Ampere on, and on a CPU "
+        "where it is faster",
+    )
     implementation: Implementation = key("fast", "the fast layers, or the formulas")
-    compile: bool = key(False, "use torch.compile")
+    compile: Switch = key("auto", "use torch.compile; auto: on a CPU or an NVIDIA GPU, if the run is long enough")
+    deterministic: bool = key(
+        False, "on a GPU too, the same run gives the same bits: slower kernels where others add in any order"
+    )
+    residual: Dtype = key("float32", "number format of the residual stream of a run in bfloat16")
     parallel: Parallel = key("ddp", "how several processes share the model")
     activation_checkpointing: bool = key(False, "compute activations again in the backward pass, which saves memory")
     max_time: float = key(
@@ -243,6 +256,20 @@ class TrainConfig:
         if self.tokens:
             object.__setattr__(self, "steps", -(-self.tokens // self.tokens_per_step))
         self.schedule.lengths(self.steps)
+
+    @property
+    def products_in(self) -> Dtype:
+        """The number format of matrix products, once `dtype` is not "auto" any more."""
+        if self.dtype == "auto":
+            raise InternalError("dtype is auto, which a run replaces when it begins")
+        return self.dtype
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether torch.compile is used, once `compile` is not "auto" any more."""
+        if self.compile == "auto":
+            raise InternalError("compile is auto, which a run replaces when it begins")
+        return self.compile
 
     @property
     def tokens_per_step(self) -> int:
@@ -320,6 +347,7 @@ def read_config(path: Path) -> dict[str, Any]:
     """
     values = read_json(path) if path.suffix == ".json" else _read_toml(path)
     number, preset = values.pop("format", None), values.pop("preset", None)
+    values.pop(CHOSEN, None)
     if number is not None and (type(number) is not int or not 0 < number <= CONFIG_FORMAT):
         raise ConfigError(
             f"{path} has format {number!r}, and this version of bpe-lm reads formats up to {CONFIG_FORMAT}; "

@@ -11,7 +11,11 @@ import torch
 from bpe_lm.errors import ConfigError
 from bpe_lm.kernels.implementation import Dtype
 from bpe_lm.kernels.linear import linear
+from bpe_lm.machine import total_memory
 from bpe_lm.training.parallel import local_device
+
+AMPERE = (8, 0)
+"""The compute capability of the first GPUs with bfloat16 and TF32."""
 
 PEAK_FLOPS = {
     "B200": (2250e12, 75e12),
@@ -27,7 +31,7 @@ PEAK_FLOPS = {
     "4090": (165e12, 82.6e12),
     "3090": (71e12, 35.6e12),
 }
-"""Peak FLOP/s of each GPU: in dense bfloat16 (T4: float16), and in float32 without TF32, which is off here.
+"""Peak FLOP/s of each GPU: in dense bfloat16 (T4: float16), and in float32 without TF32.
 
 A key is a part of the GPU's name. The sources are NVIDIA's data sheets of HGX B200 (an eighth of it), H200 (SXM, NVL),
 H100 (SXM, NVL; PCIe in the edition of 2022), A100, L40S, L4 and T4, and the white papers of Ada and GA102. Figures for
@@ -35,7 +39,9 @@ tensor cores "with sparsity" are twice as high.
 """
 
 PEAK_TF32 = {"A100": 156e12, "H100": 495e12, "B200": 1125e12}
-"""Peak FLOP/s in dense TF32, from the same data sheets. The course's handouts use the figures of A100 and H100."""
+"""Peak FLOP/s in dense TF32, from the same data sheets. The course's handouts use the figures of A100 and H100.
+
+That of any GPU with TF32 is half of its peak in bfloat16."""
 
 
 def device_of(name: str) -> torch.device:
@@ -63,6 +69,18 @@ def device_of_run(name: str) -> torch.device:
     return torch.device("cuda" if asks_for_gpu and torch.cuda.is_available() else "cpu")
 
 
+def accounted_device(name: str) -> torch.device:
+    """Return the kind of device whose cost is predicted for a run with this `device`: a GPU need not be here."""
+    return torch.device("cuda") if name.startswith("cuda") else device_of_run(name)
+
+
+def device_memory(device: torch.device) -> int | None:
+    """Return the bytes of a device's memory: of this machine for a CPU, and None for a GPU that is not here."""
+    if device.type != "cuda":
+        return total_memory()
+    return torch.cuda.get_device_properties(device).total_memory if torch.cuda.is_available() else None
+
+
 def gpu_name(device: torch.device) -> str | None:
     """Return the name of a GPU, or None for a CPU."""
     if device.type == "cuda":
@@ -80,7 +98,11 @@ def peak_of(gpu: str, dtype: Dtype) -> float | None:
 def peak_flops(device: torch.device, dtype: Dtype) -> float | None:
     """Return the peak FLOP/s for MFU: from the data sheet of a known GPU, or of a CPU by a matrix product now."""
     if device.type == "cuda":
-        return peak_of(torch.cuda.get_device_name(device), dtype)
+        name = torch.cuda.get_device_name(device)
+        if dtype == "float32" and torch.cuda.get_device_capability(device) >= AMPERE:
+            bfloat16 = peak_of(name, "bfloat16")
+            return None if bfloat16 is None else bfloat16 / 2  # Trainings multiply float32 in TF32.
+        return peak_of(name, dtype)
     if device.type != "cpu":
         return None
     a = torch.ones(1024, 1024, dtype=torch.bfloat16 if dtype == "bfloat16" else torch.float32)

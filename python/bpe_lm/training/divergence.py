@@ -1,4 +1,4 @@
-"""Find the first weight, output or gradient that is not finite in a step whose loss or norm is not finite."""
+"""The reason why a run has diverged: the first value that is not finite, or a loss that stays above a bound."""
 
 from __future__ import annotations
 
@@ -9,15 +9,28 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bpe_lm.errors import TrainingDiverged
 from bpe_lm.model.loss import LanguageModelLoss
-from bpe_lm.training.parallel import local_shard
+from bpe_lm.training.config import TrainConfig
+from bpe_lm.training.sharded import local_shard
 
 MicroBatch = tuple[Tensor, Tensor]
 
+BEGIN_ANEW = "begin anew with a lower schedule.max_learning_rate or another seed"
+"""What a user can do about a run that has diverged."""
+
+
+def diverged_by_loss(config: TrainConfig, step: int, loss: float, number: int) -> TrainingDiverged:
+    """Return the error of a step with which the loss was above `max_loss` in `number` steps in a row."""
+    return TrainingDiverged(
+        f"step {step}: loss {loss:.4g}, and the loss was above max_loss, {config.max_loss:g}, in the last {number:,} "
+        f"steps (max_loss_steps is {config.max_loss_steps:,}); {BEGIN_ANEW}, or set a higher max_loss"
+    )
+
 
 def weights_are_finite(model: nn.Module) -> bool:
-    """Return whether each weight of this process is finite."""
-    return all(local_shard(parameter).isfinite().all() for parameter in model.parameters())
+    """Return whether each weight of this process is finite. The device is read once."""
+    return bool(torch.stack([local_shard(parameter).isfinite().all() for parameter in model.parameters()]).all())
 
 
 def first_bad_value(loss: LanguageModelLoss, micro_batches: Iterable[MicroBatch], step_loss: float) -> str:

@@ -10,16 +10,37 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import Parameter
 
-from bpe_lm.kernels.adamw import fused_adamw
+from bpe_lm.kernels.adamw import fused_adamw, reads_flags
 from bpe_lm.kernels.implementation import Implementation
-from bpe_lm.kernels.norms import norm_of_all, scale_all
+from bpe_lm.kernels.norms import divide_all, norm_of_all, scale_all
 from bpe_lm.model.transformer import TransformerLM
 from bpe_lm.training.config import TrainConfig
+from bpe_lm.training.sharded import local_shard
 
 Closure = Callable[[], float]
 
 
-class SGD(torch.optim.Optimizer):
+class GuardedOptimizer(torch.optim.Optimizer):
+    """An optimizer whose next steps can be scaled and refused by numbers that stay on the device.
+
+    `grad_scale` is one float32 by which `step` divides the gradients, in place. `found_inf` is one float32: if it is 1,
+    `step` changes no weight, no state and no counter. Both names are torch's. None switches them off.
+    """
+
+    grad_scale: Tensor | None = None
+    found_inf: Tensor | None = None
+
+    def _may_step(self) -> bool:
+        """Read `found_inf`, and return whether the step may change anything. If so, divide the gradients."""
+        if self.found_inf is not None and bool(self.found_inf):
+            return False
+        if self.grad_scale is not None:
+            parameters = (parameter for group in self.param_groups for parameter in group["params"])
+            divide_all([local_shard(p.grad) for p in parameters if p.grad is not None], self.grad_scale)
+        return True
+
+
+class SGD(GuardedOptimizer):
     """theta <- theta - lr / sqrt(t + 1) * gradient, for t = 0, 1, ...: the course's first example."""
 
     def __init__(self, params: Iterable[Parameter] | Iterable[dict[str, Any]], lr: float = 1e-3):
@@ -30,6 +51,8 @@ class SGD(torch.optim.Optimizer):
     def step(self, closure: Closure | None = None) -> float | None:  # type: ignore[override]
         """Update each parameter that has a gradient. Returns the result of `closure`."""
         loss = _evaluate(closure)
+        if not self._may_step():
+            return loss
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is None:
@@ -41,11 +64,12 @@ class SGD(torch.optim.Optimizer):
         return loss
 
 
-class AdamW(torch.optim.Optimizer):
+class AdamW(GuardedOptimizer):
     """m <- b1 m + (1 - b1) g,  v <- b2 v + (1 - b2) g^2,  theta <- theta (1 - lr wd) - lr m^ / (sqrt(v^) + eps).
 
     m^ = m / (1 - b1^t) and v^ = v / (1 - b2^t). Loshchilov & Hutter 2017, arXiv:1711.05101. `implementation="fast"`
-    passes over the parameters once instead of ten times, with torch's fused kernel.
+    passes over the parameters once instead of ten times, with torch's fused kernel, which also divides by `grad_scale`
+    and looks at `found_inf`.
     """
 
     def __init__(
@@ -68,24 +92,34 @@ class AdamW(torch.optim.Optimizer):
     def step(self, closure: Closure | None = None) -> float | None:  # type: ignore[override]
         """Update each parameter that has a gradient. Returns the result of `closure`."""
         loss = _evaluate(closure)
+        is_fast = self.implementation == "fast"
+        if not (is_fast and self._kernel_reads_flags()) and not self._may_step():
+            return loss
         for group in self.param_groups:
             parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
             for parameter in parameters:
-                state = self._state_of(parameter)
-                # A checkpoint may have been saved on another device.
-                state["step"] = state["step"].to(parameter.device)
+                self._begin_state(parameter)
             if parameters:
-                (self._step_fast if self.implementation == "fast" else self._step_reference)(group, parameters)
+                (self._step_fast if is_fast else self._step_reference)(group, parameters)
         return loss
 
-    def _state_of(self, parameter: Parameter) -> dict[str, Any]:
-        """Return t, m and v of a parameter, which are zeros before its first step."""
+    def _kernel_reads_flags(self) -> bool:
+        return reads_flags(self.param_groups[0]["params"][0].device)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Set the state, and move the numbers of steps to the parameters' device: it may have been saved on another."""
+        super().load_state_dict(state_dict)
+        for parameter, state in self.state.items():
+            if "step" in state:
+                state["step"] = torch.as_tensor(state["step"], dtype=torch.float32, device=parameter.device)
+
+    def _begin_state(self, parameter: Parameter) -> None:
+        """Create t, m and v of a parameter before its first step."""
         state = self.state[parameter]
         if not state:
             state["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
             state["exp_avg"] = torch.zeros_like(parameter)
             state["exp_avg_sq"] = torch.zeros_like(parameter)
-        return state
 
     def _step_reference(self, group: dict[str, Any], parameters: list[Parameter]) -> None:
         (beta1, beta2), lr = group["betas"], group["lr"]
@@ -103,16 +137,19 @@ class AdamW(torch.optim.Optimizer):
 
     def _step_fast(self, group: dict[str, Any], parameters: list[Parameter]) -> None:
         states = [self.state[parameter] for parameter in parameters]
+        flags = (self.grad_scale, self.found_inf) if self._kernel_reads_flags() else (None, None)
         fused_adamw(
-            [parameter.data for parameter in parameters],
-            [parameter.grad for parameter in parameters if parameter.grad is not None],
-            [state["exp_avg"] for state in states],
-            [state["exp_avg_sq"] for state in states],
+            [local_shard(parameter.data) for parameter in parameters],
+            [local_shard(parameter.grad) for parameter in parameters if parameter.grad is not None],
+            [local_shard(state["exp_avg"]) for state in states],
+            [local_shard(state["exp_avg_sq"]) for state in states],
             [state["step"] for state in states],
             lr=group["lr"],
             betas=group["betas"],
             eps=group["eps"],
             weight_decay=group["weight_decay"],
+            grad_scale=flags[0],
+            found_inf=flags[1],
         )
 
 
@@ -136,6 +173,11 @@ def scale_to_norm(gradients: list[Tensor], norm: Float[Tensor, ""], max_l2_norm:
     scale_all(gradients, torch.where(norm.isfinite(), factor, torch.ones_like(factor)))
 
 
+def divisor_to_norm(norm: Float[Tensor, ""], max_l2_norm: float, eps: float = 1e-6) -> Float[Tensor, ""]:
+    """Return max(1, (norm + eps) / max_l2_norm): gradients divided by it are clipped as by `clip_gradients`."""
+    return torch.clamp((norm + eps) / max_l2_norm, min=1.0).float()
+
+
 def _evaluate(closure: Closure | None) -> float | None:
     if closure is None:
         return None
@@ -149,7 +191,7 @@ def _check_not_negative(**values: float) -> None:
             raise ValueError(f"{name} is {value}, and must not be negative")
 
 
-def new_optimizer(config: TrainConfig, model: TransformerLM) -> torch.optim.Optimizer:
+def new_optimizer(config: TrainConfig, model: TransformerLM) -> GuardedOptimizer:
     """Create the optimizer that a config describes, without state."""
     options = config.optimizer
     if options.name == "sgd":

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Callable, Iterable, Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
-from jaxtyping import Float
-from torch import Tensor, nn
-from torch.nn import Parameter
+from torch import nn
 
 from bpe_lm.errors import BpeLmError, ConfigError
-from bpe_lm.kernels.norms import norm_of_all
+from bpe_lm.kernels.compiler import uncompiled
 from bpe_lm.kernels.rendezvous import torchrun_store
 from bpe_lm.training.messages import (
     Json,
@@ -32,7 +31,6 @@ from bpe_lm.training.messages import (
     error_of_json,
     gather,
 )
-from bpe_lm.training.optimizers import clip_gradients, scale_to_norm
 
 if TYPE_CHECKING:
     from bpe_lm.model.loss import LanguageModelLoss
@@ -156,65 +154,58 @@ def join_world(device: torch.device) -> World:
     return World(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_RANK"]))
 
 
+def check_rows(batch_size: int, micro_batch_size: int, world: World) -> None:
+    """Refuse a batch that the processes cannot share equally, in whole micro-batches.
+
+    Raises:
+        ConfigError: They cannot.
+    """
+    rows = batch_size // world.size
+    if batch_size % world.size or rows % (micro_batch_size or rows or 1):
+        raise ConfigError(
+            f"batch_size is {batch_size}, which {world.size} processes cannot share"
+            + (f" in micro-batches of {micro_batch_size}" if micro_batch_size else "")
+            + "; make it a multiple"
+        )
+
+
 def replicate(loss: nn.Module) -> nn.Module:
-    """Wrap a loss so that its gradients become the mean over all processes."""
-    return nn.parallel.DistributedDataParallel(loss, broadcast_buffers=False)
+    """Wrap a loss so that its gradients become the mean over all processes, in the memory that is exchanged."""
+    with warnings.catch_warnings():
+        # torch 2.15 has another name for this argument, which earlier versions do not know.
+        warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
+        return nn.parallel.DistributedDataParallel(loss, broadcast_buffers=False, gradient_as_bucket_view=True)
 
 
 def shard(loss: LanguageModelLoss, world: World, device_type: str) -> None:
-    """Divide weights between all processes in place. Gradients become the mean, in the same shards."""
+    """Divide weights between all processes in place. Gradients become the mean, in the same shards.
+
+    In bfloat16 the weights of a block are gathered in bfloat16, which halves the traffic, and gradients are added up in
+    float32. Embedding, final norm and head stay in float32, and inputs are not cast: so the sum that the blocks add to
+    stays in float32, as in one process.
+    """
     # These imports take half a second.
     from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import fully_shard
+    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
+    whole = MixedPrecisionPolicy(cast_forward_inputs=False)
+    of_block = whole
+    if loss.dtype == "bfloat16":
+        of_block = MixedPrecisionPolicy(torch.bfloat16, torch.float32, cast_forward_inputs=False)
     mesh = init_device_mesh(device_type, (world.size,))
     for block in loss.model.layers:
-        fully_shard(block, mesh=mesh)
-    fully_shard(loss, mesh=mesh)
+        fully_shard(block, mesh=mesh, mp_policy=of_block)
+    fully_shard(loss, mesh=mesh, mp_policy=whole)
 
 
 @contextmanager
 def synchronized(module: Any, is_last: bool) -> Iterator[None]:
     """Add up gradients of micro-batches in each process, and between processes once, with the last micro-batch."""
-    if isinstance(module, nn.parallel.DistributedDataParallel) and not is_last:
-        with module.no_sync():
+    replica = uncompiled(module)
+    if isinstance(replica, nn.parallel.DistributedDataParallel) and not is_last:
+        with replica.no_sync():
             yield
         return
     if hasattr(module, "set_requires_gradient_sync"):
         module.set_requires_gradient_sync(is_last)
     yield
-
-
-@torch.no_grad()
-def clip_sharded_gradients(parameters: Iterable[Parameter], max_l2_norm: float) -> Float[Tensor, ""]:
-    """Clip gradients as `clip_gradients` does. The norm of sharded gradients is that of all processes' shards."""
-    parameters = list(parameters)
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    if not any(map(is_sharded, gradients)):
-        return clip_gradients(parameters, max_l2_norm)
-    shards = [local_shard(gradient) for gradient in gradients]
-    square = norm_of_all(shards).square()
-    dist.all_reduce(square)
-    norm = square.sqrt()
-    scale_to_norm(shards, norm, max_l2_norm)
-    return norm
-
-
-def is_sharded(tensor: Tensor) -> bool:
-    """Return whether a tensor is a DTensor, of which this process has a shard."""
-    return hasattr(tensor, "device_mesh")
-
-
-def local_shard(tensor: Tensor) -> Tensor:
-    """Return this process's shard of a tensor, or the whole tensor if it is not sharded."""
-    return tensor.to_local() if is_sharded(tensor) else tensor  # type: ignore[attr-defined]
-
-
-def shard_like(tensor: Tensor, other: Tensor) -> Tensor:
-    """Shard a whole tensor, which each process has, in the way in which another tensor is sharded."""
-    if not is_sharded(other) or is_sharded(tensor):
-        return tensor
-    from torch.distributed.tensor import DTensor, distribute_tensor
-
-    assert isinstance(other, DTensor)
-    return distribute_tensor(tensor.to(other.device), other.device_mesh, other.placements, src_data_rank=None)

@@ -29,7 +29,7 @@ def owt() -> TrainConfig:
 
 def demo() -> TrainConfig:
     """A small model that two cores train in a few minutes. The warm-up is 50 steps of 600."""
-    model = ModelConfig(vocab_size=4_000, context_length=128, d_model=192, num_layers=4, num_heads=6, d_ff=512)
+    model = ModelConfig(vocab_size=4_000, context_length=128, d_model=192, num_layers=4, num_heads=3, d_ff=512)
     schedule = ScheduleConfig(max_learning_rate=3e-3, warmup=0.083)
     return TrainConfig(
         model=model, schedule=schedule, steps=600, batch_size=32, validate_every=100, checkpoint_every=200
@@ -37,11 +37,19 @@ def demo() -> TrainConfig:
 
 
 def debug() -> TrainConfig:
-    """A model whose step takes milliseconds. The warm-up is 5 steps of 20."""
+    """A model whose step takes milliseconds, exact on a CPU: float32, eager. The warm-up is 5 steps of 20."""
     model = ModelConfig(vocab_size=300, context_length=16, d_model=32, num_layers=2, num_heads=4, d_ff=64)
     schedule = ScheduleConfig(warmup=0.25)
     return TrainConfig(
-        model=model, schedule=schedule, steps=20, batch_size=8, log_every=1, validate_every=10, checkpoint_every=10
+        model=model,
+        schedule=schedule,
+        steps=20,
+        batch_size=8,
+        dtype="float32",
+        compile=False,
+        log_every=1,
+        validate_every=10,
+        checkpoint_every=10,
     )
 
 

@@ -1,8 +1,9 @@
 """The checkpoints of a training run: folders that are whole or absent.
 
-Each has `model.safetensors`, `optimizer.safetensors` and, written last, `checkpoint.json` with the checksums of both
-and of itself. A folder is written under another name and renamed after all of it is on the disk, so a folder with the
-final name is whole. If the newest checkpoint is damaged nevertheless, the checkpoint before it is loaded.
+Each has `model.safetensors`, `optimizer.safetensors` (not in `best/`, from which no run goes on) and, written last,
+`checkpoint.json` with the checksums of the others and of itself. A folder is written under another name and renamed
+after all of it is on the disk, so a folder with the final name is whole. If the newest checkpoint is damaged
+nevertheless, the checkpoint before it is loaded.
 """
 
 from __future__ import annotations
@@ -13,23 +14,32 @@ import json
 import re
 import shutil
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
-from safetensors.torch import load, save
+from safetensors.torch import load
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from bpe_lm.errors import CheckpointError, FileError
-from bpe_lm.files import replace_folder, restore_folder, write_synced
-from bpe_lm.training.checkpoint import NOT_OURS, check_model, copied, load_optimizer, pack, read_bytes, unpack
-from bpe_lm.training.parallel import World, is_sharded, shard_like
+from bpe_lm.files import read_json, replace_folder, restore_folder, write_synced
+from bpe_lm.model.attention import JOINED, join_projections
+from bpe_lm.training.checkpoint import NOT_OURS, check_model, load_optimizer, pack, read_bytes, unpack
+from bpe_lm.training.checkpoint_writer import CheckpointWriter
+from bpe_lm.training.host_copies import HostCopies
+from bpe_lm.training.parallel import World
+from bpe_lm.training.sharded import is_sharded, shard_like
+from bpe_lm.training.tensor_file import write_tensors
 
 MARKER = "checkpoint.json"
 MODEL, OPTIMIZER = "model.safetensors", "optimizer.safetensors"
+
+Files: TypeAlias = dict[str, dict[str, Tensor]]
+"""The tensors of each file of a checkpoint, by name."""
 
 
 @dataclass(frozen=True)
@@ -44,49 +54,122 @@ class Saved:
 def save_run_checkpoint(
     folder: Path,
     model: nn.Module,
-    optimizer: Optimizer,
+    optimizer: Optimizer | None,
     step: int,
     progress: Mapping[str, Any],
     world: World | None = None,
+    *,
+    after: Callable[[Path], None] | None = None,
+    writer: CheckpointWriter | None = None,
 ) -> Path:
     """Write `folder/step-N`, whole or not at all. In a distributed run all processes call this.
 
+    Args:
+        folder: The folder of the checkpoints.
+        model: The model.
+        optimizer: Its optimizer. Without it, no run can go on from the checkpoint.
+        step: The number of steps done.
+        progress: JSON values that the checkpoint keeps.
+        world: The processes.
+        after: Called with the new folder when it has its name, in the process that writes.
+        writer: Its thread writes, and this function returns once the tensors are copied. Shards are written at once.
+
     Raises:
-        FileError: The disk is full, or the folder cannot be written. Older checkpoints stay.
+        FileError: The disk is full, or the folder cannot be written. Older checkpoints stay. With a `writer`, this
+            checkpoint's error is raised by the writer, and an earlier one's here.
     """
     world = world or World()
-    target = folder / f"step-{step:08}"
-    partial = folder / f".{target.name}.partial"
-    content: dict[str, Any] = {"step": step, "progress": dict(progress)}
+    checkpoint = _NewCheckpoint(folder, step, dict(progress), after)
+    if any(map(is_sharded, model.parameters())):
+        checkpoint.write_in_shards(model, optimizer, world)
+    elif writer is None:
+        world.broadcast_from_first(lambda: checkpoint.write(*_copies(model, optimizer, HostCopies())))
+    else:
+        world.broadcast_from_first(lambda: _start(writer, checkpoint, model, optimizer))
+    return checkpoint.target
 
-    def begin() -> None:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
 
-    def finish() -> None:
-        if "optimizer" not in content:
-            tensors, content["optimizer"] = pack(optimizer.state_dict())
-            write_synced(partial / MODEL, save({name: copied(tensor) for name, tensor in model.state_dict().items()}))
-            write_synced(partial / OPTIMIZER, save(tensors))
-        content["sha256"] = {path.name: _sha256_of(path) for path in sorted(partial.iterdir())}
+def _start(writer: CheckpointWriter, checkpoint: _NewCheckpoint, model: nn.Module, optimizer: Optimizer | None) -> None:
+    """Copy the tensors of a checkpoint, and let a thread write them."""
+    copies = _copies(model, optimizer, writer.copies_for(checkpoint.target.parent))
+    writer.start(checkpoint.target.parent, lambda: checkpoint.write(*copies))
+
+
+def _copies(model: nn.Module, optimizer: Optimizer | None, copy: HostCopies) -> tuple[Files, Any]:
+    """Copy weights and state to the host. Returns the tensors of each file, and the rest of the optimizer's state."""
+    tensors = {(MODEL, name): tensor for name, tensor in model.state_dict().items()}
+    described = None
+    if optimizer is not None:
+        of_optimizer, described = pack(optimizer.state_dict(), copies=False)
+        tensors |= {(OPTIMIZER, name): tensor for name, tensor in of_optimizer.items()}
+    files: Files = {MODEL: {}} if optimizer is None else {MODEL: {}, OPTIMIZER: {}}
+    copies = copy({f"{file} {name}": tensor for (file, name), tensor in tensors.items()})
+    for file, name in tensors:
+        files[file][name] = copies[f"{file} {name}"]
+    return files, described
+
+
+@dataclass(frozen=True)
+class _NewCheckpoint:
+    """A checkpoint that will be written: its folder, its step, the run's progress, and what is called afterwards."""
+
+    folder: Path
+    step: int
+    progress: dict[str, Any]
+    after: Callable[[Path], None] | None
+
+    @property
+    def target(self) -> Path:
+        return self.folder / f"step-{self.step:08}"
+
+    @property
+    def _partial(self) -> Path:
+        return self.folder / f".{self.target.name}.partial"
+
+    def write(self, files: Files, optimizer: Any) -> None:
+        """Write tensors from the host's memory. `optimizer` is the rest of its state, or None for weights alone."""
+        with self._whole_or_not_at_all():
+            self._begin()
+            sums = {name: write_tensors(self._partial / name, tensors) for name, tensors in files.items()}
+            self._finish(sums, optimizer)
+
+    def write_in_shards(self, model: nn.Module, optimizer: Optimizer | None, world: World) -> None:
+        """Write the shards of all processes, which call this together."""
+        from bpe_lm.training.shards import write_shards
+
+        with self._whole_or_not_at_all():
+            world.broadcast_from_first(self._begin)
+            rest = write_shards(self._partial, model, optimizer)
+            described = None if rest is None else pack(rest)[1]
+            world.broadcast_from_first(lambda: self._finish(self._sums(), described))
+
+    def _begin(self) -> None:
+        shutil.rmtree(self._partial, ignore_errors=True)
+        self._partial.mkdir(parents=True)
+
+    def _sums(self) -> dict[str, str]:
+        return {path.name: _sha256_of(path) for path in sorted(self._partial.iterdir())}
+
+    def _finish(self, sums: dict[str, str], optimizer: Any) -> None:
+        """Write the marker, and give the folder its name."""
+        content = {"step": self.step, "progress": self.progress, "optimizer": optimizer, "sha256": sums}
         marker = {"content": content, "sha256": _sha256(content)}
-        write_synced(partial / MARKER, json.dumps(marker).encode())
-        replace_folder(partial, target)
+        write_synced(self._partial / MARKER, json.dumps(marker).encode())
+        replace_folder(self._partial, self.target)
+        if self.after is not None:
+            self.after(self.target)
 
-    try:
-        world.broadcast_from_first(begin)
-        if any(map(is_sharded, model.parameters())):
-            from bpe_lm.training.shards import write_shards
-
-            content["optimizer"] = pack(write_shards(partial, model, optimizer))[1]
-        world.broadcast_from_first(finish)
-    except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        reason = error.strerror or error
-        raise FileError(
-            f"could not write the checkpoint {target}: {reason}; older checkpoints are kept; make room, then --resume"
-        ) from error
-    return target
+    @contextmanager
+    def _whole_or_not_at_all(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            shutil.rmtree(self._partial, ignore_errors=True)
+            reason = error.strerror or error
+            raise FileError(
+                f"could not write the checkpoint {self.target}: {reason}; older checkpoints are kept; make room, then "
+                "--resume"
+            ) from error
 
 
 def find_checkpoints(folder: Path) -> list[Path]:
@@ -190,6 +273,8 @@ def _open(path: Path, has_optimizer: bool, *, is_verified: bool = False) -> _Ope
         if _sha256(content) != marker["sha256"]:
             raise CheckpointError(f"{path / MARKER} is damaged: its checksum differs")
         saved, sums, state = Saved(path, content["step"], content["progress"]), content["sha256"], None
+        if has_optimizer and not _names_optimizer(content):
+            raise CheckpointError(f"{path} has weights and no optimizer, so no run can go on from it")
         if MODEL not in sums:
             for name in () if is_verified else sums:
                 _check_sum(path / name, _sha256_of(path / name), sums)
@@ -205,6 +290,21 @@ def _open(path: Path, has_optimizer: bool, *, is_verified: bool = False) -> _Ope
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(f"the checkpoint {path} is damaged: {error}") from error
+
+
+def has_optimizer(path: Path) -> bool:
+    """Return whether a checkpoint folder has an optimizer's state, so that a run can go on from it.
+
+    Raises:
+        ConfigError: Its `checkpoint.json` is damaged.
+        FileError: The file could not be read.
+    """
+    return _names_optimizer(read_json(path / MARKER).get("content", {}))
+
+
+def _names_optimizer(content: Mapping[str, Any]) -> bool:
+    # Early versions wrote shards with a state, and did not name it.
+    return content.get("optimizer", {}) is not None
 
 
 def _check_sum(path: Path, checksum: str, sums: Mapping[str, str]) -> None:
@@ -233,8 +333,12 @@ def _take(opened: _Opened, model: nn.Module, optimizer: Optimizer | None, world:
 
 @torch.no_grad()
 def _set_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    for name, own in model.state_dict().items():
-        own.copy_(shard_like(weights[name], own))
+    parameters, state = dict(model.named_parameters()), dict(weights)
+    for name in parameters:
+        if name.endswith(JOINED):
+            join_projections(state, name)
+    for name, own in parameters.items():
+        own.copy_(shard_like(state[name], own))
 
 
 def _sha256(content: Any) -> str:

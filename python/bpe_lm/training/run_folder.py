@@ -19,7 +19,7 @@ from typing import IO, Any
 
 from bpe_lm.errors import ConfigError, FileError, OutputBusy, OutputExists
 from bpe_lm.files import check_file_target, check_folder_target, finite, read_json, write_whole
-from bpe_lm.training.config import BEST, CHECKPOINTS, CONFIG, CONFIG_FORMAT, DATA, TENSORBOARD, TrainConfig
+from bpe_lm.training.config import BEST, CHECKPOINTS, CHOSEN, CONFIG, CONFIG_FORMAT, DATA, TENSORBOARD, TrainConfig
 from bpe_lm.training.run_checkpoint import find_checkpoints, forget_after
 from bpe_lm.training.run_log import METRICS, read_records
 
@@ -78,6 +78,28 @@ class TrainResult:
             KeyError: A field is missing.
         """
         return cls(folder=folder, **{f.name: content[f.name] for f in fields(cls) if f.name != "folder"})
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What was chosen when a run began: the kind of device, and the keys that were "auto" and were replaced."""
+
+    device: str
+    keys: list[str]
+
+    @classmethod
+    def read(cls, path: Path) -> Chosen | None:
+        """Read what was chosen from a run's config.json; None if an older version wrote it.
+
+        Raises:
+            FileError: The file could not be read.
+            ConfigError: The file is damaged.
+        """
+        content = read_json(path).get(CHOSEN)
+        try:
+            return None if content is None else cls(str(content["device"]), [str(name) for name in content["keys"]])
+        except (KeyError, TypeError) as error:
+            raise ConfigError(f"{path}: {CHOSEN} is damaged: {error}") from None
 
 
 class RunFolder:
@@ -191,7 +213,7 @@ class RunFolder:
             self._lock.close()
             self._lock = None
 
-    def begin(self, config: TrainConfig, data: Mapping[str, Any]) -> None:
+    def begin(self, config: TrainConfig, chosen: Chosen, data: Mapping[str, Any]) -> None:
         """Begin a new run. config.json marks a folder as a run: it is deleted first and written last.
 
         Raises:
@@ -205,11 +227,11 @@ class RunFolder:
             for name in (CHECKPOINTS, BEST):
                 forget_after(self.path / name, -1)
             self._write(DATA, data)
-            self._finish_beginning(config)
+            self._finish_beginning(config, chosen)
         except OSError as error:
             raise self._failed(error) from error
 
-    def go_on(self, config: TrainConfig, step: int) -> None:
+    def go_on(self, config: TrainConfig, chosen: Chosen, step: int) -> None:
         """Prepare a run to go on from a step. The best checkpoint stays, even if it is of a later step.
 
         Raises:
@@ -218,12 +240,12 @@ class RunFolder:
         try:
             (self.path / RESULT).unlink(missing_ok=True)
             forget_after(self.path / CHECKPOINTS, step)
-            self._finish_beginning(config)
+            self._finish_beginning(config, chosen)
         except OSError as error:
             raise self._failed(error) from error
 
-    def _finish_beginning(self, config: TrainConfig) -> None:
-        self._write(CONFIG, {"format": CONFIG_FORMAT} | config.as_dict())
+    def _finish_beginning(self, config: TrainConfig, chosen: Chosen) -> None:
+        self._write(CONFIG, {"format": CONFIG_FORMAT} | config.as_dict() | {CHOSEN: asdict(chosen)})
         (self.path / BEGINNING).unlink(missing_ok=True)
 
     def _failed(self, error: OSError) -> OSError:

@@ -20,39 +20,50 @@ from torch.distributed.checkpoint.state_dict_saver import save
 from torch.optim import Optimizer
 
 from bpe_lm.errors import CheckpointError, FileError, InternalError
-from bpe_lm.training.parallel import World, is_sharded
+from bpe_lm.training.parallel import World
+from bpe_lm.training.sharded import is_sharded
 
 State = dict[str, Any]
 """The state of an optimizer: "state" has values by the name of a parameter, and "param_groups" is torch's."""
 
 
-def write_shards(folder: Path, model: nn.Module, optimizer: Optimizer) -> State:
+def write_shards(folder: Path, model: nn.Module, optimizer: Optimizer | None) -> State | None:
     """Write the shards of this process. All processes call this together.
 
     Returns:
-        The part of the optimizer's state that is not tensors, the same in each process.
+        The part of the optimizer's state that is not tensors, the same in each process; None without an optimizer.
 
     Raises:
         CheckpointError: An option of the optimizer is a tensor, which this format cannot hold.
         FileError: A file could not be written.
     """
     tensors, names = _weights(model)
+    rest = None
+    if optimizer is not None:
+        of_optimizer, rest = _separated(optimizer, names)
+        tensors |= of_optimizer
+    try:
+        writer = HuggingFaceStorageWriter(str(folder), save_distributed=True)
+        save(tensors, storage_writer=writer)
+    except CheckpointException as error:
+        raise FileError(f"could not write {folder}: {next(iter(error.failures.values()))[0]}") from error
+    return rest
+
+
+def _separated(optimizer: Optimizer, names: dict[Tensor, str]) -> tuple[dict[str, Tensor], State]:
+    """Return the tensors of an optimizer's state by name, and the rest of the state."""
     groups = optimizer.state_dict()["param_groups"]
     options = [key for group in groups for key, value in group.items() if isinstance(value, Tensor)]
     if options:
         raise CheckpointError(f"the optimizer's option {options[0]} is a tensor; with FSDP make it a number")
+    tensors: dict[str, Tensor] = {}
     state: dict[str, dict[str, Any]] = {}
     for parameter, values in optimizer.state.items():
         name = names[parameter]
         with_tensor = {key: value for key, value in values.items() if isinstance(value, Tensor)}
         tensors |= {f"optimizer.{name}.{key}": value for key, value in with_tensor.items()}
         state[name] = {key: value for key, value in values.items() if key not in with_tensor}
-    try:
-        writer = HuggingFaceStorageWriter(str(folder), save_distributed=True)
-        save(tensors, storage_writer=writer)
-    except CheckpointException as error:
-        raise FileError(f"could not write {folder}: {next(iter(error.failures.values()))[0]}") from error
-    return {"state": state, "param_groups": groups}
+    return tensors, {"state": state, "param_groups": groups}
 
 
 def read_shards(folder: Path, model: nn.Module, optimizer: Optimizer | None, rest: State | None, world: World) -> Any:
@@ -99,13 +110,11 @@ def read_shards(folder: Path, model: nn.Module, optimizer: Optimizer | None, res
 
 def _weights(model: nn.Module) -> tuple[dict[str, Tensor], dict[Tensor, str]]:
     """Return weights by name, and names by parameter. The parameters are those that the optimizer has."""
-    # state_dict must be called first: its hooks shard again the parameters that a forward pass has gathered. Only then
+    # state_dict is called for its hooks, which shard again the parameters that a forward pass has gathered. Only then
     # are the model's parameters those of the optimizer.
-    state = model.state_dict()
+    model.state_dict()
     names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
-    # A tied head is saved once, under its first name.
-    tied = {name for name, _ in model.named_parameters(remove_duplicate=False)} - set(names.values())
-    tensors = {f"model.{name}": tensor for name, tensor in state.items() if name not in tied}
+    tensors: dict[str, Tensor] = {f"model.{name}": parameter for parameter, name in names.items()}
     if any(map(is_sharded, tensors.values())) and not all(map(is_sharded, names)):
         raise InternalError("FSDP left a parameter whole, and its optimizer state is sharded")
     return tensors, names

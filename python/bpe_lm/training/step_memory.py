@@ -1,26 +1,39 @@
-"""The memory of a training step, predicted from its config.
+"""The memory of an eager training step, predicted from its config: of a CPU's process, or in a GPU's memory.
 
 No formula gives the tensors that are kept for the backward pass: they depend on each operation, and change with each
 line of the model. So this module simulates a step with tensors that have a shape and no content, and adds up the bytes
-of those that are alive. Only the temporaries inside the loss and the unused part of the heap are formulas.
+of those that are alive. Only the temporaries inside the loss and the unused part of a CPU's heap are formulas.
+
+The prediction for a GPU is that of `torch.cuda.max_memory_allocated`. It needs no GPU. The CUDA context, some half a
+gigabyte, and blocks that torch keeps between the sizes that it needs, come on top.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch.optim import Optimizer
 
-from bpe_lm.kernels.allocation import simulated_tensors
+from bpe_lm.kernels.allocation import LOSSES, AllocatedBytes, simulated_gpu, simulated_tensors
+from bpe_lm.kernels.choices import Kernels
 from bpe_lm.kernels.cross_entropy import workspace
+from bpe_lm.kernels.gpu import runs_triton
 from bpe_lm.model.loss import LanguageModelLoss
 from bpe_lm.model.transformer import TransformerLM
+from bpe_lm.training.automatic import resolve_auto
 from bpe_lm.training.config import TrainConfig
+from bpe_lm.training.devices import accounted_device
 from bpe_lm.training.optimizers import clip_gradients, new_optimizer
 
 LIBRARIES = 180 << 20
 """Bytes of torch's code and tables that a first step touches: 172 MiB in float32, 188 in bfloat16 (2.15, Linux)."""
+
+CUBLAS = 2 * (32 << 20)
+"""Bytes of cuBLAS's workspaces on Hopper: 32 MiB for the thread of the forward pass, and for that of the backward pass.
+torch allocates them, so they count as its own. They are smaller on older GPUs."""
 
 _UNUSED, _UNUSED_CHECKPOINTED = 0.31, 1.05
 """Unused bytes of the heap at the peak, as a fraction of activations: 0.24 to 0.38, and 0.8 to 1.3 with activation
@@ -32,7 +45,7 @@ _FEW_LAYERS = 4
 
 @dataclass(frozen=True)
 class StepMemory:
-    """Bytes of one process at the peak of a training step, by their use."""
+    """Bytes at the peak of a training step, by their use: of one process on a CPU, or in the memory of one GPU."""
 
     parameters: int
     gradients: int
@@ -40,42 +53,75 @@ class StepMemory:
     activations: int
     loss: int
     unused: int
+    libraries: int = LIBRARIES
 
     @property
     def peak(self) -> int:
-        """Resident bytes above those of a process that has only imported torch."""
-        return sum(asdict(self).values()) + LIBRARIES
+        """Resident bytes above those of a process that has only imported torch, or allocated bytes of a GPU."""
+        return sum(asdict(self).values())
 
 
 def step_memory(config: TrainConfig, rows: int | None = None) -> StepMemory:
-    """Predict the memory of an eager step on a CPU that computes `rows` texts at a time (default: a micro-batch)."""
+    """Predict the memory of an eager step that computes `rows` texts at a time (default: a micro-batch)."""
+    config = as_accounted(config)
+    device = accounted_device(config.device)
+    config = resolve_auto(config, device).config
     rows = rows or config.micro_batch_size or config.batch_size
     layers = config.model.num_layers
     few = min(layers, _FEW_LAYERS)
-    parameters, gradients, optimizer, activations = _tensors_of(config, few, rows)
+    parts = _parts_of(config, few, rows)
     if layers > few:
-        more = _tensors_of(config, few + 1, rows)
-        parameters, gradients, optimizer, activations = (
-            value + (layers - few) * (larger - value)
-            for value, larger in zip((parameters, gradients, optimizer, activations), more, strict=True)
-        )
+        more = _parts_of(config, few + 1, rows)
+        parts = tuple(value + (layers - few) * (larger - value) for value, larger in zip(parts, more, strict=True))
+    parameters, gradients, optimizer, activations, inside = parts
+    if device.type == "cuda":
+        return StepMemory(parameters, gradients, optimizer, activations, inside, 0, CUBLAS)
     share = _UNUSED_CHECKPOINTED if config.activation_checkpointing else _UNUSED
-    inside = _inside_the_loss(config, rows)
     return StepMemory(parameters, gradients, optimizer, activations, inside, int(share * activations))
 
 
-def _tensors_of(config: TrainConfig, layers: int, rows: int) -> tuple[int, int, int, int]:
+def as_accounted(config: TrainConfig) -> TrainConfig:
+    """Return the config, on a GPU with those kernels that are chosen without a measurement.
+
+    The kernels of attention keep about the same bytes. A GPU that is not here is taken for one from Ampere on, with
+    bfloat16 and Triton.
+    """
+    if accounted_device(config.device).type != "cuda" or config.implementation != "fast":
+        return config
+    is_here = torch.cuda.is_available()
+    dtype = "bfloat16" if config.dtype == "auto" and not is_here else config.dtype
+    loss = config.kernels.loss
+    if loss == "auto":
+        loss = "triton" if not is_here or runs_triton(None) else "torch"
+    return replace(config, dtype=dtype, kernels=Kernels("torch", "torch", "torch", loss))
+
+
+def _parts_of(config: TrainConfig, layers: int, rows: int) -> tuple[int, ...]:
+    """Return the bytes of parameters, gradients, optimizer state, activations, and temporaries inside the loss.
+
+    On a CPU the last two are peaks of their own, whose sum is a little too high; freed memory stays with the process.
+    On a GPU the last is what the loss adds to the peak of the step.
+    """
+    inside = _inside_the_loss(config, rows)
+    if accounted_device(config.device).type != "cuda":
+        return (*_tensors_of(config, layers, rows, 0), inside)
+    tensors, with_loss = (_tensors_of(config, layers, rows, temporary) for temporary in (0, inside))
+    return (*tensors, with_loss[-1] - tensors[-1])
+
+
+def _tensors_of(config: TrainConfig, layers: int, rows: int, inside_loss: int) -> tuple[int, int, int, int]:
     """Return the bytes of parameters, gradients, optimizer state and activations of a model with `layers` layers."""
     model_config = replace(config.model, num_layers=layers)
     with torch.device("meta"):
         model = TransformerLM.from_config(model_config, implementation=config.implementation)
     model.checkpoints_activations = config.activation_checkpointing
-    with simulated_tensors() as allocated:
+    model.narrows_residual = config.residual == "bfloat16"
+    with _simulation(config, inside_loss) as allocated:
         model.to_empty(device="cpu")
         if model_config.tied_head:
             model.token_embeddings.weight = model.lm_head.weight
         parameters = allocated.now
-        loss = LanguageModelLoss(model, implementation=config.implementation, dtype=config.dtype)
+        loss = LanguageModelLoss(model, implementation=config.implementation, dtype=config.products_in)
         # The reference form reads the number of steps from a tensor, which has no content here.
         optimizer = new_optimizer(replace(config, implementation="fast"), model)
         _step(config, loss, optimizer, rows)
@@ -83,6 +129,16 @@ def _tensors_of(config: TrainConfig, layers: int, rows: int) -> tuple[int, int, 
         # The peak is that of a second step: in the first, the optimizer has no state yet.
         gradients = _step(config, loss, optimizer, rows)
     return parameters, gradients, state, allocated.peak - parameters - gradients - state
+
+
+@contextmanager
+def _simulation(config: TrainConfig, inside_loss: int) -> Iterator[AllocatedBytes]:
+    if accounted_device(config.device).type == "cuda":
+        with simulated_gpu(config.kernels, dict.fromkeys(LOSSES, inside_loss)) as allocated:
+            yield allocated
+    else:
+        with simulated_tensors() as allocated:
+            yield allocated
 
 
 def _step(config: TrainConfig, loss: LanguageModelLoss, optimizer: Optimizer, rows: int) -> int:
@@ -101,8 +157,12 @@ def _inside_the_loss(config: TrainConfig, rows: int) -> int:
     """Return the bytes of the fast loss's temporaries, which the simulation does not see."""
     if config.implementation != "fast":
         return 0
-    model, itemsize = config.model, 2 if config.dtype == "bfloat16" else 4
-    return workspace(rows * model.context_length, model.d_model, model.vocab_size, itemsize)
+    model, itemsize = config.model, 2 if config.products_in == "bfloat16" else 4
+    device = accounted_device(config.device).type
+    sizes = rows * model.context_length, model.d_model, model.vocab_size, itemsize
+    kernels = config.kernels
+    is_amx = device == "cpu" and itemsize == 2 and kernels.products == "amx"
+    return workspace(*sizes, device, "amx" if is_amx else kernels.loss)
 
 
 def largest_batch(config: TrainConfig, memory: float) -> int:

@@ -19,27 +19,31 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from bpe_lm.errors import ConfigError, TrainingDiverged
+from bpe_lm.errors import InternalError, TrainingDiverged
+from bpe_lm.fields import keys
 from bpe_lm.files import StrPath
 from bpe_lm.machine import commit, describe_machine, peak_memory
 from bpe_lm.model.flops import training_flops_per_token
-from bpe_lm.model.loss import LanguageModelLoss
-from bpe_lm.model.transformer import TransformerLM
 from bpe_lm.progress import Display, megabytes
 from bpe_lm.tokenizer.token_file import Verification
+from bpe_lm.training.automatic import as_asked, automatic_keys, check_can_run, resolve_auto, taken_from
 from bpe_lm.training.batches import Batches, Tokens
-from bpe_lm.training.compilation import compiled, is_failed_compilation, warn_not_compiled
+from bpe_lm.training.checkpoint_writer import CheckpointWriter
 from bpe_lm.training.config import BEST, CHECKPOINTS, CONFIG, PROFILE, TrainConfig
 from bpe_lm.training.data import check_same_data, open_data, with_absolute_paths
 from bpe_lm.training.devices import device_of, gpu_name, peak_flops
-from bpe_lm.training.divergence import first_bad_value, weights_are_finite
+from bpe_lm.training.divergence import BEGIN_ANEW, diverged_by_loss, first_bad_value, weights_are_finite
 from bpe_lm.training.evaluate import evaluate
+from bpe_lm.training.garbage import collect_new_garbage, no_garbage_collection
 from bpe_lm.training.identity import run_identity
+from bpe_lm.training.measures import Launched, Measures, Reading, Wishes, read
 from bpe_lm.training.memory import enough_memory, keep_freed_memory
-from bpe_lm.training.optimizers import new_optimizer
-from bpe_lm.training.parallel import World, clip_sharded_gradients, join_world, replicate, shard, synchronized
+from bpe_lm.training.messages import Json
+from bpe_lm.training.numerics import numerics, prepare
+from bpe_lm.training.parallel import check_rows, join_world
+from bpe_lm.training.prefetch import Prefetch
 from bpe_lm.training.profiling import NoProfiler, Profiler, StepProfile, phase
 from bpe_lm.training.resume import (
     RunState,
@@ -51,28 +55,13 @@ from bpe_lm.training.resume import (
     warn_of_another_schedule,
 )
 from bpe_lm.training.run_checkpoint import keep_newest, keep_only, load_newest, save_run_checkpoint
-from bpe_lm.training.run_folder import RunFolder, TrainResult
+from bpe_lm.training.run_folder import Chosen, RunFolder, TrainResult
 from bpe_lm.training.run_log import RunLog, config_sha256
 from bpe_lm.training.schedules import learning_rate
 from bpe_lm.training.signals import received_signals
+from bpe_lm.training.step_records import Window, is_record_due, train_record, valid_record
 from bpe_lm.training.trackers import wanted
-
-
-@dataclass
-class _Window:
-    """The number of steps since the last record, and the seconds of these steps: `waiting` for data, and `total`."""
-
-    steps: int = 0
-    waiting: float = 0.0
-    total: float = 0.0
-
-    def add(self, waiting: float, total: float) -> None:
-        """Count a step."""
-        self.steps, self.waiting, self.total = self.steps + 1, self.waiting + waiting, self.total + total
-
-    def clear(self) -> None:
-        """Begin again after a record."""
-        self.steps, self.waiting, self.total = 0, 0.0, 0.0
+from bpe_lm.training.train_step import TrainStep
 
 
 @dataclass(frozen=True)
@@ -128,12 +117,24 @@ class Trainer:
         self.folder = Path(folder)
         self.config = config = with_absolute_paths(config)
         self.device = device_of(config.device)
+        prepare(config, self.device)
         self.world = join_world(self.device)
-        _check_rows(config, self.world)
+        check_rows(config.batch_size, config.micro_batch_size, self.world)
         self.data = open_data(config)
         self.batches = Batches(
             self.data.train, config.batch_size, config.model.context_length, config.seed, config.model.vocab_size
         )
+        # Prefetching pays where a step leaves the host time: on a CPU both would share its cores.
+        self._prefetch = (
+            Prefetch(self.batches, self.world.rows(config.batch_size), self.device)
+            if self.device.type == "cuda"
+            else None
+        )
+        self._has_bad_ids: Tensor | None = None
+        self._writer = CheckpointWriter()
+        self._reads_each_step = self.device.type != "cuda"
+        self._launched: list[tuple[int, Launched]] = []
+        self._received: list[int] = []
         self.profile: StepProfile | None = None
         self.result: TrainResult | None = None
         self._show_progress = progress and self.world.is_first
@@ -149,43 +150,55 @@ class Trainer:
     def _begin(self, resume: bool, force: bool) -> None:
         world = self.world
         is_resumed = world.broadcast_from_first(lambda: self._run_folder.enter(resume=resume, force=force))
-        old = world.on_each(self._resume_config) if is_resumed else None
+        chosen = Chosen(self.device.type, automatic_keys(self.config))
+        old = None
+        if is_resumed:
+            old, chosen = world.on_each(self._resume_config)
+        self._resolve(chosen)
         self._begin_verification()
-        self._build()
+        self._steps = TrainStep(self.config, self.device, world)
+        self.model, self.loss, self.optimizer = self._steps.model, self._steps.loss, self._steps.optimizer
         self.progress, self.step = RunState(), 0
         if old is not None:
             self._load(old)
-        identity = run_identity(self.config, *self.data.manifests)
+        identity = run_identity(as_asked(self.config, chosen.keys), *self.data.manifests)
         go_on_with_identity(
             self.progress, identity, self.step, self.folder, warns=world.is_first and self.result is None
         )
-        self._is_compiled, self._has_stepped = self.config.compile, False
-        self._loss = self._loss_of_step()
-        self._peak = peak_flops(self.device, self.config.dtype)
+        self._steps.prepare()
+        self._peak = peak_flops(self.device, self.config.products_in)
         self._warmup = self.config.schedule.lengths(self.config.steps)[0]
         if self.result is None:
             compare_validation(self.progress, self.data.validated_on, self.step, warns=world.is_first)
             world.on_each(self._finish_verification)
             # All checks are done. Nothing in the folder was changed before this line.
-            world.broadcast_from_first(lambda: self._begin_folder(is_resumed))
+            world.broadcast_from_first(lambda: self._begin_folder(chosen, is_resumed=is_resumed))
 
-    def _resume_config(self) -> TrainConfig:
-        """Set the config with which the run in the folder goes on, and return the config that it had."""
-        old = TrainConfig.load(self.folder / CONFIG)
-        self.config = resumed_config(old, self.config, self.folder)
+    def _resume_config(self) -> tuple[TrainConfig, Chosen]:
+        """Set the config with which the run in the folder goes on. Return the config that it had, and what was chosen.
+
+        A key that was chosen and is now given another value is not chosen any more.
+        """
+        path = self.folder / CONFIG
+        old, chosen = TrainConfig.load(path), Chosen.read(path) or Chosen(self.device.type, [])
+        on_same_device = chosen.device == self.device.type
+        new = taken_from(self.config, old, self.device, on_same_device=on_same_device)
+        self.config = resumed_config(old, new, self.folder)
         check_same_data(self.folder, self.data.identity)
-        return old
+        values, old_values = dict(keys(self.config)), dict(keys(old))
+        kept = [name for name in chosen.keys if values[name] in (old_values[name], "auto")]
+        return old, Chosen(self.device.type, kept)
 
-    def _build(self) -> None:
-        """Create the model, its loss and its optimizer."""
-        config = self.config
-        torch.manual_seed(config.seed)
-        self.model = TransformerLM.from_config(config.model, implementation=config.implementation).to(self.device)
-        self.model.checkpoints_activations = config.activation_checkpointing
-        self.loss = LanguageModelLoss(self.model, implementation=config.implementation, dtype=config.dtype)
-        if config.parallel == "fsdp" and self.world.size > 1:
-            shard(self.loss, self.world, self.device.type)
-        self.optimizer = new_optimizer(config, self.model)
+    def _resolve(self, chosen: Chosen) -> None:
+        """Replace each "auto" of the config, in all processes as in the first, and say why in `chosen`."""
+
+        def first() -> Json:
+            resolved = resolve_auto(self.config, self.device)
+            return [resolved.config.as_dict(), resolved.reasons]
+
+        values, self.reasons = self.world.broadcast_from_first(first)
+        self.config = TrainConfig.from_dict(values)
+        self.world.on_each(lambda: check_can_run(self.config, self.device))
 
     def _load(self, old: TrainConfig) -> None:
         """Load the newest checkpoint of the run in the folder, which had the config `old`."""
@@ -209,16 +222,17 @@ class Trainer:
         if self._verification is not None:
             self._verification.finish()
 
-    def _begin_folder(self, is_resumed: bool) -> None:
+    def _begin_folder(self, chosen: Chosen, *, is_resumed: bool) -> None:
         if is_resumed:
-            self._run_folder.go_on(self.config, self.step)
+            self._run_folder.go_on(self.config, chosen, self.step)
         else:
-            self._run_folder.begin(self.config, self.data.identity)
+            self._run_folder.begin(self.config, chosen, self.data.identity)
         tracker_id = self._run_folder.tracker_id() if wanted(self.config) else ""
         about = {
             "identity": self.progress.identity,
             "machine": describe_machine(gpu_name(self.device)),
             "processes": self.world.size,
+            "chosen": self.reasons,
             "commit": commit(),
         }
         self.log = RunLog(self.folder, self.config, self.step, about, tracker_id)
@@ -231,7 +245,7 @@ class Trainer:
             return None
         if result.reason == "diverged":
             return None if allows_more(old, self.config) else result
-        is_over = self._why_stop([]) is not None
+        is_over = self._why_stop(self._wishes_of_all()) is not None
         return result if is_over and result.step == self.step else None
 
     def _enough_memory(self) -> AbstractContextManager[None]:
@@ -250,6 +264,9 @@ class Trainer:
     def close(self, *, is_failing: bool = False) -> None:
         """Release the lock of the folder and wait for the other processes; a failing process does not wait."""
         try:
+            self._writer.close()
+            if self._prefetch is not None:
+                self._prefetch.close()
             if self._verification is not None:
                 self._verification.cancel()
             if hasattr(self, "log"):
@@ -283,26 +300,38 @@ class Trainer:
             return self.result
         if self.device.type == "cpu":
             keep_freed_memory()
+        config = self.config
         self._start = time.perf_counter() - self.progress.seconds
-        window = _Window()
+        window = Window()
         display = Display(is_wanted=self._show_progress, width=62, is_first_line_due=True)
-        with received_signals() as received, self._enough_memory(), display, self._profiler(profile) as profiler:
+        watches_each = profile or on_step is not None
+        with (
+            numerics(config, self.device),
+            received_signals() as self._received,
+            self._enough_memory(),
+            display,
+            no_garbage_collection(),
+            self._profiler(profile) as profiler,
+            self._all_written(),
+        ):
             try:
-                reason = self._why_stop(received)
+                reason = self._why_stop(self._wishes_of_all())
                 while reason is None:
-                    loss, norm, rate = self._timed_step(window)
+                    self._launch_step(window)
+                    readings = self._read(window) if watches_each or self._is_read_due() else []
                     profiler.step()
-                    if on_step is not None:
-                        with self._outside_clock():
-                            on_step(Step(self.step, loss, norm, rate, self.progress.seconds))
-                    self._log_if_due(window, display, loss, norm, rate)
-                    self._check_loss(loss)
-                    self._validate_if_due()
-                    reason = self._why_stop(received)
-                    self._save_if_due(reason)
+                    for reading in readings:
+                        self._take(reading, on_step)
+                        self._log_if_due(reading, window, display)
+                        self._check_loss(reading)
+                    if readings:
+                        self._validate_if_due()
+                        reason = self._why_stop(self._wishes_after(readings[-1]))
+                        self._save_if_due(reason)
             except TrainingDiverged as error:
                 self._end("diverged", message=str(error))
                 raise
+            received = self._received
             name = signal.Signals(received[0] if received else signal.SIGTERM).name if reason == "signal" else None
             result = self._end(reason, name)
         if isinstance(profiler, Profiler):
@@ -318,40 +347,81 @@ class Trainer:
         finally:
             self._start += time.perf_counter() - start
 
-    def _timed_step(self, window: _Window) -> tuple[float, float, float]:
-        """Do a step. Returns its loss, the norm of its gradients and its learning rate."""
+    @contextmanager
+    def _all_written(self) -> Iterator[None]:
+        """Wait at the end, also after an error, until checkpoints are written. `_end` raises the errors of that."""
+        try:
+            yield
+        finally:
+            self._writer.wait()
+
+    def _launch_step(self, window: Window) -> None:
+        """Launch a step. On a GPU the device may still compute earlier ones."""
+        if self.world.size == 1:  # Several processes learn of a failed write together: see `_wishes_after`.
+            self._writer.check()
         start = time.perf_counter()
         with phase("data"):
             x, y = self.next_batch()
         waiting = time.perf_counter() - start
-        loss, norm, rate = self._train_step(x, y)
+        launched = Launched(*self._train_step(x, y))
         self.step += 1
-        now = time.perf_counter()
-        window.add(waiting, now - start)
-        self.progress.seconds = now - self._start
-        if isfinite(loss):
-            self.progress.train_loss = loss
-        return loss, norm, rate
+        self._launched.append((self.step, launched))
+        window.add(waiting, time.perf_counter() - start)
+
+    def _is_read_due(self) -> bool:
+        """Return whether the host waits for the device after this step, to record, validate, save or end."""
+        config, step = self.config, self.step
+        if self._reads_each_step or is_record_due(config, step) or step % config.checkpoint_every == 0:
+            return True
+        if self._is_validation_due():
+            return True
+        if self.world.size > 1:  # All processes read after the same steps.
+            return False
+        is_over = config.max_time > 0 and time.perf_counter() - self._start >= config.max_time
+        return is_over or bool(self._received) or self._writer.has_failed
+
+    def _read(self, window: Window) -> list[Reading]:
+        """Wait for the steps that were launched, and read what they measured."""
+        start = time.perf_counter()
+        readings, self._launched = read(self._launched), []
+        window.wait(time.perf_counter() - start)
+        return readings
+
+    def _take(self, reading: Reading, on_step: Callable[[Step], object] | None) -> None:
+        """Take the measures of a step into the state of the run, and show them."""
+        self._check_step(reading)
+        progress = self.progress
+        progress.seconds = time.perf_counter() - self._start
+        if isfinite(reading.loss):
+            progress.train_loss = reading.loss
+        if on_step is not None:
+            with self._outside_clock():
+                on_step(Step(reading.step, reading.loss, reading.norm, reading.learning_rate, progress.seconds))
 
     def next_batch(self) -> tuple[Tensor, Tensor]:
         """Return this process's inputs and targets of the next step.
 
         Raises:
-            TokenFileError: An id is beyond the vocabulary.
+            TokenFileError: An id is beyond the vocabulary. On a GPU the step finds that out, and changes nothing.
         """
-        return self.batches(self.step, self.device, self.world.rows(self.config.batch_size))
+        if self._prefetch is None:
+            return self.batches(self.step, self.device, self.world.rows(self.config.batch_size))
+        x, y, self._has_bad_ids = self._prefetch(self.step)
+        return x, y
 
     def advance(self) -> tuple[float, float, float]:
-        """Do the next step, and no record, validation or checkpoint. Returns what `_train_step` returns.
+        """Do the next step, and no record, validation or checkpoint. Returns loss, norm and learning rate.
 
         Raises:
             TrainingDiverged: As `run` raises it.
+            TokenFileError: An id is beyond the vocabulary.
             OutOfMemory: The step does not fit.
         """
-        with self._enough_memory():
-            found = self._train_step(*self.next_batch())
-        self.step += 1
-        return found
+        with self._enough_memory(), numerics(self.config, self.device):
+            self._launch_step(Window())
+            (reading,) = self._read(Window())
+        self._check_step(reading)
+        return reading.loss, reading.norm, reading.learning_rate
 
     def next_learning_rate(self) -> float:
         """Return the learning rate of the next step."""
@@ -365,59 +435,37 @@ class Trainer:
         Raises:
             OutOfMemory: The step does not fit.
         """
-        with self._enough_memory():
-            total = self._gradients(*self.next_batch())
-        norm = clip_sharded_gradients(self.model.parameters(), float("inf"))
-        return self._mean_loss(total), float(norm)
+        with self._enough_memory(), numerics(self.config, self.device):
+            measures = self._measured(*self.next_batch())
+            (reading,) = read([(self.step + 1, Launched(measures.loss, measures.norm, learning_rate=0.0))])
+        return reading.loss, reading.norm
 
-    def _mean_loss(self, total: Tensor) -> float:
-        """Return the mean over the processes of the losses of their rows."""
-        return self.world.all_reduce_sum(float(total))[0] / self.world.size
-
-    def _log_if_due(self, window: _Window, display: Display, loss: float, norm: float, rate: float) -> None:
+    def _log_if_due(self, reading: Reading, window: Window, display: Display) -> None:
         config, progress = self.config, self.progress
-        is_last = self.step == config.steps
-        if not (self.step % config.log_every == 0 or is_last or self.step == 1):
+        if not is_record_due(config, reading.step):
             return
-        tokens, flops_per_token = self.step * config.tokens_per_step, training_flops_per_token(config.model)
-        speed = window.steps * config.tokens_per_step / window.total
-        record = {
-            "kind": "train",
-            "step": self.step,
-            "tokens": tokens,
-            "seconds": progress.seconds,
-            "flops": tokens * flops_per_token,
-            "loss": loss,
-            "learning_rate": rate,
-            "gradient_norm": norm,
-            "tokens_per_second": speed,
-            "mfu": speed * flops_per_token / self._peak if self._peak else None,
-            "data_wait": window.waiting / window.total,
-        }
+        record = train_record(config, reading, progress.seconds, window, self._peak)
         self._record(record)
         window.clear()
-        text = f"step {self.step:,} of {config.steps:,}, loss {loss:.3f}"
+        text = f"step {reading.step:,} of {config.steps:,}, loss {reading.loss:.3f}"
         if progress.loss is not None:
             text += f", validation {progress.loss:.3f} at step {progress.loss_step:,}"
-        text += f", {speed:,.0f} tokens/s, {megabytes(self._memory())}"
-        display.update("train", self.step, config.steps, text)
+        text += f", {record['tokens_per_second']:,.0f} tokens/s, {megabytes(self._memory())}"
+        display.update("train", reading.step, config.steps, text)
 
-    def _check_loss(self, loss: float) -> None:
+    def _check_loss(self, reading: Reading) -> None:
         """Count the steps in a row whose loss is above the bound; a loss that is not finite is above it.
 
         Raises:
-            TrainingDiverged: They are `max_loss_steps`.
+            TrainingDiverged: They are `max_loss_steps`. The guard refused later steps that were launched.
         """
         config, progress = self.config, self.progress
-        if not config.max_loss or self.step <= self._warmup:
+        if not config.max_loss or reading.step <= self._warmup:
             return
-        progress.above_max_loss = 0 if loss <= config.max_loss else progress.above_max_loss + 1
+        progress.above_max_loss = 0 if reading.loss <= config.max_loss else progress.above_max_loss + 1
         if progress.above_max_loss >= config.max_loss_steps:
-            raise TrainingDiverged(
-                f"step {self.step}: loss {loss:.4g}, and the loss was above max_loss, {config.max_loss:g}, in the last "
-                f"{progress.above_max_loss:,} steps (max_loss_steps is {config.max_loss_steps:,}); begin anew with a "
-                "lower schedule.max_learning_rate or another seed, or set a higher max_loss"
-            )
+            self.step = reading.step
+            raise diverged_by_loss(config, reading.step, reading.loss, progress.above_max_loss)
 
     def _memory(self) -> int:
         """Return the peak bytes of the GPU, or of this process."""
@@ -425,6 +473,8 @@ class Trainer:
         return torch.cuda.max_memory_allocated(self.device) if is_cuda else peak_memory()
 
     def _end(self, reason: str, name: str | None = None, message: str | None = None) -> TrainResult:
+        """Wait until the checkpoints are on the disk, and write how the run ended."""
+        self.world.on_each(self._writer.finish)
         progress = self.progress
         tokens = self.step * self.config.tokens_per_step
         losses = (progress.train_loss, progress.loss, progress.best_loss)
@@ -442,126 +492,116 @@ class Trainer:
         flops = self.config.tokens_per_step / self.world.size * training_flops_per_token(self.config.model)
         return Profiler(self.folder / PROFILE, self.device, flops, self._peak)
 
-    def _why_stop(self, received: list[int]) -> str | None:
+    def _own_wishes(self) -> Wishes:
+        """Return this process's reasons to end now."""
+        config = self.config
+        is_over = config.max_time > 0 and self.progress.seconds >= config.max_time
+        return Wishes(self._received[0] if self._received else 0, is_over, self._writer.has_failed)
+
+    def _wishes_of_all(self) -> Wishes:
+        """Ask all processes for their reasons to end now."""
+        return Wishes(*self.world.all_reduce_sum(*self._own_wishes()))
+
+    def _wishes_after(self, reading: Reading) -> Wishes:
+        """Return the reasons of all processes to end after a step, which each had before its gradients were shared.
+
+        Raises:
+            FileError: A process could not write a checkpoint.
+        """
+        if self.world.size == 1:
+            return self._own_wishes()
+        if reading.wishes.failed_write:
+            self.world.on_each(self._writer.check)
+        return reading.wishes
+
+    def _why_stop(self, wishes: Wishes) -> str | None:
         """Return the reason to end now, or None. It is the same in all processes, even if only one has a reason."""
         config, progress = self.config, self.progress
         if self.step >= config.steps:
             return "finished"
-        is_over = config.max_time > 0 and progress.seconds >= config.max_time
-        signals, over = self.world.all_reduce_sum(received[0] if received else 0, is_over)
         if config.stop_when_worse and progress.worse >= config.stop_when_worse:
             return "worse"
-        if signals:
+        if wishes.signal:
             return "signal"
-        return "time" if over else None
+        return "time" if wishes.time else None
 
     def _record(self, record: dict[str, Any]) -> None:
         if self.world.is_first:
             self.log.write(record)
 
-    def _train_step(self, x: Tensor, y: Tensor) -> tuple[float, float, float]:
-        """Update the weights. Returns loss, norm of the gradients and learning rate.
+    def _train_step(self, x: Tensor, y: Tensor) -> Launched:
+        """Launch an update of the weights. Nothing is read from the device.
 
         A step whose loss or norm is not finite changes nothing.
         """
-        config = self.config
-        rate = self.next_learning_rate()
-        total = self._gradients(x, y)
-        with phase("clip"):
-            norm = clip_sharded_gradients(self.model.parameters(), config.optimizer.max_l2_norm or float("inf"))
-        loss, norm_value = self._mean_loss(total), float(norm)
-        if not (isfinite(loss) and isfinite(norm_value)):
-            self._skip(x, y, loss, norm_value)
-            return loss, norm_value, rate
-        self.progress.skipped = 0
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        with phase("optimizer"):
-            self.optimizer.step()
-        return loss, norm_value, rate
+        rate, measures = self.next_learning_rate(), self._measured(x, y)
+        if not self._launched:
+            self._steps.guard.begin(self.progress.skipped, self.progress.above_max_loss)
+        self._steps.update(self.step + 1, measures, rate)
+        return Launched(measures.loss, measures.norm, rate, measures.has_bad_ids, measures.wishes)
 
-    def _gradients(self, x: Tensor, y: Tensor) -> Tensor:
-        """Compute the gradients of these rows, and return their loss. If the compiler fails at first, go on eagerly."""
-        try:
-            total = self._accumulated_gradients(x, y)
-        except Exception as error:
-            # Other processes may have compiled without an error, and wait for this one.
-            may_go_on = self._is_compiled and not self._has_stepped and self.world.size == 1
-            if not (may_go_on and is_failed_compilation(error)):
-                raise
-            warn_not_compiled(error)
-            self._is_compiled = False
-            self._loss = self._loss_of_step()
-            total = self._accumulated_gradients(x, y)
-        self._has_stepped = True
-        return total
-
-    def _accumulated_gradients(self, x: Tensor, y: Tensor) -> Tensor:
-        """Add up gradients over micro-batches, each weighted by its share of the tokens."""
-        total = torch.zeros((), device=self.device)
-        self.optimizer.zero_grad(set_to_none=True)
-        micro_batches = self._micro_batches(x, y)
-        for number, (inputs, targets) in enumerate(micro_batches):
-            with synchronized(self._loss, number == len(micro_batches) - 1):
-                with phase("forward"):
-                    loss = self._loss(inputs, targets) * (targets.numel() / y.numel())
-                with phase("backward"):
-                    loss.backward()
-            total += loss.detach()
-        return total
-
-    def _micro_batches(self, x: Tensor, y: Tensor) -> list[tuple[Tensor, Tensor]]:
-        rows = self.config.micro_batch_size or len(x)
-        return list(zip(torch.split(x, rows), torch.split(y, rows), strict=True))
-
-    def _loss_of_step(self) -> nn.Module:
-        """Return the loss that a step calls: compiled, and with gradients averaged over processes."""
-        loss: nn.Module = self.loss
-        if self._is_compiled:
-            result = compiled(loss)
-            self._is_compiled = result is not None
-            loss = self.loss if result is None else result
-        return replicate(loss) if self.config.parallel == "ddp" and self.world.size > 1 else loss
+    def _measured(self, x: Tensor, y: Tensor) -> Measures:
+        """Compute the gradients of a batch, and measure them."""
+        return self._steps.measures(self._steps.gradients(x, y), self._has_bad_ids, self._own_wishes())
 
     def _weights_are_finite(self) -> bool:
         return self.world.all_reduce_sum(not weights_are_finite(self.model)) == [0]
 
-    def _skip(self, x: Tensor, y: Tensor, loss: float, norm: float) -> None:
-        self.progress.skipped += 1
-        self._record({"kind": "skip", "step": self.step + 1, "loss": loss, "gradient_norm": norm})
-        if self.progress.skipped <= self.config.max_skipped_steps:
-            warnings.warn(f"step {self.step + 1} is skipped: loss {loss}, gradient norm {norm}", stacklevel=2)
+    def _check_step(self, reading: Reading) -> None:
+        """Count the steps in a row that were not finite, and changed nothing.
+
+        Raises:
+            TrainingDiverged: They are more than `max_skipped_steps`.
+            TokenFileError: An id of the batch is beyond the vocabulary.
+        """
+        if reading.has_bad_ids:
+            self.step = reading.step - 1
+            self.batches(self.step, "cpu")
+            raise InternalError(f"step {reading.step} has an id beyond the vocabulary, which only the device finds")
+        if isfinite(reading.loss) and isfinite(reading.norm):
+            self.progress.skipped = 0
             return
-        starts = ", ".join(map(str, self.batches.starts(self.step)[:4]))
-        micro_batches = self._micro_batches(x, y) if self.world.size == 1 else []
+        self.progress.skipped += 1
+        record = {"kind": "skip", "step": reading.step, "loss": reading.loss, "gradient_norm": reading.norm}
+        self._record(record)
+        text = f"loss {reading.loss}, gradient norm {reading.norm}"
+        if self.progress.skipped <= self.config.max_skipped_steps:
+            warnings.warn(f"step {reading.step} is skipped: {text}", stacklevel=2)
+            return
+        starts = ", ".join(map(str, self.batches.starts(reading.step - 1)[:4]))
         raise TrainingDiverged(
-            f"step {self.step + 1}: loss {loss}, gradient norm {norm}, after {self.progress.skipped - 1} skipped "
-            f"steps; {first_bad_value(self.loss, micro_batches, loss)}; the batch's texts begin at the "
-            f"tokens {starts}, ...; begin anew with a lower schedule.max_learning_rate or another seed"
+            f"step {reading.step}: {text}, after {self.progress.skipped - 1} skipped steps; "
+            f"{self._first_bad_value(reading)}; the batch's texts begin at the tokens {starts}, ...; {BEGIN_ANEW}"
         )
 
+    def _first_bad_value(self, reading: Reading) -> str:
+        """Name the first value that is not finite in a step, which is done again. The run ends before that step."""
+        is_latest, self.step = reading.step == self.step, reading.step - 1
+        x, y = self.next_batch()
+        if not is_latest:
+            # The gradients are those of a later step. Weights have not changed since.
+            self._steps.gradients(x, y)
+        batches = self._steps.micro_batches(x, y) if self.world.size == 1 else []
+        return first_bad_value(self.loss, batches, reading.loss)
+
     def _validate_if_due(self) -> None:
+        if self.data.valid is not None and self._is_validation_due():
+            with self._outside_clock():
+                self._validate(self.data.valid)
+
+    def _is_validation_due(self) -> bool:
         config = self.config
-        if self.data.valid is None or (self.step % config.validate_every and self.step < config.steps):
-            return
-        with self._outside_clock():
-            self._validate(self.data.valid)
+        return self.data.valid is not None and (self.step % config.validate_every == 0 or self.step >= config.steps)
 
     def _validate(self, tokens: Tokens) -> None:
         config, progress = self.config, self.progress
         limit = config.validation_tokens or None
-        result = evaluate(self.model, tokens, limit=limit, loss=self.loss, world=self.world)
-        progress.loss, progress.loss_step = result.loss, self.step
-        self._record(
-            {
-                "kind": "valid",
-                "step": self.step,
-                "tokens": self.step * config.tokens_per_step,
-                "seconds": progress.seconds,
-                "loss": result.loss,
-                "perplexity": result.perplexity,
-            }
+        rows, loss = self._steps.validation_batch()
+        result = evaluate(
+            self.model, tokens, limit=limit, loss=self.loss, world=self.world, rows=rows, loss_of_full_batch=loss
         )
+        progress.loss, progress.loss_step = result.loss, self.step
+        self._record(valid_record(config, self.step, progress.seconds, result))
         if isfinite(result.loss) and (progress.best_loss is None or result.loss < progress.best_loss):
             progress.best_loss, progress.worse = result.loss, 0
             self._save(BEST)
@@ -573,22 +613,18 @@ class Trainer:
             self._save(CHECKPOINTS)
 
     def _save(self, name: str) -> None:
+        """Copy the weights, and the optimizer's state except with the best. A thread writes them."""
         if not self._weights_are_finite():
             return  # No run can go on from such weights, and the earlier checkpoints must stay.
-        folder = self.folder / name
-        saved = save_run_checkpoint(folder, self.model, self.optimizer, self.step, vars(self.progress), self.world)
-        if self.world.is_first and name == BEST:
-            keep_only(saved)
-        elif self.world.is_first:
-            keep_newest(folder, self.config.checkpoints_kept)
-
-
-def _check_rows(config: TrainConfig, world: World) -> None:
-    """Refuse a batch that the processes cannot share equally, in whole micro-batches."""
-    rows = config.batch_size // world.size
-    if config.batch_size % world.size or rows % (config.micro_batch_size or rows or 1):
-        raise ConfigError(
-            f"batch_size is {config.batch_size}, which {world.size} processes cannot share"
-            + (f" in micro-batches of {config.micro_batch_size}" if config.micro_batch_size else "")
-            + "; make it a multiple"
+        folder, number, is_best = self.folder / name, self.config.checkpoints_kept, name == BEST
+        save_run_checkpoint(
+            folder,
+            self.model,
+            None if is_best else self.optimizer,
+            self.step,
+            vars(self.progress),
+            self.world,
+            after=keep_only if is_best else lambda saved: keep_newest(folder, number),
+            writer=self._writer,
         )
+        collect_new_garbage()

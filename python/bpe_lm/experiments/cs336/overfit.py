@@ -10,6 +10,7 @@ import torch
 
 from bpe_lm.model.loss import LanguageModelLoss
 from bpe_lm.model.transformer import TransformerLM
+from bpe_lm.training.automatic import resolve_auto
 from bpe_lm.training.batches import Batches
 from bpe_lm.training.config import TrainConfig
 from bpe_lm.training.data import open_data
@@ -30,13 +31,13 @@ def measure(config: Mapping[str, Any], steps: int, rate: float, rows: int = ROWS
         `losses` by step, the records of the norms, and `final`, the loss after the last step.
     """
     run = replace(TrainConfig.from_dict(config), batch_size=rows, micro_batch_size=0)
-    run = replace(run, optimizer=replace(run.optimizer, weight_decay=0.0))
     device = device_of(run.device)
+    run = replace(resolve_auto(run, device).config, optimizer=replace(run.optimizer, weight_decay=0.0))
     if device.type == "cpu":
         keep_freed_memory()
     torch.manual_seed(run.seed)
     model = TransformerLM.from_config(run.model, implementation=run.implementation).to(device)
-    loss_of = LanguageModelLoss(model, implementation=run.implementation, dtype=run.dtype)
+    loss_of = LanguageModelLoss(model, implementation=run.implementation, dtype=run.products_in)
     optimizer = new_optimizer(run, model)
     tokens = open_data(run).train
     x, y = Batches(tokens, rows, run.model.context_length, run.seed, run.model.vocab_size)(0, device)

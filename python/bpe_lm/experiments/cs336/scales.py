@@ -65,6 +65,9 @@ SMALL_LOADS = ((1, 3.5), (8, 3.5), (32, 18.0), (64, 3.5), (128, 3.5), (512, 3.5)
 """The batch sizes of the small runs, and about how many whole runs each has: the sweep, the edge (whose diverging runs
 are short) and the ablations have 32 rows, and every batch size has its own rates."""
 
+_ON_A_CPU: Any = {"device": "cpu", "dtype": "float32", "compile": False}
+"""What the runs of the scales smoke and cpu state, so that their results compare between machines."""
+
 BOUND_OF_GUESSING = 0.99
 """A run has diverged if its loss stays above this fraction of ln V, as if it guessed. A run at a low rate soon learns
 how frequent tokens are, which is better."""
@@ -111,7 +114,7 @@ def _smoke(folder: Path, corpora: Mapping[CorpusKey, Corpus]) -> Setting:
     model = ModelConfig(vocab_size=vocab, context_length=32, d_model=48, num_layers=2, num_heads=4, d_ff=128)
     schedule = ScheduleConfig(max_learning_rate=1e-2, warmup=0.1)
     config = TrainConfig(
-        model=model, schedule=schedule, batch_size=16, device="cpu", validation_tokens=4_000, checkpoints_kept=1
+        model=model, schedule=schedule, batch_size=16, **_ON_A_CPU, validation_tokens=4_000, checkpoints_kept=1
     )
     base, small = with_tokens(config, 200 * 512), with_tokens(config, 100 * 512)
     return _setting("smoke", folder, corpora, SMOKE_VOCAB, base, small, hours=0.0)
@@ -119,7 +122,7 @@ def _smoke(folder: Path, corpora: Mapping[CorpusKey, Corpus]) -> Setting:
 
 def _cpu(folder: Path, corpora: Mapping[CorpusKey, Corpus], hours: float, measure: Measure) -> Setting:
     seconds = 3600 * hours
-    low = replace(tinystories_low_resource(), device="cpu", dtype=_dtype_of_cpu())
+    low = replace(tinystories_low_resource(), **_ON_A_CPU | {"dtype": _dtype_of_cpu()})
     speeds = {shape_of(low): measure(low)}
     low_seconds = START + OVERHEAD * speeds[shape_of(low)] * low.steps
     fits = low_seconds <= LOW_RESOURCE_SHARE * seconds
@@ -171,7 +174,7 @@ def _largest(
     for model in MODELS:
         schedule = ScheduleConfig(max_learning_rate=3e-3, warmup=0.05)
         shape = replace(model, vocab_size=vocab_size)
-        config = TrainConfig(model=shape, schedule=schedule, batch_size=32, device="cpu", checkpoints_kept=1)
+        config = TrainConfig(model=shape, schedule=schedule, batch_size=32, **_ON_A_CPU, checkpoints_kept=1)
         loads, seconds = loads_of(config)
         is_last = model is MODELS[-1]
         alike = [Load(config, sum(load.runs for load in loads))]

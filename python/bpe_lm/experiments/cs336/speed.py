@@ -10,6 +10,7 @@ import torch
 
 from bpe_lm.model.loss import LanguageModelLoss
 from bpe_lm.model.transformer import TransformerLM
+from bpe_lm.training.automatic import resolve_auto
 from bpe_lm.training.compilation import compiled
 from bpe_lm.training.config import TrainConfig
 from bpe_lm.training.devices import device_of
@@ -27,12 +28,13 @@ def measure(config: Mapping[str, Any], steps: int = STEPS, seconds: float = SECO
     """Return the mean seconds of a step of a config, and the peak memory of a GPU in bytes."""
     run = TrainConfig.from_dict(config)
     device = device_of(run.device)
+    run = resolve_auto(run, device).config
     if device.type == "cpu":
         keep_freed_memory()
     torch.manual_seed(run.seed)
     model = TransformerLM.from_config(run.model, implementation=run.implementation).to(device)
-    loss: torch.nn.Module = LanguageModelLoss(model, implementation=run.implementation, dtype=run.dtype)
-    loss = (compiled(loss) if run.compile else None) or loss
+    loss: torch.nn.Module = LanguageModelLoss(model, implementation=run.implementation, dtype=run.products_in)
+    loss = (compiled(loss) if run.is_compiled else None) or loss
     optimizer = new_optimizer(run, model)
     rows = run.micro_batch_size or run.batch_size
     ids = torch.randint(run.model.vocab_size, (rows, run.model.context_length), device=device)

@@ -125,7 +125,11 @@ def _gradients(
 
     loss = LanguageModelLoss(model, implementation=implementation)
     loss(torch.from_numpy(ids), torch.from_numpy(targets)).backward()
-    return {name: p.grad.double().numpy() for name, p in model.named_parameters() if p.grad is not None}
+    # The gradients take the places of the weights, so that they have the names of the state dict.
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.full_like(parameter, nan) if parameter.grad is None else parameter.grad)
+    return {name: gradient.double().numpy() for name, gradient in model.state_dict().items()}
 
 
 def _model(weights: oracles.Weights, implementation: Implementation) -> TransformerLM:
