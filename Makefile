@@ -42,7 +42,7 @@ test: .venv/built ## Run the Rust tests, the Python tests and the lints
 	$(BIN)/python -m pytest
 	$(MAKE) lint
 
-test-gpu: .venv/built ## Run the tests that need an NVIDIA GPU, in some 4 minutes
+test-gpu: .venv/built ## Run the tests that need an NVIDIA GPU: much of their time is compiling
 	$(BIN)/python -m pytest -m gpu -W default tests/gpu
 
 test-long: .venv/built ## All tests, also those that take minutes: builds llama.cpp, then runs test-lowest

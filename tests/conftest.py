@@ -65,6 +65,21 @@ def data(sample, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def run_of_two_steps(data, tmp_path_factory) -> Path:
+    """The folder of a run on these ids, which no test changes."""
+    from bpe_lm import Trainer
+    from bpe_lm.training.config import override
+    from bpe_lm.training.presets import resolve
+
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    files = {"train": str(data / "train.bin"), "valid": str(data / "valid.bin"), "tokenizer": str(data / "tokenizer")}
+    changes = {"steps": 2, "validate_every": 2, "validation_tokens": 160, "device": "cpu", "schedule": {"warmup": 1}}
+    with Trainer(override(resolve("debug"), {"data": files} | changes), folder) as trainer:
+        trainer.run()
+    return folder
+
+
+@pytest.fixture(scope="session")
 def large_sample(tmp_path_factory) -> Path:
     """Enough text for training to take a while: stories, many times over."""
     folder = tmp_path_factory.mktemp("large")

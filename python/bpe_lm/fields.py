@@ -27,6 +27,9 @@ TRUTH = {
 Switch = bool | Literal["auto"]
 """On, off, or "auto": on where it pays."""
 
+SWITCH_WORDS: dict[Any, tuple[str, ...]] = {bool: tuple(TRUTH), Switch: (*TRUTH, "auto")}
+"""The words that may follow a switch, in lower case; without one it is true."""
+
 _MOST_DIGITS = 30
 
 
@@ -236,11 +239,11 @@ def parse_flags(flags: Sequence[str], table: type, renamed: Mapping[str, str]) -
             raise ConfigError(unknown_flag(flag, list(map(flag_of, known)), table, renamed))
         kind = known[key]
         if not has_value:
-            is_switch = kind in (bool, Switch)
-            text = "true" if is_switch else ""
-            if rest and (not is_switch or rest[0].lower() in TRUTH or (kind == Switch and rest[0] == "auto")):
+            words = SWITCH_WORDS.get(kind)
+            text = "true"
+            if rest and (words is None or rest[0].lower() in words):
                 text = rest.pop(0)
-            elif not is_switch:
+            elif words is None:
                 raise ConfigError(f"{flag} lacks its value")
         *tables, name = key.split(".")
         place = values

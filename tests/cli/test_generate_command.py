@@ -3,21 +3,12 @@
 import json
 
 import pytest
-from bpe_lm import Trainer
 from bpe_lm.cli.main import main
-from bpe_lm.training.config import override
-from bpe_lm.training.presets import resolve
 
 
-@pytest.fixture(scope="module")
-def run(data, tmp_path_factory):
-    """A run of two steps."""
-    folder = tmp_path_factory.mktemp("runs") / "run"
-    files = {"train": str(data / "train.bin"), "valid": str(data / "valid.bin"), "tokenizer": str(data / "tokenizer")}
-    changes = {"steps": 2, "validate_every": 2, "validation_tokens": 160, "device": "cpu", "schedule": {"warmup": 1}}
-    with Trainer(override(resolve("debug"), {"data": files} | changes), folder) as trainer:
-        trainer.run()
-    return str(folder)
+@pytest.fixture
+def run(run_of_two_steps) -> str:
+    return str(run_of_two_steps)
 
 
 def written(capsys, *arguments) -> str:

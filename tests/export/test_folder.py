@@ -1,23 +1,16 @@
 """The model in a folder, used from Python: evaluated, continuing a text, and exported."""
 
 import json
+from pathlib import Path
 
 import pytest
-from bpe_lm import Trainer, evaluate_folder, export_folder, generate_from_folder
+from bpe_lm import evaluate_folder, export_folder, generate_from_folder
 from bpe_lm.errors import ConfigError, FileError, OptionError
-from bpe_lm.training.config import override
-from bpe_lm.training.presets import resolve
 
 
-@pytest.fixture(scope="module")
-def run(data, tmp_path_factory):
-    """A run of two steps."""
-    folder = tmp_path_factory.mktemp("runs") / "run"
-    files = {"train": str(data / "train.bin"), "valid": str(data / "valid.bin"), "tokenizer": str(data / "tokenizer")}
-    changes = {"steps": 2, "validate_every": 2, "validation_tokens": 160, "device": "cpu", "schedule": {"warmup": 1}}
-    with Trainer(override(resolve("debug"), {"data": files} | changes), folder) as trainer:
-        trainer.run()
-    return folder
+@pytest.fixture
+def run(run_of_two_steps) -> Path:
+    return run_of_two_steps
 
 
 def test_a_folder_is_evaluated_on_its_own_or_on_another_file(run, data):

@@ -3,7 +3,6 @@
 import pytest
 import torch
 from bpe_lm import errors
-from bpe_lm.kernels import cpu
 from bpe_lm.kernels.amx import multiply
 from bpe_lm.kernels.choices import Kernels, forms_here, using
 from bpe_lm.kernels.linear import linear
@@ -99,7 +98,3 @@ def test_the_loss_in_bfloat16_has_the_same_gradients_in_each_form(monkeypatch, p
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found = torch.autograd.grad(linear_cross_entropy(hidden, weight, targets), [weight])
     assert (found[0] - expected[0]).abs().max() < 2e-2 * expected[0].abs().max()
-
-
-def test_the_best_instruction_set_is_named():
-    assert cpu.has_amx() == (cpu.instruction_set() == "amx")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, get_args
 
 from bpe_lm.cli.arguments import Key, Parser
-from bpe_lm.fields import TRUTH, Switch, flag_of, keys, kinds, meanings, unknown_flag
+from bpe_lm.fields import SWITCH_WORDS, Switch, flag_of, keys, kinds, meanings, unknown_flag
 from bpe_lm.training.config import RENAMED, TrainConfig
 from bpe_lm.training.config_file import config_toml
 from bpe_lm.training.presets import PRESETS, resolve
@@ -19,9 +19,6 @@ KEYS_HELP = (
     "a switch may stand alone for true. "
     "In a file, keys have _ for -: max_learning_rate in the table [schedule] is --schedule.max-learning-rate."
 )
-
-WORDS = {bool: tuple(TRUTH), Switch: (*TRUTH, "auto")}
-"""The words that a switch takes; without one it is true."""
 
 _METAVARS = {int: "N", float: "X", int | float: "N|X", bool: "true|false", Switch: "true|false|auto", str: "TEXT"}
 
@@ -61,7 +58,7 @@ def add_keys(parser: Parser, *, are_shown: bool = True) -> None:
         groups[table].add_argument(
             flag_of(key),
             action=Key,
-            words=WORDS.get(kind, ()),
+            words=SWITCH_WORDS.get(kind, ()),
             metavar=_METAVARS.get(kind) or "|".join(get_args(kind)),
             help=shown.replace("%", "%%") if are_shown else argparse.SUPPRESS,
         )

@@ -1,11 +1,8 @@
-"""The kernels of src/kernels: which of them this machine can run, which run in this process, and their arrays.
-
-They take numpy arrays, and need a CPU with AVX512-BF16 or AMX. The defaults depend on instruction sets alone.
-"""
+"""Tensors for the kernels of src/kernels, which take numpy arrays and need a CPU with AVX512-BF16."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,18 +11,6 @@ from bpe_lm import _core
 from bpe_lm.kernels.simulated import kind_of
 
 _ARE_AVAILABLE = _core.kernels_are_available()
-
-_HAS_AMX = _core.amx_is_available()
-
-
-def has_amx() -> bool:
-    """Return whether this machine has AMX's tiles of bfloat16, and the operating system lets this process use them."""
-    return _HAS_AMX
-
-
-def instruction_set() -> Literal["amx", "avx512-bf16", "none"]:
-    """Return the best instruction set of this machine that the kernels use."""
-    return "amx" if _HAS_AMX else "avx512-bf16" if _ARE_AVAILABLE else "none"
 
 
 def supports(tensor: Tensor) -> bool:

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from bpe_lm.kernels.simulated import simulated
 
-_FIRST_CAPABILITY = (8, 0)
-"""The first compute capability with products in bfloat16, for which the kernels are compiled in the tests."""
+AMPERE = (8, 0)
+"""The compute capability of the first GPUs with bfloat16 and TF32, for which the kernels are compiled in the tests."""
 
 
 def supports_triton(tensor: Tensor) -> bool:
@@ -42,4 +42,4 @@ def _has_triton() -> bool:
 
 @cache
 def _is_ampere_or_later(index: int | None) -> bool:
-    return torch.cuda.is_available() and torch.cuda.get_device_capability(index) >= _FIRST_CAPABILITY
+    return torch.cuda.is_available() and torch.cuda.get_device_capability(index) >= AMPERE

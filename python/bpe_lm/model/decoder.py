@@ -22,7 +22,6 @@ from bpe_lm.kernels.attention import fast_causal_attention
 from bpe_lm.kernels.cpu import as_array, as_output
 from bpe_lm.kernels.decoder import MOST_TEXTS, Block, Model, array_of, next_logits, supports_decoder
 from bpe_lm.kernels.linear import linear
-from bpe_lm.model.attention import MultiheadSelfAttention
 from bpe_lm.model.layers import EPS, RMSNorm, RotaryPositionalEmbedding, SwiGLU
 from bpe_lm.model.sampling import Sampling
 from bpe_lm.model.transformer import TransformerBlock, TransformerLM
@@ -55,17 +54,12 @@ def weights_of(block: TransformerBlock, dtype: torch.dtype) -> Weights:
     up = (ffn.w1, ffn.w3) if isinstance(ffn, SwiGLU) else (ffn.w1,)
     return Weights(
         _norm_weight(block.ln1, dtype),
-        _joined(qkv_weights(block.attn), dtype),
+        _joined([block.attn.qkv_proj.weight], dtype),
         block.attn.output_proj.weight.detach().to(dtype),
         _norm_weight(block.ln2, dtype),
         _joined([layer.weight for layer in up], dtype),
         ffn.w2.weight.detach().to(dtype),
     )
-
-
-def qkv_weights(attention: MultiheadSelfAttention) -> list[Tensor]:
-    """Return the weights of queries, keys and values, in one matrix or in several."""
-    return [attention.qkv_proj.weight]
 
 
 def _joined(matrices: Sequence[Tensor], dtype: torch.dtype) -> tuple[Tensor, ...]:

@@ -19,13 +19,13 @@ import torch
 from bpe_lm import _core
 from bpe_lm.errors import ConfigError, OptionError
 from bpe_lm.fields import keys
-from bpe_lm.kernels.choices import OPERATIONS, Kernels, check_is_here, forms_here, preferred
+from bpe_lm.kernels.choices import OPERATIONS, Kernels, check_is_here, forms_here
+from bpe_lm.kernels.gpu import AMPERE
 from bpe_lm.kernels.gpu_attention import deterministic_attention, measure_attention
 from bpe_lm.kernels.implementation import Dtype
 from bpe_lm.kernels.linear import faster_float32_library
 from bpe_lm.model.flops import training_flops_per_token
 from bpe_lm.training.config import TrainConfig
-from bpe_lm.training.devices import AMPERE
 
 AUTO = "auto"
 
@@ -174,7 +174,7 @@ def _kernel(operation: Any, config: TrainConfig, device: torch.device) -> tuple[
         return faster_float32_library(here[0].name), "it was not slower in three products now"
     if operation == "attention" and device.type == "cuda":
         return _attention_on_a_gpu(config, device)
-    return preferred(operation, device.type), here[0].because
+    return here[0].name, here[0].because
 
 
 def _attention_on_a_gpu(config: TrainConfig, device: torch.device) -> tuple[str, str]:

@@ -9,13 +9,11 @@ import time
 import torch
 
 from bpe_lm.errors import ConfigError
+from bpe_lm.kernels.gpu import AMPERE
 from bpe_lm.kernels.implementation import Dtype
 from bpe_lm.kernels.linear import linear
 from bpe_lm.machine import total_memory
 from bpe_lm.training.parallel import local_device
-
-AMPERE = (8, 0)
-"""The compute capability of the first GPUs with bfloat16 and TF32."""
 
 PEAK_FLOPS = {
     "B200": (2250e12, 75e12),

@@ -38,7 +38,7 @@ def numerics(config: TrainConfig, device: torch.device) -> Iterator[None]:
     """Compute as a config asks while the context lasts. "auto" must have been replaced."""
     with ExitStack() as stack:
         stack.enter_context(using(config.kernels))
-        stack.enter_context(tensor_float_32(device))
+        stack.enter_context(_tensor_float_32(device))
         if device.type == "cuda" and is_attention_kernel(config.kernels.attention):
             use_attention(config.kernels.attention)
         if config.deterministic:
@@ -49,7 +49,7 @@ def numerics(config: TrainConfig, device: torch.device) -> Iterator[None]:
 
 
 @contextmanager
-def tensor_float_32(device: torch.device) -> Iterator[None]:
+def _tensor_float_32(device: torch.device) -> Iterator[None]:
     """Multiply float32 matrices in TF32 on an NVIDIA GPU: 10 bits of fraction, sums in float32, 7 times as fast."""
     if device.type != "cuda":
         yield

@@ -154,7 +154,7 @@ class Trainer:
         old = None
         if is_resumed:
             old, chosen = world.on_each(self._resume_config)
-        self._resolve(chosen)
+        self._resolve()
         self._begin_verification()
         self._steps = TrainStep(self.config, self.device, world)
         self.model, self.loss, self.optimizer = self._steps.model, self._steps.loss, self._steps.optimizer
@@ -189,8 +189,8 @@ class Trainer:
         kept = [name for name in chosen.keys if values[name] in (old_values[name], "auto")]
         return old, Chosen(self.device.type, kept)
 
-    def _resolve(self, chosen: Chosen) -> None:
-        """Replace each "auto" of the config, in all processes as in the first, and say why in `chosen`."""
+    def _resolve(self) -> None:
+        """Replace each "auto" of the config, in all processes as in the first, and keep the `reasons`."""
 
         def first() -> Json:
             resolved = resolve_auto(self.config, self.device)
