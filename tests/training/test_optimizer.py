@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from bpe_lm.kernels import cross_entropy as loss_module
+from bpe_lm.kernels.choices import Kernels, using
 from bpe_lm.kernels.norms import norm_of_all
 from bpe_lm.model.loss import bits_per_byte, cross_entropy, linear_cross_entropy, perplexity
 from bpe_lm.training.optimizers import SGD, AdamW, clip_gradients, divisor_to_norm
@@ -24,11 +25,15 @@ def test_cross_entropy_is_torchs_and_finite_for_any_logits():
     assert bits_per_byte(80 * math.log(2), 10) == pytest.approx(8)
 
 
-@pytest.mark.parametrize("kernels", [True, False])
+@pytest.fixture(params=[Kernels(), Kernels("torch", "torch", "torch", "torch")], ids=["kernels", "torch"])
+def forms(request):
+    """The preferred forms of this machine, and those of a machine without kernels."""
+    with using(request.param):
+        yield
+
+
 @pytest.mark.parametrize("rows", [1, 511, 512, 1300])
-def test_the_fused_loss_and_its_gradients_are_the_formulas(monkeypatch, kernels, rows):
-    if not kernels:
-        monkeypatch.setattr("bpe_lm.kernels.cpu._ARE_AVAILABLE", False)
+def test_the_fused_loss_and_its_gradients_are_the_formulas(forms, rows):
     hidden, weight = torch.randn(rows, 32), torch.randn(70, 32) / 5
     targets = torch.randint(70, (rows,))
     found = {}
@@ -45,10 +50,7 @@ def test_the_fused_loss_and_its_gradients_are_the_formulas(monkeypatch, kernels,
         assert torch.allclose(linear_cross_entropy(hidden, weight, targets) * 3, found["fast"][0])
 
 
-@pytest.mark.parametrize("kernels", [True, False])
-def test_the_fused_loss_in_bfloat16_is_near(monkeypatch, kernels):
-    if not kernels:
-        monkeypatch.setattr("bpe_lm.kernels.cpu._ARE_AVAILABLE", False)
+def test_the_fused_loss_in_bfloat16_is_near(forms):
     hidden, weight, targets = torch.randn(600, 64), torch.randn(200, 64) / 8, torch.randint(200, (600,))
     exact = linear_cross_entropy(hidden, weight, targets, implementation="reference")
     h, w = hidden.requires_grad_(), weight.requires_grad_()
@@ -59,13 +61,9 @@ def test_the_fused_loss_in_bfloat16_is_near(monkeypatch, kernels):
     assert loss.item() == pytest.approx(exact.item(), rel=1e-2)
 
 
-@pytest.mark.parametrize("kernels", [True, False])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_the_fused_loss_over_several_chunks_is_the_formula(monkeypatch, dtype, kernels):
+def test_the_fused_loss_over_several_chunks_is_the_formula(monkeypatch, dtype, forms):
     """Chunks of 14 rows, the last one shorter; inside, without kernels, two rows at a time, and six of the head's."""
-    if not kernels:
-        monkeypatch.setattr("bpe_lm.kernels.cpu._ARE_AVAILABLE", False)
-        monkeypatch.setattr("bpe_lm.kernels.cpu._HAS_AMX", False)
     inner, chunks = loss_module._loss_and_gradient, []
 
     def counted(logits, *others):
