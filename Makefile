@@ -4,6 +4,8 @@ BIN := .venv/bin
 # Space-safe: every path here is relative.
 RUST := Cargo.toml $(shell find src -name '*.rs')
 DEMO := runs/demo
+# Two threads of OpenMP in each of several processes would spin and wait for each other's cores.
+PYTEST := OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 .PHONY: help demo test test-gpu test-long test-lowest lint format bench clean
 
@@ -39,7 +41,7 @@ demo: .venv/built ## Write stories, train a tokenizer and a small Transformer on
 
 test: .venv/built ## Run the Rust tests, the Python tests and the lints
 	cargo test --release
-	$(BIN)/python -m pytest
+	$(PYTEST)
 	$(MAKE) lint
 
 test-gpu: .venv/built ## Run the tests that need an NVIDIA GPU: much of their time is compiling
@@ -48,7 +50,7 @@ test-gpu: .venv/built ## Run the tests that need an NVIDIA GPU: much of their ti
 test-long: .venv/built ## All tests, also those that take minutes: builds llama.cpp, then runs test-lowest
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt llama-cpp-python
 	cargo test --release -- --include-ignored
-	$(BIN)/python -m pytest -m 'long or not long'
+	$(PYTEST) -m 'long or not long'
 	$(MAKE) test-lowest
 
 # A second environment has the lowest versions; its .pth file names the sources and, behind its own packages, those of

@@ -1,5 +1,6 @@
 import os
 import signal
+import sys
 from pathlib import Path
 
 import bpe_lm
@@ -24,6 +25,14 @@ def shared():
         return path
 
     return find
+
+
+@pytest.fixture(autouse=True)
+def _no_choice_by_time(monkeypatch):
+    """Runs that a test compares take the same library, also on a busy machine, whose measurements differ."""
+    automatic = sys.modules.get("bpe_lm.training.automatic")
+    if automatic is not None:
+        monkeypatch.setattr(automatic, "faster_float32_library", lambda usual: usual)
 
 
 @pytest.fixture
