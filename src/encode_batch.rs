@@ -24,7 +24,7 @@ const SHARE_BYTES: usize = 1 << 17;
 /// The number of ids in a segment.
 const SEGMENT: usize = 1 << 23;
 /// The fixed cost of a text, as a number of bytes that is added to its length.
-const TEXT_COST: usize = 64;
+pub(crate) const TEXT_COST: usize = 64;
 
 /// The ids of texts, one after another. Text `i` has those from `offsets[i]` to `offsets[i + 1]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -68,18 +68,60 @@ pub fn encode_batch<T: Id>(
     threads: usize,
     job: &Job,
 ) -> Result<Batch<T>, Error> {
-    if tokenizer.greatest_id() > T::MAX {
-        return Err(Error::Option {
-            name: "dtype",
-            value: format!("uint16 for ids up to {}", tokenizer.greatest_id()),
-            rule: "uint32: uint16 ends at 65,535",
-        });
-    }
+    check_fits::<T>(tokenizer)?;
     match tokenizer.greatest_id() <= <u16 as Id>::MAX {
         // Until they are copied, the ids take half the memory.
         true => encode_via::<u16, T>(tokenizer, texts, special, threads, job),
         false => encode_via::<u32, T>(tokenizer, texts, special, threads, job),
     }
+}
+
+/// Refuses ids that may not fit `T`.
+pub(crate) fn check_fits<T: Id>(tokenizer: &Tokenizer) -> Result<(), Error> {
+    if tokenizer.greatest_id() <= T::MAX {
+        return Ok(());
+    }
+    Err(Error::Option {
+        name: "dtype",
+        value: format!("uint16 for ids up to {}", tokenizer.greatest_id()),
+        rule: "uint32: uint16 ends at 65,535",
+    })
+}
+
+/// Encodes one text as [`encode_batch`] does: a long text is cut where no pretoken is split.
+///
+/// # Errors
+/// Those of [`encode_batch`], without the number of the text.
+pub fn encode_text<T: Id>(
+    tokenizer: &Tokenizer,
+    text: &[u8],
+    special: Special,
+    threads: usize,
+    job: &Job,
+) -> Result<Vec<T>, Error> {
+    let batch = encode_batch(tokenizer, &[text], special, threads, job).map_err(in_the_text)?;
+    Ok(batch.ids)
+}
+
+/// Names the only text in an error.
+pub(crate) fn in_the_text(error: Error) -> Error {
+    error.in_text(|| "the text".to_owned(), |offset| offset)
+}
+
+/// Adds the ids of a range of a numbered text.
+pub(crate) fn encode_numbered<T: Id>(
+    tokenizer: &Tokenizer,
+    encoder: &mut Encoder,
+    (number, text, range): (usize, &[u8], Range<usize>),
+    special: Special,
+    ids: &mut Ids<T>,
+    job: &Job,
+) -> Result<(), Error> {
+    tokenizer
+        .check_special(&text[range.clone()], special)
+        .map_err(|error| error.moved_by(range.start))
+        .and_then(|()| encoder.encode_unpadded(tokenizer.rules(special), text, range, job, ids))
+        .map_err(|error| error.in_text(|| format!("text number {number} (from 0)"), |offset| offset))
 }
 
 fn encode_via<S: Id, T: Id>(
@@ -149,8 +191,8 @@ impl Work<'_> {
     /// Encodes shares until none is left.
     fn encode_shares<S: Id>(&self, job: &Job) -> Result<Done<S>, Error> {
         let num_bytes: usize = self.texts.iter().map(|text| text.len()).sum();
-        self.tokenizer.with_encoder(self.special, |encoder| {
-            encoder.expect((num_bytes / self.threads) as u64);
+        self.tokenizer.with_encoder(self.special, self.threads, |encoder| {
+            encoder.expect(self.tokenizer.rules(self.special), (num_bytes / self.threads) as u64);
             let mut done = Done { segments: Vec::new(), shares: Vec::new() };
             loop {
                 job.check()?;
@@ -185,19 +227,12 @@ impl Work<'_> {
         ids: &mut Ids<T>,
         job: &Job,
     ) -> Result<Vec<usize>, Error> {
-        let rules = self.tokenizer.rules(self.special);
         let mut counts = Vec::with_capacity(share.texts.len());
         for number in share.texts.clone() {
             let text = self.texts[number];
             let range = share.range.clone().unwrap_or(0..text.len());
             let before = ids.len();
-            self.tokenizer
-                .check_special(&text[range.clone()], self.special)
-                .map_err(|error| error.moved_by(range.start))
-                .and_then(|()| encoder.encode_unpadded(rules, text, range, job, ids))
-                .map_err(|error| {
-                    error.in_text(|| format!("text number {number} (from 0)"), |offset| offset)
-                })?;
+            encode_numbered(self.tokenizer, encoder, (number, text, range), self.special, ids, job)?;
             counts.push(ids.len() - before);
         }
         Ok(counts)

@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::panics::lock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A stage of a long job. Progress is shown for each stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +73,8 @@ struct Stages {
     running: Mutex<Option<RunningStage>>,
     finished: Mutex<Vec<Progress>>,
     notes: Mutex<Vec<String>>,
+    /// The wall time of each phase, in the order of their first runs; `None` where nobody asked for it.
+    phases: Option<Mutex<Vec<(&'static str, Duration)>>>,
     #[cfg(test)]
     touches_left: std::sync::atomic::AtomicI64,
 }
@@ -100,6 +102,12 @@ impl Job {
     pub(crate) fn unwatched() -> &'static Self {
         static JOB: LazyLock<Job> = LazyLock::new(Job::default);
         &JOB
+    }
+
+    /// A job that also measures the phases of its stages, for benchmarks.
+    pub fn with_phases() -> Self {
+        let stages = Stages { phases: Some(Mutex::default()), ..Stages::default() };
+        Job { cancelled: CancelFlag::default(), stages: Arc::new(stages) }
     }
 
     /// Asks the work to stop, which takes a few milliseconds.
@@ -161,6 +169,26 @@ impl Job {
         }
         *lock(&self.stages.running) = None;
         result
+    }
+
+    /// Runs a phase of a stage. Only a job [`with_phases`](Job::with_phases) looks at the clock.
+    #[inline]
+    pub(crate) fn phase<T>(&self, name: &'static str, work: impl FnOnce() -> T) -> T {
+        let Some(phases) = &self.stages.phases else { return work() };
+        let started = Instant::now();
+        let result = work();
+        let elapsed = started.elapsed();
+        let mut phases = lock(phases);
+        match phases.iter_mut().find(|phase| phase.0 == name) {
+            Some(phase) => phase.1 += elapsed,
+            None => phases.push((name, elapsed)),
+        }
+        result
+    }
+
+    /// The wall time of each phase so far, summed over its runs; empty without [`Job::with_phases`].
+    pub fn phases(&self) -> Vec<(&'static str, Duration)> {
+        self.stages.phases.as_ref().map_or_else(Vec::new, |phases| lock(phases).clone())
     }
 
     /// The stage that is running, if any.

@@ -9,12 +9,13 @@ that serve several rows follow below it.
 | text | [`Corpus`](corpus::Corpus) | [`corpus`] | open files, streams and JSON lines, or take texts; chunks are cut where no pretoken is split |
 | | [`SpecialTokens`](special_tokens::SpecialTokens) | [`special_tokens`] | split a text at its special tokens |
 | pretokens | [`Pattern`](pretokenize::Pattern) | [`pretokenize`] | the ranges of a text's pretokens |
-| counts | [`PretokenCounts`](counts::PretokenCounts) | [`counts`] | [`count_pretokens`](counts::count_pretokens), in parallel, in one table |
+| counts | [`PretokenCounts`](counts::PretokenCounts) | [`counts`] | [`count_pretokens`](counts::count_pretokens), in parallel |
 | merges | [`Merges`](merges::Merges) | [`merges`] | [`learn_merges`](merges::learn_merges) from counts |
 | vocabulary | [`Vocab`](vocab::Vocab) | [`vocab`] | the bytes of a token id |
 | training | [`train_bpe`](train_bpe::train_bpe) | [`train_bpe`](mod@train_bpe) | from a corpus to a vocabulary and merges; [`training`] is the record of it |
 | one text's ids | [`TokenId`](token_id::TokenId) | [`encode`] | used through the tokenizer |
 | tokenizer | [`Tokenizer`](tokenizer::Tokenizer) | [`tokenizer`] | [`encode`](tokenizer::Tokenizer::encode) and [`decode`](tokenizer::Tokenizer::decode) one text |
+| ids with places | [`WithOffsets`](encode_offsets::WithOffsets) | [`encode_offsets`] | one text, and where each token is in it |
 | many texts' ids | [`Batch`](encode_batch::Batch) | [`encode_batch`](mod@encode_batch), [`encode_stream`], [`encode_corpus`], [`decode`] | texts in memory, a text that arrives in chunks, a corpus in order; ids that arrive one by one |
 | token file | [`Manifest`](token_file::Manifest) | [`token_file`] | [`encode_file`](token_file::encode_file): a corpus on disk, which can be killed and resumed |
 | tokenizer files | | [`formats`] | vocab.json + merges.txt, tokenizer.json, tokenizer.tiktoken, training.json |
@@ -56,6 +57,7 @@ mod testing;
 mod output;
 mod json;
 mod prefetch;
+mod large_pages;
 pub mod isa;
 pub mod token_id;
 pub mod byte_alphabet;
@@ -71,6 +73,7 @@ pub mod train_bpe;
 pub mod encode;
 pub mod tokenizer;
 pub mod encode_batch;
+pub mod encode_offsets;
 pub mod encode_stream;
 pub mod encode_corpus;
 pub mod decode;

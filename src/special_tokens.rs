@@ -87,6 +87,13 @@ impl SpecialTokens {
         if start < range.end { visit(start..range.end, None) } else { Ok(()) }
     }
 
+    /// Where the first special token in `text[range]` begins; the end of the range without one.
+    pub(crate) fn next_start(&self, text: &[u8], range: Range<usize>) -> usize {
+        let found =
+            self.matcher.as_ref().and_then(|matcher| matcher.find(Input::new(text).range(range.clone())));
+        found.map_or(range.end, |found| found.start())
+    }
+
     /// The bytes with which a token begins.
     #[inline]
     pub(crate) fn first_bytes(&self) -> &[u8] {

@@ -12,10 +12,10 @@ use crate::job::Job;
 use crate::merges::Merges;
 use crate::pretokenize::Pattern;
 use crate::special_tokens::SpecialTokens;
-use crate::threads::resolve_threads;
 use crate::token_id::TokenId;
 use crate::vocab::Vocab;
 use sha2::{Digest, Sha256};
+use std::collections::HashSet;
 
 /// The meaning of a special token in a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,12 +62,6 @@ fn is_learned(vocab: &Vocab, merges: &Merges) -> bool {
     vocab.is_learned(merges.as_slice().iter().map(|&(left, right)| (bytes(left), bytes(right))))
 }
 
-/// Two empty pools, which keep as many encoders as there are cores.
-fn pools() -> Result<[EncoderPool; 2], Error> {
-    let max_idle = resolve_threads(None)?;
-    Ok([EncoderPool::new(max_idle), EncoderPool::new(max_idle)])
-}
-
 /// Turns text into token ids, and token ids into text.
 pub struct Tokenizer {
     vocab: Vocab,
@@ -79,8 +73,7 @@ pub struct Tokenizer {
     /// No special tokens.
     none: SpecialTokens,
     knobs: Knobs,
-    /// Encoders for texts without special tokens, and for texts with them.
-    pools: [EncoderPool; 2],
+    idle: EncoderPool,
 }
 
 impl std::fmt::Debug for Tokenizer {
@@ -147,7 +140,7 @@ impl Tokenizer {
             encoder,
             none: SpecialTokens::default(),
             knobs: Knobs::default(),
-            pools: pools()?,
+            idle: EncoderPool::default(),
         })
     }
 
@@ -155,8 +148,23 @@ impl Tokenizer {
     #[must_use]
     pub fn with_knobs(self, knobs: Knobs) -> Self {
         // The tables of the idle encoders follow the old settings.
-        let pools = self.pools.map(|pool| pool.emptied());
-        Tokenizer { knobs, pools, ..self }
+        Tokenizer { knobs, idle: EncoderPool::default(), ..self }
+    }
+
+    /// The same tokenizer, except that a pretoken that is a token becomes that token even if no merges make it. Special
+    /// tokens are not meant: their texts stay ordinary text under [`Special::Text`]. Hugging Face calls this
+    /// `ignore_merges`; tiktoken does it always.
+    #[must_use]
+    pub fn with_ignored_merges(mut self) -> Self {
+        let special: HashSet<TokenId> = self.special_ids.iter().copied().collect();
+        self.encoder.take_whole(self.vocab.iter().filter(|(id, _)| !special.contains(id)));
+        // The tables of the idle encoders know the old ids.
+        Tokenizer { idle: EncoderPool::default(), ..self }
+    }
+
+    /// Whether some pretokens become a token that no merges make ([`Tokenizer::with_ignored_merges`]).
+    pub fn ignores_merges(&self) -> bool {
+        self.encoder.takes_whole()
     }
 
     /// The vocabulary: the bytes of each token id.
@@ -230,6 +238,9 @@ impl Tokenizer {
         for id in self.vocab.apart().iter().filter(|id| !self.special_ids.contains(id)) {
             add(&[&id.to_le_bytes()]);
         }
+        if self.ignores_merges() {
+            add(&[b"ignore_merges"]);
+        }
         hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
@@ -253,7 +264,7 @@ impl Tokenizer {
         visit: impl FnOnce(&[TokenId]) -> R,
     ) -> Result<R, Error> {
         self.check_special(text, special)?;
-        self.with_encoder(special, |encoder| encoder.with_ids(self.rules(special), text, job, visit))
+        self.with_encoder(special, 1, |encoder| encoder.ids(self.rules(special), text, job).map(visit))
     }
 
     /// The bytes that ids stand for.
@@ -290,6 +301,14 @@ impl Tokenizer {
         })
     }
 
+    /// The special tokens that stand for themselves in a text.
+    pub(crate) fn allowed(&self, special: Special) -> &SpecialTokens {
+        match special {
+            Special::Allow => &self.special_tokens,
+            Special::Text | Special::Raise => &self.none,
+        }
+    }
+
     /// The special tokens that a cut must not split, including those that are searched for only in order to
     /// refuse them.
     pub(crate) fn uncut(&self, special: Special) -> &SpecialTokens {
@@ -307,6 +326,7 @@ impl Tokenizer {
         };
         Rules {
             pattern: &self.pattern,
+            vocab: &self.vocab,
             encoder: &self.encoder,
             special_tokens,
             special_ids,
@@ -314,25 +334,30 @@ impl Tokenizer {
         }
     }
 
-    /// Takes an encoder out of the pool for a choice of special tokens.
-    pub(crate) fn take_encoder(&self, special: Special) -> Box<Encoder> {
-        self.pool(special).take(self.rules(special))
+    /// Takes an encoder out of the pool for a choice of special tokens. It is for one of several workers of a
+    /// call.
+    pub(crate) fn take_encoder(&self, special: Special, workers: usize) -> Box<Encoder> {
+        let mut rules = self.rules(special);
+        rules.knobs = rules.knobs.for_one_of(workers);
+        self.idle.take(special == Special::Allow, rules)
     }
 
     /// Gives an encoder back to the pool for the same choice.
-    pub(crate) fn give_back(&self, special: Special, encoder: Box<Encoder>) {
-        self.pool(special).give_back(encoder);
+    pub(crate) fn give_back(&self, special: Special, mut encoder: Box<Encoder>) {
+        encoder.trim();
+        self.idle.give_back(special == Special::Allow, encoder);
     }
 
-    /// Runs `work` with an encoder from the pool.
-    pub(crate) fn with_encoder<R>(&self, special: Special, work: impl FnOnce(&mut Encoder) -> R) -> R {
-        let mut encoder = self.take_encoder(special);
+    /// Runs `work` with an encoder from the pool, for one of several workers of a call.
+    pub(crate) fn with_encoder<R>(
+        &self,
+        special: Special,
+        workers: usize,
+        work: impl FnOnce(&mut Encoder) -> R,
+    ) -> R {
+        let mut encoder = self.take_encoder(special, workers);
         let result = work(&mut encoder);
         self.give_back(special, encoder);
         result
-    }
-
-    fn pool(&self, special: Special) -> &EncoderPool {
-        &self.pools[usize::from(special == Special::Allow)]
     }
 }

@@ -7,19 +7,21 @@ mod common;
 use bpe_lm::isa::Isa;
 use bpe_lm::job::Job;
 use bpe_lm::pretokenize::blocks::BlockScanner;
+use bpe_lm::pretokenize::grammar::{AfterOthers, Contractions, Grammar, Words};
 use bpe_lm::pretokenize::{Borders, Pattern};
 use bpe_lm::special_tokens::SpecialTokens;
 use common::Random;
 use std::ops::Range;
+use std::sync::LazyLock;
 
 /// The beginnings of pretokens and special tokens according to the scalar scanner, and the end of the text.
-fn scalar(text: &[u8], range: Range<usize>, special_tokens: &SpecialTokens) -> Vec<usize> {
+fn scalar(pattern: &Pattern, text: &[u8], range: Range<usize>, special_tokens: &SpecialTokens) -> Vec<usize> {
     let mut borders = Vec::new();
     let end = range.end;
     special_tokens
         .split(text, range, |stretch, special| {
             let stretch_end = stretch.end;
-            Pattern::Gpt2.for_each_pretoken(text, stretch, &Job::default(), |pretoken| {
+            pattern.for_each_pretoken(text, stretch, &Job::default(), |pretoken| {
                 borders.push(pretoken.start);
             })?;
             borders.extend(special.map(|_| stretch_end));
@@ -30,8 +32,14 @@ fn scalar(text: &[u8], range: Range<usize>, special_tokens: &SpecialTokens) -> V
     borders
 }
 
-fn blocks(isa: Isa, text: &[u8], range: Range<usize>, special_tokens: &SpecialTokens) -> Vec<usize> {
-    let mut scanner = BlockScanner::new(isa, text, range.clone(), special_tokens);
+fn blocks(
+    isa: Isa,
+    pattern: &Pattern,
+    text: &[u8],
+    range: Range<usize>,
+    special_tokens: &SpecialTokens,
+) -> Vec<usize> {
+    let mut scanner = BlockScanner::new(isa, pattern, text, range.clone(), special_tokens).unwrap();
     let (mut borders, mut all) = (Borders::default(), Vec::new());
     while scanner.next_window(&mut borders) {
         for pretoken in borders.pretokens() {
@@ -50,20 +58,49 @@ fn blocks(isa: Isa, text: &[u8], range: Range<usize>, special_tokens: &SpecialTo
     all
 }
 
+/// GPT-2's pattern, the published ones of the family, and two with other parameters.
+static PATTERNS: LazyLock<Vec<Pattern>> = LazyLock::new(|| {
+    let unnamed = Grammar {
+        words: Words::Letters,
+        contractions: Contractions::Small,
+        max_numbers: 2,
+        after_others: AfterOthers::NewlinesAndSlashes,
+        keeps_last_whitespace: false,
+    };
+    let with_cases = Grammar {
+        words: Words::CasedBesideHan,
+        contractions: Contractions::Ascii,
+        max_numbers: usize::MAX,
+        keeps_last_whitespace: true,
+        ..unnamed
+    };
+    let named = Pattern::names().filter(|&name| name != "deepseek_v3").map(str::to_owned);
+    let all = named.chain([unnamed, with_cases].map(|grammar| grammar.expression()));
+    all.map(|pattern| Pattern::new(&pattern).unwrap()).collect()
+});
+
 fn check(text: &[u8], range: Range<usize>, special_tokens: &SpecialTokens) {
-    let expected = scalar(text, range.clone(), special_tokens);
+    for pattern in PATTERNS.iter() {
+        check_pattern(pattern, text, range.clone(), special_tokens);
+    }
+}
+
+fn check_pattern(pattern: &Pattern, text: &[u8], range: Range<usize>, special_tokens: &SpecialTokens) {
+    let expected = scalar(pattern, text, range.clone(), special_tokens);
     for isa in Isa::available() {
-        let found = blocks(isa, text, range.clone(), special_tokens);
+        let found = blocks(isa, pattern, text, range.clone(), special_tokens);
         assert!(
             found == expected,
-            "{}: {special_tokens:?} {:?}\n   found {found:?}\nexpected {expected:?}",
+            "{} {}: {:?} {:?}\n   found {found:?}\nexpected {expected:?}",
+            pattern.name(),
             isa.name(),
-            text[range].escape_ascii().to_string()
+            special_tokens.as_slice(),
+            String::from_utf8_lossy(&text[range])
         );
     }
 }
 
-const PIECES: [&str; 44] = [
+const PIECES: [&str; 75] = [
     " ",
     " ",
     "  ",
@@ -108,6 +145,85 @@ const PIECES: [&str; 44] = [
     "ⅷ",
     "<|endoftext|>",
     "<|",
+    "A",
+    "HTTPServer",
+    "iPhone",
+    "don'T",
+    "it'S've",
+    "'ſ",
+    "'lL",
+    "ǅ",
+    "ʰ",
+    "中A",
+    "中AB",
+    "\u{301}",
+    "\u{301}\u{302}",
+    "हिन्दी",
+    "МОСКВА",
+    "Москва",
+    "1234",
+    "12345678901",
+    "٣٣٣٣٣",
+    "½½½½",
+    "〇",
+    "⺀",
+    "々",
+    "/",
+    "\n/",
+    ".\n/a",
+    "\n \n",
+    " \n  ",
+    "\n    ",
+    ".\n\n",
+    "\r",
+];
+
+/// Those that lie on borders in the test of every pair, which takes the square of their number.
+const SOME_PIECES: [&str; 44] = [
+    " ",
+    "  ",
+    "   ",
+    "\n",
+    "\n\n",
+    "\t",
+    "a",
+    "A",
+    "bc",
+    "straße",
+    "don't",
+    "'s",
+    "'ll",
+    "'LL",
+    "'l",
+    "'",
+    "''",
+    "12",
+    "12345",
+    "٣٣٣",
+    "...",
+    "—",
+    ".",
+    "中文",
+    "中",
+    "\u{a0}",
+    "\u{3000}",
+    "é",
+    "É",
+    "\u{301}",
+    "😀",
+    "\0",
+    "'ſ",
+    "<|endoftext|>",
+    "<|",
+    "aB",
+    "〇",
+    "⺀",
+    "/",
+    "\n/",
+    ".\n",
+    "\n \n",
+    " \n  ",
+    "\n    ",
 ];
 
 fn special_token_sets() -> Vec<SpecialTokens> {
@@ -135,16 +251,17 @@ fn this_machine_has_at_least_the_portable_path() {
 
 #[test]
 fn random_texts_at_every_place() {
-    check_random_texts(1, 20_000);
+    check_random_texts(1, 20_000, &PATTERNS[..1]);
+    check_random_texts(3, 3_000, &PATTERNS[1..]);
 }
 
 #[test]
 #[ignore = "takes minutes"]
 fn a_million_random_texts_at_every_place() {
-    check_random_texts(2, 1_000_000);
+    check_random_texts(2, 1_000_000, &PATTERNS);
 }
 
-fn check_random_texts(seed: u64, number: usize) {
+fn check_random_texts(seed: u64, number: usize, patterns: &[Pattern]) {
     let mut random = Random(seed);
     let sets = special_token_sets();
     let long_token = sets.last().unwrap().as_slice()[0].clone();
@@ -163,25 +280,38 @@ fn check_random_texts(seed: u64, number: usize) {
         text.push(b'.');
         let start = random.below(text.len().min(70));
         let end = start + 1 + random.below(text.len() - start);
-        check(&text, start..end, special_tokens);
+        for pattern in patterns {
+            check_pattern(pattern, &text, start..end, special_tokens);
+        }
     }
 }
 
-/// Every pair of pieces across the border of a block and of a window.
+/// Every pair of pieces across the border of a block and of a window. Finding special tokens is the same for all patterns,
+/// so most of them are tested with two sets.
 #[test]
 fn what_lies_on_the_border_of_a_block_or_window() {
-    for special_tokens in special_token_sets() {
-        for border in [64, 4096] {
-            for (before, after) in PIECES.iter().flat_map(|a| PIECES.iter().map(move |b| (a, b))) {
-                for shift in 0..4 {
-                    let middle = format!("{before}{after} x");
-                    let filler = "y ".repeat(border / 2);
-                    let head = &filler[shift..border.saturating_sub(before.len())];
-                    let text = format!("{}{middle}", &head[..head.len().min(border - before.len())]);
-                    if border == 64 || shift == 0 {
-                        check(text.as_bytes(), 0..text.len(), &special_tokens);
-                        check(text.as_bytes(), 0..text.len() - 2, &special_tokens);
-                    }
+    for (number, special_tokens) in special_token_sets().iter().enumerate() {
+        check_pairs(&PIECES[..44], &PATTERNS[..1], special_tokens);
+        if number < 2 {
+            check_pairs(&SOME_PIECES, &PATTERNS[1..], special_tokens);
+        }
+    }
+}
+
+fn check_pairs(pieces: &[&str], patterns: &[Pattern], special_tokens: &SpecialTokens) {
+    let check = |text: &str, end: usize| {
+        patterns.iter().for_each(|pattern| check_pattern(pattern, text.as_bytes(), 0..end, special_tokens));
+    };
+    for border in [64, 4096] {
+        for (before, after) in pieces.iter().flat_map(|a| pieces.iter().map(move |b| (a, b))) {
+            for shift in 0..4 {
+                let middle = format!("{before}{after} x");
+                let filler = "y ".repeat(border / 2);
+                let head = &filler[shift..border.saturating_sub(before.len())];
+                let text = format!("{}{middle}", &head[..head.len().min(border - before.len())]);
+                if border == 64 || shift == 0 {
+                    check(&text, text.len());
+                    check(&text, text.len() - 2);
                 }
             }
         }
@@ -195,7 +325,17 @@ fn every_code_point_in_several_contexts() {
     for c in '\0'..=char::MAX {
         text.clear();
         text.extend(['a', c, '1', ' ', c, ' ', ' ', c, '\n', c, c, 'b', '\'', c, '.', c, '!', ' ']);
-        check(text.as_bytes(), 0..text.len(), &none);
+        check_pattern(&Pattern::Gpt2, text.as_bytes(), 0..text.len(), &none);
+    }
+    for pattern in PATTERNS.iter() {
+        text.clear();
+        for c in '\0'..=char::MAX {
+            text.extend(['a', c, 'A', c, '1', ' ', c, 'a', '.', c, 'B', ' ']);
+            if text.len() > 4000 {
+                check_pattern(pattern, text.as_bytes(), 0..text.len(), &none);
+                text.clear();
+            }
+        }
     }
 }
 
@@ -217,9 +357,46 @@ fn every_string_of_five_from_the_characters_that_matter() {
 #[test]
 fn megabytes_of_one_kind() {
     let none = SpecialTokens::default();
-    for unit in ["a", " ", "\n", "1", "'", "a ", " \n", "中", "\u{a0}", "'l", "'s", "é1", "\u{3000} ", "<|"]
-    {
-        let text = unit.repeat(300_000 / unit.len());
-        check(text.as_bytes(), 0..text.len(), &none);
+    let units = [
+        "a",
+        " ",
+        "\n",
+        "1",
+        "'",
+        "a ",
+        " \n",
+        "中",
+        "\u{a0}",
+        "'l",
+        "'s",
+        "é1",
+        "\u{3000} ",
+        "<|",
+        "A",
+        "aA",
+        "Aa",
+        "中A",
+        "A中",
+        "\u{301}",
+        "\u{301}A",
+        ".\u{301}",
+        "ʰ",
+        "⺀",
+        "〇1",
+        "'ſ",
+        "s'S",
+        "\n/",
+        ".\n/",
+        "\n \n ",
+        "\n  a",
+        ".\n",
+        "٣",
+        "\r\n \u{a0}",
+    ];
+    for unit in units {
+        for (before, after, len) in [("", "", 300_000), ("中", ".", 30_000)] {
+            let text = format!("{before}{}{after}", unit.repeat(len / unit.len()));
+            check(text.as_bytes(), 0..text.len(), &none);
+        }
     }
 }

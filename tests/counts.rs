@@ -5,8 +5,9 @@
 mod common;
 
 use bpe_lm::corpus::{Corpus, Cutter};
-use bpe_lm::counts::{PretokenCounts, count_pretokens};
+use bpe_lm::counts::{Knobs, PretokenCounts, count_pretokens, count_with_knobs};
 use bpe_lm::error::Error;
+use bpe_lm::isa::Isa;
 use bpe_lm::job::Job;
 use bpe_lm::pretokenize::Pattern;
 use bpe_lm::special_tokens::SpecialTokens;
@@ -162,6 +163,77 @@ fn a_megabyte_of_random_words_on_eight_threads_counts_as_a_map_does() {
                 assert!(found == expected, "case {case}: {pattern:?} {chunk_bytes}");
             }
         }
+    }
+}
+
+/// Settings under which tables are full after a dozen pretokens, and counts are carried over after a hundred.
+fn small_knobs(random: &mut Random) -> Knobs {
+    // A table of many lines is not searched for long pretokens after each of them, which would take minutes.
+    let (max_lines, max_long): (&[_], &[_]) = match random.below(3) {
+        0 => (&[1 << 12, 1 << 15], &[10_000, 1 << 22]),
+        _ => (&[1, 2, 4, 8], &[0, 100, 10_000]),
+    };
+    Knobs {
+        isa: *random.pick(&Isa::available()),
+        max_lines: *random.pick(max_lines),
+        num_shards: *random.pick(&[1, 2, 64, 256]),
+        max_long: *random.pick(max_long),
+        carry_after: *random.pick(&[1, 100, 5000, 1 << 31]),
+    }
+}
+
+/// Every eviction, every carry and every delivery to a shard is reached, by up to 32 threads.
+#[test]
+fn full_tables_and_any_number_of_shards_and_threads_count_as_a_map_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("text");
+    let mut random = Random(18);
+    let special = SpecialTokens::new(["<|endoftext|>"]).unwrap();
+    for case in 0..12 {
+        let mut text = Vec::new();
+        while text.len() < 1 << 20 {
+            let longest = *random.pick(&[3, 3, 6, 6, 12, 30, 200]);
+            text.extend(random.bytes(longest, b"abcdefghij"));
+            text.extend_from_slice(random.pick(&[" ", " ", " ", "\n", ", ", "<|endoftext|>"]).as_bytes());
+            if random.below(5000) == 0 {
+                text.extend(vec![b'z'; 4000 + random.below(200)]);
+            }
+        }
+        std::fs::write(&path, &text).unwrap();
+        let expected = naive_counts(std::slice::from_ref(&text), &Pattern::Gpt2, special.as_slice());
+        for threads in [1, 2, 3, 8, 32] {
+            let chunk_bytes = *random.pick(&[1 << 10, 5000, 1 << 14, 1 << 16]);
+            let cutter = Cutter { pattern: &Pattern::Gpt2, special_tokens: &special, chunk_bytes };
+            let knobs = small_knobs(&mut random);
+            let corpus = Corpus::open([&path]).unwrap();
+            let found = count_with_knobs(&corpus, cutter, threads, &Job::default(), knobs).unwrap();
+            assert!(collect(&found) == expected, "case {case}: {threads} {chunk_bytes} {knobs:?}");
+        }
+    }
+}
+
+/// Pretokens around the lengths at which they are no longer their own key, and no longer kept in a table.
+#[test]
+fn long_pretokens_are_counted_with_every_bound_of_their_memory() {
+    let mut random = Random(19);
+    let words: Vec<Vec<u8>> = [14, 15, 16, 17, 300, 4095, 4096, 4097, 5000]
+        .into_iter()
+        .flat_map(|len| [vec![b'a'; len], [vec![b'a'; len - 1], vec![b'b']].concat()])
+        .collect();
+    let mut texts = Vec::new();
+    for _ in 0..60 {
+        let words: Vec<&[u8]> = (0..random.below(60)).map(|_| &random.pick(&words)[..]).collect();
+        texts.push([&words.join(&b' ')[..], b"."].concat());
+    }
+    let special = SpecialTokens::default();
+    let expected = naive_counts(&texts, &Pattern::Gpt2, &[]);
+    let cutter = Cutter { pattern: &Pattern::Gpt2, special_tokens: &special, chunk_bytes: 1000 };
+    for _ in 0..40 {
+        let threads = 1 + random.below(4);
+        let knobs = small_knobs(&mut random);
+        let corpus = Corpus::from_texts(texts.clone());
+        let found = count_with_knobs(&corpus, cutter, threads, &Job::default(), knobs).unwrap();
+        assert_eq!(collect(&found), expected, "{threads} {knobs:?}");
     }
 }
 

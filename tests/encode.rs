@@ -98,6 +98,34 @@ fn encoding_equals_merging() {
     }
 }
 
+/// A long text makes the table begin with the tokens of the vocabulary.
+#[test]
+fn a_long_text_has_the_ids_that_merging_gives_its_parts() {
+    let mut random = Random(46);
+    let special_tokens = ["<|e>", "<|e><|e>", "a", "cat"];
+    for round in 0..24 {
+        let alphabet = ALPHABETS[round % 3];
+        let pattern = ["gpt2", "cl100k", "o200k"][round / 2 % 3];
+        let special_tokens = &special_tokens[..[0, 1, 2, 4][round % 4]];
+        let tokenizer = match round % 2 {
+            0 => trained(&mut random, alphabet, special_tokens, pattern),
+            _ => invented(&mut random, alphabet, pattern),
+        };
+        let sets = Isa::available();
+        let table_len = [100, TABLE_LEN][round / 3 % 2];
+        let tokenizer = tokenizer.with_knobs(Knobs { table_len, isa: sets[round % sets.len()] });
+        let special = [Special::Allow, Special::Text][round / 4 % 2];
+        let texts: Vec<Vec<u8>> = (0..1000).map(|_| random.bytes(300, alphabet)).collect();
+        let texts: Vec<&[u8]> = texts.iter().map(Vec::as_slice).collect();
+        assert!(texts.concat().len() > 256 * tokenizer.vocab().len());
+        let batch: Batch<u32> = encode_batch(&tokenizer, &texts, special, 1, &Job::default()).unwrap();
+        for (text, ends) in texts.iter().zip(batch.offsets.windows(2)) {
+            let ids = &batch.ids[ends[0] as usize..ends[1] as usize];
+            assert_eq!(ids, naive::encode(&tokenizer, text, special), "{:?}", String::from_utf8_lossy(text));
+        }
+    }
+}
+
 fn gpt2() -> Option<Tokenizer> {
     let vocab = shared("cs336/gpt2_vocab.json")?;
     Some(formats::gpt2::load(&vocab, &shared("cs336/gpt2_merges.txt")?, None, Pattern::Gpt2).unwrap())

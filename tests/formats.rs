@@ -5,6 +5,7 @@ mod common;
 
 use bpe_lm::corpus::Corpus;
 use bpe_lm::error::Error;
+use bpe_lm::formats::tokenizer_json::Nfc;
 use bpe_lm::formats::{self, gpt2, tiktoken, tokenizer_json, training_json};
 use bpe_lm::job::Job;
 use bpe_lm::merges::{Merges, TieBreak};
@@ -67,7 +68,7 @@ fn training(num_merges: u64) -> Training {
 
 /// Loads a tokenizer.json, and asserts that nothing in it is left out.
 fn load_json(path: &Path) -> Tokenizer {
-    let (tokenizer, left_out) = tokenizer_json::load(path).unwrap();
+    let (tokenizer, left_out) = tokenizer_json::load(path, Nfc::Refuse).unwrap();
     assert!(left_out.is_empty(), "{left_out:?}");
     tokenizer
 }
@@ -304,8 +305,12 @@ fn bad_tiktoken_files_are_named_errors() {
         ("YWI= 256", "YWI= 18446744073709551615", &[], "ids must be below"),
         ("YWI= 256", "YQ== 256", &[], "line 257: the token is that of line 98"),
         ("YQ== 97", "eHk= 97", &[], "byte 97 (YQ== in base64) has no rank"),
-        ("YWI= 256\n", "eHl6 256\n", &[], "line 257: the ranks below 256 make 3 parts"),
-        ("YWI= 256", "eHk= 256", &[], "line 258: the ranks below 257 make 4 parts"),
+        (
+            "YWI= 256\nYWJhYg== 257\n",
+            "YWJhYg== 256\nYWI= 257\n",
+            &[],
+            "line 257: the token is made of tokens of higher rank",
+        ),
         ("", "", &[("<|x|>", 257)], "special token \"<|x|>\" and line 258 have the same id 257"),
         (
             "",
@@ -323,6 +328,41 @@ fn bad_tiktoken_files_are_named_errors() {
         assert!(error.contains(complaint) && error.contains("bad.tiktoken: "), "{error} lacks {complaint}");
     }
     assert!(matches!(tiktoken::load(&folder.path().join("missing"), None, None), Err(Error::Io { .. })));
+}
+
+#[test]
+fn a_rank_that_lower_ranks_do_not_make_is_the_token_of_a_whole_pretoken() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("odd.tiktoken");
+    let bytes: Vec<String> = (0..=255_u8).map(|byte| format!("{} {byte}\n", base64(&[byte]))).collect();
+    // "xy" is made of two bytes, and nothing makes "abab" and "xyz" before "ab" and "yz" have ranks.
+    for (ranks, merges) in
+        [("eHl6 256\nYWI= 257\n", vec![(97, 98)]), ("eHk= 256\nYWJhYg== 257\n", vec![(120, 121)])]
+    {
+        std::fs::write(&path, bytes.concat() + ranks).unwrap();
+        let tokenizer = tiktoken::load(&path, Some("gpt2"), Some(Vec::new())).unwrap();
+        assert_eq!(tokenizer.merges().as_slice(), merges);
+        assert!(tokenizer.ignores_merges());
+        let whole = if merges == [(97, 98)] { [256, 257] } else { [257, 256] };
+        let texts = if merges == [(97, 98)] { ["xyz", "ab"] } else { ["abab", "xy"] };
+        assert_eq!(texts.map(|text| encode(&tokenizer, text.as_bytes())), whole.map(|id| vec![id]));
+        assert_eq!(
+            encode(&tokenizer, b"xyzab"),
+            if merges == [(97, 98)] { vec![120, 121, 122, 257] } else { vec![256, 122, 97, 98] }
+        );
+        let saved = folder.path().join(format!("{}", merges[0].0));
+        formats::save(&tokenizer, None, &saved, false).unwrap();
+        assert_eq!(
+            names(&saved),
+            ["tokenizer.json", "tokenizer.tiktoken", "tokenizer.tiktoken.json", "tokenizer_config.json"]
+        );
+        for loaded in [
+            load_json(&saved.join("tokenizer.json")),
+            tiktoken::load(&saved.join("tokenizer.tiktoken"), None, None).unwrap(),
+        ] {
+            assert_same(&tokenizer, &loaded);
+        }
+    }
 }
 
 fn base64(bytes: &[u8; 1]) -> String {
@@ -366,22 +406,23 @@ fn bad_files_are_named_errors() {
         assert!(good.contains(from), "{from}");
         let changed = path.join("changed.json");
         std::fs::write(&changed, good.replacen(from, to, 1)).unwrap();
-        let error = tokenizer_json::load(&changed).map(|loaded| loaded.0).unwrap_err().to_string();
+        let error =
+            tokenizer_json::load(&changed, Nfc::Refuse).map(|loaded| loaded.0).unwrap_err().to_string();
         assert!(error.contains(complaint) && error.contains("changed.json"), "{error}");
         checked += 1;
     };
     expect("\"normalizer\": null", "\"normalizer\": {\"type\": \"NFC\"}", "normalizer");
-    let unreached = "\"ignore_merges\": true, \"vocab\": {\"qqq\": 600,";
+    let unspelled = "\"ignore_merges\": true, \"vocab\": {\"中\": 600,";
     expect("\"ignore_merges\": false", "\"ignore_merges\": 1", "ignore_merges");
     assert!(good.contains("\"vocab\": {"));
     let changed = path.join("changed.json");
     std::fs::write(
         &changed,
-        good.replace("\"ignore_merges\": false,", "").replace("\"vocab\": {", unreached),
+        good.replace("\"ignore_merges\": false,", "").replace("\"vocab\": {", unspelled),
     )
     .unwrap();
-    let error = tokenizer_json::load(&changed).map(|loaded| loaded.0).unwrap_err().to_string();
-    assert!(error.contains("do not make token 600, \"qqq\""), "{error}");
+    let error = tokenizer_json::load(&changed, Nfc::Refuse).map(|loaded| loaded.0).unwrap_err().to_string();
+    assert!(error.contains("do not make token 600, \"中\""), "{error}");
     expect("\"dropout\": null", "\"dropout\": 0.1", "dropout");
     expect("\"lstrip\": false", "\"lstrip\": true", "lstrip");
     expect("\"add_prefix_space\": false", "\"add_prefix_space\": true", "pre-tokenizer");
@@ -423,7 +464,7 @@ fn added_tokens_are_the_special_ones() {
     let load = |from: &str, to: &str| {
         assert!(good.contains(from));
         std::fs::write(path.join("changed.json"), good.replacen(from, to, 1)).unwrap();
-        tokenizer_json::load(&path.join("changed.json")).map(|(tokenizer, _)| tokenizer)
+        tokenizer_json::load(&path.join("changed.json"), Nfc::Refuse).map(|(tokenizer, _)| tokenizer)
     };
     let unlisted = load("\"special\": true", "\"special\": true}, {\"id\": 97, \"content\": \"a\"").unwrap();
     assert_eq!(unlisted.special_tokens().as_slice(), ["a", "<|x|>"]);

@@ -8,7 +8,7 @@ mod common;
 
 use bpe_lm::kernels::attention::{backward, forward};
 use bpe_lm::kernels::cross_entropy::cross_entropy;
-use bpe_lm::kernels::{Amx, Angles, Bf16, Element, Shape, are_available};
+use bpe_lm::kernels::{Amx, Angles, Bf16, Element, Shape, are_available, norm, swiglu};
 use common::Random;
 
 fn missing() -> bool {
@@ -339,6 +339,93 @@ fn the_loss_of_extreme_logits_is_exact() {
     assert_eq!(losses[0], 1000.0);
     assert!((losses[1] - 2_f32.ln()).abs() < 1e-6 && losses[2].is_nan());
     assert_eq!(logits[..4], [1.0, -1.0, 0.0, 0.0]);
+}
+
+/// The sums, the outputs, and the gradients of x and of the weight, row by row.
+fn naive_norm(x: &[f64], weight: &[f64], gradient: &[f64], outer: &[f64]) -> [Vec<f64>; 3] {
+    let width = weight.len();
+    let (mut outputs, mut to_x, mut to_weight) = (Vec::new(), Vec::new(), vec![0.0; width]);
+    for (row, x) in x.chunks_exact(width).enumerate() {
+        let scale = (dot(x, x) / width as f64 + 1e-5).sqrt().recip();
+        let gradient = &gradient[row * width..][..width];
+        let weighted: Vec<f64> = gradient.iter().zip(weight).map(|(g, w)| g * w).collect();
+        let back = dot(&weighted, x) * scale.powi(3) / width as f64;
+        for k in 0..width {
+            outputs.push(x[k] * scale * weight[k]);
+            to_x.push(weighted[k] * scale - x[k] * back + outer[row * width + k]);
+            to_weight[k] += gradient[k] * x[k] * scale;
+        }
+    }
+    [outputs, to_x, to_weight]
+}
+
+#[test]
+fn the_norm_of_a_stream_is_its_formula() {
+    if missing() {
+        return;
+    }
+    let mut random = Random(11);
+    for (rows, width) in [(1, 32), (31, 64), (33, 96), (70, 512)] {
+        let size = rows * width;
+        let x: Vec<f32> = numbers(&mut random, size, 2.0);
+        let (branch, gradient): (Vec<Bf16>, Vec<Bf16>) =
+            (numbers(&mut random, size, 1.0), numbers(&mut random, size, 1.0));
+        let (weight, outer): (Vec<f32>, Vec<f32>) =
+            (numbers(&mut random, width, 1.0), numbers(&mut random, size, 1.0));
+        let (mut sums, mut scales) = (vec![f32::NAN; size], vec![f32::NAN; rows]);
+        let mut outputs = vec![Bf16(0x7fc0); size];
+        let from = norm::Forward { x: &x, branch: Some(&branch), weight: &weight, eps: 1e-5 };
+        let to = norm::Normalized { sums: &mut sums, outputs: &mut outputs, scales: &mut scales };
+        norm::forward(&from, 2, to).unwrap();
+        let added: Vec<f32> = x.iter().zip(&branch).map(|(x, branch)| x + branch.widen()).collect();
+        assert_eq!(sums, added);
+        let (mut to_x, mut to_weight) = (vec![f32::NAN; size], vec![f32::NAN; width]);
+        let mut to_branch = vec![Bf16(0x7fc0); size];
+        let from = norm::Backward {
+            gradient: &gradient,
+            outer: Some(&outer),
+            sums: &sums,
+            scales: &scales,
+            weight: &weight,
+        };
+        let to = norm::Gradients { x: &mut to_x, branch: &mut to_branch, weight: &mut to_weight };
+        norm::backward(&from, 2, to).unwrap();
+        let exact = naive_norm(&wide(&sums), &wide(&weight), &wide(&gradient), &wide(&outer));
+        assert!(distance(&outputs, &exact[0]) < 4e-3);
+        assert!(distance(&to_x, &exact[1]) < 1e-6);
+        assert!(distance(&to_weight, &exact[2]) < 1e-6);
+        let rounded: Vec<Bf16> = to_x.iter().map(|number| Bf16::narrow(*number)).collect();
+        assert_eq!(to_branch, rounded);
+    }
+}
+
+#[test]
+fn the_middle_of_a_swiglu_is_its_formula() {
+    if missing() {
+        return;
+    }
+    let mut random = Random(12);
+    for (rows, width) in [(1, 32), (17, 64), (40, 1344)] {
+        let halves: Vec<Bf16> = numbers(&mut random, 2 * rows * width, 4.0);
+        let gradient: Vec<Bf16> = numbers(&mut random, rows * width, 1.0);
+        let mut outputs = vec![Bf16(0x7fc0); rows * width];
+        let mut to = vec![Bf16(0x7fc0); 2 * rows * width];
+        swiglu::forward(&halves, width, 2, &mut outputs).unwrap();
+        swiglu::backward(&gradient, &halves, width, 2, &mut to).unwrap();
+        let (mut exact, mut exact_to) = (Vec::new(), vec![0.0; 2 * rows * width]);
+        for row in 0..rows {
+            for k in 0..width {
+                let at = row * width + k;
+                let [a, b] = [halves[at], halves[rows * width + at]].map(|number| f64::from(number.widen()));
+                let (g, sigmoid) = (f64::from(gradient[at].widen()), (1.0 + (-a).exp()).recip());
+                exact.push(a * sigmoid * b);
+                exact_to[2 * row * width + k] = g * b * sigmoid * (1.0 + a * (1.0 - sigmoid));
+                exact_to[(2 * row + 1) * width + k] = g * a * sigmoid;
+            }
+        }
+        assert!(distance(&outputs, &exact) < 4e-3);
+        assert!(distance(&to, &exact_to) < 4e-3);
+    }
 }
 
 #[test]

@@ -20,10 +20,12 @@ use std::process::Command;
 const CHILD: &str = "BPE_LM_COUNT_AND_PRINT_PEAK";
 const KIB: f64 = 1024.0;
 const MIB: f64 = 1024.0 * KIB;
-/// The figures of docs/memory.md for counting: bytes for the process, for each thread and for each distinct
-/// pretoken (which takes one more byte per thread), and how often the longest pretoken is held.
+/// The figures of docs/memory.md for counting: bytes for the process, for each thread, for the table of each
+/// thread by the number of distinct pretokens, and for each distinct pretoken; and how often the longest pretoken
+/// is held.
 const FIXED: f64 = 3.0 * MIB;
 const PER_THREAD: f64 = 1.0 * MIB;
+const TABLES: [(usize, f64); 3] = [(8_000, 0.25 * MIB), (65_000, 2.25 * MIB), (usize::MAX, 18.25 * MIB)];
 const PER_PRETOKEN: f64 = 48.0;
 const COPIES: f64 = 1.2;
 /// The figures of docs/memory.md for encoding, whatever is encoded.
@@ -147,7 +149,8 @@ fn counting_takes_the_memory_that_readme_states() {
             println!("skipped: this system does not tell a process's peak");
             return;
         };
-        let table = (PER_PRETOKEN + threads as f64) * distinct as f64;
+        let (_, table) = TABLES.into_iter().find(|&(most, _)| distinct <= most).unwrap();
+        let table = PER_PRETOKEN * distinct as f64 + table * threads as f64;
         let longest = COPIES * (threads + 1) as f64 * longest as f64;
         let stated = FIXED + PER_THREAD * threads as f64 + table + longest;
         println!("{what}, {threads} threads: {:.1} MiB, stated {:.1} MiB", peak / MIB, stated / MIB);

@@ -67,7 +67,9 @@ fn match_recounting(seed: u64, num_corpora: usize) {
             max_dead_sites: *random.pick(&[0, 1, 10, 1 << 16]),
             // Beyond 65,278 merges symbols are u32.
             num_merges: *random.pick(&[0, 1, 10, 200, 65_278, 65_279, 70_000]),
-            threads: 1 + random.below(4),
+            min_share: *random.pick(&[1, 10, 100, 1 << 18]),
+            min_sites: *random.pick(&[1, 2, 5, 1 << 13]),
+            threads: *random.pick(&[1, 2, 3, 4, 8]),
         };
         let learned = learn_and_count(&counts, options);
         let expected = naive(&options).learn_and_count(&counts);
@@ -76,6 +78,31 @@ fn match_recounting(seed: u64, num_corpora: usize) {
         assert_eq!(learned.merge_counts, expected.merge_counts, "{case}");
         assert_eq!(learned.token_uses.len(), 256 + expected.merges.len(), "{case}");
         assert_eq!(uses_by_token(&learned), expected.token_uses, "{case}");
+    }
+}
+
+#[test]
+fn every_number_of_threads_learns_the_same_merges() {
+    let mut random = Random(18);
+    // Words of parts that recur, as words of a language do, and some with a pair that occurs in them often.
+    let parts: Vec<Vec<u8>> =
+        (0..300).map(|_| random.bytes(4, b"abcdefghijklmnopqrstuvwxyz\xC3\xA9")).collect();
+    let mut counts = Counts::new();
+    for i in 0..20_000 {
+        let word: Vec<u8> = (0..1 + random.below(4)).flat_map(|_| parts[random.below(300)].clone()).collect();
+        let word = if i % 50 == 0 { word.repeat(1 + random.below(40)) } else { word };
+        if !word.is_empty() {
+            *counts.entry(word).or_default() += 1 + random.next() % 30;
+        }
+    }
+    let usual = MergeOptions::new(2000);
+    let expected = learn_and_count(&counts, usual);
+    assert_eq!(expected.merges.len(), 2000);
+    for threads in [2, 3, 8, 32] {
+        let few = MergeOptions { threads, min_share: 1000, min_sites: 50, max_dead_sites: 1000, ..usual };
+        assert_eq!(learn_and_count(&counts, few), expected, "{threads} threads");
+        let rescanned = MergeOptions { threshold_divisor: 2, long_word: 12, ..few };
+        assert_eq!(learn_and_count(&counts, rescanned), expected, "{threads} threads");
     }
 }
 

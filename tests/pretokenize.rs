@@ -6,43 +6,83 @@ mod common;
 
 use bpe_lm::error::Error;
 use bpe_lm::job::Job;
+use bpe_lm::pretokenize::grammar::{AfterOthers, Contractions, Grammar, Words};
 use bpe_lm::pretokenize::regex::RegexPretokenizer;
-use bpe_lm::pretokenize::{CL100K_PATTERN, GPT2_PATTERN, O200K_PATTERN, Pattern, cl100k};
+use bpe_lm::pretokenize::{
+    CL100K_PATTERN, DEEPSEEK_V3_PATTERNS, GPT2_PATTERN, KIMI_K2_PATTERN, LLAMA3_PATTERN, O200K_PATTERN,
+    Pattern, QWEN2_PATTERN, QWEN35_PATTERN, TEKKEN_PATTERN,
+};
 use common::Random;
 
-fn regex_pretokens<'t>(regex: &RegexPretokenizer, text: &'t [u8]) -> Vec<&'t [u8]> {
-    let mut pretokens = Vec::new();
-    regex
-        .for_each_pretoken(text, 0..text.len(), &Job::default(), &mut |range| pretokens.push(&text[range]))
-        .unwrap();
+/// The published expressions, with the names of their scanners.
+const PUBLISHED: [(&str, &[&str]); 9] = [
+    ("gpt2", &[GPT2_PATTERN]),
+    ("cl100k", &[CL100K_PATTERN]),
+    ("llama3", &[LLAMA3_PATTERN]),
+    ("qwen2", &[QWEN2_PATTERN]),
+    ("qwen3.5", &[QWEN35_PATTERN]),
+    ("o200k", &[O200K_PATTERN]),
+    ("tekken", &[TEKKEN_PATTERN]),
+    ("kimi_k2", &[KIMI_K2_PATTERN]),
+    ("deepseek_v3", &DEEPSEEK_V3_PATTERNS),
+];
+
+/// Each expression splits what the ones before left together.
+fn regex_pretokens<'t>(splits: &[RegexPretokenizer], text: &'t [u8]) -> Vec<&'t [u8]> {
+    let mut pretokens = if text.is_empty() { Vec::new() } else { vec![text] };
+    for regex in splits {
+        let mut parts = Vec::new();
+        for text in pretokens {
+            let visit = &mut |range| parts.push(&text[range]);
+            regex.for_each_pretoken(text, 0..text.len(), &Job::default(), visit).unwrap();
+        }
+        pretokens = parts;
+    }
     pretokens
 }
 
 /// A scanner and its oracle.
 struct Pair {
     scanner: Pattern,
-    regex: RegexPretokenizer,
+    splits: Vec<RegexPretokenizer>,
 }
 
 impl Pair {
-    fn new(pattern: &str) -> Self {
-        let scanner = Pattern::new(pattern).unwrap();
-        assert!(!matches!(scanner, Pattern::Regex { .. }));
-        Pair { scanner, regex: RegexPretokenizer::new(pattern).unwrap() }
+    fn new(splits: &[&str]) -> Self {
+        let scanner = Pattern::from_splits(splits).unwrap();
+        assert!(scanner.has_scanner(), "{splits:?}");
+        Pair { scanner, splits: splits.iter().map(|regex| RegexPretokenizer::new(regex).unwrap()).collect() }
     }
 
-    fn all() -> [Pair; 3] {
-        [GPT2_PATTERN, CL100K_PATTERN, O200K_PATTERN].map(Pair::new)
+    fn named(name: &str) -> Self {
+        Pair::new(PUBLISHED.iter().find(|known| known.0 == name).unwrap().1)
+    }
+
+    fn all() -> [Pair; 9] {
+        PUBLISHED.map(|(_, splits)| Pair::new(splits))
     }
 
     fn check(&self, text: &str) {
         let scanned = self.scanner.pretokens(text.as_bytes()).unwrap();
         assert_eq!(
             scanned,
-            regex_pretokens(&self.regex, text.as_bytes()),
+            regex_pretokens(&self.splits, text.as_bytes()),
             "{}: {text:?}",
             self.scanner.name()
         );
+    }
+
+    /// Each code point with other kinds of character around it.
+    fn check_every_code_point_once(&self) {
+        let mut text = String::new();
+        for c in (0..=0x10_FFFF).filter_map(char::from_u32) {
+            text.extend(['a', c, 'A', c, c, ' ', c, '1']);
+            if text.len() > 1000 {
+                self.check(&text);
+                text.clear();
+            }
+        }
+        self.check(&text);
     }
 
     fn check_every_code_point(&self) {
@@ -51,9 +91,9 @@ impl Pair {
         for c in (0..=0x10_FFFF).filter(|&c| is_assigned(c)).filter_map(char::from_u32) {
             text.clear();
             // The contexts of a character: a letter and a number around it, whitespace before and after it,
-            // an apostrophe before it, a run of two, both cases around it, newlines and slashes.
+            // an apostrophe before it, a run of two, both cases around it, newlines and slashes, Han.
             text.extend(['a', c, '1', ' ', c, ' ', ' ', c, '\n', c, c, 'b', '\'', c, '.', c, '!', ' ']);
-            text.extend(['A', c, 'A', '\t', c, 'A', 'a', '\'', c, '\r', c, '/', '\n', c]);
+            text.extend(['A', c, 'A', '\t', c, 'A', 'a', '\'', c, '\r', c, '/', '\n', c, '中', c, '中', 'a']);
             self.check(&text);
         }
         // Code points without a character: in these contexts, a character of class other differs from all
@@ -76,17 +116,32 @@ impl Pair {
 
 #[test]
 fn gpt2_on_every_code_point_in_contexts() {
-    Pair::new(GPT2_PATTERN).check_every_code_point();
+    Pair::named("gpt2").check_every_code_point();
 }
 
 #[test]
 fn cl100k_on_every_code_point_in_contexts() {
-    Pair::new(CL100K_PATTERN).check_every_code_point();
+    Pair::named("cl100k").check_every_code_point();
 }
 
 #[test]
 fn o200k_on_every_code_point_in_contexts() {
-    Pair::new(O200K_PATTERN).check_every_code_point();
+    Pair::named("o200k").check_every_code_point();
+}
+
+#[test]
+fn all_patterns_on_every_code_point() {
+    for pair in Pair::all() {
+        pair.check_every_code_point_once();
+    }
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn all_patterns_on_every_code_point_in_contexts() {
+    for pair in Pair::all() {
+        pair.check_every_code_point();
+    }
 }
 
 #[test]
@@ -95,8 +150,52 @@ fn every_string_of_up_to_four_from_the_characters_that_matter() {
         ' ', '\n', '\r', '\t', '\u{a0}', 'a', 's', 'l', 'A', 'S', 'ſ', 'K', 'ǅ', 'ʰ', '中', '\u{301}', '1',
         '²', '\'', '.', '/', '😀',
     ];
-    for pair in Pair::all() {
+    for pair in ["gpt2", "cl100k", "o200k"].map(Pair::named) {
         for length in 0..=4 {
+            pair.check_strings(&characters, length);
+        }
+    }
+}
+
+/// Those of above without relatives, and what is special in Han, kana, marks and characters without a class.
+#[test]
+fn every_string_of_up_to_three_from_many_scripts() {
+    let characters = [
+        ' ',
+        '\n',
+        '\u{a0}',
+        'a',
+        's',
+        'A',
+        'ſ',
+        'é',
+        'ǅ',
+        'ʰ',
+        '中',
+        '々',
+        '〇',
+        '⺀',
+        'ア',
+        'ー',
+        '・',
+        '\u{3040}',
+        '\u{3099}',
+        '\u{30a0}',
+        '\u{16ff0}',
+        '\u{301}',
+        '1',
+        '²',
+        '\'',
+        '.',
+        '/',
+        '—',
+        '+',
+        '\0',
+        '\u{200d}',
+        '\u{e000}',
+    ];
+    for pair in Pair::all() {
+        for length in 0..=3 {
             pair.check_strings(&characters, length);
         }
     }
@@ -106,7 +205,16 @@ fn every_string_of_up_to_four_from_the_characters_that_matter() {
 #[test]
 fn every_string_of_six_from_the_classes_that_overlap() {
     for pair in Pair::all() {
-        pair.check_strings(&['a', 'A', '中', '\u{301}', '.', ' ', '\n'], 6);
+        pair.check_strings(&['a', 'A', '中', '\u{301}', '.', ' ', '\n'], 5);
+    }
+    Pair::named("o200k").check_strings(&['a', 'A', '中', '\u{301}', '.', ' ', '\n'], 6);
+}
+
+/// Strings on which whitespace depends on what comes before and after.
+#[test]
+fn every_string_of_seven_from_newlines_spaces_and_what_they_join() {
+    for pair in Pair::all() {
+        pair.check_strings(&['a', '.', ' ', '\n', '/'], 7);
     }
 }
 
@@ -141,13 +249,113 @@ fn ten_million_random_strings() {
 
 /// The portable form is written to tokenizer.json.
 #[test]
-fn the_portable_form_of_cl100k_is_the_same_pattern() {
-    let portable = Pair::new(cl100k::PORTABLE_PATTERN);
-    check_random_strings(&portable, 4, 30_000);
-    portable.check_strings(&['a', '1', ' ', '\n', '.', '\'', 's'], 5);
+fn the_portable_form_is_the_same_pattern() {
+    for (name, _) in PUBLISHED {
+        let scanner = Pattern::new(name).unwrap();
+        let portable = scanner.portable_splits();
+        let portable: Vec<&str> = portable.iter().map(String::as_str).collect();
+        assert_eq!(Pattern::from_splits(&portable).unwrap().name(), name);
+        let pair = Pair::new(&portable);
+        check_random_strings(&pair, 4, 3_000);
+        pair.check_strings(&['a', '1', ' ', '\n', '.', '\'', 's'], 4);
+    }
 }
 
-const PIECES: [&str; 58] = [
+fn all_grammars() -> Vec<Grammar> {
+    let mut all = Vec::new();
+    for words in [Words::Letters, Words::LettersAndMarks, Words::Cased, Words::CasedBesideHan] {
+        for contractions in
+            [Contractions::None, Contractions::Small, Contractions::Ascii, Contractions::AnyCase]
+        {
+            for max_numbers in [1, 2, 3, usize::MAX] {
+                for after_others in [AfterOthers::Newlines, AfterOthers::NewlinesAndSlashes] {
+                    for keeps_last_whitespace in [false, true] {
+                        all.push(Grammar {
+                            words,
+                            contractions,
+                            max_numbers,
+                            after_others,
+                            keeps_last_whitespace,
+                        });
+                    }
+                }
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn every_combination_of_parameters_is_its_expression() {
+    for (i, grammar) in (0..).zip(all_grammars()) {
+        let expression = grammar.expression();
+        assert_eq!(Grammar::recognize(&expression), Some(grammar), "{expression}");
+        check_random_strings(&Pair::new(&[&expression]), 100 + i, 150);
+    }
+}
+
+/// Expressions as others write them.
+#[test]
+fn other_spellings_of_the_family_get_a_scanner() {
+    let others_and_tail = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+    let with_class = |contractions: &str| {
+        format!(r"{contractions}|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}{{1,3}}|{others_and_tail}")
+    };
+    for (expression, name) in [
+        (GPT2_PATTERN.to_owned(), "gpt2"),
+        (r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+".to_owned(), "gpt2"),
+        (with_class("(?i:'s|'t|'re|'ve|'m|'ll|'d)"), "llama3"),
+        (with_class("'(?i:[sdmt]|ll|ve|re)"), "llama3"),
+        (format!("({})", with_class("'(?i:[sdmt]|ll|ve|re)")), "llama3"),
+        (with_class("(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])"), ""),
+        (with_class("'s|'t|'re|'ve|'m|'ll|'d"), ""),
+        (with_class("'(?:[sdmt]|ll|ve|re)"), ""),
+        (format!(r"[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}{{1,2}}|{others_and_tail}"), ""),
+        (r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,2}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+".to_owned(), ""),
+        (r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s+(?![\s\S])|\s*[\r\n]|\s+(?!\S)|\s".to_owned(), "cl100k"),
+    ] {
+        let pair = Pair::new(&[&expression]);
+        assert_eq!(pair.scanner.name(), if name.is_empty() { &expression } else { name });
+        assert_eq!(Pattern::new(pair.scanner.name()).unwrap().source(), pair.scanner.source());
+        check_random_strings(&pair, 5, 3_000);
+        pair.check_strings(&['a', 'S', '1', ' ', '\n', '.', '\'', 's'], 4);
+    }
+}
+
+#[test]
+fn what_only_looks_like_the_family_goes_to_the_regex_engine() {
+    for (from, to) in [
+        (r"\p{N}{1,3}", r"\p{N}{2,3}"),
+        (r"\p{N}{1,3}", r"\p{N}{1,12}"),
+        (r"\p{N}{1,3}", r"\p{N}*"),
+        (r"\p{L}+", r"\p{L}*"),
+        (r"\p{L}+", r"\p{Lu}+"),
+        (r"[\r\n]*", r"[\r]*"),
+        (r"|\s+(?!\S)", ""),
+        (r"\s*[\r\n]+", r"\s?[\r\n]+"),
+        (r"[^\r\n\p{L}\p{N}]?", r"[^\r\n\p{L}]?"),
+        (r"'ll|", ""),
+        (r"(?i:", r"(?x:"),
+        (r" ?[^", r" [^"),
+        (r"|\s+(?!", r"||\s+(?!"),
+    ] {
+        let expression = LLAMA3_PATTERN.replacen(from, to, 1);
+        assert_ne!(expression, LLAMA3_PATTERN);
+        assert!(!Pattern::new(&expression).unwrap().has_scanner(), "{expression}");
+    }
+    let mixed = QWEN35_PATTERN.replace(r"[^\s\p{L}\p{M}\p{N}]", r"[^\s\p{L}\p{N}]");
+    assert!(!Pattern::new(&mixed).unwrap().has_scanner());
+    let with_han = format!(r"[\p{{Han}}]+|{O200K_PATTERN}");
+    assert!(!Pattern::new(&with_han).unwrap().has_scanner());
+    let possessive = QWEN35_PATTERN.replacen("]?", "]?+", 1);
+    assert!(!Pattern::new(&possessive).unwrap().has_scanner());
+    let Err(Error::Pattern { reason, .. }) = Pattern::from_splits(&[r"\p{N}", "a"]) else {
+        panic!("a chain that is not known")
+    };
+    assert!(reason.contains("DeepSeek"), "{reason}");
+}
+
+const PIECES: [&str; 70] = [
     " ",
     "  ",
     "\n",
@@ -206,6 +414,18 @@ const PIECES: [&str; 58] = [
     "1234567",
     "हिन्दी",
     "МОСКВА",
+    "カタカナ",
+    "ア・イ",
+    "\u{3099}",
+    "\u{3040}",
+    "〇",
+    "⺀",
+    "々",
+    "'été",
+    "\u{0}\u{0}",
+    "\u{ad}",
+    "+",
+    " \n ",
 ];
 
 fn check_random_strings(pair: &Pair, seed: u64, number: usize) {
@@ -224,11 +444,11 @@ fn bytes_that_do_not_decode_are_other_characters() {
     }
 }
 
-fn check_bytes_that_do_not_decode(Pair { scanner, regex }: &Pair) {
+fn check_bytes_that_do_not_decode(Pair { scanner, splits }: &Pair) {
     let mut random = Random(2);
     let alphabet =
         b"abAs 1./\n\r'\xC3\xA9\xE4\xB8\xAD\xF0\x9F\x98\x80\xFF\x80\xC0\xED\xA0\xF5\xC2\xA0\xE2\x80\x83\xCC\x81\xC5\xBF";
-    for _ in 0..100_000 {
+    for _ in 0..40_000 {
         let text = random.bytes(14, alphabet);
         let mut replaced = String::new();
         let mut original_len = Vec::new(); // By byte of `replaced`: how many bytes of `text` it stands for.
@@ -240,7 +460,7 @@ fn check_bytes_that_do_not_decode(Pair { scanner, regex }: &Pair) {
                 original_len.extend([1, 0, 0]);
             }
         }
-        let expected: Vec<usize> = regex_pretokens(regex, replaced.as_bytes())
+        let expected: Vec<usize> = regex_pretokens(splits, replaced.as_bytes())
             .iter()
             .scan(0, |at, pretoken| {
                 let lens = &original_len[*at..*at + pretoken.len()];
@@ -257,20 +477,8 @@ fn check_bytes_that_do_not_decode(Pair { scanner, regex }: &Pair) {
 fn every_byte_is_in_exactly_one_pretoken() {
     let mut random = Random(3);
     let all_bytes: Vec<u8> = (0..=255).collect();
-    let patterns = [
-        "gpt2",
-        "cl100k",
-        "o200k",
-        r"\p{L}+",
-        "b*",
-        ".",
-        "(?=a)",
-        r"\w+|[^\w\s]+",
-        "",
-        r"(?s).+",
-        r"(.)\1|\s+(?!\S)",
-    ];
-    for pattern in patterns.map(|pattern| Pattern::new(pattern).unwrap()) {
+    let others = [r"\p{L}+", "b*", ".", "(?=a)", r"\w+|[^\w\s]+", "", r"(?s).+", r"(.)\1|\s+(?!\S)"];
+    for pattern in Pattern::names().chain(others).map(|pattern| Pattern::new(pattern).unwrap()) {
         for _ in 0..3000 {
             let alphabet = if random.below(2) == 0 { &all_bytes } else { &b"ab \n"[..] };
             let text = random.bytes(20, alphabet);
@@ -290,17 +498,25 @@ fn what_a_pattern_leaves_unmatched_is_one_pretoken() {
 
 #[test]
 fn a_known_pattern_by_name_or_in_full_is_its_scanner() {
-    let known = [
-        ("gpt2", GPT2_PATTERN, &["gpt2"][..]),
-        ("cl100k", CL100K_PATTERN, &["cl100k", "cl100k_base", cl100k::PORTABLE_PATTERN]),
-        ("o200k", O200K_PATTERN, &["o200k", "o200k_base"]),
+    let aliases = [
+        ("gpt2", "gpt2"),
+        ("cl100k", "cl100k_base"),
+        ("o200k", "o200k_base"),
+        ("o200k", "gpt-oss"),
+        ("llama3", "glm4"),
+        ("qwen2", "qwen3"),
+        ("kimi_k2", "kimi"),
+        ("deepseek_v3", "deepseek_r1"),
     ];
-    for (name, source, spellings) in known {
-        for spelling in spellings.iter().chain([&source]) {
+    let names: Vec<&str> = Pattern::names().collect();
+    assert_eq!(names, PUBLISHED.map(|(name, _)| name));
+    for (name, splits) in PUBLISHED {
+        let aliases = aliases.iter().filter(|alias| alias.0 == name).map(|alias| alias.1);
+        for spelling in aliases.chain([name, splits.join("\n").as_str()]) {
             let pattern = Pattern::new(spelling).unwrap();
-            assert!(!matches!(pattern, Pattern::Regex { .. }));
-            assert_eq!((pattern.name(), pattern.source()), (name, source));
-            assert!(pattern.has_safe_cuts());
+            assert_eq!((pattern.name(), pattern.source()), (name, splits.join("\n").as_str()));
+            assert_eq!(pattern.splits(), splits);
+            assert!(pattern.has_scanner() && pattern.has_safe_cuts());
         }
     }
 }
@@ -322,6 +538,15 @@ fn what_the_patterns_are_known_for() {
     assert_eq!(split("o200k", "中AB"), ["中", "AB"]);
     assert_eq!(split("o200k", "\u{301}AB"), ["\u{301}", "AB"]);
     assert_eq!(split("cl100k", "a\n  "), ["a", "\n  "]);
+    assert_eq!(split("llama3", "a\n  "), ["a", "\n", "  "]);
+    assert_eq!(split("llama3", "DON'T 1234"), ["DON", "'T", " ", "123", "4"]);
+    assert_eq!(split("qwen2", "1234"), ["1", "2", "3", "4"]);
+    assert_eq!(split("qwen2", "e\u{301}a"), ["e", "\u{301}a"]);
+    assert_eq!(split("qwen3.5", "e\u{301}a"), ["e\u{301}a"]);
+    assert_eq!(split("tekken", "DON'T 12"), ["DON", "'T", " ", "1", "2"]);
+    assert_eq!(split("kimi_k2", "汉字abc 12〇"), ["汉字", "abc", " ", "12〇"]);
+    assert_eq!(split("deepseek_v3", " 12  .net .été\n"), [" ", "12", " ", " .", "net", " .", "été", "\n"]);
+    assert_eq!(split("deepseek_v3", " ア・イ!\n"), [" ", "ア", "・", "イ", "!\n"]);
     assert_eq!(split("o200k", "a\n  "), ["a", "\n", "  "]);
 }
 
@@ -337,7 +562,7 @@ fn a_safe_cut_splits_no_pretoken_and_changes_none() {
         for _ in 0..30_000 {
             let mut text = random.text(12, &pieces).into_bytes();
             if random.below(3) == 0 {
-                text.extend(random.bytes(12, b"aA1 \n\r'l\xFF\x80\xC2\xA0\xCC\x81"));
+                text.extend(random.bytes(12, b"aA1 \n\n\r'l./\xFF\x80\xC2\xA0\xCC\x81\xE4\xB8\xAD"));
             }
             let whole = scanner.pretokens(&text).unwrap();
             for at in (0..=text.len()).filter(|&at| scanner.is_safe_cut(&text, at)) {

@@ -3,7 +3,7 @@
     python -m pip install '.[compare]' tiktoken==0.14.0 tokie==0.1.4
     python benches/compare/encoders.py --vocab vocab.json --merges merges.txt CORPUS.txt --threads 1 2 --rounds 5
 
-Prints Markdown tables for five jobs. "Cold" is the first call of a fresh tokenizer, with everything imported; "warm" is
+Prints Markdown tables for six jobs. "Cold" is the first call of a fresh tokenizer, with everything imported; "warm" is
 the best of the calls behind it; "peak" is resident memory after the first. Files are in the page cache.
 
 file        a text file to a file of uint16. Ours is checksummed and synced to disk, too; the others' are as numpy
@@ -11,6 +11,8 @@ file        a text file to a file of uint16. Ours is checksummed and synced to d
 memory      a text without special tokens to an array of uint32
 documents   a list of texts of some 200 bytes to ids, in the form that a tool gives
 single      a text of 20, 200 or 5,000 characters to ids, all tools in one process, some hundred texts again and again
+small       a text of 140 bytes to a megabyte to an array and to a list, and batches of short texts, all tools in one
+            process, the same texts again and again; only the tools that give arrays without Python's lists
 start       import, construction from files, first "Hello world"
 
 tiktoken and HF tokenizers get the first --slice MB only, in pieces. "x gigatoken" is how many times as many bytes a
@@ -44,9 +46,29 @@ from typing import Any, NamedTuple
 
 END_OF_TEXT = "<|endoftext|>"
 PATTERN = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""
-JOBS = ["file", "memory", "documents", "single", "start"]
-LIMIT = {"file": sys.maxsize, "memory": 1_000_000_000, "documents": 100_000_000, "single": 5_000_000}
+JOBS = ["file", "memory", "documents", "single", "small", "start"]
+LIMIT = {
+    "file": sys.maxsize,
+    "memory": 1_000_000_000,
+    "documents": 100_000_000,
+    "single": 5_000_000,
+    "small": 30_000_000,
+}
 LENGTHS = [20, 200, 5000]
+# Of each row of `small`: the kind of call, the texts of a call, their length, and the number of different calls.
+SMALL = [
+    ("array", 1, 140, 200),
+    ("array", 1, 4096, 100),
+    ("array", 1, 65536, 12),
+    ("array", 1, 1 << 20, 3),
+    ("list", 1, 140, 200),
+    ("list", 1, 4096, 100),
+    ("list", 1, 65536, 12),
+    ("list", 1, 1 << 20, 3),
+    ("batch", 32, 140, 20),
+    ("batch", 512, 140, 5),
+    ("batch", 64, 4096, 5),
+]
 Run = dict[str, Any]
 
 
@@ -76,6 +98,11 @@ def bpe_lm(folder: Path) -> Run:
         "documents": lambda texts, threads: tokenizer.encode_batch(texts, threads=threads),
         "flat": lambda result: result[0],
         "single": {"bpe_lm": tokenizer.encode},
+        "small": {
+            "array": tokenizer.encode_to_numpy,
+            "list": tokenizer.encode,
+            "batch": tokenizer.encode_batch,
+        },
     }
 
 
@@ -100,6 +127,34 @@ def gigatoken(folder: Path) -> Run:
         "documents": lambda texts, threads: tokenizer.encode_batch(texts, parallel=threads > 1),
         "flat": flat,
         "single": {"gigatoken": tokenizer.encode},
+        "small": {
+            "array": tokenizer.encode,
+            "list": lambda text: tokenizer.encode(text).tolist(),
+            "batch": tokenizer.encode_batch,
+        },
+    }
+
+
+def snaptokens(folder: Path) -> Run:
+    import numpy
+    import snaptokens
+
+    tokenizer = snaptokens.Tokenizer.from_file(str(folder / "tokenizer.json"))
+
+    def encode(texts: list[str], threads: int = 0) -> Any:
+        return numpy.frombuffer(tokenizer.encode_batch_flat(texts)[0], "uint32")
+
+    return {
+        "file": lambda path, out, threads: encode(documents(path)).astype("uint16").tofile(out),
+        "memory": encode,
+        "documents": lambda texts, threads: tokenizer.encode_batch_flat(texts),
+        "flat": lambda result: numpy.frombuffer(result[0], "uint32"),
+        "single": {"snaptokens": lambda text: tokenizer.encode(text).ids},
+        "small": {
+            "array": lambda text: encode([text]),
+            "list": lambda text: tokenizer.encode(text).ids,
+            "batch": tokenizer.encode_batch_flat,
+        },
     }
 
 
@@ -176,6 +231,7 @@ class Tool(NamedTuple):
 TOOLS = {
     "bpe_lm": Tool(bpe_lm, "bpe_lm", Path.read_bytes),
     "gigatoken": Tool(gigatoken, "gigatoken", Path),
+    "snaptokens": Tool(snaptokens, "snaptokens"),
     "tokie": Tool(tokie, "tokie"),
     "tiktoken": Tool(tiktoken, "tiktoken", slow=True),
     "HF tokenizers": Tool(huggingface, "tokenizers", slow=True),
@@ -233,6 +289,36 @@ def run_single(task: Run, folder: Path) -> Run:
                 turns[name].append((time.perf_counter() - start) / len(texts) * 1e6)
         for name, microseconds in turns.items():
             results[name][str(length)] = median(microseconds)
+    return results
+
+
+def run_small(task: Run, folder: Path) -> Run:
+    """Microseconds a call for each row of `SMALL`: the median of many turns."""
+    tools = {name: made for name in task["tools"] if "small" in (made := TOOLS[name].construct(folder))}
+    ours, numpy = bpe_lm(folder)["small"]["list"], import_module("numpy")
+    corpus = Path(task["path"]).read_bytes()
+    results: dict[str, Run] = {name: {"different": 0} for name in tools}
+    gc.disable()
+    for kind, number, length, count in SMALL:
+        every = max(1, (len(corpus) - length) // (number * count))
+        texts = [corpus[i * every :][:length].decode(errors="ignore") for i in range(number * count)]
+        inputs = texts if number == 1 else [texts[i::count] for i in range(count)]
+        turns: dict[str, list[float]] = {name: [] for name in tools}
+        for name, made in tools.items():
+            for given in inputs:
+                expected = ours(given) if number == 1 else [i for text in given for i in ours(text)]
+                found = made["small"][kind](given)
+                flat = made["flat"](found) if number > 1 else found
+                results[name]["different"] += not numpy.array_equal(numpy.asarray(flat), expected)
+        for _ in range(task["turns"]):
+            for name, made in tools.items():
+                call = made["small"][kind]
+                start = time.perf_counter()
+                for given in inputs:
+                    call(given)
+                turns[name].append((time.perf_counter() - start) / count * 1e6)
+        for name, microseconds in turns.items():
+            results[name][f"{kind}, {number} x {length:,}"] = median(microseconds)
     return results
 
 
@@ -362,6 +448,26 @@ def compare_single(options: argparse.Namespace, folder: Path, corpus: Path) -> l
     return results
 
 
+def compare_small(options: argparse.Namespace, folder: Path, corpus: Path) -> list[Run]:
+    path = prepared(corpus, folder, options.limit["small"], True)
+    task = {"tools": options.tools, "path": str(path), "turns": options.turns}
+    runs = [measure(folder, "small", **task) for _ in range(options.rounds)]
+    names = list(runs[0])
+    keys = [key for key in runs[0][names[0]] if key != "different"]
+    rows = []
+    for key in keys:
+        middle = {name: median(run[name][key] for run in runs) for name in names}
+        fastest = min((value for name, value in middle.items() if name != "bpe_lm"), default=None)
+        times = f"{fastest / middle['bpe_lm']:.2f}" if fastest and "bpe_lm" in middle else "-"
+        rows.append([key, *(f"{middle[name]:.2f}" for name in names), times])
+    title = f"small: {corpus.name}, microseconds a call (times as fast as the fastest other tool)"
+    print_table(title, ["texts x bytes", *names, "times"], rows)
+    verdicts = {n: f"differs in {d} calls" if (d := runs[0][n]["different"]) else "same" for n in names}
+    print(f"\nids: {', '.join(f'{name} {ids}' for name, ids in verdicts.items())}")
+    about = {"job": "small", "corpus": corpus.name}
+    return [{**about, "tool": n, "runs": [run[n] | {"verdict": verdicts[n]} for run in runs]} for n in names]
+
+
 def compare_start(options: argparse.Namespace, folder: Path) -> list[Run]:
     runs = in_turns(options.tools, options.rounds, lambda name: measure(folder, "start", tool=name))
     rows = []
@@ -408,6 +514,8 @@ def run_all(options: argparse.Namespace, folder: Path, results: list[Run]) -> No
                 results += compare(options, folder, job, corpus, threads)
         if "single" in options.jobs:
             results += compare_single(options, folder, corpus)
+        if "small" in options.jobs:
+            results += compare_small(options, folder, corpus)
     if "start" in options.jobs:
         results += compare_start(options, folder)
 
@@ -444,7 +552,9 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     if sys.argv[1:2] == ["--child"]:
         task = json.loads(sys.argv[2])
-        run = {"single": run_single, "start": run_start, "save": run_save}.get(task["job"], run_calls)
+        run = {"single": run_single, "small": run_small, "start": run_start, "save": run_save}.get(
+            task["job"], run_calls
+        )
         return print(json.dumps(run(task, Path(task["folder"]))))
     options, results = arguments(), []
     options.tools = installed(options.tools)

@@ -89,10 +89,11 @@ def roof(dtype: torch.dtype) -> float:
 
 
 def train(variant: str, shape: dict[str, int], steps: int) -> dict[str, float]:
+    from bpe_lm.kernels.norms import fast_norm_of_all
     from bpe_lm.model.flops import training_flops_per_token
     from bpe_lm.training.batches import Batches
     from bpe_lm.training.memory import keep_freed_memory
-    from bpe_lm.training.optimizers import AdamW, clip_gradients
+    from bpe_lm.training.optimizers import AdamW, clip_gradients, clip_within_step
 
     tool, dtype, mode = variant.removesuffix(", memory kept").split()
     if tool == "bpe_lm" or variant == KEPT:
@@ -101,7 +102,7 @@ def train(variant: str, shape: dict[str, int], steps: int) -> dict[str, float]:
     data = np.random.default_rng(1).integers(0, shape["vocab"], 100_000).astype(np.uint16)
     batches = Batches(data, shape["batch"], shape["context"], 1, shape["vocab"])
     model = ours(shape) if tool == "bpe_lm" else llama(shape)
-    optimizer: torch.optim.Optimizer
+    optimizer: Any
     if tool == "bpe_lm":
         from bpe_lm.model.loss import linear_cross_entropy
 
@@ -112,7 +113,11 @@ def train(variant: str, shape: dict[str, int], steps: int) -> dict[str, float]:
                 return linear_cross_entropy(model.hidden(x), model.lm_head.weight, y)
 
         def clip() -> None:
-            clip_gradients(model.parameters(), 1.0)
+            if not narrow:
+                clip_gradients(model.parameters(), 1.0)
+                return
+            norm = fast_norm_of_all([p.grad for p in model.parameters() if p.grad is not None])
+            clip_within_step(optimizer, norm, 1.0)
     else:
         optimizer = torch.optim.AdamW(model.parameters(), 1e-4, fused=True)
 

@@ -5,7 +5,8 @@
 
 Prints a Markdown table: seconds (whole process and the call alone), peak resident memory, and peak anonymous memory
 (what the process itself holds; a mapped file counts in the first but not in the second). Merges are compared where the
-tie rules agree: gigatoken's default, Hugging Face's, and ours under tie_break="hf".
+tie rules agree: gigatoken's default, Hugging Face's, and ours under tie_break="hf". gigabpe has Hugging Face's rule
+too, but reads a file line by line.
 """
 
 import argparse
@@ -57,6 +58,22 @@ def bpeasy(path: str, vocab_size: int) -> None:
     bpeasy.train_bpe(iter(documents(path)), pattern, 128, vocab_size - 1)
 
 
+def gigabpe(path: str, vocab_size: int) -> list[tuple[bytes, bytes]]:
+    """Train from the file. Each line is a text of its own, so the merges are not those of whole documents."""
+    import gigabpe
+
+    merges = gigabpe.train_bpe([path], vocab_size, special_tokens=[END_OF_TEXT], pretokenizer="bytelevel")[1]
+    return spelled(merges)
+
+
+def spelled(merges: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    """Merges as bytes, from the letters of GPT-2's alphabet."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    rest = [b for b in range(256) if b not in printable]
+    byte = {chr(b): b for b in printable} | {chr(256 + i): b for i, b in enumerate(rest)}
+    return [(bytes(byte[c] for c in a), bytes(byte[c] for c in b)) for a, b in merges]
+
+
 def huggingface(path: str, vocab_size: int) -> list[tuple[bytes, bytes]]:
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
@@ -67,17 +84,14 @@ def huggingface(path: str, vocab_size: int) -> list[tuple[bytes, bytes]]:
         vocab_size=vocab_size - 1, initial_alphabet=alphabet, show_progress=False, min_frequency=0
     )
     tokenizer.train_from_iterator(documents(path), trainer)
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    rest = [b for b in range(256) if b not in printable]
-    byte = {chr(b): b for b in printable} | {chr(256 + i): b for i, b in enumerate(rest)}
-    merges = json.loads(tokenizer.to_str())["model"]["merges"]
-    return [(bytes(byte[c] for c in a), bytes(byte[c] for c in b)) for a, b in merges]
+    return spelled(json.loads(tokenizer.to_str())["model"]["merges"])
 
 
 TRAINERS = {
     "bpe_lm": ours,
     'bpe_lm, tie_break="hf"': ours_hf,
     "gigatoken": gigatoken,
+    "gigabpe": gigabpe,
     "rustbpe": rustbpe,
     "bpeasy": bpeasy,
     "HF tokenizers": huggingface,

@@ -26,11 +26,16 @@ __all__ = [
     "kernels_are_available",
     "load_training",
     "next_logits",
+    "norm_backward",
+    "norm_forward",
     "open_mp_library",
     "open_token_file",
     "panic",
     "pretokenize",
     "product",
+    "sum_of_squares",
+    "swiglu_backward",
+    "swiglu_forward",
     "train",
     "verify_token_file",
     "write_sample",
@@ -71,13 +76,14 @@ class Tokenizer:
         special_ids: Sequence[int] | None,
         apart: Sequence[int],
         pattern: str,
+        ignore_merges: bool,
     ) -> Tokenizer: ...
     @staticmethod
     def load_gpt2(
         vocab_path: _Path, merges_path: _Path, special_tokens: Sequence[str] | None, pattern: str
     ) -> Tokenizer: ...
     @staticmethod
-    def load_tokenizer_json(path: _Path) -> tuple[Tokenizer, list[str]]: ...
+    def load_tokenizer_json(path: _Path, texts_are_nfc: bool) -> tuple[Tokenizer, list[str]]: ...
     @staticmethod
     def load_tiktoken(
         path: _Path, pattern: str | None, special_tokens: Sequence[tuple[str, int]] | None
@@ -92,15 +98,29 @@ class Tokenizer:
     @property
     def apart(self) -> list[int]: ...
     @property
+    def ignores_merges(self) -> bool: ...
+    @property
+    def splits(self) -> list[str]: ...
+    @property
+    def has_scanner(self) -> bool: ...
+    def tiktoken_ranks(self) -> dict[bytes, int]: ...
+    def to_tokenizer_json(self) -> tuple[str, str | None]: ...
+    @property
     def pattern(self) -> str: ...
     @property
     def greatest_id(self) -> int: ...
     @property
     def sha256(self) -> str: ...
     def encode(self, text: str | bytes, special: str) -> list[int]: ...
+    def encode_to_numpy(
+        self, text: str | bytes, special: str, threads: int | None, dtype: str
+    ) -> npt.NDArray[np.uint32]: ...
     def encode_iterable(self, iterable: Iterable[str | bytes], special: str) -> EncodeIterator: ...
     def encode_batch(
         self, iterable: Iterable[str | bytes], special: str, threads: int | None, dtype: str
+    ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]: ...
+    def encode_with_offsets(
+        self, text: str | bytes, special: str
     ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]: ...
     def encode_file(
         self,
@@ -152,6 +172,35 @@ def cross_entropy(
 ) -> None: ...
 def product(
     a: _Numbers, a_is_across: bool, b: _Numbers, b_is_across: bool, threads: int, adds: bool, to: _Numbers
+) -> None: ...
+def norm_forward(
+    x: _Wide,
+    branch: npt.NDArray[np.uint16] | None,
+    weight: _Wide,
+    eps: float,
+    threads: int,
+    sums: _Wide | None,
+    outputs: npt.NDArray[np.uint16],
+    scales: _Wide,
+) -> None: ...
+def norm_backward(
+    gradient: npt.NDArray[np.uint16],
+    outer: _Wide | None,
+    sums: _Wide,
+    scales: _Wide,
+    weight: _Wide,
+    threads: int,
+    x_gradient: _Wide,
+    branch_gradient: npt.NDArray[np.uint16] | None,
+    weight_gradient: _Wide,
+) -> None: ...
+def sum_of_squares(arrays: list[_Wide], threads: int) -> float: ...
+def swiglu_forward(halves: npt.NDArray[np.uint16], threads: int, outputs: npt.NDArray[np.uint16]) -> None: ...
+def swiglu_backward(
+    gradient: npt.NDArray[np.uint16],
+    halves: npt.NDArray[np.uint16],
+    threads: int,
+    halves_gradient: npt.NDArray[np.uint16],
 ) -> None: ...
 def amx_is_available() -> bool: ...
 def next_logits(

@@ -63,8 +63,8 @@ def parse_truth(text: str) -> bool:
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """Return the known name that a person most likely meant. The last part of a name with dots is enough.
 
-    The tests in order: the same last part (in another table), a few different letters, initials (lr for
-    learning-rate), a part of the name.
+    The tests in order: the last part as a word of a name in the same table (layers for num-layers), the same last part
+    in another table, a few different letters, initials (lr for learning-rate), a part of the name.
     """
     names = {_plain(name): name for name in known}
     lasts: dict[str, str] = {}
@@ -72,6 +72,10 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
         lasts.setdefault(_last(plain), name)
     plain = _plain(word)
     last = _last(plain)
+    table = plain.removesuffix(last)
+    for plain_name, name in names.items():
+        if table and plain_name.startswith(table) and last in _last(plain_name).split("-"):
+            return name
     if last in lasts:
         return lasts[last]
     for wanted, found, cutoff in ((plain, names, 0.75), (last, lasts, 0.65)):

@@ -43,8 +43,6 @@ pub(crate) struct Chunk {
     /// The chunk's number, from 0, and its end, if files are read in order.
     pub number: u64,
     pub end: Place,
-    /// Whether the chunk is the last of its file.
-    pub is_last: bool,
     pub is_jsonl: bool,
     /// The number of bad lines that were left out.
     pub skipped_lines: u64,

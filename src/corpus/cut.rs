@@ -1,16 +1,16 @@
 /*!
 Where a text may be cut.
 
-The search for a cut goes backwards from a chunk's nominal end, in a window of a few kilobytes. If that window
-has no cut (text without spaces, a line of base64), the search goes on forwards in windows that grow. It looks
-at each position once, so its time is linear.
+The search for a cut begins in a window of a few kilobytes before a chunk's nominal end. If that window has no
+cut (text without spaces, a line of base64), the search goes on forwards in windows that grow. It looks at each
+position once, so its time is linear.
 */
 
 use crate::pretokenize::Pattern;
 use crate::special_tokens::SpecialTokens;
 
 /// The length in bytes of the window before a chunk's nominal end, where the search begins.
-const FIRST_WINDOW: u64 = 4096;
+pub(super) const FIRST_WINDOW: u64 = 4096;
 /// The length in bytes at which windows stop growing.
 const LONGEST_WINDOW: u64 = 1 << 20;
 
@@ -76,11 +76,16 @@ impl Cuts<'_> {
     pub fn windows(self, start: u64) -> impl Iterator<Item = (u64, u64)> {
         let nominal = start.saturating_add(self.chunk_bytes() as u64);
         let first = ((start + 1).max(nominal.saturating_sub(FIRST_WINDOW)), nominal);
-        let mut step = FIRST_WINDOW;
-        std::iter::successors(Some(first), move |&(_, last)| {
-            let next = (last + 1, last.saturating_add(step));
-            step = (2 * step).min(LONGEST_WINDOW);
-            Some(next)
-        })
+        std::iter::once(first).chain(growing_windows(nominal))
     }
+}
+
+/// The windows after a position, in order, each given by its first and its last position.
+pub(super) fn growing_windows(position: u64) -> impl Iterator<Item = (u64, u64)> {
+    let mut step = FIRST_WINDOW;
+    let first = (position.saturating_add(1), position.saturating_add(step));
+    std::iter::successors(Some(first), move |&(_, last)| {
+        step = (2 * step).min(LONGEST_WINDOW);
+        Some((last.saturating_add(1), last.saturating_add(step)))
+    })
 }

@@ -1,10 +1,10 @@
 /*!
 Files, pipes and standard input, read by any number of workers.
 
-A worker that wants a chunk takes a source from the queue (`queue.rs`). From a plain file it takes only the
-range of a chunk: it finds the cut, gives the file back, and reads the bytes while other workers do the same
-(`plain.rs`). From a stream it reads the chunk, then gives the stream back (`stream.rs`). Where the order
-matters, only one source is open at a time, and chunks are numbered.
+A worker that wants a chunk claims one of an open plain file (`plain.rs`): it counts, and other workers do the
+same while it reads. If no such file is open, it takes a source from the queue (`queue.rs`). From a stream it
+reads a chunk, then gives the stream back (`stream.rs`). Where the order matters, only one source is open at a
+time, and chunks are numbered.
 */
 
 use super::chunk::{Chunk, Place, Text, reserve};
@@ -12,9 +12,10 @@ use super::cut::{Cuts, Cutter};
 use super::jsonl::for_each_line;
 use super::line_number::FirstLine;
 use super::options::{BadLines, InputOptions};
-use super::plain::to_usize;
+use super::plain::{Claim, to_usize};
 use super::queue::{Queue, Turn};
 use super::source::{Kind, Reader, Source, SourceInfo};
+use super::stream::Stream;
 use crate::error::Error;
 use crate::job::Job;
 use std::path::Path;
@@ -110,9 +111,35 @@ impl Files {
     }
 
     pub(super) fn next_chunk(&self, cutter: Cutter<'_>, job: &Job, chunk: &mut Chunk) -> Result<bool, Error> {
-        let Some(open) = self.take(job)? else { return Ok(false) };
-        self.read(open, cutter, job, chunk)?;
-        Ok(true)
+        loop {
+            let claimed = self.queue.claim(|open| match &mut open.reader {
+                Reader::Plain(plain) => {
+                    let claim = plain.claim(self.cuts(open.source, cutter));
+                    let is_last = claim.is_last;
+                    Some(((open.source, claim), is_last))
+                }
+                Reader::Stream(_) => None,
+            });
+            if let Some(((source, claim), number)) = claimed {
+                chunk.number = number;
+                return self.read_plain(source, &claim, cutter, job, chunk).map(|()| true);
+            }
+            match self.take(job)? {
+                None => return Ok(false),
+                Some(Open { source, reader: Reader::Stream(stream) }) => {
+                    return self.read_stream(source, stream, cutter, job, chunk).map(|()| true);
+                }
+                Some(plain) => self.queue.share(plain),
+            }
+        }
+    }
+
+    /// Where a source may be cut.
+    fn cuts<'a>(&self, source: usize, cutter: Cutter<'a>) -> Cuts<'a> {
+        match self.sources[source].is_jsonl {
+            true => Cuts::Lines(cutter.chunk_bytes),
+            false => Cuts::Pretokens(cutter),
+        }
     }
 
     /// Takes a source that no other worker is reading. Returns `None` when all sources are read.
@@ -127,62 +154,76 @@ impl Files {
         })
     }
 
-    /// Reads the next chunk of a source, and gives the source back as soon as other workers can continue with
-    /// it.
-    fn read(&self, mut open: Open, cutter: Cutter<'_>, job: &Job, chunk: &mut Chunk) -> Result<(), Error> {
-        let number = open.source;
+    /// Reads a chunk that was claimed, while other workers read others of the same file.
+    fn read_plain(
+        &self,
+        source: usize,
+        claim: &Claim,
+        cutter: Cutter<'_>,
+        job: &Job,
+        chunk: &mut Chunk,
+    ) -> Result<(), Error> {
+        let range = claim.range(self.cuts(source, cutter), job)?;
+        let len = to_usize(range.end - range.start)?;
+        let buffer = if self.sources[source].is_jsonl { &mut chunk.lines } else { &mut chunk.bytes };
+        for start in (0..len).step_by(STEP) {
+            let end = len.min(start + STEP);
+            reserve(buffer, end);
+            claim.file.read(&mut buffer[start..end], range.start + start as u64, job)?;
+        }
+        chunk.input_bytes = range.end - range.start;
+        chunk.end = Place { source, offset: range.end };
+        let first_line = FirstLine::In(Arc::clone(&claim.file));
+        self.find_texts(Text { range: 0..len, source, offset: range.start }, &first_line, chunk, job)
+    }
+
+    /// Reads the next chunk of a stream, and gives the stream back.
+    fn read_stream(
+        &self,
+        number: usize,
+        mut stream: Stream,
+        cutter: Cutter<'_>,
+        job: &Job,
+        chunk: &mut Chunk,
+    ) -> Result<(), Error> {
         let source = &self.sources[number];
-        let cuts = match source.is_jsonl {
-            true => Cuts::Lines(cutter.chunk_bytes),
-            false => Cuts::Pretokens(cutter),
-        };
         let buffer = if source.is_jsonl { &mut chunk.lines } else { &mut chunk.bytes };
-        let (len, offset, first_line);
-        match &mut open.reader {
-            Reader::Plain(plain) => {
-                let range = plain.claim(cuts, job)?;
-                let file = Arc::clone(&plain.file);
-                chunk.is_last = plain.is_at_end();
-                chunk.end = Place { source: number, offset: plain.offset };
-                chunk.number = self.queue.give_back((!chunk.is_last).then_some(open));
-                len = to_usize(range.end - range.start)?;
-                for start in (0..len).step_by(STEP) {
-                    let end = len.min(start + STEP);
-                    reserve(buffer, end);
-                    file.read(&mut buffer[start..end], range.start + start as u64, job)?;
-                }
-                chunk.input_bytes = range.end - range.start;
-                (offset, first_line) = (range.start, FirstLine::In(file));
-            }
-            Reader::Stream(stream) => {
-                (offset, first_line) = (stream.offset, FirstLine::Number(stream.lines));
-                len = stream.next(cuts, job, buffer).map_err(|failure| source.failed(failure))?;
-                if source.is_jsonl {
-                    stream.lines += memchr::memchr_iter(b'\n', &buffer[..len]).count() as u64;
-                }
-                chunk.input_bytes = stream.take_input_bytes();
-                chunk.is_last = stream.is_at_end();
-                chunk.end = Place { source: number, offset: stream.offset };
-                if chunk.is_last && stream.offset == 0 {
-                    return Err(Error::EmptyCorpus {
-                        what: source.name(),
-                        hint: "; was it written to its end?",
-                    });
-                }
-                chunk.number = self.queue.give_back((!chunk.is_last).then_some(open));
-            }
+        let (offset, first_line) = (stream.offset, FirstLine::Number(stream.lines));
+        let cuts = self.cuts(number, cutter);
+        let len = stream.next(cuts, job, buffer).map_err(|failure| source.failed(failure))?;
+        if source.is_jsonl {
+            stream.lines += memchr::memchr_iter(b'\n', &buffer[..len]).count() as u64;
         }
-        chunk.is_jsonl = source.is_jsonl;
-        if !source.is_jsonl {
-            if len > 0 {
-                chunk.texts.push(Text { range: 0..len, source: number, offset });
-            }
-            return Ok(());
+        chunk.input_bytes = stream.take_input_bytes();
+        chunk.end = Place { source: number, offset: stream.offset };
+        if stream.is_at_end() && stream.offset == 0 {
+            return Err(Error::EmptyCorpus { what: source.name(), hint: "; was it written to its end?" });
         }
-        let lines = std::mem::take(&mut chunk.lines);
-        let taken = self.take_texts(&lines[..len], number, offset, &first_line, chunk, job);
-        chunk.lines = lines;
-        taken
+        let open = (!stream.is_at_end()).then(|| Open { source: number, reader: Reader::Stream(stream) });
+        chunk.number = self.queue.give_back(open);
+        self.find_texts(Text { range: 0..len, source: number, offset }, &first_line, chunk, job)
+    }
+
+    /// Finds the texts in the bytes of a chunk: one text, or those of its lines.
+    fn find_texts(
+        &self,
+        text: Text,
+        first_line: &FirstLine,
+        chunk: &mut Chunk,
+        job: &Job,
+    ) -> Result<(), Error> {
+        let len = text.range.len();
+        chunk.is_jsonl = self.sources[text.source].is_jsonl;
+        if chunk.is_jsonl {
+            let lines = std::mem::take(&mut chunk.lines);
+            let taken = self.take_texts(&lines[..len], text.source, text.offset, first_line, chunk, job);
+            chunk.lines = lines;
+            return taken;
+        }
+        if len > 0 {
+            chunk.texts.push(text);
+        }
+        Ok(())
     }
 
     /// Takes the texts out of JSON lines.
@@ -217,7 +258,7 @@ impl Files {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::super::either::Corpus;
-    use super::super::stream::{Input, Stream};
+    use super::super::stream::Input;
     use super::*;
     use crate::counts::count_pretokens;
     use crate::pretokenize::Pattern;

@@ -3,7 +3,8 @@ The queue that decides which source a worker reads next.
 
 A worker takes an open source that no other worker is reading, or else opens the next source. After reading a
 chunk it gives the source back, unless the source has ended. So at most as many sources are open as there are
-workers, however many files the corpus has.
+workers, however many files the corpus has. A source that several workers can read at once is shared instead:
+it stays here, and each worker claims a chunk of it.
 */
 
 use crate::error::Error;
@@ -68,6 +69,27 @@ impl<T> Queue<T> {
             let waited = self.returned.wait_timeout(state, PATIENCE);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    /// Claims a chunk of an idle source. `claim` must be quick, because all workers wait for it. It returns
+    /// what it claimed and whether that was the source's last chunk, or `None` if a source is not shared.
+    /// Returns the claim and the number of the chunk.
+    pub fn claim<C>(&self, claim: impl FnOnce(&mut T) -> Option<(C, bool)>) -> Option<(C, u64)> {
+        let mut state = lock(&self.state);
+        let (claimed, is_last) = claim(state.idle.last_mut()?)?;
+        if is_last {
+            state.idle.pop();
+        }
+        state.num_chunks += 1;
+        Some((claimed, state.num_chunks - 1))
+    }
+
+    /// Shares a source that was taken, so that all workers claim chunks of it.
+    pub fn share(&self, open: T) {
+        let mut state = lock(&self.state);
+        state.num_taken -= 1;
+        state.idle.push(open);
+        self.returned.notify_all();
     }
 
     /// Gives a source back, or `None` if its last chunk was taken. Returns the number of the chunk that was

@@ -155,7 +155,7 @@ impl Source {
         };
         let opened = match self.kind {
             Kind::File { len, compression: Compression::None } => file().map(|file| {
-                Reader::Plain(Plain::new(SharedFile { file, path: self.path.clone() }, len, start.min(len)))
+                Reader::Plain(Plain::new(SharedFile::new(file, self.path.clone(), len, start.min(len))))
             }),
             Kind::File { .. } | Kind::Pipe => {
                 file().and_then(|file| Stream::new(file, job)).map(Reader::Stream)
@@ -166,7 +166,8 @@ impl Source {
         let mut opened = opened.map_err(failed)?;
         let (mut is_there, mut has_many_nuls) = (true, self.has_many_nuls);
         match (&mut opened, &self.kind) {
-            (Reader::Plain(plain), _) => is_there = start <= plain.len,
+            (Reader::Plain(_), &Kind::File { len, .. }) => is_there = start <= len,
+            (Reader::Plain(_), _) => {}
             (Reader::Stream(stream), Kind::File { .. }) => {
                 is_there = stream.skip(start, job).map_err(failed)?
             }

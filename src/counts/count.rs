@@ -1,21 +1,32 @@
 /*!
-Counting a corpus, by any number of workers that share one table.
+Counting a corpus, by any number of workers that share nothing but the shards.
 */
 
 use super::pretoken_counts::PretokenCounts;
-use super::pretoken_table::{PretokenTable, Visitor, look_up};
+use super::shards::Shards;
+use super::table::{Knobs, Table};
 use crate::corpus::{Chunk, Corpus, Cutter};
 use crate::error::Error;
 use crate::isa::Isa;
 use crate::job::Job;
 use crate::pretokenize::{Borders, Pretokenizer};
 use crate::threads::{on_all_threads, with_threads};
-use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
-/// The number of new pretokens that a worker inserts together, so that others seldom wait.
-const INSERT: usize = 2048;
+/// The maximum number of lines of all tables together, which take 256 MiB.
+const ALL_LINES: usize = 1 << 22;
+/// The maximum number of lines of one table, which take 16 MiB and hold 600,000 pretokens.
+const MAX_LINES: usize = 1 << 18;
+/// The number of shards. With 64 threads, two of them seldom add to the same one.
+const NUM_SHARDS: usize = 64;
+
+impl Knobs {
+    /// The usual settings for a number of threads.
+    pub fn new(threads: usize) -> Self {
+        let max_lines = (ALL_LINES / threads.next_power_of_two()).clamp(1, MAX_LINES);
+        let (num_shards, max_long, carry_after) = (NUM_SHARDS, 1 << 22, 1 << 31);
+        Knobs { isa: Isa::best(), max_lines, num_shards, max_long, carry_after }
+    }
+}
 
 /// Counts the pretokens of a corpus. Special tokens are not counted.
 ///
@@ -28,129 +39,56 @@ pub fn count_pretokens(
     threads: usize,
     job: &Job,
 ) -> Result<PretokenCounts, Error> {
+    count_with_knobs(corpus, cutter, threads, job, Knobs::new(threads))
+}
+
+/// As [`count_pretokens`], with other settings.
+///
+/// # Errors
+/// As above.
+pub fn count_with_knobs(
+    corpus: &Corpus,
+    cutter: Cutter<'_>,
+    threads: usize,
+    job: &Job,
+    knobs: Knobs,
+) -> Result<PretokenCounts, Error> {
     corpus.begin()?;
-    let table = RwLock::default();
-    let count = |job: &Job| Worker::new(&table).count_chunks(corpus, cutter, job);
+    let shards = Shards::new(knobs.num_shards);
+    let count = |job: &Job| count_chunks(Table::new(knobs, &shards), corpus, cutter, knobs.isa, job);
     let num_bytes = with_threads(threads, |pool| on_all_threads(pool, job, count))?.iter().sum();
     if num_bytes == 0 {
         return Err(corpus.is_empty_error());
     }
-    let table = table.into_inner().unwrap_or_else(PoisonError::into_inner);
-    Ok(PretokenCounts::new(table, num_bytes, cutter.special_tokens))
+    Ok(PretokenCounts::new(shards.into_tables(), num_bytes, cutter.special_tokens))
 }
 
-/// One thread that counts.
-struct Worker<'a> {
-    table: &'a RwLock<PretokenTable<AtomicU64>>,
-    /// For each pretoken, by number, the count that is not in the shared table yet.
-    own: Vec<u8>,
-    /// The pretokens of the chunk that were not in the table.
-    new: Vec<Range<usize>>,
-}
-
-impl<'a> Worker<'a> {
-    fn new(table: &'a RwLock<PretokenTable<AtomicU64>>) -> Self {
-        Worker { table, own: Vec::new(), new: Vec::new() }
-    }
-
-    /// Counts chunks until none is left; returns the number of bytes of their texts.
-    fn count_chunks(mut self, corpus: &Corpus, cutter: Cutter<'_>, job: &Job) -> Result<u64, Error> {
-        let mut num_bytes = 0;
-        let mut chunk = Chunk::default();
-        let mut borders = Borders::default();
-        while corpus.next_chunk(cutter, job, &mut chunk)? {
-            for text in &chunk.texts {
-                self.count_text(&chunk.bytes, text.range.clone(), cutter, job, &mut borders)
-                    .map_err(|error| corpus.locate(error, text))?;
-                num_bytes += text.range.len() as u64;
-            }
-            job.advance(chunk.input_bytes);
-            self.insert_new(&chunk.bytes)?;
+/// One thread: counts chunks until none is left, and returns the number of bytes of their texts.
+fn count_chunks(
+    mut table: Table<'_>,
+    corpus: &Corpus,
+    cutter: Cutter<'_>,
+    isa: Isa,
+    job: &Job,
+) -> Result<u64, Error> {
+    let Cutter { pattern, special_tokens, .. } = cutter;
+    let pretokenizer = Pretokenizer { pattern, special_tokens, isa };
+    let mut num_bytes = 0;
+    let mut chunk = Chunk::default();
+    let mut borders = Borders::default();
+    while corpus.next_chunk(cutter, job, &mut chunk)? {
+        let buffer = &chunk.bytes;
+        for text in &chunk.texts {
+            let count = |borders: &Borders| table.count_window(buffer, borders);
+            pretokenizer
+                .for_each_window(buffer, text.range.clone(), job, &mut borders, count)
+                .map_err(|error| corpus.locate(error, text))?;
+            num_bytes += text.range.len() as u64;
         }
-        self.add_own()?;
-        Ok(num_bytes)
+        job.advance(chunk.input_bytes);
     }
-
-    fn count_text(
-        &mut self,
-        buffer: &[u8],
-        text: Range<usize>,
-        cutter: Cutter<'_>,
-        job: &Job,
-        borders: &mut Borders,
-    ) -> Result<(), Error> {
-        let Cutter { pattern, special_tokens, .. } = cutter;
-        let pretokenizer = Pretokenizer { pattern, special_tokens, isa: Isa::best() };
-        pretokenizer.for_each_window(buffer, text, job, borders, |borders| {
-            self.count(buffer, borders)?;
-            if self.new.len() >= INSERT { self.insert_new(buffer) } else { Ok(()) }
-        })
-    }
-
-    fn count(&mut self, buffer: &[u8], borders: &Borders) -> Result<(), Error> {
-        let table = &*self.read()?;
-        self.own.resize(table.len(), 0);
-        look_up(&mut Counting { table, own: &mut self.own, new: &mut self.new }, buffer, borders);
-        Ok(())
-    }
-
-    /// Locks the table for reading, unless another worker panicked while it inserted. Then the table may be
-    /// half-changed, and the panic is the error that the caller gets.
-    fn read(&self) -> Result<RwLockReadGuard<'a, PretokenTable<AtomicU64>>, Error> {
-        self.table.read().map_err(|_| Error::Cancelled)
-    }
-
-    /// Inserts the pretokens that were not in the table when they were looked up.
-    fn insert_new(&mut self, buffer: &[u8]) -> Result<(), Error> {
-        let mut table = self.table.write().map_err(|_| Error::Cancelled)?;
-        for pretoken in self.new.drain(..) {
-            let number = table.insert(&buffer[pretoken], AtomicU64::new(0));
-            *table.values_mut()[number].get_mut() += 1;
-        }
-        match table.len() {
-            0..=PretokenTable::<AtomicU64>::MAX_LEN => Ok(()),
-            _ => {
-                let limit = PretokenTable::<AtomicU64>::MAX_LEN as u64;
-                Err(Error::Limit { what: "the number of distinct pretokens", limit })
-            }
-        }
-    }
-
-    /// Adds the private counts to the shared ones.
-    fn add_own(&self) -> Result<(), Error> {
-        for (&count, sum) in self.own.iter().zip(self.read()?.values()) {
-            sum.fetch_add(count.into(), Relaxed);
-        }
-        Ok(())
-    }
-}
-
-/// A worker that counts a window, while no worker changes the table.
-struct Counting<'a> {
-    table: &'a PretokenTable<AtomicU64>,
-    own: &'a mut [u8],
-    new: &'a mut Vec<Range<usize>>,
-}
-
-impl Visitor<AtomicU64> for Counting<'_> {
-    #[inline(always)]
-    fn table(&self) -> &PretokenTable<AtomicU64> {
-        self.table
-    }
-
-    #[inline(always)]
-    fn known(&mut self, number: usize) {
-        let (count, is_over) = self.own[number].overflowing_add(1);
-        self.own[number] = count;
-        if is_over {
-            self.table.values()[number].fetch_add(256, Relaxed);
-        }
-    }
-
-    #[inline(always)]
-    fn unknown(&mut self, pretoken: Range<usize>) {
-        self.new.push(pretoken);
-    }
+    table.move_all();
+    Ok(num_bytes)
 }
 
 #[cfg(test)]

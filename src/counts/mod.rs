@@ -4,12 +4,15 @@ Text into counts: the number of occurrences of each pretoken.
 Training needs nothing of a corpus but its counts, and they are small: 12 GB of web text have some 100 MB of
 them.
 
-Why not one table for each worker, summed at the end? Memory would grow with the number of threads, and one
-thread would compute the sum while the others wait. Instead all workers share one table. Nearly all of their
-work is looking up pretokens, which all of them may do at the same time. Pretokens that are not in the table
-are collected, and one worker at a time inserts some thousands of them together. Each worker keeps a private
-one-byte counter per pretoken, so no cache line is contended; when a counter wraps, the worker adds 256 to the
-shared count.
+Each worker has a table of its own, so counting takes no lock (`table`). Why does memory not grow with the
+number of threads? Because the tables are bounded. Text uses few words often and many seldom: a worker keeps the
+frequent ones, and the rare ones move to a map that all workers share, some dozens at a time (`shards`). What
+moves is a count, which is a part of a sum, so a pretoken may move as often as it likes.
+
+Why not one table that all share? It was so until this was measured (benches/record/2-scan-and-count.md). It takes
+a lock around every insertion, which stops all workers, and a lookup has to follow numbers from one array to the
+next. Here a lookup takes one cache line, as it does in encoding, and both share the code that makes keys
+([`crate::pretoken_key`]).
 
 Sums do not depend on who counted what, so the result is the same for every number of threads, chunk size and
 order of files.
@@ -18,11 +21,20 @@ Counts are u64: a 12 GB corpus has more than 2^32 bytes, and trainers that count
 vocabularies silently.
 */
 
+mod line;
+mod long;
+mod portable;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 mod pretoken_table;
+mod shards;
+mod table;
 mod pretoken_counts;
 mod count;
+mod probe;
 
-pub use count::count_pretokens;
+pub use count::{count_pretokens, count_with_knobs};
 pub use pretoken_counts::PretokenCounts;
 #[doc(hidden)]
-pub use pretoken_table::probe_one_line;
+pub use probe::probe_one_line;
+pub use table::Knobs;

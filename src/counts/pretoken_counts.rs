@@ -3,18 +3,25 @@ Counts as data: each pretoken and its number of occurrences.
 */
 
 use super::pretoken_table::PretokenTable;
+use super::shards::shard_of;
 use crate::error::Error;
+use crate::pretoken_key::key;
 use crate::special_tokens::SpecialTokens;
-use std::sync::atomic::AtomicU64;
 
 /// The number of occurrences of each pretoken.
-#[derive(Default)]
 pub struct PretokenCounts {
-    table: PretokenTable<u64>,
+    /// Their number is a power of two. Each pretoken belongs to one of them.
+    shards: Vec<PretokenTable>,
     /// The number of entries that do not count: special tokens.
     num_empty: usize,
     /// The bytes of the texts, special tokens included.
     num_bytes: u64,
+}
+
+impl Default for PretokenCounts {
+    fn default() -> Self {
+        PretokenCounts { shards: vec![PretokenTable::default()], num_empty: 0, num_bytes: 0 }
+    }
 }
 
 impl PretokenCounts {
@@ -26,17 +33,15 @@ impl PretokenCounts {
         if pretoken.is_empty() || count == 0 {
             return Ok(());
         }
-        let number = self.table.insert(pretoken, 0);
-        let sum = &mut self.table.values_mut()[number];
-        *sum = sum
-            .checked_add(count)
-            .ok_or(Error::Limit { what: "the count of a pretoken", limit: u64::MAX })?;
-        Ok(())
+        let key = key(pretoken);
+        let shard = shard_of(key, self.shards.len());
+        let added = self.shards[shard].add(key, pretoken, count);
+        added.ok_or(Error::Limit { what: "the count of a pretoken", limit: u64::MAX })
     }
 
     /// The number of distinct pretokens.
     pub fn len(&self) -> usize {
-        self.table.len() - self.num_empty
+        self.shards.iter().map(PretokenTable::len).sum::<usize>() - self.num_empty
     }
 
     /// The bytes of the texts that were counted, special tokens included.
@@ -51,24 +56,21 @@ impl PretokenCounts {
 
     /// Each pretoken and its count, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], u64)> {
-        self.table.iter().map(|(pretoken, &count)| (pretoken, count)).filter(|&(_, count)| count > 0)
+        self.shards.iter().flat_map(PretokenTable::iter).filter(|&(_, count)| count > 0)
     }
 
-    /// The counts in a table, without special tokens. The scanner reports a special token as a pretoken that
-    /// no other equals.
+    /// The counts in some tables, without special tokens. The scanner reports a special token as a pretoken
+    /// that no other equals.
     pub(super) fn new(
-        table: PretokenTable<AtomicU64>,
+        mut shards: Vec<PretokenTable>,
         num_bytes: u64,
         special_tokens: &SpecialTokens,
     ) -> Self {
-        let mut table = table.map(AtomicU64::into_inner);
         let mut num_empty = 0;
         for token in special_tokens.as_slice() {
-            if let Some(number) = table.get(token.as_bytes()) {
-                table.values_mut()[number] = 0;
-                num_empty += 1;
-            }
+            let shard = shard_of(key(token.as_bytes()), shards.len());
+            num_empty += usize::from(shards[shard].forget(token.as_bytes()));
         }
-        PretokenCounts { table, num_empty, num_bytes }
+        PretokenCounts { shards, num_empty, num_bytes }
     }
 }

@@ -38,6 +38,8 @@ pub(crate) struct PretokenEncoder {
     table: MergeTable,
     prefixes: Vec<Prefix>,
     tree: PrefixTree,
+    /// Tokens that no merges make, by their bytes. A pretoken with these bytes is encoded as the token.
+    whole: HashMap<Vec<u8>, TokenId>,
 }
 
 /// The length of a token, and the longest shorter token with which it begins.
@@ -66,6 +68,7 @@ impl PretokenEncoder {
             table: MergeTable::new(merges.len()),
             prefixes: vec![Prefix { len: 1, shorter: NONE }; 256],
             tree: PrefixTree::new(&[]),
+            whole: HashMap::new(),
         };
         let mut symbols = vec![NONE; vocab.len()];
         for byte in 0..=255 {
@@ -158,8 +161,37 @@ impl PretokenEncoder {
         ids == [id]
     }
 
+    /// Encodes each pretoken that is one of `tokens` as that token, even if no merges make it.
+    pub fn take_whole<'t>(&mut self, tokens: impl Iterator<Item = (TokenId, &'t [u8])>) {
+        let (mut scratch, mut ids) = (Scratch::default(), Vec::new());
+        for (id, token) in tokens {
+            ids.clear();
+            self.encode(token, &mut scratch, &mut ids);
+            if ids.len() > 1 {
+                self.whole.insert(token.to_vec(), id);
+            }
+        }
+    }
+
+    /// Whether some pretokens are encoded as a token that no merges make.
+    pub fn takes_whole(&self) -> bool {
+        !self.whole.is_empty()
+    }
+
+    /// The ids that text can have. Each is that of its token's bytes, because encoding these bytes begins with
+    /// the longest token that continues them, which is the token itself.
+    pub fn ids(&self) -> &[TokenId] {
+        &self.ids
+    }
+
     /// Adds the ids of a pretoken's tokens to `ids`.
     pub fn encode(&self, pretoken: &[u8], scratch: &mut Scratch, ids: &mut Vec<TokenId>) {
+        if !self.whole.is_empty()
+            && let Some(&id) = self.whole.get(pretoken)
+        {
+            ids.push(id);
+            return;
+        }
         let Scratch { tokens, dead } = scratch;
         tokens.clear();
         dead.clear();

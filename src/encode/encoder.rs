@@ -15,7 +15,7 @@ use std::ops::Range;
 /// The maximum length in bytes of a text that is copied. Longer texts are encoded in place.
 const MAX_COPIED: usize = 1 << 16;
 /// The maximum number of ids for which an idle encoder keeps memory.
-const MAX_KEPT: usize = 1 << 18;
+const MAX_KEPT: usize = 1 << 19;
 
 /// One worker's table and scratch memory. It belongs to one tokenizer and one choice of special tokens.
 pub(crate) struct Encoder {
@@ -37,9 +37,9 @@ impl Encoder {
         }
     }
 
-    /// Makes room for the pretokens of `num_bytes` of text.
-    pub fn expect(&mut self, num_bytes: u64) {
-        self.known.expect(num_bytes);
+    /// Prepares for `num_bytes` of text.
+    pub fn expect(&mut self, rules: Rules<'_>, num_bytes: u64) {
+        self.known.expect(rules, num_bytes);
     }
 
     /// Adds the ids of the text `buffer[range]` to `out`. Fastest if the buffer has [`READ_AHEAD`] more bytes
@@ -97,24 +97,43 @@ impl Encoder {
         encoded.map_err(|error| error.moved_by(start))
     }
 
-    /// Encodes a text and returns what `visit` returns for its ids.
+    /// The ids of a text, in the encoder's own memory.
     ///
     /// # Errors
     /// Those of [`Pattern::for_each_pretoken`](crate::pretokenize::Pattern::for_each_pretoken).
-    pub fn with_ids<R>(
+    pub fn ids(&mut self, rules: Rules<'_>, text: &[u8], job: &Job) -> Result<&[TokenId], Error> {
+        self.with_own_ids(|encoder, ids| encoder.encode_unpadded(rules, text, 0..text.len(), job, ids))
+    }
+
+    /// The ids that `encode` adds to the encoder's own memory, which is empty before.
+    ///
+    /// # Errors
+    /// Those of `encode`.
+    pub fn with_own_ids(
         &mut self,
-        rules: Rules<'_>,
-        text: &[u8],
-        job: &Job,
-        visit: impl FnOnce(&[TokenId]) -> R,
-    ) -> Result<R, Error> {
+        encode: impl FnOnce(&mut Self, &mut Ids<TokenId>) -> Result<(), Error>,
+    ) -> Result<&[TokenId], Error> {
         let mut out = std::mem::take(&mut self.out);
         out.clear();
-        let encoded = self.encode_unpadded(rules, text, 0..text.len(), job, &mut out);
-        let result = encoded.map(|()| visit(out.as_slice()));
-        if out.room.len() <= MAX_KEPT {
-            self.out = out;
+        let encoded = encode(self, &mut out);
+        self.out = out;
+        encoded.map(|()| self.out.as_slice())
+    }
+
+    /// Frees the memory of a long text's ids.
+    pub fn trim(&mut self) {
+        if self.out.room.len() > MAX_KEPT {
+            self.out = Ids::default();
         }
-        result
+    }
+
+    /// Sets the maximum size of the table to that of `rules`.
+    pub fn limit(&mut self, rules: Rules<'_>) {
+        self.known.limit(rules);
+    }
+
+    /// The number of bytes of the table and of the other memory that texts leave behind.
+    pub fn num_bytes(&self) -> usize {
+        self.known.num_bytes() + self.text.capacity() + size_of::<TokenId>() * self.out.room.capacity()
     }
 }

@@ -6,6 +6,7 @@ three ids and count one than to mispredict a branch. So the memory always extend
 surplus ids are written there.
 */
 
+use crate::large_pages::advise_large_pages;
 use crate::pretokenize::WINDOW;
 use crate::token_id::TokenId;
 use std::borrow::Cow;
@@ -26,6 +27,8 @@ pub trait Id: sealed::Sealed + Copy + Default + Send + Sync + 'static {
     fn from_low(bits: u32) -> Self;
     /// The id as a number.
     fn get(self) -> TokenId;
+    /// The ids in this type. The caller has compared [`Id::MAX`] with the vocabulary.
+    fn from_ids(ids: &[TokenId]) -> Cow<'_, [Self]>;
     /// The ids as little-endian bytes.
     fn bytes(ids: &[Self]) -> Cow<'_, [u8]>;
 }
@@ -46,6 +49,9 @@ impl Id for u16 {
     #[inline(always)]
     fn get(self) -> TokenId {
         self.into()
+    }
+    fn from_ids(ids: &[TokenId]) -> Cow<'_, [Self]> {
+        Cow::Owned(ids.iter().map(|&id| <Self as Id>::new(id)).collect())
     }
     fn bytes(ids: &[Self]) -> Cow<'_, [u8]> {
         match cfg!(target_endian = "little") {
@@ -69,6 +75,9 @@ impl Id for u32 {
     fn get(self) -> TokenId {
         self
     }
+    fn from_ids(ids: &[TokenId]) -> Cow<'_, [Self]> {
+        Cow::Borrowed(ids)
+    }
     fn bytes(ids: &[Self]) -> Cow<'_, [u8]> {
         match cfg!(target_endian = "little") {
             true => Cow::Borrowed(bytemuck::cast_slice(ids)),
@@ -77,10 +86,6 @@ impl Id for u32 {
     }
 }
 
-/// A multiple of every usual page size, in bytes.
-const PAGE: usize = 1 << 16;
-/// Memory of at least this many bytes is worth large pages.
-const WORTH_LARGE_PAGES: usize = 1 << 23;
 /// The spare room in ids. `reserve` asks for half of it beyond what it needs, so that it seldom has to grow.
 const SLACK: usize = 2 * WINDOW;
 
@@ -89,22 +94,6 @@ pub(crate) fn zeroed<T: Id>(len: usize) -> Vec<T> {
     let zeros = vec![T::default(); len];
     advise_large_pages(&zeros);
     zeros
-}
-
-/// Asks the system for pages of two megabytes. Getting 200 MB in small pages takes longer than filling them.
-#[allow(unsafe_code)]
-fn advise_large_pages<T>(items: &[T]) {
-    #[cfg(target_os = "linux")]
-    if size_of_val(items) >= WORTH_LARGE_PAGES {
-        let start = items.as_ptr() as usize;
-        let end = start + size_of_val(items);
-        let whole = start.next_multiple_of(PAGE)..end / PAGE * PAGE;
-        // SAFETY: the pages belong to `items`, and the advice changes nothing of what is in them.
-        let advised = unsafe {
-            rustix::mm::madvise(whole.start as *mut _, whole.len(), rustix::mm::Advice::LinuxHugepage)
-        };
-        let _ = advised; // Without large pages everything works, a little slower.
-    }
 }
 
 /// A vector of ids that is written beyond its length.

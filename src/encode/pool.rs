@@ -2,53 +2,223 @@
 The encoders that nobody uses at the moment.
 
 An encoder that has been used knows many pretokens already, so the next text takes one from here, and gives it
-back. Nobody waits: if no encoder is idle, or another thread is holding the lock, the text gets a new encoder.
-That also holds in a process that was forked while another thread held the lock, where the lock stays held for
-ever.
+back.
+
+Why not one list behind a lock? A thread that finds the lock held must either wait or do without. It must not
+wait: in a process that was forked while another thread held the lock, the lock stays held for ever. Doing
+without costs a new table for a short text, and throws away a table that is full of words. So each encoder has
+a slot with a lock of its own, which is only tried. A thread begins at its own slot, so two threads seldom meet
+and each gets its own encoder back, whose table is still in the cache of its core.
+
+Why is the number of bytes bounded, and not the number of encoders? The table of a new encoder takes a megabyte,
+and one that has encoded a large corpus takes sixty. A small table is worth keeping for each of many threads.
+All large ones together would keep gigabytes for nothing after the one call that needed them.
 */
 
 use super::encoder::Encoder;
 use super::rules::Rules;
+use std::cell::Cell;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, TryLockError};
 
-/// Idle encoders of one tokenizer and one choice of special tokens.
+/// The maximum number of bytes of all idle encoders.
+const MAX_IDLE_BYTES: usize = 128 << 20;
+/// The number of slots: more threads than this seldom encode at once, and they only lose an encoder at times.
+const NUM_SLOTS: usize = 64;
+
+/// An idle encoder and the number of its bytes. On cache lines of its own, because other threads use the
+/// neighbours.
+#[derive(Default)]
+#[repr(align(128))]
+struct Slot(Mutex<Option<(Box<Encoder>, usize)>>);
+
+impl Slot {
+    /// Calls `visit` with the content, unless another thread holds the lock. A panic cannot leave the content
+    /// half-changed, because it is only moved, so a poisoned lock is as good as another.
+    fn visit<R>(&self, visit: impl FnOnce(&mut Option<(Box<Encoder>, usize)>) -> R) -> Option<R> {
+        match self.0.try_lock() {
+            Ok(mut idle) => Some(visit(&mut idle)),
+            Err(TryLockError::Poisoned(idle)) => Some(visit(&mut idle.into_inner())),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+}
+
+/// Idle encoders of one tokenizer: those for texts without special tokens, and those for texts with them.
 pub(crate) struct EncoderPool {
-    max_idle: usize,
-    #[allow(clippy::vec_box)]
-    // Taking an encoder must not move it: a short text takes a third of a microsecond in all.
-    idle: Mutex<Vec<Box<Encoder>>>,
+    slots: [Box<[Slot]>; 2],
+    /// The sum of the encoders' bytes. It may be too large for a moment, and never too small.
+    num_bytes: AtomicUsize,
+}
+
+impl Default for EncoderPool {
+    fn default() -> Self {
+        let slots = || (0..NUM_SLOTS).map(|_| Slot::default()).collect();
+        EncoderPool { slots: [slots(), slots()], num_bytes: AtomicUsize::new(0) }
+    }
 }
 
 impl EncoderPool {
-    /// An empty pool, which keeps at most `max_idle` encoders.
-    pub fn new(max_idle: usize) -> Self {
-        EncoderPool { max_idle, idle: Mutex::default() }
-    }
-
-    /// An empty pool of the same size.
-    pub fn emptied(&self) -> Self {
-        EncoderPool::new(self.max_idle)
-    }
-
     /// Takes an idle encoder, or makes one by `rules`. Nobody else uses it until it is given back.
-    pub fn take(&self, rules: Rules<'_>) -> Box<Encoder> {
-        let idle = match self.idle.try_lock() {
-            Ok(mut idle) => idle.pop(),
-            Err(TryLockError::Poisoned(idle)) => idle.into_inner().pop(),
-            Err(TryLockError::WouldBlock) => None,
-        };
-        idle.unwrap_or_else(|| Box::new(Encoder::new(rules)))
+    pub fn take(&self, has_special: bool, rules: Rules<'_>) -> Box<Encoder> {
+        let idle = self.slots(has_special).find_map(|slot| slot.visit(Option::take).flatten());
+        let Some((mut encoder, num_bytes)) = idle else { return Box::new(Encoder::new(rules)) };
+        self.num_bytes.fetch_sub(num_bytes, Relaxed);
+        encoder.limit(rules);
+        encoder
     }
 
-    /// Gives an encoder back. It is dropped if the pool is full or another thread holds the lock.
-    pub fn give_back(&self, encoder: Box<Encoder>) {
-        let mut idle = match self.idle.try_lock() {
-            Ok(idle) => idle,
-            Err(TryLockError::Poisoned(idle)) => idle.into_inner(),
-            Err(TryLockError::WouldBlock) => return,
-        };
-        if idle.len() < self.max_idle {
-            idle.push(encoder);
+    /// Gives an encoder back. It is dropped if the idle encoders would have too many bytes, or if there is no
+    /// free slot.
+    pub fn give_back(&self, has_special: bool, encoder: Box<Encoder>) {
+        let num_bytes = encoder.num_bytes();
+        let mut idle = Some((encoder, num_bytes));
+        if self.num_bytes.fetch_add(num_bytes, Relaxed) + num_bytes <= MAX_IDLE_BYTES {
+            for slot in self.slots(has_special) {
+                slot.visit(|content| {
+                    if content.is_none() {
+                        *content = idle.take();
+                    }
+                });
+                if idle.is_none() {
+                    return;
+                }
+            }
         }
+        self.num_bytes.fetch_sub(num_bytes, Relaxed);
+    }
+
+    /// All slots for a choice of special tokens, starting with this thread's own.
+    fn slots(&self, has_special: bool) -> impl Iterator<Item = &Slot> {
+        let (before, from) = self.slots[usize::from(has_special)].split_at(own_slot());
+        from.iter().chain(before)
+    }
+}
+
+/// The number of the calling thread's own slot. Threads are numbered in the order of their first texts.
+fn own_slot() -> usize {
+    static NUM_THREADS: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static OWN: Cell<Option<usize>> = const { Cell::new(None) };
+    }
+    OWN.get().unwrap_or_else(|| {
+        let own = NUM_THREADS.fetch_add(1, Relaxed) % NUM_SLOTS;
+        OWN.set(Some(own));
+        own
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::job::Job;
+    use crate::merges::Merges;
+    use crate::pretokenize::Pattern;
+    use crate::special_tokens::SpecialTokens;
+    use crate::tokenizer::{Special, Tokenizer};
+    use crate::vocab::Vocab;
+    use std::collections::HashSet;
+    use std::sync::Barrier;
+
+    fn tokenizer() -> Tokenizer {
+        let (none, merges) = (SpecialTokens::default(), Merges::default());
+        Tokenizer::new(Vocab::new(&merges, &none), merges, none, Pattern::Gpt2).unwrap()
+    }
+
+    /// All idle encoders, by address.
+    fn idle(pool: &EncoderPool) -> HashSet<usize> {
+        let address = |slot: &Slot| {
+            let content = slot.0.lock().unwrap();
+            content.as_ref().map(|(encoder, _)| std::ptr::from_ref(&**encoder).addr())
+        };
+        pool.slots.iter().flatten().filter_map(address).collect()
+    }
+
+    #[test]
+    fn threads_that_encode_again_and_again_make_one_encoder_each_at_most() {
+        let (tokenizer, threads) = (tokenizer(), 8);
+        let pool = EncoderPool::default();
+        let barrier = Barrier::new(threads);
+        // All encoders exist at once, so their addresses differ.
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    let first = pool.take(true, tokenizer.rules(Special::Allow));
+                    barrier.wait();
+                    pool.give_back(true, first);
+                });
+            }
+        });
+        let all = idle(&pool);
+        assert_eq!(all.len(), threads);
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    for _ in 0..1000 {
+                        let encoder = pool.take(true, tokenizer.rules(Special::Allow));
+                        assert!(all.contains(&std::ptr::from_ref(&*encoder).addr()));
+                        std::thread::yield_now();
+                        pool.give_back(true, encoder);
+                    }
+                });
+            }
+        });
+        assert_eq!(idle(&pool), all);
+    }
+
+    #[test]
+    fn idle_encoders_have_no_more_bytes_than_stated() {
+        let tokenizer = tokenizer();
+        let pool = EncoderPool::default();
+        let large = || {
+            let mut encoder = Encoder::new(tokenizer.rules(Special::Text));
+            encoder.expect(tokenizer.rules(Special::Text), u64::MAX);
+            Box::new(encoder)
+        };
+        for has_special in [false, true, false, true, false] {
+            pool.give_back(has_special, large());
+        }
+        let num_bytes: usize =
+            pool.slots.iter().flatten().filter_map(|slot| Some(slot.0.lock().unwrap().as_ref()?.1)).sum();
+        assert!(num_bytes >= large().num_bytes() && num_bytes <= MAX_IDLE_BYTES, "{num_bytes}");
+        assert_eq!(pool.num_bytes.load(Relaxed), num_bytes);
+        for has_special in [false, true] {
+            pool.take(has_special, tokenizer.rules(Special::Text));
+            pool.take(has_special, tokenizer.rules(Special::Text));
+        }
+        assert_eq!(pool.num_bytes.load(Relaxed), 0);
+    }
+
+    #[test]
+    fn a_slot_whose_lock_is_held_for_ever_stops_nobody() {
+        let tokenizer = tokenizer();
+        let pool = EncoderPool::default();
+        let held = pool.slots(true).next().unwrap().0.lock().unwrap();
+        let encoder = pool.take(true, tokenizer.rules(Special::Allow));
+        let address = std::ptr::from_ref(&*encoder).addr();
+        pool.give_back(true, encoder);
+        let again = pool.take(true, tokenizer.rules(Special::Allow));
+        assert_eq!(std::ptr::from_ref(&*again).addr(), address);
+        drop(held);
+    }
+
+    #[test]
+    fn tables_of_many_threads_are_smaller_and_the_ids_are_the_same() {
+        let text: Vec<u8> = (0..60_000).flat_map(|n| format!(" {n:x}").into_bytes()).collect();
+        let ids = |threads| {
+            // A used encoder has memory for ids, too.
+            let tokenizer = tokenizer();
+            let mut encoder = tokenizer.take_encoder(Special::Text, threads);
+            encoder.expect(tokenizer.rules(Special::Text), u64::MAX);
+            let bytes = encoder.num_bytes();
+            let ids = encoder.ids(tokenizer.rules(Special::Text), &text, Job::unwatched()).unwrap().to_vec();
+            tokenizer.give_back(Special::Text, encoder);
+            (ids, bytes)
+        };
+        let (expected, large) = ids(1);
+        let (found, small) = ids(1024);
+        assert!(small * 16 < large, "{small} {large}");
+        assert_eq!(found, expected);
     }
 }

@@ -17,18 +17,20 @@ use crate::tokenizer::Tokenizer;
 /// The maximum number of finished chunks, per worker, that wait for an earlier one.
 const AHEAD: usize = 4;
 
-/// Encodes a corpus that is read in order from `start` on. `receive` gets all ids, in order.
+/// Encodes a corpus that is read in order from `start` on. `receive` gets all chunks, in order, and must be
+/// quick, because it is called for one chunk at a time. What it returns is called with the chunk's ids, for
+/// several chunks at a time and in any order.
 ///
 /// # Errors
-/// Those of reading and matching; those of `receive`; [`Error::Option`] for a separator that is missing or
-/// not a special token; [`Error::Cancelled`].
-pub(crate) fn encode_corpus<T: Id>(
+/// Those of reading and matching; those of `receive` and of what it returns; [`Error::Option`] for a separator
+/// that is missing or not a special token; [`Error::Cancelled`].
+pub(crate) fn encode_corpus<T: Id, W: FnOnce(&[T]) -> Result<(), Error>>(
     tokenizer: &Tokenizer,
     corpus: &Corpus,
     options: &EncodeOptions,
     start: Start,
     job: &Job,
-    receive: impl FnMut(EncodedChunk<'_, T>) -> Result<(), Error> + Send,
+    receive: impl FnMut(EncodedChunk<'_, T>) -> Result<W, Error> + Send,
 ) -> Result<(), Error> {
     let separator = separator_id(tokenizer, corpus, options)?;
     corpus.begin()?;
@@ -61,10 +63,10 @@ pub fn count_tokens(
     let start = Start::default();
     let corpus = corpus.in_order(start.place);
     job.stage(Stage::Encode, corpus.num_bytes(), || {
-        encode_corpus::<TokenId>(tokenizer, &corpus, options, start, job, |encoded| {
+        encode_corpus(tokenizer, &corpus, options, start, job, |encoded| {
             counted.tokens += (encoded.ids.len() + usize::from(encoded.separator.is_some())) as u64;
             counted.text_bytes += encoded.text_bytes;
-            Ok(())
+            Ok(|_: &[TokenId]| Ok(()))
         })
     })?;
     if counted.tokens == 0 { Err(corpus.is_empty_error()) } else { Ok(counted) }
@@ -100,9 +102,9 @@ mod tests {
         let panics = panic_everywhere(move |job| {
             let corpus = corpus(&folder.path().join("text.txt"));
             let mut all = Vec::new();
-            encode_corpus::<u16>(&tokenizer, &corpus, &options, Start::default(), job, |encoded| {
+            encode_corpus(&tokenizer, &corpus, &options, Start::default(), job, |encoded| {
                 all.extend_from_slice(encoded.ids);
-                Ok(())
+                Ok(|_: &[u16]| Ok(()))
             })?;
             Ok(all)
         });
@@ -113,13 +115,22 @@ mod tests {
     /// wait for it.
     #[test]
     fn a_panic_of_what_receives_ids_is_an_error() {
+        [true, false].into_iter().for_each(panic_of_what_receives);
+    }
+
+    fn panic_of_what_receives(in_order: bool) {
         let (folder, tokenizer) = (tempfile::tempdir().unwrap(), tokenizer());
         let (error, job) = in_a_minute(move || {
             let corpus = corpus(&folder.path().join("text.txt"));
             let options = EncodeOptions { chunk_bytes: 20, ..EncodeOptions::new(&tokenizer, 4) };
             let job = Job::default();
-            let receive = |_: EncodedChunk<'_, u16>| panic!("{}", Job::ON_PURPOSE);
-            let encoded = encode_corpus(&tokenizer, &corpus, &options, Start::default(), &job, receive);
+            let start = Start::default();
+            let encoded = encode_corpus(&tokenizer, &corpus, &options, start, &job, |_| {
+                if in_order {
+                    panic!("{}", Job::ON_PURPOSE);
+                }
+                Ok(|_: &[u16]| panic!("{}", Job::ON_PURPOSE))
+            });
             (encoded.unwrap_err(), job)
         });
         assert!(is_on_purpose(&error), "{error}");

@@ -1,10 +1,11 @@
 /*!
 Chunks in order, from workers that finish them in any order.
 
-Workers take chunks in order and finish them in any order. A worker that finishes a chunk stores it here. If
-no other worker is delivering, it delivers all chunks that are next in order, including those that others
-store meanwhile. So a worker waits only if it is far ahead of a chunk that takes long. The receiver gets the
-chunks in order, and needs no thread of its own.
+Workers take chunks in order and finish them in any order. A worker that finishes a chunk stores it here, and
+then delivers each chunk that is next in order. Delivery has two steps. The receiver sees the chunks one after
+another and only decides where the ids of each one go, for instance at which offset of a file. What that takes
+is then done by the worker that delivers, while others deliver the chunks after it. So neither copying nor
+checksums are limited to one thread. A worker waits only if it is far ahead of a chunk that takes long.
 */
 
 use super::separators::{EncodedChunk, Finished, Receiver};
@@ -34,20 +35,24 @@ struct State<T, R> {
     finished: BTreeMap<u64, Finished<T>>,
     /// The buffers of delivered chunks.
     idle: Vec<Ids<T>>,
-    /// Taken out by the worker that is delivering. If delivery fails it is not put back, so nothing is
-    /// delivered after a failed chunk.
+    /// Taken out while it decides. If it fails it is not put back, so it sees nothing after a failed chunk.
     receiver: Option<Receiver<R>>,
 }
 
-impl<T: Id, R: FnMut(EncodedChunk<'_, T>) -> Result<(), Error>> InOrder<T, R> {
+impl<T, R, W> InOrder<T, R>
+where
+    T: Id,
+    R: FnMut(EncodedChunk<'_, T>) -> Result<W, Error>,
+    W: FnOnce(&[T]) -> Result<(), Error>,
+{
     /// A queue in which no chunk is finished yet.
     pub fn new(receiver: Receiver<R>, max_ahead: usize) -> Self {
         let state = State { next: 0, finished: BTreeMap::new(), idle: Vec::new(), receiver: Some(receiver) };
         InOrder { state: Mutex::new(state), moved: Condvar::new(), max_ahead }
     }
 
-    /// Takes a finished chunk, and delivers all chunks that are next in order, unless another worker is
-    /// delivering. Returns a buffer for the worker's next chunk.
+    /// Takes a finished chunk, and delivers chunks as long as one is next in order. Returns a buffer for the
+    /// worker's next chunk.
     pub fn push(&self, number: u64, finished: Finished<T>, job: &Job) -> Result<Ids<T>, Error> {
         let mut state = lock(&self.state);
         while number != state.next && state.finished.len() >= self.max_ahead {
@@ -56,24 +61,31 @@ impl<T: Id, R: FnMut(EncodedChunk<'_, T>) -> Result<(), Error>> InOrder<T, R> {
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         state.finished.insert(number, finished);
-        while let Some((finished, mut receiver)) = state.take_next() {
+        while let Some((finished, deliver)) = state.take_next()? {
             drop(state);
-            job.advance(finished.input_bytes);
-            let ids = receiver.receive(finished)?;
-            state = lock(&self.state);
-            state.next += 1;
-            state.receiver = Some(receiver);
-            state.idle.push(ids);
             self.moved.notify_all();
+            job.advance(finished.input_bytes);
+            deliver(finished.ids.as_slice())?;
+            state = lock(&self.state);
+            state.idle.push(finished.ids);
         }
         Ok(state.idle.pop().unwrap_or_default())
     }
 }
 
-impl<T, R> State<T, R> {
-    /// Takes the next chunk and the receiver, if both are available.
-    fn take_next(&mut self) -> Option<(Finished<T>, Receiver<R>)> {
-        let finished = self.receiver.as_ref().and_then(|_| self.finished.remove(&self.next))?;
-        Some((finished, self.receiver.take()?))
+impl<T: Id, R> State<T, R> {
+    /// Takes the next chunk, if it is finished, and what the receiver wants done with it.
+    fn take_next<W>(&mut self) -> Result<Option<(Finished<T>, W)>, Error>
+    where
+        R: FnMut(EncodedChunk<'_, T>) -> Result<W, Error>,
+    {
+        let Some(finished) = self.receiver.as_ref().and_then(|_| self.finished.remove(&self.next)) else {
+            return Ok(None);
+        };
+        let Some(mut receiver) = self.receiver.take() else { return Ok(None) };
+        let deliver = receiver.receive(&finished)?;
+        self.receiver = Some(receiver);
+        self.next += 1;
+        Ok(Some((finished, deliver)))
     }
 }

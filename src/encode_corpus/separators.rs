@@ -64,10 +64,10 @@ pub(super) struct Receiver<R> {
 }
 
 impl<R> Receiver<R> {
-    /// Passes a chunk to the receiver, with a separator before it if needed; returns the chunk's buffer.
-    pub fn receive<T: Id>(&mut self, finished: Finished<T>) -> Result<Ids<T>, Error>
+    /// Passes a chunk to the receiver, with a separator before it if needed; returns what the receiver does.
+    pub fn receive<T: Id, W>(&mut self, finished: &Finished<T>) -> Result<W, Error>
     where
-        R: FnMut(EncodedChunk<'_, T>) -> Result<(), Error>,
+        R: FnMut(EncodedChunk<'_, T>) -> Result<W, Error>,
     {
         let is_new_file = finished.end.source != self.last.place.source;
         let needs_separator = is_new_file && !self.last.is_separated && finished.begins != Edge::Separator;
@@ -76,7 +76,7 @@ impl<R> Receiver<R> {
             Edge::Separator => true,
             Edge::Text => false,
         };
-        (self.receive)(EncodedChunk {
+        let received = (self.receive)(EncodedChunk {
             ids: finished.ids.as_slice(),
             separator: self.separator.filter(|_| needs_separator),
             end: finished.end,
@@ -85,6 +85,6 @@ impl<R> Receiver<R> {
             skipped_lines: finished.skipped_lines,
         })?;
         self.last = Start { place: finished.end, is_separated };
-        Ok(finished.ids)
+        Ok(received)
     }
 }

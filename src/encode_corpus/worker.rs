@@ -23,9 +23,10 @@ pub(super) struct Worker<'a> {
 
 impl Worker<'_> {
     /// Encodes chunks until none is left.
-    pub fn encode_chunks<T: Id, R>(&self, order: &InOrder<T, R>) -> Result<(), Error>
+    pub fn encode_chunks<T: Id, R, W>(&self, order: &InOrder<T, R>) -> Result<(), Error>
     where
-        R: FnMut(EncodedChunk<'_, T>) -> Result<(), Error>,
+        R: FnMut(EncodedChunk<'_, T>) -> Result<W, Error>,
+        W: FnOnce(&[T]) -> Result<(), Error>,
     {
         let (mut chunk, mut ids, mut held) = (Chunk::default(), Ids::default(), None);
         let special_tokens = self.tokenizer.uncut(self.options.special.unwrap_or(Special::Allow));
@@ -50,8 +51,9 @@ impl Worker<'_> {
 
     /// An encoder with room for this worker's share of the corpus.
     fn encoder(&self, special: Special) -> Box<Encoder> {
-        let mut encoder = self.tokenizer.take_encoder(special);
-        encoder.expect(self.corpus.num_bytes().unwrap_or(0) / self.options.threads as u64);
+        let mut encoder = self.tokenizer.take_encoder(special, self.options.threads);
+        let share = self.corpus.num_bytes().unwrap_or(0) / self.options.threads as u64;
+        encoder.expect(self.tokenizer.rules(special), share);
         encoder
     }
 

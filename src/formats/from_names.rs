@@ -2,6 +2,8 @@
 A tokenizer from a file's vocabulary of names.
 */
 
+use super::live_merges::live_merges;
+use super::merge_by_rank::Ranks;
 use super::token_names::ids_of;
 use crate::byte_alphabet;
 use crate::merges::Merges;
@@ -51,15 +53,50 @@ impl NamedTokens {
     }
 }
 
+/// A merge in a file: its place there, and the names of the two tokens.
+pub(super) type NamedMerge<'a> = (String, &'a str, &'a str);
+
+/// Builds a tokenizer from names and special tokens, as [`from_names`], also if the file lists merges that never happen
+/// and that need tokens which are made only later.
+pub(super) fn from_live_names(
+    tokens: &NamedTokens,
+    special: &[String],
+    merges: &[NamedMerge<'_>],
+    pattern: &Pattern,
+) -> Result<Tokenizer, String> {
+    let build =
+        |merges: &[NamedMerge<'_>]| from_names(tokens, Some(special.to_vec()), merges, pattern.clone());
+    build(merges).or_else(|reason| match live(tokens, merges) {
+        Some(live) if live.len() < merges.len() => build(&live),
+        _ => Err(reason),
+    })
+}
+
+/// The merges that happen; `None` if a name is not that of a token, or does not spell bytes.
+fn live<'a>(tokens: &NamedTokens, merges: &[NamedMerge<'a>]) -> Option<Vec<NamedMerge<'a>>> {
+    let mut byte_ids = [0; 256];
+    for byte in 0..=255_u8 {
+        byte_ids[usize::from(byte)] = tokens.id(&byte_alphabet::to_text(&[byte])).ok()?;
+    }
+    let mut ranks = Ranks::with_capacity(merges.len());
+    for (rank, (_, left, right)) in (0..).zip(merges) {
+        let id = |name: &str| tokens.id(name).ok();
+        ranks.insert((id(left)?, id(right)?), (rank, id(&format!("{left}{right}"))?));
+    }
+    let bytes = |id: TokenId| byte_alphabet::from_text(&tokens.names[id as usize]);
+    let live = live_merges(&byte_ids, bytes, &ranks)?;
+    Some(live.into_iter().map(|rank| merges[rank as usize].clone()).collect())
+}
+
 /// Builds a tokenizer from names. Without a list of special tokens, every token that is neither a byte nor made by a merge is
 /// special.
 ///
 /// A special token has the id of its name, or a new id if the vocabulary lacks the name. A token that is neither special, a
 /// byte nor made by a merge stays in the vocabulary, but no text is encoded to it.
-pub(super) fn from_names<'a>(
+pub(super) fn from_names(
     tokens: &NamedTokens,
     special: Option<Vec<String>>,
-    merges: impl Iterator<Item = (String, &'a str, &'a str)>,
+    merges: &[NamedMerge<'_>],
     pattern: Pattern,
 ) -> Result<Tokenizer, String> {
     let (made, merges) = make(tokens, merges)?;
@@ -104,10 +141,7 @@ fn apart(bytes: &[Vec<u8>], unmade: &[TokenId]) -> Vec<TokenId> {
 type Made = Vec<Option<Vec<u8>>>;
 
 /// The tokens that merges make, and the merges.
-fn make<'a>(
-    tokens: &NamedTokens,
-    merges: impl Iterator<Item = (String, &'a str, &'a str)>,
-) -> Result<(Made, Merges), String> {
+fn make(tokens: &NamedTokens, merges: &[NamedMerge<'_>]) -> Result<(Made, Merges), String> {
     let mut made: Made = vec![None; tokens.names.len()];
     for byte in 0..=255 {
         let id =
@@ -116,7 +150,7 @@ fn make<'a>(
     }
     // The set of known pairs is built only when two merges make the same token, which few files have.
     let (mut pairs, mut known) = (Vec::new(), None::<HashSet<(TokenId, TokenId)>>);
-    for (place, left, right) in merges {
+    for &(ref place, left, right) in merges {
         let part = |name| {
             let id = tokens.id(name)?;
             let bytes = made[id as usize].as_deref();

@@ -65,6 +65,5 @@ pub fn load(
             )),
         })
         .collect::<Result<_, _>>()?;
-    from_names(&tokens, special_tokens, merges.into_iter(), pattern)
-        .map_err(|reason| Error::format(merges_path, reason))
+    from_names(&tokens, special_tokens, &merges, pattern).map_err(|reason| Error::format(merges_path, reason))
 }

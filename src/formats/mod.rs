@@ -10,6 +10,8 @@ a merge is special. A .tiktoken file has its special tokens in a file beside it.
 mod file_names;
 mod from_names;
 pub mod gpt2;
+mod live_merges;
+mod merge_by_rank;
 mod oniguruma;
 mod read;
 mod recover_merges;

@@ -18,7 +18,7 @@ pub(super) fn differs(pattern: &str) -> Option<String> {
 }
 
 /// Whether a pattern has an empty match in a text with characters of many kinds.
-fn matches_nothing(pattern: &str) -> bool {
+pub(super) fn matches_nothing(pattern: &str) -> bool {
     const PROBE: &str = "aA1 .'\n中\u{301}";
     let Ok(regex) = Regex::new(pattern) else { return false };
     let is_empty = |text: &str, at: usize| matches!(regex.find_from_pos(text, at), Ok(Some(found)) if found.start() == found.end());

@@ -13,7 +13,8 @@ use std::path::Path;
 
 /// Writes all formats into a folder, which is created if it does not exist. The files appear whole or not at
 /// all. tiktoken's files are left out if ids are not in the order of the merges, and `training.json` if there
-/// is no record of the training. Old files of another tokenizer are removed.
+/// is no record of the training. GPT-2's two files are left out if pretokens are tokens that no merge makes
+/// ([`Tokenizer::ignores_merges`]). Old files of another tokenizer are removed.
 ///
 /// # Errors
 /// [`Error::Exists`] unless `replace`; [`Error::Tokenizer`] if two tokens would be written alike; [`Error::Format`] if
@@ -27,11 +28,13 @@ pub fn save(
     let made = MadeTokens::new(tokenizer);
     let names = token_names(tokenizer, &made)?;
     let mut files = vec![
-        (VOCAB_JSON, gpt2::vocab_json(&names)),
-        (MERGES_TXT, gpt2::merges_txt(tokenizer, &names)),
         (TOKENIZER_JSON, tokenizer_json::to_json(tokenizer, &names)),
         (TOKENIZER_CONFIG, tokenizer_json::config(tokenizer)),
     ];
+    if !tokenizer.ignores_merges() {
+        files.push((VOCAB_JSON, gpt2::vocab_json(&names)));
+        files.push((MERGES_TXT, gpt2::merges_txt(tokenizer, &names)));
+    }
     if let Some((ranks, side)) = tiktoken::to_text(tokenizer, &made) {
         files.extend([(TIKTOKEN, ranks), (TIKTOKEN_JSON, side)]);
     }

@@ -4,11 +4,13 @@ token's id and its place in the order of merges.
 
 The format states neither the pattern nor the special tokens. They are in a file beside it,
 `NAME.tiktoken.json`: `{"pattern": "gpt2", "special_tokens": {"<|endoftext|>": 50256}}`, or the caller gives
-them. The format does not state the merges either, but the ranks imply them (`recover_merges.rs`).
+them. The format does not state the merges either, but the ranks imply them (`recover_merges.rs`). Before it merges,
+tiktoken looks a whole pretoken up, so a token that no merge makes is not out of reach.
 */
 
+use super::oniguruma::matches_nothing;
 use super::read::{read_json, read_text};
-use super::recover_merges::recover_merges;
+use super::recover_merges::{Recovered, recover_merges};
 use super::token_names::MadeTokens;
 use crate::error::Error;
 use crate::json::Object;
@@ -29,17 +31,43 @@ const SHOWN: usize = 60;
 /// Special tokens and their ids.
 pub type SpecialIds = Vec<(String, u64)>;
 
-/// The texts of the two files. `None` if the order of ids is not that of the merges, or if two tokens of text have the same
-/// bytes: the format can express neither.
-pub(super) fn to_text(tokenizer: &Tokenizer, made: &MadeTokens<'_>) -> Option<(String, String)> {
+/// The tokens of text with their ranks, which are their ids.
+///
+/// # Errors
+/// The reason why ranks and one regular expression cannot express the tokenizer.
+pub fn ranks(tokenizer: &Tokenizer) -> Result<Vec<(TokenId, &[u8])>, String> {
+    if let Pattern::Regex { source, .. } = tokenizer.pattern()
+        && matches_nothing(source)
+    {
+        return Err(format!("its pattern {source:?} has empty matches"));
+    }
+    ranked(tokenizer, &MadeTokens::new(tokenizer))
+}
+
+fn ranked<'t>(tokenizer: &'t Tokenizer, made: &MadeTokens<'_>) -> Result<Vec<(TokenId, &'t [u8])>, String> {
     let special: HashSet<TokenId> = tokenizer.special_ids().iter().copied().collect();
     let vocab = tokenizer.vocab();
     let ranked: Vec<(TokenId, &[u8])> =
         vocab.iter().filter(|(id, _)| made.contains(*id) || !special.contains(id)).collect();
-    let is_twice = ranked.iter().any(|(id, _)| vocab.apart().contains(id));
-    if is_twice || recover_merges(&ranked).ok()? != *tokenizer.merges() {
-        return None;
+    if let Some((id, _)) = ranked.iter().find(|(id, _)| vocab.apart().contains(id)) {
+        return Err(format!("token {id} has the bytes of another token of text"));
     }
+    let order = |id| format!("ids are not in the order of merges (token {id})");
+    let Recovered { merges, unmade } = recover_merges(&ranked).map_err(order)?;
+    if merges != *tokenizer.merges() {
+        return Err("ids are not in the order of merges".to_owned());
+    }
+    match unmade.first() {
+        Some(id) if !tokenizer.ignores_merges() => {
+            Err(format!("no merge makes token {id}, and a pretoken with its bytes is other tokens"))
+        }
+        _ => Ok(ranked),
+    }
+}
+
+/// The texts of the two files. `None` if the format cannot express the tokenizer.
+pub(super) fn to_text(tokenizer: &Tokenizer, made: &MadeTokens<'_>) -> Option<(String, String)> {
+    let ranked = ranked(tokenizer, made).ok()?;
     let mut text = String::new();
     for (id, token) in ranked {
         STANDARD.encode_string(token, &mut text);
@@ -119,12 +147,9 @@ fn parse(text: &str, special: &SpecialIds, pattern: Pattern) -> Result<Tokenizer
         _ => None,
     });
     let ranked: Vec<(TokenId, &[u8])> = ranked.collect();
-    let merges = recover_merges(&ranked).map_err(|odd| {
-        let origin = tokens[odd.id as usize].map_or(String::new(), |(_, origin)| origin.to_string());
-        format!(
-            "{origin}: the ranks below {} make {} parts of the token; in a BPE tokenizer they make two",
-            odd.id, odd.num_parts
-        )
+    let Recovered { merges, unmade } = recover_merges(&ranked).map_err(|id| {
+        let origin = tokens[id as usize].map_or(String::new(), |(_, origin)| origin.to_string());
+        format!("{origin}: the token is made of tokens of higher rank, which has no order of merges")
     })?;
     let mut special: Vec<(u64, &str)> = special.iter().map(|(token, id)| (*id, &token[..])).collect();
     special.sort_unstable();
@@ -134,8 +159,9 @@ fn parse(text: &str, special: &SpecialIds, pattern: Pattern) -> Result<Tokenizer
     let special_ids = special_ids.map_err(|error| error.to_string())?;
     let bytes = tokens.iter().map(|token| token.map_or(Vec::new(), |(bytes, _)| bytes.to_vec()));
     let vocab = Vocab::from_tokens(bytes.collect()).map_err(|error| error.to_string())?;
-    Tokenizer::with_special_ids(vocab, merges, special_tokens, special_ids, pattern)
-        .map_err(|error| error.to_string())
+    let tokenizer = Tokenizer::with_special_ids(vocab, merges, special_tokens, special_ids, pattern)
+        .map_err(|error| error.to_string())?;
+    Ok(if unmade.is_empty() { tokenizer } else { tokenizer.with_ignored_merges() })
 }
 
 /// Puts tokens in the order of their ids. A special token may have the id of a line with its own bytes, or with the bytes that

@@ -2,23 +2,41 @@
 Hugging Face's `tokenizer.json`.
 
 The format can state far more than a byte-level BPE tokenizer needs. Settings that would change ids (a
-normalizer, dropout, tokens added at the ends, another pre-tokenizer, ...) are refused by name, never ignored.
-Settings that change none are read: an empty list of normalizers, a template that adds nothing, and rules for
-characters without a token (`unk_token`, `byte_fallback`), since every byte must have a token. Truncation and
-padding belong to a call and not to the tokenizer: they are left out, and [`load`] reports that.
+normalizer, dropout, another pre-tokenizer, ...) are refused by name, never ignored. Settings that change none are
+read: an empty list of normalizers, and rules for characters without a token (`unk_token`, `byte_fallback`), since
+every byte must have a token. Truncation, padding and tokens that are added at the ends of a text belong to a call
+and not to the tokenizer: they are left out, and [`load`] reports that. So the ids of a text are those that Hugging
+Face gives with `add_special_tokens=False`.
 */
 
-use super::from_names::{NamedTokens, from_names};
+use super::from_names::{NamedMerge, NamedTokens, from_live_names};
 use super::oniguruma;
 use super::read::read_json;
-use super::token_names::ids_of;
+use super::token_names::{MadeTokens, ids_of, token_names};
 use crate::byte_alphabet;
 use crate::error::Error;
-use crate::pretokenize::{Pattern, cl100k};
+use crate::pretokenize::Pattern;
 use crate::tokenizer::Tokenizer;
 use serde_json::{Map, Value, json};
 use std::collections::HashSet;
 use std::path::Path;
+
+/// The normalizer NFC, which models of the Qwen family ship.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nfc {
+    /// It is refused, as every normalizer is.
+    Refuse,
+    /// It is left out, because the caller's texts are in NFC.
+    LeaveOut,
+}
+
+/// The text of a tokenizer.json.
+///
+/// # Errors
+/// [`Error::Tokenizer`] if two tokens would be written alike.
+pub fn text(tokenizer: &Tokenizer) -> Result<String, Error> {
+    Ok(to_json(tokenizer, &token_names(tokenizer, &MadeTokens::new(tokenizer))?))
+}
 
 pub(super) fn to_json(tokenizer: &Tokenizer, names: &[String]) -> String {
     let added: Vec<Value> = tokenizer
@@ -34,19 +52,14 @@ pub(super) fn to_json(tokenizer: &Tokenizer, names: &[String]) -> String {
         })
         .collect();
     let byte_level = |use_regex| json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": use_regex});
-    let split = |regex: &str| {
-        json!({
-            "type": "Sequence",
-            "pretokenizers": [
-                {"type": "Split", "pattern": {"Regex": regex}, "behavior": "Isolated", "invert": false},
-                byte_level(false),
-            ],
-        })
-    };
+    let split = |regex: String| json!({"type": "Split", "pattern": {"Regex": regex}, "behavior": "Isolated", "invert": false});
     let pre_tokenizer = match tokenizer.pattern() {
         Pattern::Gpt2 => byte_level(true),
-        Pattern::Cl100k => split(cl100k::PORTABLE_PATTERN),
-        other => split(other.source()),
+        other => {
+            let splits = other.portable_splits().into_iter().map(split);
+            let steps: Vec<Value> = splits.chain([byte_level(false)]).collect();
+            json!({"type": "Sequence", "pretokenizers": steps})
+        }
     };
     let vocab: Map<String, Value> = ids_of(names).map(|(name, id)| (name.clone(), id.into())).collect();
     let name = |id: u32| &names[id as usize];
@@ -57,7 +70,8 @@ pub(super) fn to_json(tokenizer: &Tokenizer, names: &[String]) -> String {
         "pre_tokenizer": pre_tokenizer, "post_processor": null, "decoder": byte_level(true),
         "model": {
             "type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
-            "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false, "ignore_merges": false,
+            "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false,
+            "ignore_merges": tokenizer.ignores_merges(),
             "vocab": vocab, "merges": merges,
         },
     });
@@ -85,9 +99,9 @@ pub(super) fn config(tokenizer: &Tokenizer) -> String {
 ///
 /// # Errors
 /// [`Error::Io`]; [`Error::Format`] naming the setting that is wrong or cannot be reproduced.
-pub fn load(path: &Path) -> Result<(Tokenizer, Vec<String>), Error> {
+pub fn load(path: &Path, nfc: Nfc) -> Result<(Tokenizer, Vec<String>), Error> {
     let file = read_json(path)?;
-    let tokenizer = parse(&file).map_err(|reason| Error::format(path, reason))?;
+    let tokenizer = parse(&file, nfc).map_err(|reason| Error::format(path, reason))?;
     Ok((tokenizer, left_out(&file, path)))
 }
 
@@ -99,14 +113,29 @@ fn left_out(file: &Value, path: &Path) -> Vec<String> {
     flatten(&file["pre_tokenizer"], &mut steps);
     let regexes = steps.iter().filter_map(|step| step["pattern"]["Regex"].as_str());
     let read_otherwise = regexes.filter_map(|regex| read_otherwise(regex, path));
-    ["truncation", "padding"].into_iter().filter(is_there).map(sentence).chain(read_otherwise).collect()
+    let added = adds_tokens(&file["post_processor"]).then(|| {
+        format!(
+            "{}: its post_processor is left out; encode adds no tokens at the ends of a text, like Hugging Face's with add_special_tokens=False",
+            path.display()
+        )
+    });
+    let settings = ["truncation", "padding"].into_iter().filter(is_there).map(sentence);
+    settings.chain(added).chain(read_otherwise).collect()
 }
 
 /// Returns a warning if Hugging Face would split texts differently by the pattern in its file.
 pub fn differs(tokenizer: &Tokenizer, path: &Path) -> Option<String> {
     match tokenizer.pattern() {
         Pattern::Regex { source, .. } => read_otherwise(source, path),
-        Pattern::Gpt2 | Pattern::Cl100k | Pattern::O200k => None,
+        Pattern::Gpt2 | Pattern::Family { .. } | Pattern::DeepSeek => None,
+    }
+}
+
+/// Describes, as a verb phrase, a part of the tokenizer's regular expression that Hugging Face's engine reads differently.
+pub fn differing_part(tokenizer: &Tokenizer) -> Option<String> {
+    match tokenizer.pattern() {
+        Pattern::Regex { source, .. } => oniguruma::differs(source),
+        Pattern::Gpt2 | Pattern::Family { .. } | Pattern::DeepSeek => None,
     }
 }
 
@@ -118,12 +147,10 @@ fn read_otherwise(regex: &str, path: &Path) -> Option<String> {
     ))
 }
 
-fn parse(file: &Value) -> Result<Tokenizer, String> {
+fn parse(file: &Value, nfc: Nfc) -> Result<Tokenizer, String> {
     let model = &file["model"];
     refuse_unless(model, "type", &["BPE"], "model")?;
-    if !changes_nothing(&file["normalizer"], "normalizers") {
-        return Err(would_change("the tokenizer", "normalizer", &file["normalizer"]));
-    }
+    check_normalizer(file, nfc)?;
     if model["dropout"].as_f64() != Some(0.0) {
         refuse_unless_empty(model, "dropout", "the model")?;
     }
@@ -146,14 +173,39 @@ fn parse(file: &Value) -> Result<Tokenizer, String> {
         special.iter().filter(|(_, name)| !vocab.contains_key(name)).map(|(id, name)| (name.clone(), *id)),
     );
     let tokens = NamedTokens::new(entries)?;
-    let special = special.into_iter().map(|(_, token)| token).collect();
-    let tokenizer = from_names(&tokens, Some(special), parse_merges(model)?.into_iter(), pattern)?;
+    let special: Vec<String> = special.into_iter().map(|(_, token)| token).collect();
+    let tokenizer = from_live_names(&tokens, &special, &parse_merges(model)?, &pattern)?;
     if model["ignore_merges"] == true {
-        check_merges_reach_all(&tokenizer, &tokens, vocab)?;
-    } else {
-        refuse_unless_empty(model, "ignore_merges", "the model")?;
+        check_whole(&tokenizer, &tokens, vocab)?;
+        return Ok(tokenizer.with_ignored_merges());
     }
+    refuse_unless_empty(model, "ignore_merges", "the model")?;
     Ok(tokenizer)
+}
+
+/// Refuses a normalizer that would change texts. NFC may be left out, unless an added token is normalized as well, in which
+/// it may change the token.
+fn check_normalizer(file: &Value, nfc: Nfc) -> Result<(), String> {
+    let normalizer = &file["normalizer"];
+    if changes_nothing(normalizer, "normalizers", &|_| false) {
+        return Ok(());
+    }
+    let reason = would_change("the tokenizer", "normalizer", normalizer);
+    match (changes_nothing(normalizer, "normalizers", &|step| step["type"] == "NFC"), nfc) {
+        (true, Nfc::LeaveOut) => {
+            let added = file["added_tokens"].as_array().into_iter().flatten();
+            let content =
+                |added: &Value| added["content"].as_str().is_some_and(|content| !content.is_ascii());
+            match added.filter(|added| added["normalized"] == true).find(|added| content(added)) {
+                Some(added) => Err(format!("{reason}; added token {} is normalized by it", added["content"])),
+                None => Ok(()),
+            }
+        }
+        (true, Nfc::Refuse) => Err(format!(
+            "{reason}; if all texts are in NFC already (unicodedata.normalize), from_huggingface(..., texts_are_nfc=True) reads the file without it"
+        )),
+        (false, _) => Err(reason),
+    }
 }
 
 /// The added tokens with their ids, in the order of the ids.
@@ -205,7 +257,7 @@ fn overlap(a: &str, b: &str) -> bool {
     a.contains(b) || b.contains(a) || meet(a, b) || meet(b, a)
 }
 
-fn parse_merges(model: &Value) -> Result<Vec<(String, &str, &str)>, String> {
+fn parse_merges(model: &Value) -> Result<Vec<NamedMerge<'_>>, String> {
     let merges = model["merges"].as_array().ok_or("model.merges is not a list")?;
     let mut pairs = Vec::with_capacity(merges.len());
     for (i, merge) in merges.iter().enumerate() {
@@ -221,51 +273,68 @@ fn parse_merges(model: &Value) -> Result<Vec<(String, &str, &str)>, String> {
     Ok(pairs)
 }
 
-/// With `ignore_merges` a pretoken that is a token of the model becomes that token at once. This changes no
-/// ids if merging makes the same token. It also changes none if the token is special and its name is not the
-/// name of another text: a special `Ġx` is also the name of the pretoken ` x`.
-fn check_merges_reach_all(
+/// With `ignore_merges` a pretoken whose name is that of a token of the model becomes that token at once. Here it becomes
+/// the token with its bytes, unless that is special. Refuses the tokens for which this differs: a special `Ġx`, which is
+/// also the name of the pretoken ` x`, and a token whose name is no pretoken's.
+fn check_whole(
     tokenizer: &Tokenizer,
     tokens: &NamedTokens,
     vocab: &Map<String, Value>,
 ) -> Result<(), String> {
     let special: HashSet<&String> = tokenizer.special_tokens().as_slice().iter().collect();
-    let is_apart = |name: &String, token: &[u8]| {
-        special.contains(name) && !str::from_utf8(token).is_ok_and(|text| text != name.as_str())
+    let named_otherwise = |name: &String, token: &[u8]| {
+        special.contains(name) && str::from_utf8(token).is_ok_and(|text| text != name.as_str())
     };
     for (name, id) in ids_of(&tokens.names).filter(|(name, _)| vocab.contains_key(*name)) {
-        if let Some(token) = byte_alphabet::from_text(name)
-            && !is_apart(name, &token)
-            && !tokenizer.reaches(&token, id)
-        {
+        let is_refused = match byte_alphabet::from_text(name) {
+            Some(token) => named_otherwise(name, &token) && !tokenizer.reaches(&token, id),
+            None => !special.contains(name),
+        };
+        if is_refused {
             return Err(format!(
-                "the model has ignore_merges = true, and its merges do not make token {id}, {name:?}: ids would change, which cannot be reproduced"
+                "the model has ignore_merges = true, and its merges do not make token {id}, {name:?}, whose name is not that of its text: ids would change, which cannot be reproduced"
             ));
         }
     }
     Ok(())
 }
 
-/// Whether a step changes no text: it is missing, or a list of such steps.
-fn changes_nothing(step: &Value, list: &str) -> bool {
+/// Whether a step changes no text: it is missing, `is_harmless`, or a list of such steps.
+fn changes_nothing(step: &Value, list: &str, is_harmless: &dyn Fn(&Value) -> bool) -> bool {
     let steps = (step["type"] == "Sequence").then(|| step[list].as_array()).flatten();
-    step.is_null() || steps.is_some_and(|steps| steps.iter().all(|step| changes_nothing(step, list)))
+    step.is_null()
+        || is_harmless(step)
+        || steps.is_some_and(|steps| steps.iter().all(|step| changes_nothing(step, list, is_harmless)))
 }
 
-/// Refuses steps that add tokens at the ends of a text.
+/// Refuses steps that do something else than to add tokens at the ends of a text.
 fn check_post_processor(step: &Value) -> Result<(), String> {
-    let adds_nothing = match step["type"].as_str() {
+    let only_adds = match step["type"].as_str() {
         None => step.is_null(),
-        Some("ByteLevel") => true,
+        Some("ByteLevel" | "BertProcessing" | "RobertaProcessing") => true,
         Some("TemplateProcessing") => {
-            matches!(step["single"].as_array().map(Vec::as_slice), Some([only]) if only["Sequence"]["id"] == "A")
+            pieces(step).filter(|piece| piece["Sequence"]["id"] == "A").count() == 1
         }
         Some("Sequence") => {
             return step["processors"].as_array().into_iter().flatten().try_for_each(check_post_processor);
         }
         Some(_) => false,
     };
-    if adds_nothing { Ok(()) } else { Err(would_change("the tokenizer", "post_processor", step)) }
+    if only_adds { Ok(()) } else { Err(would_change("the tokenizer", "post_processor", step)) }
+}
+
+/// Whether a step that was not refused adds tokens at the ends of a text.
+fn adds_tokens(step: &Value) -> bool {
+    match step["type"].as_str() {
+        Some("BertProcessing" | "RobertaProcessing") => true,
+        Some("TemplateProcessing") => pieces(step).count() > 1,
+        _ => step["processors"].as_array().into_iter().flatten().any(adds_tokens),
+    }
+}
+
+/// The pieces of a template for one text.
+fn pieces(template: &Value) -> impl Iterator<Item = &Value> {
+    template["single"].as_array().into_iter().flatten()
 }
 
 fn parse_pattern(pre_tokenizer: &Value) -> Result<Pattern, String> {
@@ -276,23 +345,34 @@ fn parse_pattern(pre_tokenizer: &Value) -> Result<Pattern, String> {
     };
     let mut steps = Vec::new();
     flatten(pre_tokenizer, &mut steps);
+    let refused = format!(
+        "the pre-tokenizer {pre_tokenizer} cannot be reproduced; only ByteLevel, or Splits by regexes followed by ByteLevel, can"
+    );
     match steps[..] {
-        [step] if is_byte_level(step, true) => return Ok(Pattern::Gpt2),
-        [split, step]
-            if split["type"] == "Split"
-                && split["behavior"] == "Isolated"
-                && split["invert"] == false
-                && is_byte_level(step, false) =>
-        {
-            if let Some(regex) = split["pattern"]["Regex"].as_str() {
-                return Pattern::new(regex).map_err(|error| error.to_string());
+        [step] if is_byte_level(step, true) => Ok(Pattern::Gpt2),
+        [ref splits @ .., step] if !splits.is_empty() && is_byte_level(step, false) => {
+            let regexes: Option<Vec<&str>> = splits.iter().map(|split| regex_of(split)).collect();
+            let pattern = Pattern::from_splits(&regexes.ok_or(&refused[..])?);
+            let pattern = pattern.map_err(|error| error.to_string())?;
+            let leaves_nothing = matches!(pattern, Pattern::Gpt2 | Pattern::Family { .. });
+            match splits.iter().all(|split| keeps_all(split)) || leaves_nothing {
+                true => Ok(pattern),
+                false => Err(refused),
             }
         }
-        _ => {}
+        _ => Err(refused),
     }
-    Err(format!(
-        "the pre-tokenizer {pre_tokenizer} cannot be reproduced; only ByteLevel, or a Split by a regex followed by ByteLevel, can"
-    ))
+}
+
+/// The regular expression of a Split whose pieces include each match.
+fn regex_of(split: &Value) -> Option<&str> {
+    let keeps_matches = keeps_all(split) || split["behavior"] == "Removed" && split["invert"] == true;
+    split["pattern"]["Regex"].as_str().filter(|_| split["type"] == "Split" && keeps_matches)
+}
+
+/// Whether the stretches between two matches are pieces, too.
+fn keeps_all(split: &Value) -> bool {
+    split["behavior"] == "Isolated" && split["invert"] == false
 }
 
 /// Collects the steps of a pre-tokenizer, with nested lists flattened.

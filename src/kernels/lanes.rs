@@ -11,7 +11,7 @@ is read unit by unit, and each unit goes to all lanes. Three layouts suffice:
 - `pairs`: units across rows (for float32 the rows themselves); either operand of a sum over rows.
 */
 
-use super::element::Element;
+use super::element::{Bf16, Element};
 use std::arch::x86_64::*;
 
 /// Sixteen units or sums, as a register holds them.
@@ -322,3 +322,40 @@ pub(super) fn exp2(x: __m512) -> __m512 {
 
 const EXP2: [f32; 6] =
     [0.001_326_472_7, 0.009_671_513, 0.055_507_336, 0.240_222_42, std::f32::consts::LN_2, 1.0];
+
+/// The numbers that the functions below take at a time.
+pub(super) const CHUNK: usize = 2 * LANES;
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn load(numbers: &[f32; CHUNK]) -> [__m512; 2] {
+    let lanes: [Lanes; 2] = bytemuck::cast(*numbers);
+    [lanes[0].sums(), lanes[1].sums()]
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn store(numbers: [__m512; 2], to: &mut [f32; CHUNK]) {
+    let mut lanes = [Lanes::ZERO; 2];
+    lanes[0].set_sums(numbers[0]);
+    lanes[1].set_sums(numbers[1]);
+    *to = bytemuck::cast(lanes);
+}
+
+/// Loads numbers in their order in memory.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn widen(numbers: &[Bf16; CHUNK]) -> [__m512; 2] {
+    let halves: [__m256i; 2] = bytemuck::cast(*numbers);
+    let wide = |half| _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(half)));
+    [wide(halves[0]), wide(halves[1])]
+}
+
+/// Rounds numbers, in their order in memory.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bf16")]
+pub(super) fn narrow_into(numbers: [__m512; 2], to: &mut [Bf16; CHUNK]) {
+    let mut lanes = Lanes::ZERO;
+    lanes.set_units(narrow(numbers[1], numbers[0]));
+    *to = bytemuck::cast(lanes);
+}

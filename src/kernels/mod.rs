@@ -10,7 +10,10 @@ loss, from logits to their gradient.
 With AMX a third is worth it: products of bfloat16 whose terms lie across the rows in memory, as in the gradient of a weight
 (benches/record/6-gpu-and-intel.md).
 
-Both kernels work on slices of [`Element`]s, float32 or bfloat16, and sum in float32. They need AVX-512 and its products of
+In a run in bfloat16 the layers between the products are worth kernels too: the norms with the residual's addition, and the middle
+of a SwiGLU. So is the norm of all gradients. The compiler and torch pass over the same rows several times there.
+
+The kernels work on slices of [`Element`]s, float32 or bfloat16, and sum in float32. They need AVX-512 and its products of
 bfloat16 ([`are_available`]), and attention uses AMX where it is given. On other machines torch does this work too.
 */
 
@@ -21,6 +24,7 @@ mod element;
 mod head;
 mod lanes;
 mod machine;
+pub mod norm;
 #[cfg_attr(not(target_os = "linux"), path = "no_open_mp.rs")]
 mod open_mp;
 mod operand;
@@ -30,6 +34,8 @@ mod rotation;
 mod rows;
 mod shape;
 mod sources;
+pub mod squares;
+pub mod swiglu;
 mod team;
 mod tiles;
 

@@ -9,7 +9,7 @@ macro_rules! sources {
 }
 
 /// The name and the text of each file of this folder.
-const SOURCES: [(&str, &str); 19] = sources![
+const SOURCES: [(&str, &str); 22] = sources![
     "amx.rs",
     "attention.rs",
     "cross_entropy.rs",
@@ -19,6 +19,7 @@ const SOURCES: [(&str, &str); 19] = sources![
     "machine.rs",
     "mod.rs",
     "no_open_mp.rs",
+    "norm.rs",
     "open_mp.rs",
     "operand.rs",
     "panels.rs",
@@ -27,6 +28,8 @@ const SOURCES: [(&str, &str); 19] = sources![
     "rows.rs",
     "shape.rs",
     "sources.rs",
+    "squares.rs",
+    "swiglu.rs",
     "team.rs",
     "tiles.rs",
 ];

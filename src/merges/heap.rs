@@ -8,9 +8,9 @@ own. With an `Ord` on the entries alone, each entry would have to carry them.
 use super::pair::Symbol;
 use super::tie_break::TokenOrder;
 
-/// Pairs and the counts that they had when they were pushed.
+/// Pairs, the counts that they had when they were pushed, and their numbers in the index.
 pub(super) struct Heap<S: Symbol> {
-    entries: Vec<(u64, S::Key)>,
+    entries: Vec<(u64, S::Key, u32)>,
 }
 
 impl<S: Symbol> Heap<S> {
@@ -18,13 +18,13 @@ impl<S: Symbol> Heap<S> {
         Heap { entries: Vec::new() }
     }
 
-    pub fn first(&self) -> Option<(u64, S::Key)> {
+    pub fn first(&self) -> Option<(u64, S::Key, u32)> {
         self.entries.first().copied()
     }
 
-    pub fn push(&mut self, count: u64, key: S::Key, order: &TokenOrder) {
+    pub fn push(&mut self, count: u64, key: S::Key, number: u32, order: &TokenOrder) {
         let mut at = self.entries.len();
-        self.entries.push((count, key));
+        self.entries.push((count, key, number));
         while at > 0 && self.is_before(at, (at - 1) / 2, order) {
             self.entries.swap(at, (at - 1) / 2);
             at = (at - 1) / 2;
@@ -60,7 +60,7 @@ impl<S: Symbol> Heap<S> {
     }
 
     fn is_before(&self, a: usize, b: usize, order: &TokenOrder) -> bool {
-        let ((count_a, a), (count_b, b)) = (self.entries[a], self.entries[b]);
+        let ((count_a, a, _), (count_b, b, _)) = (self.entries[a], self.entries[b]);
         count_a > count_b || count_a == count_b && order.is_before(S::pair(a), S::pair(b))
     }
 }

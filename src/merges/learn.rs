@@ -2,13 +2,14 @@
 The loop of learning: take the most frequent pair, merge it in all words, update the index.
 */
 
-use super::check::CHECK_EVERY;
 use super::list::Merges;
 use super::neighbours::Neighbours;
 use super::pair::{Pair, Symbol};
-use super::pair_index::{Limits, PairIndex};
+use super::pair_index::{Knobs, PairIndex};
+use super::rewrite::{Merge, Workers};
 use super::tie_break::{TieBreak, TokenOrder};
-use super::words::{AHEAD, Words};
+use super::totals::Limits;
+use super::words::Words;
 use crate::counts::PretokenCounts;
 use crate::error::Error;
 use crate::job::Job;
@@ -27,7 +28,7 @@ pub struct Learned {
     pub token_uses: Vec<u64>,
 }
 
-/// What to learn, and four knobs that change the time and never the result.
+/// What to learn, and six knobs that change the time and never the result.
 #[derive(Clone, Copy, Debug)]
 pub struct MergeOptions {
     /// The maximum number of merges. Fewer are learned when the pairs run out.
@@ -45,7 +46,11 @@ pub struct MergeOptions {
     pub long_word: usize,
     /// The index is compacted when most of its sites, and more than this number, are dead.
     pub max_dead_sites: usize,
-    /// Threads that build the index. One thread applies the merges.
+    /// A thread counts at least this number of symbols when the index is built.
+    pub min_share: usize,
+    /// A thread rewrites at least this number of words for one merge.
+    pub min_sites: usize,
+    /// The number of threads. A large vocabulary has many merges of few words, which one thread applies.
     pub threads: usize,
 }
 
@@ -60,6 +65,8 @@ impl MergeOptions {
             threshold_divisor: 16,
             long_word: 128,
             max_dead_sites: 1 << 16,
+            min_share: 1 << 18,
+            min_sites: 1 << 12,
             threads: 1,
         }
     }
@@ -71,13 +78,15 @@ impl MergeOptions {
 /// [`Error::Limit`] for counts beyond 2^63, or for more than 2^32 places where pairs may be merged;
 /// [`Error::Cancelled`].
 pub fn learn_merges(counts: PretokenCounts, options: MergeOptions, job: &Job) -> Result<Learned, Error> {
-    with_threads(options.threads, |pool| {
+    let learn = |pool: &ThreadPool| {
         if options.num_merges < u16::MAX as usize - 256 {
             Learner::<u16>::new(counts, options, job)?.run(pool, job)
         } else {
             Learner::<u32>::new(counts, options, job)?.run(pool, job)
         }
-    })
+    };
+    // On a thread of the pool, which need not be woken for its part of a merge.
+    with_threads(options.threads, |pool| pool.install(|| learn(pool)))
 }
 
 struct Learner<S> {
@@ -93,7 +102,7 @@ impl<S: Symbol> Learner<S> {
     fn new(counts: PretokenCounts, options: MergeOptions, job: &Job) -> Result<Self, Error> {
         Ok(Learner {
             options,
-            words: Words::new(&counts, options.long_word, &|| job.check())?,
+            words: job.phase("words", || Words::new(&counts, options.long_word, &|| job.check()))?,
             order: TokenOrder::new(options.tie_break),
             neighbours: Neighbours::new(),
             merges: Merges::default(),
@@ -102,26 +111,28 @@ impl<S: Symbol> Learner<S> {
     }
 
     fn run(mut self, pool: &ThreadPool, job: &Job) -> Result<Learned, Error> {
+        let mut workers = Workers::new(pool, self.options.min_sites);
         while self.merges.len() < self.options.num_merges {
             let Some(mut index) = self.index(pool, job)? else { break };
             while self.merges.len() < self.options.num_merges {
-                let Some((pair, count, sites)) = index.pop(&self.order)? else { break };
+                let next = job.phase("pop", || index.pop(&self.order));
+                let Some((pair, count, sites)) = next else { break };
                 self.merge_counts.push(count);
-                self.merge(pair, sites, &mut index, job)?;
+                self.merge(pair, sites, &mut index, &mut workers, job)?;
                 job.advance(1);
             }
         }
-        let token_uses = self.words.uses(self.order.len(), &|| job.check())?;
+        let token_uses = job.phase("uses", || self.words.uses(self.order.len(), &|| job.check()))?;
         Ok(Learned { merges: self.merges, merge_counts: self.merge_counts, token_uses })
     }
 
     fn index(&mut self, pool: &ThreadPool, job: &Job) -> Result<Option<PairIndex<S>>, Error> {
         if !self.merges.is_empty() {
-            self.words.compact(&|| job.check())?;
+            job.phase("compact", || self.words.compact(&|| job.check()))?;
         }
-        let MergeOptions { threshold_divisor, max_dead_sites, .. } = self.options;
-        let thresholds = (threshold_divisor, max_dead_sites);
-        PairIndex::new(&self.words, &self.order, self.limits(), thresholds, pool, &|| job.check())
+        let MergeOptions { threshold_divisor: divisor, max_dead_sites, min_share, .. } = self.options;
+        let knobs = Knobs { divisor, max_dead_sites, min_share };
+        PairIndex::new(&self.words, &self.order, self.limits(), knobs, pool, job)
     }
 
     fn limits(&self) -> Limits {
@@ -136,25 +147,25 @@ impl<S: Symbol> Learner<S> {
         pair: Pair,
         sites: Range<usize>,
         index: &mut PairIndex<S>,
+        workers: &mut Workers<'_, S>,
         job: &Job,
     ) -> Result<(), Error> {
-        let new = self.order.next_id();
+        let (a, b, new) = (S::from_id(pair.left), S::from_id(pair.right), S::from_id(self.order.next_id()));
         self.order.push(pair);
         self.merges.push((pair.left, pair.right));
         self.neighbours.resize(self.order.len());
-        for sites in index.sites(sites).chunks(CHECK_EVERY) {
-            job.check()?;
-            for (i, &site) in sites.iter().enumerate() {
-                self.words.prefetch(sites.get(i + 2 * AHEAD), sites.get(i + AHEAD));
-                self.words.merge_at(site, pair, new, &mut self.neighbours);
-            }
-        }
-        let (a, b, new) = (S::from_id(pair.left), S::from_id(pair.right), S::from_id(new));
+        let (sites, merge) = (index.sites(sites), Merge { a, b, new });
+        job.phase("rewrite", || {
+            self.words.merge(sites, merge, &mut self.neighbours, workers, &|| job.check())
+        })?;
         // A merged pair to the left of another: (b, a) became (new, new).
         let old_left = |x| if x == new { S::key(b, a) } else { S::key(x, a) };
+        let Neighbours { left, right } = &mut self.neighbours;
         let check = || job.check();
-        index.update(&mut self.neighbours.left, &self.order, old_left, |x| S::key(x, new), &check)?;
-        index.update(&mut self.neighbours.right, &self.order, |y| S::key(b, y), |y| S::key(new, y), &check)
+        job.phase("update", || {
+            index.update(left, &self.order, old_left, |x| S::key(x, new), &check)?;
+            index.update(right, &self.order, |y| S::key(b, y), |y| S::key(new, y), &check)
+        })
     }
 }
 
@@ -162,6 +173,7 @@ impl<S: Symbol> Learner<S> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::merges::check::CHECK_EVERY;
 
     #[test]
     fn each_pass_over_a_long_word_checks_the_cancel_flag() {
@@ -179,10 +191,11 @@ mod tests {
         let mut learner = Learner::<u16>::new(counts, options, &job).unwrap();
         checked(2 * PARTS, "the making of the words");
         with_threads(1, |pool| {
+            let mut workers = Workers::new(pool, options.min_sites);
             let mut index = learner.index(pool, &job)?.unwrap();
             checked(6 * PARTS, "the making of the index");
-            let (pair, _, sites) = index.pop(&learner.order)?.unwrap();
-            learner.merge(pair, sites, &mut index, &job)?;
+            let (pair, _, sites) = index.pop(&learner.order).unwrap();
+            learner.merge(pair, sites, &mut index, &mut workers, &job)?;
             checked(3 * PARTS, "the merge and the update of the index");
             learner.words.compact(&|| job.check())?;
             checked(PARTS, "the closing of gaps");

@@ -22,8 +22,12 @@ mod pair;
 mod tie_break;
 mod neighbours;
 mod nodes;
+mod rewrite;
 mod words;
 mod heap;
+mod delay;
+mod totals;
+mod site_lists;
 mod pair_index;
 mod learn;
 

@@ -47,6 +47,21 @@ impl<S: Symbol> Side<S> {
         tally.last_site = site;
         self.log.push((site, neighbour));
     }
+
+    /// Moves the neighbours of another side here, whose sites are all behind those of this one and before those of
+    /// the neighbours that are added next, so that no site is added twice.
+    fn append(&mut self, other: &mut Side<S>) {
+        for neighbour in other.touched.drain(..) {
+            let from = std::mem::take(&mut other.tallies[neighbour.id() as usize]);
+            let to = &mut self.tallies[neighbour.id() as usize];
+            if to.num_sites == 0 {
+                self.touched.push(neighbour);
+            }
+            to.count += from.count;
+            to.num_sites += from.num_sites;
+        }
+        self.log.append(&mut other.log);
+    }
 }
 
 impl<S: Symbol> Neighbours<S> {
@@ -54,6 +69,12 @@ impl<S: Symbol> Neighbours<S> {
     pub fn new() -> Self {
         let side = || Side { tallies: Vec::new(), touched: Vec::new(), log: Vec::new() };
         Neighbours { left: side(), right: side() }
+    }
+
+    /// Moves other neighbours here, whose sites are all behind these, and leaves none there.
+    pub fn append(&mut self, other: &mut Neighbours<S>) {
+        self.left.append(&mut other.left);
+        self.right.append(&mut other.right);
     }
 
     /// Makes room for the tallies of `num_symbols` symbols.

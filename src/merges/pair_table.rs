@@ -3,15 +3,23 @@ A map from pairs of symbols to small values.
 
 Why not a `HashMap`? A key is one integer, so that one multiplication hashes it, and entries are never removed
 one by one. Open addressing with linear probing then needs no control bytes, and an entry whose key and value
-share 16 or 24 bytes is mostly one cache line away.
+share 8 or 16 bytes is mostly one cache line away.
+
+The uppermost bits of a hash choose the slot. So the slots are in the order of hashes, and several tables of
+different sizes can be summed in parallel, a range of hashes at a time. Entries that come in the order of hashes
+must go into a table with room for all of them: in a table that still has to grow, they would all go into its
+first slots.
 */
+
+use crate::large_pages::filled;
+use crate::prefetch::prefetch;
 
 /// Two symbols in one integer.
 pub(super) trait PairKey: Copy + Eq + Send + Sync + 'static {
     /// No pair.
     const NONE: Self;
-    /// A hash whose lowest bits are well mixed.
-    fn hash(self) -> usize;
+    /// A hash whose uppermost bits are well mixed.
+    fn hash(self) -> u64;
 }
 
 macro_rules! pair_key {
@@ -20,10 +28,8 @@ macro_rules! pair_key {
             const NONE: Self = <$key>::MAX;
 
             #[inline]
-            #[allow(clippy::cast_possible_truncation)] // The upper half of a product is its best-mixed part.
-            fn hash(self) -> usize {
-                let product = (self as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-                (product ^ product >> 32) as usize
+            fn hash(self) -> u64 {
+                (self as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)
             }
         }
     };
@@ -31,40 +37,64 @@ macro_rules! pair_key {
 pair_key!(u32);
 pair_key!(u64);
 
+/// The logarithm of the number of slots of an empty table.
+const LOG_FEWEST_SLOTS: u32 = 10;
+
 /// A map from pairs to small values. Open addressing, linear probing, at most five eighths full; nothing is
 /// ever removed.
 pub(super) struct PairTable<K, V> {
     slots: Vec<(K, V)>,
     len: usize,
+    /// The number of the uppermost bits of a hash that are the same for all keys.
+    skip: u32,
+    /// The number of bits of what is left of the hash that do not choose the slot.
+    shift: u32,
 }
 
 impl<K: PairKey, V: Copy + Default> PairTable<K, V> {
     pub fn new() -> Self {
-        PairTable { slots: vec![(K::NONE, V::default()); 1 << 10], len: 0 }
+        PairTable::with_room(0, 0)
+    }
+
+    /// A table for `len` keys whose hashes have the same `skip` uppermost bits.
+    pub fn with_room(len: usize, skip: u32) -> Self {
+        let num_slots = (len + len / 5 * 3 + 8).next_power_of_two().max(1 << LOG_FEWEST_SLOTS);
+        let slots = filled((K::NONE, V::default()), num_slots);
+        PairTable { slots, len: 0, skip, shift: u64::BITS - num_slots.ilog2() }
+    }
+
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The slot where the search for a key begins.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)] // It is smaller than the number of slots.
+    fn home(&self, key: K) -> usize {
+        (key.hash() << self.skip >> self.shift) as usize
     }
 
     /// The slot of `key`, or the slot where it would be inserted.
     #[inline]
     fn find(&self, key: K) -> usize {
         let mask = self.slots.len() - 1;
-        let mut at = key.hash() & mask;
+        let mut at = self.home(key);
         while self.slots[at].0 != key && self.slots[at].0 != K::NONE {
             at = (at + 1) & mask;
         }
         at
     }
 
+    /// Prefetches the slot of a key that is looked up soon.
+    #[inline]
+    pub fn prefetch(&self, key: K) {
+        prefetch(&self.slots, self.home(key));
+    }
+
     #[inline]
     pub fn get(&self, key: K) -> Option<V> {
         let (found, value) = self.slots[self.find(key)];
         (found == key).then_some(value)
-    }
-
-    #[inline]
-    pub fn get_mut(&mut self, key: K) -> Option<&mut V> {
-        let at = self.find(key);
-        let slot = &mut self.slots[at];
-        (slot.0 == key).then_some(&mut slot.1)
     }
 
     /// The value of `key`, inserted on first use.
@@ -86,23 +116,80 @@ impl<K: PairKey, V: Copy + Default> PairTable<K, V> {
         self.slots.iter().copied().filter(|slot| slot.0 != K::NONE)
     }
 
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = (K, &mut V)> {
-        self.slots.iter_mut().filter(|slot| slot.0 != K::NONE).map(|slot| (slot.0, &mut slot.1))
+    /// The entries whose hash is in range number `part` of 2^`log_parts` equal ranges, in no particular order.
+    /// There are at most 2^[`PairTable::MAX_LOG_PARTS`] ranges.
+    pub fn part(&self, part: usize, log_parts: u32) -> impl Iterator<Item = (K, V)> {
+        let (len, width) = (self.slots.len(), self.slots.len() >> log_parts);
+        let (start, end) = (part * width, (part + 1) * width);
+        // Probing may have moved an entry beyond its range, over occupied slots only, and around the end.
+        let beyond = (end..start + len).map(move |at| self.slots[at & (len - 1)]);
+        let beyond = beyond.take_while(|slot| slot.0 != K::NONE);
+        let inside = self.slots[start..end].iter().copied();
+        inside
+            .chain(beyond)
+            .filter(move |slot| slot.0 != K::NONE && self.home(slot.0) >> width.ilog2() == part)
     }
 
-    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
-        self.slots.iter_mut().filter(|slot| slot.0 != K::NONE).map(|slot| &mut slot.1)
-    }
+    /// The greatest logarithm of a number of parts.
+    pub const MAX_LOG_PARTS: u32 = LOG_FEWEST_SLOTS;
 
     #[cold]
     #[inline(never)]
     fn grow(&mut self) {
-        let doubled = vec![(K::NONE, V::default()); 2 * self.slots.len()];
+        self.shift -= 1;
+        let doubled = filled((K::NONE, V::default()), 2 * self.slots.len());
         for slot in std::mem::replace(&mut self.slots, doubled) {
             if slot.0 != K::NONE {
                 let at = self.find(slot.0);
                 self.slots[at] = slot;
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Keys whose search begins in the last slot come first, so that some wrap around to the first slots.
+    fn keys(num_entries: usize) -> impl Iterator<Item = u32> {
+        (0..)
+            .filter(|key: &u32| key.hash() >> 54 == 1023)
+            .take(num_entries.min(20))
+            .chain((0..).step_by(65_539))
+            .take(num_entries)
+    }
+
+    #[test]
+    fn every_entry_is_in_exactly_one_part() {
+        for num_entries in [0, 1, 20, 600, 640, 5000] {
+            let mut table: PairTable<u32, u32> = PairTable::new();
+            keys(num_entries).for_each(|key| *table.entry(key) = !key);
+            for log_parts in [0, 1, 2, 5, LOG_FEWEST_SLOTS] {
+                let mut found: Vec<_> =
+                    (0..1 << log_parts).flat_map(|part| table.part(part, log_parts)).collect();
+                found.sort_unstable();
+                let mut expected: Vec<_> = keys(num_entries).map(|key| (key, !key)).collect();
+                expected.sort_unstable();
+                assert_eq!(found, expected, "{num_entries} entries, {log_parts}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_part_can_be_a_table_of_its_own() {
+        let mut table: PairTable<u32, u32> = PairTable::new();
+        keys(5000).for_each(|key| *table.entry(key) = !key);
+        for log_parts in [1, 5] {
+            let entries: Vec<_> = table.part(1, log_parts).collect();
+            let mut part = PairTable::with_room(entries.len(), log_parts);
+            let num_slots = part.slots.len();
+            entries.iter().for_each(|&(key, value)| *part.entry(key) = value);
+            assert_eq!((part.len(), part.slots.len()), (entries.len(), num_slots));
+            assert!(entries.iter().all(|&(key, value)| part.get(key) == Some(value)));
+            let homes: std::collections::HashSet<_> =
+                entries.iter().map(|entry| part.home(entry.0)).collect();
+            assert!(homes.len() > entries.len() / 2, "the keys of a part use all slots");
         }
     }
 }

@@ -12,22 +12,12 @@ a node.
 use super::check::{CHECK_EVERY, Check};
 use super::neighbours::Neighbours;
 use super::nodes::Nodes;
-use super::pair::{Pair, Site, Symbol};
+use super::pair::{Site, Symbol};
+use super::rewrite::{Merge, ShortPart, ShortWord, Workers};
 use crate::counts::PretokenCounts;
 use crate::error::Error;
-use crate::prefetch::prefetch;
+use crate::large_pages::advise_large_pages;
 use std::ops::Range;
-
-/// The prefetch distance in sites: symbols are prefetched this far ahead, and word records twice as far.
-pub(super) const AHEAD: usize = 12;
-
-/// A word whose symbols are `symbols[start..start + len]`.
-#[derive(Clone, Copy)]
-struct ShortWord {
-    start: u32,
-    len: u32,
-    count: u64,
-}
 
 /// All words of two symbols or more.
 pub(super) struct Words<S> {
@@ -51,9 +41,9 @@ impl<S: Symbol> Words<S> {
     /// # Errors
     /// [`Error::Limit`] when there are 2^32 sites or symbols, or when symbols could be counted beyond 2^63.
     pub fn new(counts: &PretokenCounts, long_word: usize, check: Check<'_>) -> Result<Self, Error> {
-        let single = vec![0; 256];
-        let mut words =
-            Words { symbols: Vec::new(), short: Vec::new(), nodes: Nodes::new(), single, long_word };
+        let (single, nodes) = (vec![0; 256], Nodes::new());
+        let (symbols, short) = room(counts, long_word, check)?;
+        let mut words = Words { symbols, short, nodes, single, long_word };
         let mut num_bytes: u64 = 0;
         for (i, (pretoken, count)) in counts.iter().enumerate() {
             if i % CHECK_EVERY == 0 {
@@ -71,8 +61,6 @@ impl<S: Symbol> Words<S> {
             }
             words.check_size()?;
         }
-        words.symbols.shrink_to_fit();
-        words.short.shrink_to_fit();
         Ok(words)
     }
 
@@ -84,11 +72,7 @@ impl<S: Symbol> Words<S> {
     }
 
     fn check_size(&self) -> Result<(), Error> {
-        let sites = (self.short.len() + self.nodes.symbols.len()).max(self.symbols.len());
-        if sites >= Site::MAX as usize {
-            return Err(Error::Limit { what: "the size of all distinct pretokens", limit: Site::MAX.into() });
-        }
-        Ok(())
+        check_size(self.symbols.len() + self.nodes.symbols.len())
     }
 
     /// Drops the words that are one symbol by now, and closes the gaps. Earlier sites are no longer valid.
@@ -135,11 +119,11 @@ impl<S: Symbol> Words<S> {
         Ok(uses)
     }
 
-    /// Divides all words into `number` shares with about the same number of symbols, in ascending order of
-    /// sites.
+    /// Divides all words into at most `number` shares with about the same number of symbols, `min_share` of
+    /// them or more, in ascending order of sites.
     #[allow(clippy::cast_possible_truncation)] // `check_size` refuses words beyond 2^32 sites or symbols.
-    pub fn shares(&self, number: usize) -> Vec<Share> {
-        let number = number.max(1);
+    pub fn shares(&self, number: usize, min_share: usize) -> Vec<Share> {
+        let number = number.min(self.symbols.len() / min_share.max(1)).max(1);
         let start = |i: usize| {
             let symbol = (self.symbols.len() as u64 * i as u64 / number as u64) as u32;
             self.short.partition_point(|word| word.start < symbol)
@@ -186,33 +170,62 @@ impl<S: Symbol> Words<S> {
         Ok(())
     }
 
-    /// Prefetches the record of the word at a site that comes up soon, and the symbols of the word at one
-    /// that comes up sooner.
-    #[inline]
-    pub fn prefetch(&self, soon: Option<&Site>, sooner: Option<&Site>) {
-        if let Some(&site) = soon {
-            prefetch(&self.short, site as usize);
-        }
-        if let Some(word) = sooner.and_then(|&site| self.short.get(site as usize)) {
-            prefetch(&self.symbols, word.start as usize);
-        }
-    }
-
-    /// Replaces the pair by `new` wherever it occurs at `site`, and adds its neighbours. Neighbours are read
-    /// from the word's final form, so that a run such as `abab` does not report the pair `(new, a)`, which it
-    /// never contains.
-    #[inline]
+    /// Replaces the pair by `new` at all these sites, which are in ascending order, and adds the neighbours.
+    /// Neighbours are read from a word's final form, so that a run such as `abab` does not report the pair
+    /// `(new, a)`, which it never contains.
+    ///
+    /// The workers may divide the sites in short words among them.
     #[allow(clippy::cast_possible_truncation)] // `check_size` refuses words beyond 2^32 sites or symbols.
-    pub fn merge_at(&mut self, site: Site, pair: Pair, new: u32, neighbours: &mut Neighbours<S>) {
-        let (a, b, new) = (S::from_id(pair.left), S::from_id(pair.right), S::from_id(new));
-        match self.short.get_mut(site as usize) {
-            Some(word) => {
-                let symbols = &mut self.symbols[word.start as usize..][..word.len as usize];
-                word.len = merge_in(symbols, a, b, new, word.count, site, neighbours) as u32;
+    pub fn merge(
+        &mut self,
+        sites: &[Site],
+        merge: Merge<S>,
+        neighbours: &mut Neighbours<S>,
+        workers: &mut Workers<'_, S>,
+        check: Check<'_>,
+    ) -> Result<(), Error> {
+        let num_short = self.short.len() as u32;
+        let (short, nodes) = sites.split_at(sites.partition_point(|&site| site < num_short));
+        workers.merge(ShortPart::new(&mut self.short, &mut self.symbols), short, merge, neighbours, check)?;
+        for sites in nodes.chunks(CHECK_EVERY) {
+            check()?;
+            for &site in sites {
+                self.nodes.merge(site, num_short, merge.a, merge.b, merge.new, neighbours);
             }
-            None => self.nodes.merge(site, self.short.len() as u32, a, b, new, neighbours),
+        }
+        Ok(())
+    }
+}
+
+/// Room for the short words and their symbols, in large pages: a merge of a pair touches words all over it.
+fn room<S>(
+    counts: &PretokenCounts,
+    long_word: usize,
+    check: Check<'_>,
+) -> Result<(Vec<S>, Vec<ShortWord>), Error> {
+    let (mut num_symbols, mut num_words) = (0, 0);
+    for (i, (pretoken, _)) in counts.iter().enumerate() {
+        if i % CHECK_EVERY == 0 {
+            check()?;
+        }
+        if pretoken.len() > 1 && pretoken.len() <= long_word {
+            num_symbols += pretoken.len();
+            num_words += 1;
         }
     }
+    check_size(num_symbols)?;
+    let (mut symbols, mut short) = (Vec::with_capacity(num_symbols), Vec::with_capacity(num_words));
+    advise_large_pages(symbols.spare_capacity_mut());
+    advise_large_pages(short.spare_capacity_mut());
+    Ok((symbols, short))
+}
+
+/// Refuses more symbols than sites can number.
+fn check_size(num_symbols: usize) -> Result<(), Error> {
+    if num_symbols >= Site::MAX as usize {
+        return Err(Error::Limit { what: "the size of all distinct pretokens", limit: Site::MAX.into() });
+    }
+    Ok(())
 }
 
 /// Adds a symbol of a word to the counts by symbol.
@@ -222,36 +235,4 @@ fn add_uses<S: Symbol>(uses: &mut Vec<u64>, symbol: S, count: u64) {
         uses.resize(id + 1, 0);
     }
     uses[id] += count;
-}
-
-/// Rewrites a short word; returns its new length.
-#[inline]
-fn merge_in<S: Symbol>(
-    symbols: &mut [S],
-    a: S,
-    b: S,
-    new: S,
-    count: u64,
-    site: Site,
-    neighbours: &mut Neighbours<S>,
-) -> usize {
-    let is_pair_at =
-        |symbols: &[S], at: usize| at + 1 < symbols.len() && symbols[at] == a && symbols[at + 1] == b;
-    let (mut read, mut write) = (0, 0);
-    while read < symbols.len() {
-        if !is_pair_at(symbols, read) {
-            symbols[write] = symbols[read];
-            (read, write) = (read + 1, write + 1);
-            continue;
-        }
-        if write > 0 {
-            neighbours.left.add(symbols[write - 1], count, site);
-        }
-        symbols[write] = new;
-        (read, write) = (read + 2, write + 1);
-        if read < symbols.len() && !is_pair_at(symbols, read) {
-            neighbours.right.add(symbols[read], count, site);
-        }
-    }
-    write
 }

@@ -56,6 +56,12 @@ impl Borders {
         &self.positions[..self.len]
     }
 
+    /// The last border: the end of the last pretoken, or the text's beginning.
+    #[inline(always)]
+    pub(super) fn last(&self) -> usize {
+        self.inside().last().map_or(self.open, |&last| self.base + usize::from(last))
+    }
+
     /// Starts the first window of a text.
     pub(super) fn begin(&mut self, start: usize) {
         (self.open, self.base, self.len) = (start, start, 0);

@@ -1,5 +1,6 @@
 /*!
-The class of a character: letter, number, whitespace or other. For o200k also the case of a letter, and marks.
+The class of a character: letter, number, whitespace or other. For some patterns also the case of a letter, marks,
+symbols, and Han.
 
 Why not a generated table in the source? It would be a second copy of Unicode, which could differ from the
 regex engine's in the next release. Instead the classes are read from `regex-syntax`, the tables with which
@@ -11,33 +12,31 @@ version is that of the compiler.
 
 A byte that does not decode is one character of class other. It is never an error and never lost.
 
-Why two tables instead of one with the finer classes? The runs of GPT-2 and cl100k would then be runs of
-several classes, which takes one more step a character. A table takes 30 kB, and only the table that a pattern
-needs is built.
+Why several tables instead of one with the finest classes? Most runs would then be runs of several classes, which
+takes one more step a character. A table takes 30 kB, and only the table that a pattern needs is built.
 */
 
-use regex_syntax::hir::{Class, HirKind};
+use regex_syntax::hir::{self, HirKind};
 use std::sync::OnceLock;
 
-/// A partition of all characters.
-pub trait Partition: Copy + PartialEq + 'static {
+/// The class of a character, in one of the tables.
+pub trait Class: Copy + PartialEq + 'static {
     /// Every character that no property names, and every byte that does not decode.
     const OTHER: Self;
-    /// `\p{N}`
-    const NUMBER: Self;
     /// `\s`
     const SPACE: Self;
-    /// Disjoint patterns of one character, and their classes.
-    const PROPERTIES: &'static [(&'static str, Self)];
 }
 
-/// The classes that the GPT-2 and cl100k patterns distinguish.
+/// Patterns of one character and their classes. Where two of them match a character, the last one counts.
+type Properties<C> = [(&'static str, C)];
+
+/// The classes of the patterns in which a word is a run of letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum CharClass {
     /// None of the other classes, and every byte that does not decode.
     Other,
-    /// `\p{L}`
+    /// `\p{L}`; for some patterns `[\p{L}\p{M}]`
     Letter,
     /// `\p{N}`
     Number,
@@ -46,15 +45,17 @@ pub enum CharClass {
 }
 use CharClass::{Letter, Number, Other, Space};
 
-impl Partition for CharClass {
+impl Class for CharClass {
     const OTHER: Self = Other;
-    const NUMBER: Self = Number;
     const SPACE: Self = Space;
-    const PROPERTIES: &'static [(&'static str, Self)] =
-        &[(r"\p{L}", Letter), (r"\p{N}", Number), (r"\s", Space)];
 }
 
-/// The classes that the o200k pattern distinguishes.
+const LETTERS: &Properties<CharClass> = &[(r"\p{L}", Letter), (r"\p{N}", Number), (r"\s", Space)];
+const LETTERS_AND_MARKS: &Properties<CharClass> =
+    &[(r"[\p{L}\p{M}]", Letter), (r"\p{N}", Number), (r"\s", Space)];
+
+/// The classes of the patterns in which a word depends on upper and lower case. Those of Han exist in a table
+/// of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum CaseClass {
@@ -72,21 +73,69 @@ pub enum CaseClass {
     Number,
     /// `\s`
     Space,
+    /// `[\p{Han}&&\p{L}]`
+    HanLetter,
+    /// `[\p{Han}&&\p{N}]`
+    HanNumber,
+    /// The rest of `\p{Han}`: radicals, and a few marks.
+    HanOther,
 }
 
-impl Partition for CaseClass {
+impl Class for CaseClass {
     const OTHER: Self = CaseClass::Other;
-    const NUMBER: Self = CaseClass::Number;
     const SPACE: Self = CaseClass::Space;
-    const PROPERTIES: &'static [(&'static str, Self)] = &[
-        (r"[\p{Lu}\p{Lt}]", CaseClass::Upper),
-        (r"\p{Ll}", CaseClass::Lower),
-        (r"[\p{Lm}\p{Lo}]", CaseClass::Uncased),
-        (r"\p{M}", CaseClass::Mark),
-        (r"\p{N}", CaseClass::Number),
-        (r"\s", CaseClass::Space),
-    ];
 }
+
+const CASES: &Properties<CaseClass> = &[
+    (r"[\p{Lu}\p{Lt}]", CaseClass::Upper),
+    (r"\p{Ll}", CaseClass::Lower),
+    (r"[\p{Lm}\p{Lo}]", CaseClass::Uncased),
+    (r"\p{M}", CaseClass::Mark),
+    (r"\p{N}", CaseClass::Number),
+    (r"\s", CaseClass::Space),
+];
+const HAN: &Properties<CaseClass> = &[
+    (r"\p{Han}", CaseClass::HanOther),
+    (r"[\p{Han}&&\p{L}]", CaseClass::HanLetter),
+    (r"[\p{Han}&&\p{N}]", CaseClass::HanNumber),
+];
+
+/// The classes of DeepSeek's three splits. The second of them takes runs of Han and kana out of the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum SplitClass {
+    /// None of the other classes, and every byte that does not decode.
+    Other,
+    /// `[\p{L}\p{M}]`
+    Letter,
+    /// `[\p{P}\p{S}]`
+    Symbol,
+    /// `\p{N}`
+    Number,
+    /// `\s`
+    Space,
+    /// `[\p{L}\p{M}]` in the second split.
+    CjkLetter,
+    /// `[\p{P}\p{S}]` in the second split.
+    CjkSymbol,
+    /// The rest of the second split.
+    CjkOther,
+}
+
+impl Class for SplitClass {
+    const OTHER: Self = SplitClass::Other;
+    const SPACE: Self = SplitClass::Space;
+}
+
+const SPLITS: &Properties<SplitClass> = &[
+    (r"[\p{L}\p{M}]", SplitClass::Letter),
+    (r"[\p{P}\p{S}]", SplitClass::Symbol),
+    (r"\p{N}", SplitClass::Number),
+    (r"\s", SplitClass::Space),
+    (r"[一-龥぀-ゟ゠-ヿ]", SplitClass::CjkOther),
+    (r"[[一-龥぀-ゟ゠-ヿ]&&[\p{L}\p{M}]]", SplitClass::CjkLetter),
+    (r"[[一-龥぀-ゟ゠-ヿ]&&[\p{P}\p{S}]]", SplitClass::CjkSymbol),
+];
 
 const BLOCK: usize = 256;
 const NUM_BLOCKS: usize = 0x11_0000 / BLOCK;
@@ -99,26 +148,28 @@ pub struct CharClasses<C = CharClass> {
     blocks: Vec<[C; BLOCK]>,
 }
 
-impl CharClasses {
-    /// The table of [`CharClass`], which is built once in a process.
-    pub fn get() -> &'static CharClasses {
-        static TABLE: OnceLock<CharClasses> = OnceLock::new();
-        TABLE.get_or_init(CharClasses::build)
-    }
+/// Defines a function that returns a table, which is built once in a process.
+macro_rules! table {
+    ($(#[$about:meta])* $name:ident, $class:ty, $($properties:expr),+) => {
+        impl CharClasses<$class> {
+            $(#[$about])*
+            pub fn $name() -> &'static Self {
+                static TABLE: OnceLock<CharClasses<$class>> = OnceLock::new();
+                TABLE.get_or_init(|| CharClasses::build(&[$($properties),+].concat()))
+            }
+        }
+    };
 }
+table!(/** The table in which marks are of class other. */ get, CharClass, LETTERS);
+table!(/** The table in which marks are letters. */ with_marks, CharClass, LETTERS_AND_MARKS);
+table!(/** The table without Han. */ with_case, CaseClass, CASES);
+table!(/** The table with Han. */ with_case_and_han, CaseClass, CASES, HAN);
+table!(/** The table of DeepSeek's splits. */ of_splits, SplitClass, SPLITS);
 
-impl CharClasses<CaseClass> {
-    /// The table of [`CaseClass`], which is built once in a process.
-    pub fn with_case() -> &'static CharClasses<CaseClass> {
-        static TABLE: OnceLock<CharClasses<CaseClass>> = OnceLock::new();
-        TABLE.get_or_init(CharClasses::build)
-    }
-}
-
-impl<C: Partition> CharClasses<C> {
-    fn build() -> CharClasses<C> {
+impl<C: Class> CharClasses<C> {
+    fn build(properties: &Properties<C>) -> CharClasses<C> {
         let mut flat: Vec<C> = std::iter::repeat_n(C::OTHER, NUM_BLOCKS * BLOCK).collect();
-        for &(property, class) in C::PROPERTIES {
+        for &(property, class) in properties {
             for (first, last) in ranges(property) {
                 flat[first as usize..=last as usize].fill(class);
             }
@@ -203,7 +254,7 @@ pub(crate) fn decode(text: &[u8]) -> Option<(u32, usize)> {
 fn ranges(property: &str) -> Vec<(u32, u32)> {
     let hir = regex_syntax::parse(property).unwrap_or_else(|_| unreachable!("a valid property"));
     match hir.into_kind() {
-        HirKind::Class(Class::Unicode(class)) => {
+        HirKind::Class(hir::Class::Unicode(class)) => {
             class.iter().map(|range| (range.start() as u32, range.end() as u32)).collect()
         }
         _ => unreachable!("a Unicode class"),
@@ -247,10 +298,10 @@ mod tests {
         let (coarse, fine) = (CharClasses::get(), CharClasses::with_case());
         for code_point in 0..0x11_0000 {
             let merged = match fine.of(code_point) {
-                CaseClass::Upper | CaseClass::Lower | CaseClass::Uncased => Letter,
-                CaseClass::Number => Number,
+                CaseClass::Upper | CaseClass::Lower | CaseClass::Uncased | CaseClass::HanLetter => Letter,
+                CaseClass::Number | CaseClass::HanNumber => Number,
                 CaseClass::Space => Space,
-                CaseClass::Other | CaseClass::Mark => Other,
+                CaseClass::Other | CaseClass::Mark | CaseClass::HanOther => Other,
             };
             assert_eq!(merged, coarse.of(code_point), "{code_point:x}");
         }

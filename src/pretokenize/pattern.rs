@@ -3,24 +3,16 @@ The patterns by name, and the loop over a text's pretokens.
 */
 
 use super::char_class::CharClasses;
+use super::grammar::{Grammar, Words};
+use super::published::{
+    DEEPSEEK_V3_LINES, DEEPSEEK_V3_PATTERNS, FAMILY, GPT2_FIRST_PATTERN, GPT2_PATTERN, Published,
+};
 use super::regex::RegexPretokenizer;
-use super::{cl100k, gpt2, o200k};
+use super::{cased_words, deepseek, gpt2, letter_words, runs};
 use crate::error::Error;
 use crate::job::Job;
+use std::borrow::Cow;
 use std::ops::Range;
-
-/// The pattern of GPT-2, as `tiktoken` writes it.
-pub const GPT2_PATTERN: &str = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
-
-/// The pattern of cl100k_base (GPT-3.5 and GPT-4), as `tiktoken` writes it.
-pub const CL100K_PATTERN: &str = r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s";
-
-/// The pattern of o200k_base (GPT-4o), as `tiktoken` writes it.
-pub const O200K_PATTERN: &str = concat!(
-    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|",
-    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|",
-    r"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
-);
 
 /// Bytes between two checks of the cancel flag.
 const CHECK_EVERY: usize = 1 << 20;
@@ -31,10 +23,17 @@ pub enum Pattern {
     /// [`GPT2_PATTERN`], matched by a scanner of this crate.
     #[default]
     Gpt2,
-    /// [`CL100K_PATTERN`], matched by a scanner of this crate.
-    Cl100k,
-    /// [`O200K_PATTERN`], matched by a scanner of this crate.
-    O200k,
+    /// A pattern like those of cl100k, Llama 3, Qwen, o200k and Kimi K2, matched by a scanner of this crate.
+    Family {
+        /// Its parameters.
+        grammar: Grammar,
+        /// Its name, or the expression if it has none.
+        name: Cow<'static, str>,
+        /// The regular expression.
+        source: Cow<'static, str>,
+    },
+    /// [`DEEPSEEK_V3_PATTERNS`], matched by a scanner of this crate.
+    DeepSeek,
     /// Any other pattern, matched by the regex engine.
     Regex {
         /// The pattern as written.
@@ -44,21 +43,63 @@ pub enum Pattern {
     },
 }
 
+impl From<&'static Published> for Pattern {
+    fn from(published: &'static Published) -> Self {
+        Pattern::Family {
+            grammar: published.grammar,
+            name: published.name.into(),
+            source: published.expression.into(),
+        }
+    }
+}
+
 impl Pattern {
-    /// The pattern of a name: `"gpt2"`, `"cl100k"` or `"o200k"` (the latter two also with `_base`). Any other
-    /// string is a regular expression.
+    /// The names of the patterns that have one.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        ["gpt2"].into_iter().chain(FAMILY.iter().map(|published| published.name)).chain(["deepseek_v3"])
+    }
+
+    /// The pattern of a name, one of [`Pattern::names`] or an alias such as `"o200k_base"`. Any other string is a
+    /// regular expression. One that means the same as a known pattern becomes that pattern ([`Grammar::recognize`]).
     ///
     /// # Errors
     /// [`Error::Pattern`] for an expression that does not compile.
     pub fn new(name_or_regex: &str) -> Result<Self, Error> {
+        let by_name =
+            FAMILY.iter().find(|known| known.name == name_or_regex || known.aliases.contains(&name_or_regex));
         match name_or_regex {
-            "gpt2" | GPT2_PATTERN => Ok(Pattern::Gpt2),
-            "cl100k" | "cl100k_base" | CL100K_PATTERN | cl100k::PORTABLE_PATTERN => Ok(Pattern::Cl100k),
-            "o200k" | "o200k_base" | O200K_PATTERN => Ok(Pattern::O200k),
-            source => {
-                let compiled = RegexPretokenizer::new(source)?;
-                Ok(Pattern::Regex { source: source.to_owned(), compiled })
+            "gpt2" | "r50k_base" | "p50k_base" | GPT2_PATTERN | GPT2_FIRST_PATTERN => {
+                return Ok(Pattern::Gpt2);
             }
+            "deepseek_v3" | "deepseek_r1" | DEEPSEEK_V3_LINES => return Ok(Pattern::DeepSeek),
+            _ => {}
+        }
+        if let Some(known) = by_name {
+            return Ok(known.into());
+        }
+        let source = name_or_regex.to_owned();
+        if let Some(grammar) = Grammar::recognize(&source) {
+            let named = FAMILY.iter().find(|known| known.grammar == grammar);
+            let unnamed = || Pattern::Family { grammar, name: source.clone().into(), source: source.into() };
+            return Ok(named.map_or_else(unnamed, Pattern::from));
+        }
+        let compiled = RegexPretokenizer::new(&source)?;
+        Ok(Pattern::Regex { source, compiled })
+    }
+
+    /// The pattern of several expressions, each of which splits what the ones before left together: what it matches
+    /// and what lies between two matches become apart.
+    ///
+    /// # Errors
+    /// [`Error::Pattern`] for several expressions that are not those of a known pattern.
+    pub fn from_splits(splits: &[&str]) -> Result<Self, Error> {
+        match splits {
+            [one] => Pattern::new(one),
+            splits if splits == DEEPSEEK_V3_PATTERNS => Ok(Pattern::DeepSeek),
+            splits => Err(Error::Pattern {
+                pattern: splits.join("\n"),
+                reason: "of the patterns of several expressions only that of DeepSeek V3 is known".to_owned(),
+            }),
         }
     }
 
@@ -66,20 +107,43 @@ impl Pattern {
     pub fn name(&self) -> &str {
         match self {
             Pattern::Gpt2 => "gpt2",
-            Pattern::Cl100k => "cl100k",
-            Pattern::O200k => "o200k",
+            Pattern::Family { name, .. } => name,
+            Pattern::DeepSeek => "deepseek_v3",
             Pattern::Regex { source, .. } => source,
         }
     }
 
-    /// The regular expression.
+    /// The regular expression, or several, one a line ([`Pattern::splits`]).
     pub fn source(&self) -> &str {
         match self {
             Pattern::Gpt2 => GPT2_PATTERN,
-            Pattern::Cl100k => CL100K_PATTERN,
-            Pattern::O200k => O200K_PATTERN,
+            Pattern::Family { source, .. } => source,
+            Pattern::DeepSeek => DEEPSEEK_V3_LINES,
             Pattern::Regex { source, .. } => source,
         }
+    }
+
+    /// The regular expressions that split a text, each what the ones before left together. All patterns except
+    /// DeepSeek's have one.
+    pub fn splits(&self) -> Vec<&str> {
+        match self {
+            Pattern::DeepSeek => DEEPSEEK_V3_PATTERNS.to_vec(),
+            one => vec![one.source()],
+        }
+    }
+
+    /// [`Pattern::splits`] for Oniguruma, the engine that reads a tokenizer.json. It reads `{1,3}+` as any number of
+    /// numbers, and `$` also as the end of a line, so a pattern of the family is written without them.
+    pub fn portable_splits(&self) -> Vec<String> {
+        match self {
+            Pattern::Family { grammar, .. } => vec![grammar.expression()],
+            other => other.splits().into_iter().map(str::to_owned).collect(),
+        }
+    }
+
+    /// Whether a scanner of this crate matches the pattern. If not, the regex engine does.
+    pub fn has_scanner(&self) -> bool {
+        !matches!(self, Pattern::Regex { .. })
     }
 
     /// Calls `visit` with the range of each pretoken of `text[range]`, in order. Bytes outside the range have
@@ -100,13 +164,23 @@ impl Pattern {
                 let classes = CharClasses::get();
                 scan(text, range, job, visit, |text, start| gpt2::pretoken_end(classes, text, start))
             }
-            Pattern::Cl100k => {
-                let classes = CharClasses::get();
-                scan(text, range, job, visit, |text, start| cl100k::pretoken_end(classes, text, start))
-            }
-            Pattern::O200k => {
-                let classes = CharClasses::with_case();
-                scan(text, range, job, visit, |text, start| o200k::pretoken_end(classes, text, start))
+            Pattern::Family { grammar, .. } => match grammar.words {
+                Words::Letters | Words::LettersAndMarks => {
+                    let classes = letter_words::classes(grammar);
+                    scan(text, range, job, visit, |text, start| {
+                        letter_words::pretoken_end(grammar, classes, text, start)
+                    })
+                }
+                Words::Cased | Words::CasedBesideHan => {
+                    let classes = cased_words::classes(grammar);
+                    scan(text, range, job, visit, |text, start| {
+                        cased_words::pretoken_end(grammar, classes, text, start)
+                    })
+                }
+            },
+            Pattern::DeepSeek => {
+                let classes = CharClasses::of_splits();
+                scan(text, range, job, visit, |text, start| deepseek::pretoken_end(classes, text, start))
             }
             Pattern::Regex { compiled, .. } => compiled.for_each_pretoken(text, range, job, &mut visit),
         }
@@ -125,14 +199,14 @@ impl Pattern {
     /// Whether the pattern has places where a text may be cut. Nothing is known about a regex, so a text is
     /// never cut for it.
     pub fn has_safe_cuts(&self) -> bool {
-        !matches!(self, Pattern::Regex { .. })
+        self.has_scanner()
     }
 
     /// Whether `text` may be cut before `text[at]` without a change of its pretokens.
     pub fn is_safe_cut(&self, text: &[u8], at: usize) -> bool {
         match self {
             Pattern::Gpt2 => gpt2::is_safe_cut(CharClasses::get(), text, at),
-            Pattern::Cl100k | Pattern::O200k => cl100k::is_safe_cut(CharClasses::get(), text, at),
+            Pattern::Family { .. } | Pattern::DeepSeek => runs::is_safe_cut(CharClasses::get(), text, at),
             Pattern::Regex { .. } => false,
         }
     }

@@ -1,9 +1,8 @@
 /*!
 A text into windows of pretokens: the form that counting and encoding read.
 
-Special tokens are borders too, so that each is one item among the pretokens. The GPT-2 pattern has a scanner
-that finds both in one pass ([`BlockScanner`]). For every other pattern the text is first split at its special
-tokens.
+Special tokens are borders too, so that each is one item among the pretokens. Most patterns have a scanner that
+finds both in one pass ([`BlockScanner`]). For the others the text is first split at its special tokens.
 */
 
 use super::blocks::BlockScanner;
@@ -38,8 +37,7 @@ impl Pretokenizer<'_> {
         mut visit: impl FnMut(&Borders) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let Pretokenizer { pattern, special_tokens, isa } = self;
-        if let Pattern::Gpt2 = pattern {
-            let mut scanner = BlockScanner::new(isa, buffer, range, special_tokens);
+        if let Some(mut scanner) = BlockScanner::new(isa, pattern, buffer, range.clone(), special_tokens) {
             while scanner.next_window(borders) {
                 job.check()?;
                 visit(borders)?;

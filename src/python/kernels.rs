@@ -153,7 +153,7 @@ fn unit(form: &str) -> PyResult<Option<Amx>> {
     }
 }
 
-fn narrow(bits: &[u16]) -> &[Bf16] {
+pub(super) fn narrow(bits: &[u16]) -> &[Bf16] {
     bytemuck::cast_slice(bits)
 }
 

@@ -4,10 +4,14 @@ The Python module `bpe_lm._core`: extract, detach, call one function of the core
 
 mod convert;
 mod error;
+mod few;
 mod held_text;
 mod ids;
+mod ints;
 #[cfg(target_arch = "x86_64")]
 mod kernels;
+#[cfg(target_arch = "x86_64")]
+mod layers;
 #[cfg(target_arch = "x86_64")]
 mod decoder;
 mod machine;

@@ -10,7 +10,7 @@ use crate::formats;
 use pyo3::prelude::*;
 
 #[cfg(target_arch = "x86_64")]
-use super::{decoder, kernels};
+use super::{decoder, kernels, layers};
 
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -25,6 +25,11 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add_function(wrap_pyfunction!(kernels::attention_backward, module)?)?;
         module.add_function(wrap_pyfunction!(kernels::of_logits, module)?)?;
         module.add_function(wrap_pyfunction!(kernels::of_matrices, module)?)?;
+        module.add_function(wrap_pyfunction!(layers::norm_forward, module)?)?;
+        module.add_function(wrap_pyfunction!(layers::norm_backward, module)?)?;
+        module.add_function(wrap_pyfunction!(layers::sum_of_squares, module)?)?;
+        module.add_function(wrap_pyfunction!(layers::swiglu_forward, module)?)?;
+        module.add_function(wrap_pyfunction!(layers::swiglu_backward, module)?)?;
         module.add_function(wrap_pyfunction!(decoder::next_logits, module)?)?;
     }
     module.add_class::<PyTokenizer>()?;

@@ -4,16 +4,20 @@ The class `Tokenizer`.
 
 use super::convert::{self, Parts, wrong_type};
 use super::error::{guarded, new, to_py};
+use super::few::{LOCKED_BYTES, is_few, with_few_ids};
 use super::held_text::Text;
 use super::ids::{array, each_id, token_id};
+use super::ints::Ints;
 use super::run::run;
 use super::streams::{EncodeIterator, PyStreamDecoder};
 use crate::corpus::{BadLines, Corpus, Format, InputOptions};
 use crate::encode::Id;
-use crate::encode_batch::{Batch, encode_batch};
+use crate::encode_batch::{Batch, check_fits, encode_batch, encode_text, in_the_text};
 use crate::encode_corpus::{EncodeOptions, count_tokens};
+use crate::encode_offsets::{WithOffsets, encode_with_offsets};
 use crate::error::Error;
 use crate::formats;
+use crate::formats::tokenizer_json::Nfc;
 use crate::job::Job;
 use crate::pretokenize::Pattern;
 use crate::threads::resolve_threads;
@@ -26,9 +30,6 @@ use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PyString};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// The greatest length in bytes of texts that are encoded under the interpreter's lock. Releasing the lock and
-/// taking it again takes as long as encoding such a text.
-const LOCKED_BYTES: usize = 1 << 13;
 /// The greatest length in bytes of texts whose encoding cannot be interrupted.
 const RUN_BYTES: usize = 1 << 20;
 /// The number of bytes that must be free in addition to the text's length, for a thread's stack and table
@@ -37,7 +38,13 @@ const RUN_BYTES: usize = 1 << 20;
 const WORK_BYTES: usize = 64 << 20;
 
 #[pyclass(name = "Tokenizer", module = "bpe_lm._core", frozen)]
-pub(super) struct PyTokenizer(Arc<Tokenizer>);
+pub(super) struct PyTokenizer {
+    tokenizer: Arc<Tokenizer>,
+    ints: Ints,
+}
+
+/// Ids, and the byte at which each token begins, and the end.
+type PyWithOffsets<'py> = (Bound<'py, PyArray1<TokenId>>, Bound<'py, PyArray1<i64>>);
 
 #[derive(FromPyObject)]
 pub(super) struct FileArguments {
@@ -79,10 +86,12 @@ impl PyTokenizer {
         special_ids: Option<Vec<TokenId>>,
         apart: Vec<TokenId>,
         pattern: &str,
+        ignore_merges: bool,
     ) -> PyResult<Self> {
         guarded(|| {
             let parts = Parts { vocab, merges, special_tokens, special_ids, apart, pattern };
-            made(convert::tokenizer(parts)?)
+            let tokenizer = convert::tokenizer(parts)?;
+            made(if ignore_merges { tokenizer.with_ignored_merges() } else { tokenizer })
         })
     }
 
@@ -101,9 +110,15 @@ impl PyTokenizer {
     }
 
     #[staticmethod]
-    fn load_tokenizer_json(py: Python<'_>, path: PathBuf) -> PyResult<(Self, Vec<String>)> {
+    fn load_tokenizer_json(
+        py: Python<'_>,
+        path: PathBuf,
+        texts_are_nfc: bool,
+    ) -> PyResult<(Self, Vec<String>)> {
         guarded(|| {
-            let (tokenizer, left_out) = py.detach(|| formats::tokenizer_json::load(&path)).map_err(to_py)?;
+            let nfc = if texts_are_nfc { Nfc::LeaveOut } else { Nfc::Refuse };
+            let (tokenizer, left_out) =
+                py.detach(|| formats::tokenizer_json::load(&path, nfc)).map_err(to_py)?;
             Ok((made(tokenizer)?, left_out))
         })
     }
@@ -130,8 +145,8 @@ impl PyTokenizer {
             py.detach(|| {
                 let training =
                     training.map(|text| formats::training_json::from_json(text, &path)).transpose()?;
-                formats::save(&self.0, training.as_ref(), &folder, replace)?;
-                Ok(formats::tokenizer_json::differs(&self.0, &folder.join(formats::TOKENIZER_JSON)))
+                formats::save(&self.tokenizer, training.as_ref(), &folder, replace)?;
+                Ok(formats::tokenizer_json::differs(&self.tokenizer, &folder.join(formats::TOKENIZER_JSON)))
             })
             .map_err(to_py)
         })
@@ -139,20 +154,20 @@ impl PyTokenizer {
 
     #[getter]
     fn vocab<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        guarded(|| convert::vocab_to_py(py, self.0.vocab()))
+        guarded(|| convert::vocab_to_py(py, self.tokenizer.vocab()))
     }
 
     #[getter]
     fn merges<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        guarded(|| convert::merges_to_py(py, self.0.vocab(), self.0.merges()))
+        guarded(|| convert::merges_to_py(py, self.tokenizer.vocab(), self.tokenizer.merges()))
     }
 
     #[getter]
     fn special_tokens(&self) -> PyResult<Vec<(String, TokenId)>> {
         guarded(|| {
             Ok({
-                let tokens = self.0.special_tokens().as_slice().iter().cloned();
-                tokens.zip(self.0.special_ids().iter().copied()).collect()
+                let tokens = self.tokenizer.special_tokens().as_slice().iter().cloned();
+                tokens.zip(self.tokenizer.special_ids().iter().copied()).collect()
             })
         })
     }
@@ -160,22 +175,62 @@ impl PyTokenizer {
     /// The ids that text never gets, because another token has the same bytes.
     #[getter]
     fn apart(&self) -> PyResult<Vec<TokenId>> {
-        guarded(|| Ok(self.0.vocab().apart().iter().copied().collect()))
+        guarded(|| Ok(self.tokenizer.vocab().apart().iter().copied().collect()))
+    }
+
+    /// Whether a pretoken may become a token that no merges make.
+    #[getter]
+    fn ignores_merges(&self) -> PyResult<bool> {
+        guarded(|| Ok(self.tokenizer.ignores_merges()))
+    }
+
+    /// The regular expressions that split a text, each what the ones before left together.
+    #[getter]
+    fn splits(&self) -> PyResult<Vec<String>> {
+        guarded(|| Ok(self.tokenizer.pattern().splits().into_iter().map(str::to_owned).collect()))
+    }
+
+    /// Whether a scanner matches the pattern. If not, it is a regular expression of the user's own.
+    #[getter]
+    fn has_scanner(&self) -> PyResult<bool> {
+        guarded(|| Ok(self.tokenizer.pattern().has_scanner()))
+    }
+
+    /// The tokens of text and their ranks.
+    fn tiktoken_ranks<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        guarded(|| {
+            let ranks = py.detach(|| formats::tiktoken::ranks(&self.tokenizer)).map_err(|reason| {
+                new("FormatError", &format!("tiktoken cannot express the tokenizer: {reason}"))
+            })?;
+            let dict = PyDict::new(py);
+            for (id, token) in ranks {
+                dict.set_item(PyBytes::new(py, token), id)?;
+            }
+            Ok(dict)
+        })
+    }
+
+    /// The text of a tokenizer.json, and what Hugging Face's engine reads differently in it.
+    fn to_tokenizer_json(&self, py: Python<'_>) -> PyResult<(String, Option<String>)> {
+        guarded(|| {
+            let text = py.detach(|| formats::tokenizer_json::text(&self.tokenizer)).map_err(to_py)?;
+            Ok((text, formats::tokenizer_json::differing_part(&self.tokenizer)))
+        })
     }
 
     #[getter]
     fn pattern(&self) -> PyResult<&str> {
-        guarded(|| Ok(self.0.pattern().name()))
+        guarded(|| Ok(self.tokenizer.pattern().name()))
     }
 
     #[getter]
     fn greatest_id(&self) -> PyResult<TokenId> {
-        guarded(|| Ok(self.0.greatest_id()))
+        guarded(|| Ok(self.tokenizer.greatest_id()))
     }
 
     #[getter]
     fn sha256(&self) -> PyResult<String> {
-        guarded(|| Ok(self.0.hash()))
+        guarded(|| Ok(self.tokenizer.hash()))
     }
 
     fn encode<'py>(
@@ -187,11 +242,32 @@ impl PyTokenizer {
             let py = text.py();
             let special = to_special(special)?;
             let text = Text::new(text)?;
-            if text.bytes().len() <= LOCKED_BYTES {
-                let list = |ids: &[TokenId]| PyList::new(py, ids);
-                return self.0.with_ids(text.bytes(), special, Job::unwatched(), list).map_err(to_py)?;
+            if is_few([text.bytes().len()]) {
+                return self.with_short_ids(py, &text, special, |ids| self.ints.list(py, ids))?;
             }
-            PyList::new(py, self.encode_unlocked(py, text, special)?)
+            let threads = resolve_threads(None).map_err(to_py)?;
+            match self.tokenizer.greatest_id() <= <u16 as Id>::MAX {
+                true => self.ints.list(py, &self.encode_long::<u16>(py, text, special, threads)?),
+                false => self.ints.list(py, &self.encode_long::<u32>(py, text, special, threads)?),
+            }
+        })
+    }
+
+    fn encode_to_numpy<'py>(
+        &self,
+        text: Bound<'py, PyAny>,
+        special: &Bound<'py, PyAny>,
+        threads: Option<usize>,
+        dtype: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        guarded(|| {
+            let py = text.py();
+            let special = to_special(special)?;
+            let text = Text::new(text)?;
+            match to_dtype(dtype)? {
+                Dtype::Uint16 => self.text_to_numpy::<u16>(py, text, special, threads),
+                Dtype::Uint32 => self.text_to_numpy::<u32>(py, text, special, threads),
+            }
         })
     }
 
@@ -202,7 +278,7 @@ impl PyTokenizer {
     ) -> PyResult<EncodeIterator> {
         guarded(|| {
             let pieces = texts("iterable", iterable)?.unbind();
-            Ok(EncodeIterator::new(Arc::clone(&self.0), pieces, to_special(special)?))
+            Ok(EncodeIterator::new(Arc::clone(&self.tokenizer), pieces, to_special(special)?))
         })
     }
 
@@ -217,13 +293,37 @@ impl PyTokenizer {
         guarded(|| {
             let py = iterable.py();
             let special = to_special(special)?;
-            let threads = resolve_threads(threads).map_err(to_py)?;
             let texts =
                 texts("texts", iterable)?.map(|text| Text::new(text?)).collect::<PyResult<Vec<_>>>()?;
-            match Dtype::new(convert::option("dtype", dtype)?).map_err(to_py)? {
+            match to_dtype(dtype)? {
                 Dtype::Uint16 => self.batch::<u16>(py, texts, special, threads),
                 Dtype::Uint32 => self.batch::<u32>(py, texts, special, threads),
             }
+        })
+    }
+
+    /// Returns the ids as an array, and the byte at which each token begins, and the end.
+    fn encode_with_offsets<'py>(
+        &self,
+        text: Bound<'py, PyAny>,
+        special: &Bound<'py, PyAny>,
+    ) -> PyResult<PyWithOffsets<'py>> {
+        guarded(|| {
+            let py = text.py();
+            let special = to_special(special)?;
+            let text = Text::new(text)?;
+            let tokenizer = Arc::clone(&self.tokenizer);
+            let num_bytes = text.bytes().len();
+            let work = move |job: &Job| encode_with_offsets(&tokenizer, text.bytes(), special, job);
+            let WithOffsets { ids, offsets } = if num_bytes <= LOCKED_BYTES {
+                work(Job::unwatched()).map_err(to_py)?
+            } else if num_bytes <= RUN_BYTES {
+                py.detach(|| work(Job::unwatched())).map_err(to_py)?
+            } else {
+                check_memory(num_bytes.saturating_mul(1 + size_of::<TokenId>() + size_of::<i64>()))?;
+                run(py, None, None, work)?
+            };
+            Ok((PyArray1::from_vec(py, ids), PyArray1::from_vec(py, offsets)))
         })
     }
 
@@ -241,10 +341,10 @@ impl PyTokenizer {
         progress: Option<Bound<'_, PyAny>>,
     ) -> PyResult<String> {
         guarded(|| {
-            let (corpus, encode) = arguments.options(&self.0, paths).map_err(to_py)?;
+            let (corpus, encode) = arguments.options(&self.tokenizer, paths).map_err(to_py)?;
             let dtype = dtype.map(Dtype::new).transpose().map_err(to_py)?;
             let options = TokenFileOptions { encode, dtype, resume, force };
-            let tokenizer = Arc::clone(&self.0);
+            let tokenizer = Arc::clone(&self.tokenizer);
             let manifest =
                 run(py, progress, None, move |job| encode_file(&tokenizer, corpus, &out, &options, job))?;
             Ok(manifest.to_json())
@@ -260,8 +360,8 @@ impl PyTokenizer {
         progress: Option<Bound<'_, PyAny>>,
     ) -> PyResult<(u64, u64)> {
         guarded(|| {
-            let (corpus, options) = arguments.options(&self.0, paths).map_err(to_py)?;
-            let tokenizer = Arc::clone(&self.0);
+            let (corpus, options) = arguments.options(&self.tokenizer, paths).map_err(to_py)?;
+            let tokenizer = Arc::clone(&self.tokenizer);
             let counted =
                 run(py, progress, None, move |job| count_tokens(&tokenizer, corpus, &options, job))?;
             Ok((counted.tokens, counted.text_bytes))
@@ -280,18 +380,51 @@ impl PyTokenizer {
     }
 
     fn stream_decoder(&self) -> PyResult<PyStreamDecoder> {
-        guarded(|| Ok(PyStreamDecoder::new(Arc::clone(&self.0))))
+        guarded(|| Ok(PyStreamDecoder::new(Arc::clone(&self.tokenizer))))
     }
 }
 
 impl PyTokenizer {
-    fn encode_unlocked(&self, py: Python<'_>, text: Text, special: Special) -> PyResult<Vec<TokenId>> {
-        let tokenizer = Arc::clone(&self.0);
-        if text.bytes().len() <= RUN_BYTES {
-            return py.detach(|| tokenizer.encode(text.bytes(), special, Job::unwatched())).map_err(to_py);
+    /// Encodes a short text and returns what `result` returns for its ids.
+    fn with_short_ids<R>(
+        &self,
+        py: Python<'_>,
+        text: &Text,
+        special: Special,
+        result: impl FnOnce(&[TokenId]) -> R,
+    ) -> PyResult<R> {
+        let ids = with_few_ids(py, &self.tokenizer, &[text.bytes()], special, |_| (), result);
+        ids.map_err(|error| to_py(in_the_text(error)))
+    }
+
+    /// Encodes a text that may be long, on several threads.
+    fn encode_long<T: Id>(
+        &self,
+        py: Python<'_>,
+        text: Text,
+        special: Special,
+        threads: usize,
+    ) -> PyResult<Vec<T>> {
+        let tokenizer = Arc::clone(&self.tokenizer);
+        let num_bytes = text.bytes().len();
+        let work = move |job: &Job| encode_text::<T>(&tokenizer, text.bytes(), special, threads, job);
+        run_unlocked(py, num_bytes, work)
+    }
+
+    fn text_to_numpy<'py, T: Id + numpy::Element>(
+        &self,
+        py: Python<'py>,
+        text: Text,
+        special: Special,
+        threads: Option<usize>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        check_fits::<T>(&self.tokenizer).map_err(to_py)?;
+        if is_few([text.bytes().len()]) {
+            return self.with_short_ids(py, &text, special, |ids| to_array::<T>(py, ids));
         }
-        check_memory(text.bytes().len())?;
-        run(py, None, None, move |job| tokenizer.encode(text.bytes(), special, job))
+        let threads = resolve_threads(threads).map_err(to_py)?;
+        let ids = self.encode_long::<T>(py, text, special, threads)?;
+        Ok(PyArray1::from_vec(py, ids).into_any())
     }
 
     fn batch<'py, T: Id + numpy::Element>(
@@ -299,22 +432,27 @@ impl PyTokenizer {
         py: Python<'py>,
         texts: Vec<Text>,
         special: Special,
-        threads: usize,
+        threads: Option<usize>,
     ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyArray1<i64>>)> {
-        let tokenizer = Arc::clone(&self.0);
-        let num_bytes: usize = texts.iter().map(|text| text.bytes().len()).sum();
-        let work = move |threads, job: &Job| {
+        check_fits::<T>(&self.tokenizer).map_err(to_py)?;
+        let lens = || texts.iter().map(|text| text.bytes().len());
+        if is_few(lens()) {
+            let few: Vec<&[u8]> = texts.iter().map(Text::bytes).collect();
+            let mut offsets = Vec::with_capacity(texts.len() + 1);
+            offsets.push(0);
+            let push = |end| offsets.push(end as i64);
+            let result = |ids: &[TokenId]| to_array::<T>(py, ids);
+            let ids = with_few_ids(py, &self.tokenizer, &few, special, push, result);
+            return Ok((ids.map_err(to_py)?, PyArray1::from_slice(py, &offsets)));
+        }
+        let num_bytes = lens().sum();
+        let threads = resolve_threads(threads).map_err(to_py)?;
+        let tokenizer = Arc::clone(&self.tokenizer);
+        let work = move |job: &Job| {
             let texts: Vec<&[u8]> = texts.iter().map(Text::bytes).collect();
             encode_batch::<T>(&tokenizer, &texts, special, threads, job)
         };
-        let Batch { ids, offsets } = if num_bytes <= LOCKED_BYTES {
-            work(1, &Job::default()).map_err(to_py)?
-        } else if num_bytes <= RUN_BYTES {
-            py.detach(|| work(threads, &Job::default())).map_err(to_py)?
-        } else {
-            check_memory(num_bytes)?;
-            run(py, None, None, move |job| work(threads, job))?
-        };
+        let Batch { ids, offsets } = run_unlocked(py, num_bytes, work)?;
         Ok((PyArray1::from_vec(py, ids).into_any(), PyArray1::from_vec(py, offsets)))
     }
 
@@ -322,25 +460,51 @@ impl PyTokenizer {
         let py = ids.py();
         if let Some(ids) = array::<u16>(ids) {
             let ids = ids.as_array();
-            return py.detach(|| self.0.decode(ids.iter().map(|&id| id.into()))).map_err(to_py);
+            return py.detach(|| self.tokenizer.decode(ids.iter().map(|&id| id.into()))).map_err(to_py);
         }
         if let Some(ids) = array::<u32>(ids) {
             let ids = ids.as_array();
-            return py.detach(|| self.0.decode(ids.iter().copied())).map_err(to_py);
+            return py.detach(|| self.tokenizer.decode(ids.iter().copied())).map_err(to_py);
         }
         let mut known = Vec::new();
         for (place, id) in each_id(ids)?.enumerate() {
-            match token_id(&id?, place, &self.0) {
+            match token_id(&id?, place, &self.tokenizer) {
                 Ok(id) => known.push(id),
-                Err(error) => return Err(self.0.decode(known).map_or_else(to_py, |_| error)),
+                Err(error) => return Err(self.tokenizer.decode(known).map_or_else(to_py, |_| error)),
             }
         }
-        self.0.decode(known).map_err(to_py)
+        self.tokenizer.decode(known).map_err(to_py)
     }
 }
 
 fn to_special(name: &Bound<'_, PyAny>) -> PyResult<Special> {
     Special::new(convert::option("special", name)?).map_err(to_py)
+}
+
+fn to_dtype(name: &Bound<'_, PyAny>) -> PyResult<Dtype> {
+    Dtype::new(convert::option("dtype", name)?).map_err(to_py)
+}
+
+/// Copies ids into an array.
+fn to_array<'py, T: Id + numpy::Element>(py: Python<'py>, ids: &[TokenId]) -> Bound<'py, PyAny> {
+    PyArray1::from_slice(py, &T::from_ids(ids)).into_any()
+}
+
+/// Runs `work` on a text without the interpreter's lock. Ctrl-C stops it if it may take long.
+fn run_unlocked<T: Send + 'static>(
+    py: Python<'_>,
+    num_bytes: usize,
+    work: impl Fn(&Job) -> Result<T, Error> + Send + Sync + 'static,
+) -> PyResult<T> {
+    if num_bytes <= RUN_BYTES {
+        return py.detach(|| work(Job::unwatched())).map_err(to_py);
+    }
+    check_memory(num_bytes)?;
+    // `work` owns Python's texts. It is dropped here, because without the interpreter's lock each text would be put
+    // on a list behind a lock, to be freed later.
+    let work = Arc::new(work);
+    let shared = Arc::clone(&work);
+    run(py, None, None, move |job| shared(job))
 }
 
 fn texts<'py>(name: &str, texts: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyIterator>> {
@@ -355,7 +519,8 @@ fn loaded(tokenizer: Result<Tokenizer, Error>) -> PyResult<PyTokenizer> {
 /// characters. A stream then needs memory only for its own pieces.
 fn made(tokenizer: Tokenizer) -> PyResult<PyTokenizer> {
     tokenizer.with_ids("é".as_bytes(), Special::Allow, Job::unwatched(), |_| ()).map_err(to_py)?;
-    Ok(PyTokenizer(Arc::new(tokenizer)))
+    let ints = Ints::new(tokenizer.vocab().len());
+    Ok(PyTokenizer { tokenizer: Arc::new(tokenizer), ints })
 }
 
 /// Allocates the memory that a text will need, and frees it. An allocation that failed during the work would end

@@ -8,7 +8,8 @@ use super::manifest::Manifest;
 use super::options::TokenFileOptions;
 use super::partial::{Opened, Partial};
 use super::paths::Paths;
-use super::sync::{SYNC_BYTES, Syncer, sync_now_and_then, whole};
+use super::placed::Placed;
+use super::sync::{Syncer, sync_now_and_then, whole};
 use crate::corpus::{Corpus, Place};
 use crate::encode::Id;
 use crate::encode_corpus::{EncodeOptions, EncodedChunk, encode_corpus, separator_id};
@@ -143,33 +144,42 @@ impl Work<'_> {
     /// Writes all ids that are missing, while a second thread syncs them and keeps the journal.
     fn write<T: Id>(&self, partial: &mut Partial, journal: &mut Journal) -> Result<(), Error> {
         let start = partial.start().unwrap_or_default();
+        let (growing, data_offset, mut count) = (partial.file(), partial.data_offset(), partial.count());
         let shared = Mutex::new(partial);
         let partial = &shared;
         let (many_are_new, syncs) = sync_channel(1);
-        let encode = |job: &Job| {
-            let mut num_new = 0;
-            let receive = move |encoded: EncodedChunk<'_, T>| {
-                num_new += size_of_val(encoded.ids);
-                if num_new >= SYNC_BYTES {
-                    num_new = 0;
+        let encode = move |job: &Job| {
+            let write = |placed: Placed, ids: &[T]| {
+                let written = placed.write(&growing.file, data_offset, ids);
+                let written = written.map_err(|error| Error::io("write", &growing.path, error))?;
+                if whole(partial)?.add(written) {
                     let _ = many_are_new.try_send(()); // If the channel is full, an earlier signal is still waiting.
                 }
-                whole(partial)?.push(&encoded)
+                Ok(())
             };
-            encode_corpus::<T>(self.tokenizer, self.corpus, self.options, start, job, receive)
+            let write = &write;
+            let mut numbers = 0..;
+            let receive = move |encoded: EncodedChunk<'_, T>| {
+                let placed = Placed::new(numbers.next().unwrap_or(u64::MAX), count, &encoded);
+                count += placed.count;
+                Ok(move |ids: &[T]| write(placed, ids))
+            };
+            encode_corpus(self.tokenizer, self.corpus, self.options, start, job, receive)
         };
         on_two_threads(self.job, encode, move |_| (self.sync)(partial, journal, &syncs))
     }
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
 mod tests {
+    use super::super::manifest::BLOCK_BYTES;
     use super::*;
     use crate::merges::Merges;
     use crate::pretokenize::Pattern;
     use crate::special_tokens::SpecialTokens;
     use crate::testing::{in_a_minute, is_on_purpose, panic_everywhere};
+    use crate::token_id::TokenId;
     use crate::vocab::Vocab;
 
     const TEXT: &[u8] = b"some words and some words more\n<|endoftext|>";
@@ -225,6 +235,74 @@ mod tests {
         drop(many_are_new);
         let synced = sync_now_and_then(&partial, &mut journal, &syncs);
         assert!(matches!(synced, Err(Error::Cancelled)));
+    }
+
+    /// Chunks of these lengths, some with a separator before them. Together they are more than a block.
+    fn chunks(lens: &[usize]) -> Vec<(Option<TokenId>, Vec<u16>)> {
+        let ids = |len: usize| (0..len).map(|i| (i * 7 % 251) as u16).collect();
+        lens.iter().enumerate().map(|(i, &len)| ((i % 3 == 1).then_some(9), ids(len))).collect()
+    }
+
+    #[test]
+    fn chunks_written_in_any_order_are_counted_up_to_the_first_hole() {
+        let lens = [3, 0, BLOCK_BYTES / 2 - 7, 1, 2, 0, 1000, 5, 40];
+        let chunks = chunks(&lens);
+        let bytes: Vec<Vec<u8>> = chunks
+            .iter()
+            .map(|(separator, ids)| {
+                let ids = separator.iter().map(|&id| id as u16).chain(ids.iter().copied());
+                ids.flat_map(u16::to_le_bytes).collect()
+            })
+            .collect();
+        for step in [1, 2, 4, 8] {
+            let folder = tempfile::tempdir().unwrap();
+            let (tokenizer, text, options) = small(folder.path());
+            let (corpus, paths) =
+                (Corpus::open([&text]).unwrap(), Paths::new(&folder.path().join("ids.npy")));
+            let plan = plan(&tokenizer, &corpus, &paths, &options).unwrap();
+            let Opened::Partial(mut partial, _) = Partial::open(paths, plan, &options).unwrap() else {
+                panic!("there is no such file yet")
+            };
+            let (file, data_offset) = (partial.file(), partial.data_offset());
+            let mut start = 0;
+            let mut placed: Vec<Option<Placed>> = (0..)
+                .zip(&chunks)
+                .map(|(number, (separator, ids))| {
+                    let end = Place { source: 0, offset: number };
+                    let placed = Placed::new(
+                        number,
+                        start,
+                        &EncodedChunk {
+                            ids,
+                            separator: *separator,
+                            end,
+                            is_separated: false,
+                            text_bytes: 10,
+                            skipped_lines: 1,
+                        },
+                    );
+                    start += placed.count;
+                    Some(placed)
+                })
+                .collect();
+            let (mut written, mut checksums) = (vec![false; lens.len()], Vec::new());
+            for i in (0..lens.len()).map(|i| (i * step + step / 2) % lens.len()) {
+                let placed = placed[i].take().unwrap();
+                partial.add(placed.write(&file.file, data_offset, &chunks[i].1).unwrap());
+                written[i] = true;
+                let num_whole = written.iter().take_while(|&&written| written).count();
+                let whole = bytes[..num_whole].concat();
+                let entry = partial.entry();
+                checksums.extend(entry.blocks);
+                let mut blocks: Vec<u32> = whole.chunks(BLOCK_BYTES).map(crc32fast::hash).collect();
+                let tail = if whole.len() % BLOCK_BYTES > 0 { blocks.pop().unwrap() } else { 0 };
+                assert_eq!((&checksums, entry.tail), (&blocks, tail));
+                assert_eq!((entry.count, entry.text_bytes), (whole.len() as u64 / 2, 10 * num_whole as u64));
+                assert_eq!(entry.next.place.offset, (num_whole as u64).saturating_sub(1));
+            }
+            let found = std::fs::read(&file.path).unwrap();
+            assert_eq!(found[usize::try_from(data_offset).unwrap()..], bytes.concat());
+        }
     }
 
     #[test]

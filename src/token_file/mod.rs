@@ -10,6 +10,9 @@ sources, the number of ids, their checksums (`journal.rs`). A run that resumes c
 from its place. Ids do not depend on where a text is cut into chunks, so the file becomes the same to the byte. Syncing has a
 thread of its own, for which encoding does not wait (`sync.rs`).
 
+Each worker writes its own chunks, so after a crash the file may have a hole (`placed.rs`). A line of the journal never
+describes ids behind a hole: it counts a chunk only when all chunks before it are written.
+
 `OUT` appears by a rename, after all of it was synced (`replace_pair.rs`). Without an `OUT.json` that fits, no
 reader accepts it.
 */
@@ -22,6 +25,7 @@ mod npy;
 mod options;
 mod partial;
 mod paths;
+mod placed;
 mod replace_pair;
 mod sync;
 mod verify;

@@ -7,18 +7,22 @@ use super::manifest::{BLOCK_BYTES, Manifest};
 use super::npy;
 use super::options::TokenFileOptions;
 use super::paths::Paths;
+use super::placed::{Piece, Written};
 use super::replace_pair::replace_pair;
 use super::verify;
-use crate::encode::Id;
-use crate::encode_corpus::{EncodedChunk, Start};
+use crate::encode_corpus::Start;
 use crate::error::Error;
 use crate::output::{NO_LINK, is_taken, remove};
 use crc32fast::Hasher as Crc;
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::Arc;
+
+/// The number of new bytes that are synced together between two lines of the journal. (benches/record/3-encode.md)
+const SYNC_BYTES: usize = 1 << 23;
 
 /// The state of the output when a run begins.
 pub(super) enum Opened {
@@ -39,8 +43,15 @@ enum Found {
 pub(super) struct Partial {
     paths: Paths,
     file: Arc<File>,
-    /// The description of the file so far. Its checksums are those of whole blocks.
+    /// The description of the file, as far as it is written without a hole. Its checksums are those of whole
+    /// blocks.
     manifest: Manifest,
+    /// The number of chunks that this run has written before the first hole, and the chunks that are written
+    /// after it, by number.
+    num_added: u64,
+    after_hole: BTreeMap<u64, Written>,
+    /// The number of bytes that are not synced.
+    num_new: usize,
     next: Start,
     is_done: bool,
     /// The checksum and length of the block that is not whole yet.
@@ -130,6 +141,9 @@ impl Partial {
             file: Arc::new(file),
             num_entered: manifest.checksums.len(),
             manifest,
+            num_added: 0,
+            after_hole: BTreeMap::new(),
+            num_new: 0,
             next,
             is_done,
             crc: Crc::new(),
@@ -176,34 +190,43 @@ impl Partial {
         (!self.is_done).then_some(self.next)
     }
 
-    /// Adds the ids of a chunk.
-    pub fn push<T: Id>(&mut self, encoded: &EncodedChunk<'_, T>) -> Result<(), Error> {
-        let separator = encoded.separator.map(<T as Id>::new);
-        for ids in [separator.as_slice(), encoded.ids] {
-            let bytes = T::bytes(ids);
-            let written = (&*self.file).write_all(&bytes);
-            written.map_err(|error| Error::io("write", &self.paths.partial, error))?;
-            self.check_in(&bytes);
+    /// The number of ids in the file.
+    pub fn count(&self) -> u64 {
+        self.manifest.count
+    }
+
+    /// The number of bytes before the first id.
+    pub fn data_offset(&self) -> u64 {
+        self.manifest.data_offset
+    }
+
+    /// Adds a chunk that is written. Returns whether much is new, so that writing to the disk should start.
+    pub fn add(&mut self, written: Written) -> bool {
+        self.num_new += written.pieces.iter().map(|piece| piece.len).sum::<usize>();
+        self.after_hole.insert(written.number, written);
+        while let Some(written) = self.after_hole.remove(&self.num_added) {
+            self.num_added += 1;
+            self.manifest.count += written.count;
+            self.manifest.text_bytes += written.text_bytes;
+            self.manifest.skipped_lines += written.skipped_lines;
+            self.next = written.next;
+            written.pieces.iter().for_each(|piece| self.add_piece(piece));
         }
-        self.manifest.count += (encoded.ids.len() + separator.as_slice().len()) as u64;
-        self.manifest.text_bytes += encoded.text_bytes;
-        self.manifest.skipped_lines += encoded.skipped_lines;
-        self.next = Start { place: encoded.end, is_separated: encoded.is_separated };
-        Ok(())
+        let is_much = self.num_new >= SYNC_BYTES;
+        if is_much {
+            self.num_new = 0;
+        }
+        is_much
     }
 
     /// Adds bytes to the checksums.
-    fn check_in(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            let (now, later) = bytes.split_at(bytes.len().min(BLOCK_BYTES - self.block_len));
-            self.crc.update(now);
-            self.block_len += now.len();
-            if self.block_len == BLOCK_BYTES {
-                self.manifest.checksums.push(self.crc.clone().finalize());
-                self.crc.reset();
-                self.block_len = 0;
-            }
-            bytes = later;
+    fn add_piece(&mut self, piece: &Piece) {
+        self.crc.combine(&piece.crc);
+        self.block_len += piece.len;
+        if self.block_len == BLOCK_BYTES {
+            self.manifest.checksums.push(self.crc.clone().finalize());
+            self.crc.reset();
+            self.block_len = 0;
         }
     }
 
@@ -219,7 +242,7 @@ impl Partial {
         let _ = remove(&self.paths.partial).and_then(|()| journal.remove());
     }
 
-    /// The entry for the journal. It is true once everything that is [`Partial::unsynced`] now is synced.
+    /// The entry for the journal. It is true once everything that is written now is synced.
     pub fn entry(&mut self) -> Entry {
         let blocks = self.manifest.checksums[self.num_entered..].to_vec();
         self.num_entered = self.manifest.checksums.len();
@@ -234,18 +257,21 @@ impl Partial {
         }
     }
 
-    /// The bytes written so far, for syncing them.
-    pub fn unsynced(&self) -> Unsynced {
-        Unsynced { file: Arc::clone(&self.file), path: self.paths.partial.clone() }
+    /// The file, for writing and syncing it.
+    pub fn file(&self) -> Growing {
+        Growing { file: Arc::clone(&self.file), path: self.paths.partial.clone() }
     }
 
     /// Completes the file and gives it its final name.
     pub fn finish(mut self: Box<Self>, mut journal: Journal) -> Result<Manifest, Error> {
+        if !self.after_hole.is_empty() {
+            return Err(Error::Internal("a chunk of the token file is missing".to_owned()));
+        }
         if !self.is_done {
             self.is_done = true;
             self.write_header().map_err(|error| Error::io("write", &self.paths.partial, error))?;
             let entry = self.entry();
-            self.unsynced().sync()?;
+            self.file().sync()?;
             journal.push(&entry)?;
             self.end_block(entry.tail);
         }
@@ -262,16 +288,16 @@ impl Partial {
     }
 }
 
-/// The bytes of a growing file that were written before a given moment.
-pub(super) struct Unsynced {
-    file: Arc<File>,
-    path: PathBuf,
+/// A file that is being written, and its name in errors.
+pub(super) struct Growing {
+    pub file: Arc<File>,
+    pub path: PathBuf,
 }
 
-impl Unsynced {
-    /// Waits until the bytes are on the disk.
-    pub fn sync(self) -> Result<(), Error> {
-        self.file.sync_data().map_err(|error| Error::io("sync", self.path, error))
+impl Growing {
+    /// Waits until all bytes that are written now are on the disk.
+    pub fn sync(&self) -> Result<(), Error> {
+        self.file.sync_data().map_err(|error| Error::io("sync", &self.path, error))
     }
 }
 

@@ -2,7 +2,8 @@
 The thread that syncs a token file while it is being written, and keeps its journal.
 
 Encoding does not wait for this thread. Between two lines of the journal the thread keeps the disk busy, so
-that little is left to sync at the end.
+that little is left to sync at the end. A sync takes no longer here than `sync_file_range`, which would not
+wait for the disk (benches/record/7-limit-of-the-chip.md).
 */
 
 use super::journal::Journal;
@@ -14,14 +15,12 @@ use std::time::{Duration, Instant};
 
 /// The time between two lines of the journal.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
-/// The number of new bytes that are synced together between two lines. (benches/record/3-encode.md)
-pub(super) const SYNC_BYTES: usize = 1 << 23;
 
 /// The function that the thread runs. It syncs until the other end of the channel is gone.
 pub(super) type Syncer = fn(&Mutex<&mut Partial>, &mut Journal, &Receiver<()>) -> Result<(), Error>;
 
-/// Syncs the file whenever much of it is new, and adds a line to the journal each second, until the other end of the channel
-/// is gone.
+/// Syncs the file whenever much of it is new, and adds a line to the journal each second, until the other end of
+/// the channel is gone.
 pub(super) fn sync_now_and_then(
     partial: &Mutex<&mut Partial>,
     journal: &mut Journal,
@@ -29,11 +28,11 @@ pub(super) fn sync_now_and_then(
 ) -> Result<(), Error> {
     let mut last = Instant::now();
     while let Some(is_due) = wait(many_are_new, last) {
-        let (unsynced, entry) = {
+        let (file, entry) = {
             let mut partial = whole(partial)?;
-            (partial.unsynced(), is_due.then(|| partial.entry()))
+            (partial.file(), is_due.then(|| partial.entry()))
         };
-        unsynced.sync()?;
+        file.sync()?;
         if let Some(entry) = entry {
             journal.push(&entry)?;
             last = Instant::now();

@@ -158,6 +158,10 @@ def test_gguf_has_gpt2s_pattern_only(tokenizer, tmp_path):
     other = bpe_lm.Tokenizer(tokenizer.vocab, tokenizer.merges, [END_OF_TEXT], pattern="cl100k")
     with pytest.raises(ExportError, match="pattern"):
         export_gguf(model(), other, tmp_path / "out")
+    vocab = tokenizer.vocab | {299: b"unmade"}
+    other = bpe_lm.Tokenizer(vocab, tokenizer.merges, [], ignore_merges=True)
+    with pytest.raises(ExportError, match="ignore_merges"):
+        export_gguf(model(), other, tmp_path / "out")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Text to ids and back: as tiktoken and Hugging Face do it, as BPE is defined, and however it is asked for."""
 
 import copy
+import gc
 import itertools
 import json
 import os
@@ -683,13 +684,70 @@ def test_long_texts_are_encoded_by_any_number_of_threads(trained, sample, prose,
     stories = sample.read_text()[: 100_000 if pattern == CUSTOM else None]
     long = stories + mixed + "a" * 300_000 + END_OF_TEXT * 20_000 + " " * 300_000 + mixed
     texts = [mixed, "", long, "short", *["a few words"] * 3000, ""]
-    expected = [tokenizer.encode(text) for text in texts]
+    expected = [list(tokenizer.encode_iterable([text])) for text in texts]
+    assert [tokenizer.encode(text) for text in texts] == expected
     ends = [0, *itertools.accumulate(map(len, expected))]
     for threads in [1, 2, 5, None]:
         ids, offsets = tokenizer.encode_batch(texts, threads=threads)
         assert offsets.tolist() == ends
         assert np.array_equal(ids, np.concatenate(expected))
         assert np.array_equal(tokenizer.encode_to_numpy(long.encode(), threads=threads), expected[2])
+
+
+# Lengths at which the binding takes another way: under the interpreter's lock, without it, on several threads, and on a
+# thread that can be interrupted.
+WAYS = [0, 1, 1 << 13, 1 << 18, (1 << 20) - 192, 1 << 20]
+
+
+@pytest.mark.parametrize("length", WAYS)
+def test_each_way_to_encode_a_text_gives_the_same_ids(trained, length):
+    tokenizer = trained("gpt2")
+    for size in [length, length + 1]:
+        text = ("Some words\u00e9, " * (size // 14 + 1)).encode()[:size]
+        expected = list(tokenizer.encode_iterable([text]))
+        assert tokenizer.encode(text) == expected
+        for threads, dtype in [(None, "uint32"), (1, "uint16"), (2, "uint32")]:
+            ids = tokenizer.encode_to_numpy(text, threads=threads, dtype=dtype)
+            assert (ids.dtype, ids.tolist()) == (np.dtype(dtype), expected)
+            flat, offsets = tokenizer.encode_batch([b"", text, b"a", b""], threads=threads, dtype=dtype)
+            assert flat.tolist() == [*expected, *tokenizer.encode("a")]
+            assert offsets.tolist() == [0, 0, len(expected), len(flat), len(flat)]
+
+
+@pytest.mark.parametrize("length", WAYS)
+def test_errors_name_the_text_and_the_place_whichever_way_is_taken(trained, length):
+    tokenizer = trained("gpt2")
+    text = "a" * length + END_OF_TEXT
+    for way in [tokenizer.encode, tokenizer.encode_to_numpy]:
+        with pytest.raises(errors.SpecialTokenFound, match=f"^the text has the special token .* at byte {length};"):
+            way(text, special="raise")
+    with pytest.raises(errors.SpecialTokenFound, match=rf"^text number 1 \(from 0\) .* at byte {length};"):
+        tokenizer.encode_batch(["a", text], special="raise")
+
+
+def test_the_integers_of_a_list_are_made_once_and_are_integers(gpt2):
+    text = "Some words with great ids: zebra, Constantinople."
+    first, second = gpt2.encode(text), gpt2.encode(text)
+    assert max(first) > 10_000
+    assert [type(id) for id in first] == [int] * len(first)
+    assert all(one is other for one, other in zip(first, second, strict=True))
+    first.clear()
+    assert gpt2.decode(second) == text
+    lists = [gpt2.encode(text) for _ in range(1000)]
+    before = sys.getrefcount(second[0])
+    del lists
+    after = sys.getrefcount(second[0])
+    assert before - after == 1000
+
+
+def test_a_list_is_whole_after_its_tokenizer_is_gone(trained):
+    parts = trained("gpt2")
+    tokenizer = Tokenizer(parts.vocab, parts.merges)
+    ids = tokenizer.encode("some words " * 1000)
+    expected = [int(str(id)) for id in ids]
+    del tokenizer
+    gc.collect()
+    assert ids == expected
 
 
 def test_a_list_of_texts_is_wanted(trained):
@@ -708,6 +766,8 @@ def test_a_list_of_texts_is_wanted(trained):
     for threads in [0, -1, 5000]:
         with pytest.raises(errors.OptionError, match="threads"):
             tokenizer.encode_batch(["a"], threads=threads)
+        with pytest.raises(errors.OptionError, match="threads"):
+            tokenizer.encode_to_numpy("a", threads=threads)
 
 
 def test_a_pattern_that_gives_up_names_the_place():
@@ -723,10 +783,11 @@ def test_a_pattern_that_gives_up_names_the_place():
             way()
 
 
-LLAMA_3 = "|".join(
+# Not that of Llama 3 itself, which a scanner matches: an underscore is a letter.
+LIKE_LLAMA_3 = "|".join(
     [
         r"(?i:'s|'t|'re|'ve|'m|'ll|'d)",
-        r"[^\r\n\p{L}\p{N}]?\p{L}+",
+        r"[^\r\n\p{L}\p{N}]?[\p{L}_]+",
         r"\p{N}{1,3}",
         r" ?[^\s\p{L}\p{N}]+[\r\n]*",
         r"\s*[\r\n]+",
@@ -738,7 +799,7 @@ LLAMA_3 = "|".join(
 @pytest.mark.parametrize("character", [" ", "\u3000"])
 def test_a_stretch_on_which_a_pattern_gives_up_is_cut(character):
     def pretokens(text: str) -> list[str]:
-        return [pretoken.decode() for pretoken in naive_bpe.pretokens(text.encode(), LLAMA_3)]
+        return [pretoken.decode() for pretoken in naive_bpe.pretokens(text.encode(), LIKE_LLAMA_3)]
 
     assert pretokens(f"ab{character * 50_000}cd\n") == ["ab", character * 49_999, f"{character}cd", "\n"]
     text = f"ab{character * 1_100_000}cd\nef"
@@ -756,10 +817,10 @@ def test_a_stretch_on_which_a_pattern_gives_up_is_cut_in_the_same_places_everywh
     (tmp_path / "text").write_text(text)
     sources = [(1, [tmp_path / "text"]), (3, iter([text])), (2, iter(text.split("<s>")))]
     first, *others = (
-        bpe_lm.train_bpe(source, 275, ["<s>"], pattern=LLAMA_3, threads=threads) for threads, source in sources
+        bpe_lm.train_bpe(source, 275, ["<s>"], pattern=LIKE_LLAMA_3, threads=threads) for threads, source in sources
     )
     assert others == [first, first]
-    tokenizer = Tokenizer(*first, ["<s>"], pattern=LLAMA_3)
+    tokenizer = Tokenizer(*first, ["<s>"], pattern=LIKE_LLAMA_3)
     ids = tokenizer.encode(text)
     assert tokenizer.decode(ids) == text
     assert list(tokenizer.encode_iterable(text[i : i + 77_777] for i in range(0, len(text), 77_777))) == ids

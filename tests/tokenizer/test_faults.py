@@ -307,7 +307,7 @@ class Scene:
         return [(n, self.faults.faults_call(n).decode().replace(" in/", " ")) for n in numbers]
 
     def first_write(self) -> int:
-        return next(n for n, call in self.calls() if call == f"write {self.out.name}.partial")
+        return next(n for n, call in self.calls() if call == f"pwrite {self.out.name}.partial")
 
     def fork(self, *plans):
         """Begins a run in a process of its own."""

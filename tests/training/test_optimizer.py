@@ -8,9 +8,9 @@ import pytest
 import torch
 from bpe_lm.kernels import cross_entropy as loss_module
 from bpe_lm.kernels.choices import Kernels, using
-from bpe_lm.kernels.norms import norm_of_all
+from bpe_lm.kernels.norms import fast_norm_of_all, norm_of_all
 from bpe_lm.model.loss import bits_per_byte, cross_entropy, linear_cross_entropy, perplexity
-from bpe_lm.training.optimizers import SGD, AdamW, clip_gradients, divisor_to_norm
+from bpe_lm.training.optimizers import SGD, AdamW, clip_gradients, clip_within_step, divisor_to_norm
 from torch.nn import Parameter
 
 
@@ -25,7 +25,7 @@ def test_cross_entropy_is_torchs_and_finite_for_any_logits():
     assert bits_per_byte(80 * math.log(2), 10) == pytest.approx(8)
 
 
-@pytest.fixture(params=[Kernels(), Kernels("torch", "torch", "torch", "torch")], ids=["kernels", "torch"])
+@pytest.fixture(params=[Kernels(), Kernels("torch", "torch", "torch", "torch", "torch")], ids=["kernels", "torch"])
 def forms(request):
     """The preferred forms of this machine, and those of a machine without kernels."""
     with using(request.param):
@@ -277,6 +277,42 @@ def test_gradients_divided_to_a_norm_are_clipped_ones(max_l2_norm):
         assert torch.allclose(gradient / divisor, parameter.grad, rtol=1e-5)
     assert divisor.dtype == torch.float32
     assert (divisor == 1.0) == (max_l2_norm == 1e9)
+
+
+@pytest.mark.parametrize("max_l2_norm", [0.01, 1e9, math.inf])
+def test_clipping_within_a_step_is_clipping_before_it(max_l2_norm):
+    found = []
+    for is_within in (False, True):
+        weights = [Parameter(torch.linspace(-1, 1, 12).reshape(3, 4)), Parameter(torch.ones(5))]
+        for number, weight in enumerate(weights):
+            weight.grad = torch.full_like(weight, 3.0 + number)
+        optimizer = AdamW(weights, 0.1)
+        if is_within:
+            clip_within_step(optimizer, norm_of_all([weight.grad for weight in weights]), max_l2_norm)
+            assert (optimizer.grad_scale is None) == (max_l2_norm > 1)
+        else:
+            clip_gradients(weights, max_l2_norm)
+        optimizer.step()
+        found.append([*weights, *(optimizer.state[weight]["exp_avg"] for weight in weights)])
+    for a, b in zip(*found, strict=True):
+        assert torch.allclose(a, b, rtol=1e-5)
+
+
+@pytest.mark.parametrize("sizes", [[(1,)], [(0,), (3, 5)], [(16_384,), (16_385,), (2, 40_000), (31,)]])
+def test_the_fast_norm_is_the_norm(sizes):
+    tensors = [torch.randn(size) * (1 + number) for number, size in enumerate(sizes)]
+    exact = torch.cat([tensor.double().flatten() for tensor in tensors]).norm()
+    before, found = torch.get_num_threads(), []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        found.append(fast_norm_of_all(tensors))
+    torch.set_num_threads(before)
+    assert found[0].dtype == torch.float32
+    assert all(torch.equal(found[0], other) for other in found)
+    assert (found[0] - exact).abs() <= 1e-6 * exact
+    assert torch.equal(fast_norm_of_all([tensors[-1].double()]), norm_of_all([tensors[-1].double()]))
+    tensors[-1].view(-1)[-1] = math.nan
+    assert fast_norm_of_all(tensors).isnan()
 
 
 def test_a_loaded_number_of_steps_becomes_a_tensor_on_the_parameters_device():

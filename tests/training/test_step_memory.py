@@ -20,7 +20,7 @@ def test_memory_is_of_the_parts_that_a_step_has():
     assert found.optimizer == pytest.approx(2 * weights, rel=1e-3)
     narrow = step_memory(override(config, {"dtype": "bfloat16"}))
     again = step_memory(override(config, {"activation_checkpointing": True}))
-    assert 0.5 < narrow.activations / found.activations < 0.8
+    assert 0.3 < narrow.activations / found.activations < 0.8  # Kernels of norms and SwiGLU keep less than torch.
     assert again.activations < 0.5 * found.activations
     rows = largest_batch(config, 8e9)
     assert 0.98 * 8e9 < step_memory(config, rows).peak <= 8e9

@@ -63,7 +63,8 @@ def _add_train_tokenizer(commands: Any) -> None:
         "--pattern",
         default="gpt2",
         metavar="REGEX",
-        help="how texts are split before merging: gpt2, cl100k, o200k, or a regular expression",
+        help="how texts are split before merging: a regular expression, or gpt2, cl100k, llama3, qwen2, qwen3.5, "
+        "o200k, tekken, kimi_k2, deepseek_v3",
     )
     add_input_options(parser)
     parser.add_argument(

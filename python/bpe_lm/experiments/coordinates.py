@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from bpe_lm.files import finite
+from bpe_lm.model.layers import Stream
 from bpe_lm.model.transformer import TransformerLM
 from bpe_lm.training.config import TrainConfig
 from bpe_lm.training.trainer import Trainer
@@ -45,16 +46,18 @@ def recorded(model: TransformerLM) -> Iterator[dict[str, list[float]]]:
     """Collect the means of squares of a model's activations, by their kind, while forward passes are made."""
     squares: dict[str, list[float]] = {}
 
-    def record(kind: str, activations: Tensor) -> None:
+    def record(kind: str, activations: Tensor | Stream) -> None:
+        activations = activations.total() if isinstance(activations, Stream) else activations
         squares.setdefault(kind, []).append(float(activations.detach().float().square().mean()))
 
     def hook(kind: str) -> Callable[[nn.Module, Any, Tensor], None]:
         return lambda module, inputs, output: record(kind, output)
 
-    def record_logits(module: nn.Module, inputs: Any, output: Tensor) -> None:
+    def record_logits(module: nn.Module, inputs: Any, output: Tensor | tuple[Tensor, Tensor]) -> None:
+        normed = output[1] if isinstance(output, tuple) else output
         # The loss computes logits in chunks, and not by a module.
         with torch.no_grad():
-            record("logits", output @ model.lm_head.weight.to(output.dtype).T)
+            record("logits", normed @ model.lm_head.weight.to(normed.dtype).T)
 
     layers: list[Any] = list(model.layers)
     hooks = [

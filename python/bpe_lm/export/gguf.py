@@ -58,6 +58,11 @@ def export_gguf(model: TransformerLM, tokenizer: Tokenizer, path: StrPath, *, fo
             f"the tokenizer has the pattern {tokenizer.pattern!r}, and a GGUF file can name only GPT-2's; export to "
             "huggingface, or train a tokenizer with the pattern gpt2"
         )
+    if tokenizer.ignore_merges:
+        raise ExportError(
+            "the tokenizer has tokens that no merge makes (ignore_merges), and a GGUF file with GPT-2's pattern cannot "
+            "name them; export to huggingface"
+        )
     _check_file(target, force)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:

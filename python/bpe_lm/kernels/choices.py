@@ -20,10 +20,11 @@ from bpe_lm import _core
 from bpe_lm.errors import ConfigError
 from bpe_lm.fields import check_types, key
 
-Operation = Literal["linear", "products", "attention", "loss"]
+Operation = Literal["linear", "products", "attention", "layers", "loss"]
 LinearForm = Literal["auto", "onednn", "torch"]
 ProductsForm = Literal["auto", "amx", "torch"]
 AttentionForm = Literal["auto", "amx", "avx512", "torch", "flash", "flash3", "cudnn", "efficient", "math"]
+LayersForm = Literal["auto", "avx512", "torch"]
 LossForm = Literal["auto", "avx512", "triton", "torch"]
 
 
@@ -34,6 +35,7 @@ class Kernels:
     linear: LinearForm = key("auto", "matrix products in float32")
     products: ProductsForm = key("auto", "gradients of weights in a run in bfloat16")
     attention: AttentionForm = key("auto", "self-attention")
+    layers: LayersForm = key("auto", "norms and SwiGLU between products of bfloat16 on a CPU")
     loss: LossForm = key("auto", "cross-entropy of the head")
 
     def __post_init__(self) -> None:
@@ -146,6 +148,15 @@ TABLE = (
     Form("attention", "flash3", "cuda", "Hopper and flash_attn_interface, bfloat16", _MEASURED, _has_flash_3),
     Form("attention", "efficient", "cuda", "an NVIDIA GPU", _MEASURED, _has_cuda),
     Form("attention", "math", "any", "nothing", "never chosen: it writes all scores", _always),
+    Form(
+        "layers",
+        "avx512",
+        "cpu",
+        "AVX512-BF16",
+        f"Xeon with AMX: one pass over the rows in place of three ({_AMX_RECORD})",
+        _has_avx512_bf16,
+    ),
+    Form("layers", "torch", "any", "nothing", "every other machine", _always),
     Form(
         "loss",
         "triton",

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from bpe_lm import _core
+from bpe_lm.kernels.forms import form_of
 from bpe_lm.kernels.simulated import kind_of
 
 _ARE_AVAILABLE = _core.kernels_are_available()
@@ -16,6 +17,17 @@ _ARE_AVAILABLE = _core.kernels_are_available()
 def supports(tensor: Tensor) -> bool:
     """Return whether the kernels run on this machine and take this tensor: on a CPU, in float32 or bfloat16."""
     return _ARE_AVAILABLE and kind_of(tensor) == "cpu" and tensor.dtype in (torch.float32, torch.bfloat16)
+
+
+_COLUMNS = 32
+"""The kernels between products take rows of multiples of this."""
+
+
+def supports_layers(x: Tensor, width: int) -> bool:
+    """Return whether the kernels between products compute rows of `width` numbers here: on a CPU, in bfloat16."""
+    is_mixed = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
+    fits = supports(x) and x.numel() > 0 and width % _COLUMNS == 0
+    return is_mixed and fits and form_of("layers", "cpu") == "avx512"
 
 
 def is_recording() -> bool:

@@ -63,9 +63,11 @@ def _run(
     device, wide = hidden.device.type, torch.promote_types(hidden.dtype, torch.float32)
     w, total = weight.to(narrow), torch.zeros((), dtype=wide, device=hidden.device)
     hidden_gradient = torch.empty_like(hidden if needs_gradient else hidden[:0])
-    weight_gradient = torch.zeros_like(weight if needs_gradient else weight[:0])
     is_mixed = narrow == torch.bfloat16 and weight.dtype == torch.float32
     is_amx = device == "cpu" and is_mixed and form_of("products", "cpu") == "amx"
+    # The kernel writes the first chunk's product, and adds the others. Without a row there is none.
+    new = torch.empty_like if is_amx and len(hidden) else torch.zeros_like
+    weight_gradient = new(weight if needs_gradient else weight[:0])
     chunk = _rows_of_a_chunk(len(hidden), len(weight), "amx" if is_amx else device)
     # New memory costs a page fault for each 4 KiB, so all chunks share the memory of one.
     memory = w.new_empty(chunk, len(weight)) if is_amx else None
@@ -81,7 +83,7 @@ def _run(
             if needs_gradient:
                 hidden_gradient[start : start + chunk] = linear_of_rows(logits, w.T)
                 if is_amx:
-                    multiply(logits.T, h.T, weight_gradient, adds=True)
+                    multiply(logits.T, h.T, weight_gradient, adds=start > 0)
                 else:
                     _add(linear_of_rows(logits.T, h.T), weight_gradient)
     return total, hidden_gradient, weight_gradient

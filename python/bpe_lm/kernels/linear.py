@@ -137,15 +137,22 @@ def _(x: Tensor, weight: Tensor, narrow: Tensor) -> Tensor:
     return x.new_empty(len(x), len(weight))
 
 
+def mixed_gradients(gradient: Tensor, x: Tensor, narrow: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the gradients of x W^T for a W in bfloat16: of x, in bfloat16, and of W, in float32.
+
+    AMX sums the gradient of W in float32. torch rounds it to bfloat16 before it is converted.
+    """
+    if form_of("products", "cpu") == "amx":
+        weight_gradient = torch.empty_like(narrow, dtype=torch.float32)
+        multiply(gradient.T, x.T, weight_gradient)
+    else:
+        weight_gradient = (gradient.T @ x).float()
+    return gradient @ narrow, weight_gradient
+
+
 @torch.library.custom_op("bpe_lm::mixed_linear_gradients", mutates_args=())
 def _mixed_gradients(gradient: Tensor, x: Tensor, narrow: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the gradients of x, in bfloat16, and of W, in float32, as AMX sums it.
-
-    torch rounds the gradient of W to bfloat16 before it converts it.
-    """
-    weight_gradient = torch.empty_like(narrow, dtype=torch.float32)
-    multiply(gradient.T, x.T, weight_gradient)
-    return gradient @ narrow, weight_gradient
+    return mixed_gradients(gradient, x, narrow)
 
 
 @_mixed_gradients.register_fake

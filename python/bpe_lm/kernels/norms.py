@@ -10,12 +10,23 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from bpe_lm import _core
+from bpe_lm.kernels.cpu import as_array, supports
+
 
 def norm_of_all(tensors: list[Tensor]) -> Float[Tensor, ""]:
     """Return the square root of the sum of squares of all numbers in the tensors, of which at least one is needed."""
     if tensors[0].is_cuda:
         return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors)))
     return torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(tensor) for tensor in tensors]))
+
+
+def fast_norm_of_all(tensors: list[Tensor]) -> Float[Tensor, ""]:
+    """Return `norm_of_all` of float32 on a CPU by a kernel, which sums in another order: src/kernels/squares.rs."""
+    if not all(supports(tensor) and tensor.dtype == torch.float32 for tensor in tensors):
+        return norm_of_all(tensors)
+    total = _core.sum_of_squares([as_array(tensor).reshape(-1) for tensor in tensors], torch.get_num_threads())
+    return torch.tensor(total, dtype=torch.float64).sqrt().float()
 
 
 def scale_all(tensors: list[Tensor], factor: Float[Tensor, ""]) -> None:

@@ -5,14 +5,18 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from einops import einsum, rearrange
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from bpe_lm.kernels.add_norm import add_norm, supports_add_norm
 from bpe_lm.kernels.embedding import embedding
 from bpe_lm.kernels.layers import fused_rms_norm, fused_silu, has_fused_layers
 from bpe_lm.kernels.linear import linear
+from bpe_lm.kernels.swiglu import fused_swiglu, supports_swiglu
 
 Device = torch.device | str | None
 
@@ -59,6 +63,17 @@ class Embedding(nn.Module):
         return embedding(self.weight, token_ids)
 
 
+class Stream(NamedTuple):
+    """A residual stream: `x` and a branch that is not yet added, because the next norm adds it in its own pass."""
+
+    x: Tensor
+    branch: Tensor | None = None
+
+    def total(self) -> Tensor:
+        """Return x + branch."""
+        return self.x if self.branch is None else self.x + self.branch
+
+
 class RMSNorm(nn.Module):
     """y = x / sqrt(mean(x^2) + eps) * weight, computed in float32. Zhang & Sennrich 2019, arXiv:1910.07467."""
 
@@ -67,13 +82,24 @@ class RMSNorm(nn.Module):
         self.eps = eps
         self.weight = nn.Parameter(torch.ones(d_model, device=device, dtype=dtype))
 
-    def forward(self, x: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
-        """Shapes: (..., d_model) -> (..., d_model). The result has the number format of `x`."""
+    def forward(
+        self, x: Float[Tensor, "... d_model"] | Stream
+    ) -> Float[Tensor, "... d_model"] | tuple[Float[Tensor, "... d_model"], Float[Tensor, "... d_model"]]:
+        """Shapes: (..., d_model) -> (..., d_model). The result has the number format of `x`.
+
+        From a `Stream`, a kernel computes the stream with its branch added, and the norm of that in bfloat16.
+        """
+        if isinstance(x, Stream):
+            return add_norm(x.x, x.branch, self.weight, self.eps)
         if has_fused_layers(x):
             return fused_rms_norm(x, self.weight, self.eps)
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
         scale = torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)
         return (wide * scale * self.weight).to(x.dtype)
+
+    def takes_streams(self, x: Float[Tensor, "... d_model"]) -> bool:
+        """Return whether a kernel takes `Stream(x)`: in a run in bfloat16 on a CPU, for a stream in float32."""
+        return supports_add_norm(x, self.weight)
 
 
 class SwiGLU(nn.Module):
@@ -87,6 +113,8 @@ class SwiGLU(nn.Module):
 
     def forward(self, x: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
         """Shapes: (..., d_model) -> (..., d_model)."""
+        if supports_swiglu(x, self.w1.weight, self.w3.weight):
+            return self.w2(fused_swiglu(x, self.w1.weight, self.w3.weight))
         return self.w2(silu(self.w1(x)) * self.w3(x))
 
 

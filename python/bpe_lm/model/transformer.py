@@ -14,7 +14,16 @@ from bpe_lm.errors import OptionError
 from bpe_lm.kernels.implementation import Implementation
 from bpe_lm.model.attention import KeyValueCache, MultiheadSelfAttention
 from bpe_lm.model.config import COURSE, ModelConfig, Switches
-from bpe_lm.model.layers import Device, Embedding, FeedForward, Linear, RMSNorm, RotaryPositionalEmbedding, SwiGLU
+from bpe_lm.model.layers import (
+    Device,
+    Embedding,
+    FeedForward,
+    Linear,
+    RMSNorm,
+    RotaryPositionalEmbedding,
+    Stream,
+    SwiGLU,
+)
 
 
 class TransformerLM(nn.Module):
@@ -61,7 +70,7 @@ class TransformerLM(nn.Module):
             )
             for _ in range(num_layers)
         )
-        self.ln_final = _norm(d_model, config, device, dtype)
+        self.ln_final: Any = _norm(d_model, config, device, dtype)
         self.lm_head = Linear(d_model, vocab_size, device, dtype)
         if config.tied_head:
             self.token_embeddings.weight = self.lm_head.weight
@@ -113,6 +122,11 @@ class TransformerLM(nn.Module):
         x = self.token_embeddings(token_ids)
         if self.narrows_residual and torch.is_autocast_enabled(x.device.type):
             x = x.to(torch.get_autocast_dtype(x.device.type))
+        if caches is None and not is_checkpointed and self._takes_streams(x):
+            stream = Stream(x)
+            for layer in self.layers:
+                stream = layer(stream, token_positions)
+            return self.ln_final(stream)[1]
         for number, layer in enumerate(self.layers):
             if is_checkpointed:
                 # The activations of a block are not stored: they are computed again for its gradient.
@@ -120,6 +134,10 @@ class TransformerLM(nn.Module):
             else:
                 x = layer(x, token_positions, caches[number] if caches else None)
         return self.ln_final(x)
+
+    def _takes_streams(self, x: Tensor) -> bool:
+        """Return whether the norms add the branches before them, by a kernel."""
+        return self.config.norm == "pre" and self.ln_final.takes_streams(x)
 
     def new_caches(self, batch: int = 1) -> list[KeyValueCache]:
         """Create empty caches for `batch` texts of up to `context_length` tokens, one per layer."""
@@ -154,20 +172,24 @@ class TransformerBlock(nn.Module):
     ):
         super().__init__()
         self.is_post_norm = switches.norm == "post"
-        self.ln1 = _norm(d_model, switches, device, dtype)
+        self.ln1: Any = _norm(d_model, switches, device, dtype)
         self.attn = MultiheadSelfAttention(
             d_model, num_heads, rope, switches=switches, implementation=implementation, device=device, dtype=dtype
         )
-        self.ln2 = _norm(d_model, switches, device, dtype)
+        self.ln2: Any = _norm(d_model, switches, device, dtype)
         self.ffn = _feed_forward(d_model, d_ff, switches, device, dtype)
 
     def forward(
         self,
-        x: Float[Tensor, "... seq d_model"],
+        x: Float[Tensor, "... seq d_model"] | Stream,
         token_positions: Int[Tensor, "... seq"] | None = None,
         cache: KeyValueCache | None = None,
-    ) -> Float[Tensor, "... seq d_model"]:
-        """Shapes: (..., seq, d_model) -> (..., seq, d_model)."""
+    ) -> Float[Tensor, "... seq d_model"] | Stream:
+        """Shapes: (..., seq, d_model) -> (..., seq, d_model). From a `Stream` it computes a `Stream`, by a kernel."""
+        if isinstance(x, Stream):
+            total, normed = self.ln1(x)
+            total, normed = self.ln2(Stream(total, self.attn(normed, token_positions, cache)))
+            return Stream(total, self.ffn(normed))
         if self.is_post_norm:
             x = self.ln1(x + self.attn(x, token_positions, cache))
             return self.ln2(x + self.ffn(x))

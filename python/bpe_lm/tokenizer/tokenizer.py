@@ -13,6 +13,7 @@ from bpe_lm.errors import ArgumentTypeError, FileError, FormatError, OptionError
 from bpe_lm.files import StrPath
 from bpe_lm.progress import Progress, shown
 from bpe_lm.tokenizer.arguments import checked_threads, encoding_options, file_in, special_tokens_and_ids
+from bpe_lm.tokenizer.conversion import to_huggingface, to_tiktoken
 from bpe_lm.tokenizer.record import Training
 from bpe_lm.tokenizer.token_file import Manifest, open_tokens
 
@@ -23,6 +24,8 @@ _DECODED_AT_ONCE = 1 << 20
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    import tiktoken
+    import tokenizers
 
 Text: TypeAlias = str | bytes
 Special: TypeAlias = Literal["allow", "text", "raise"]
@@ -48,6 +51,7 @@ class Tokenizer:
         special_tokens: Sequence[str] | Mapping[str, int] | None = None,
         *,
         pattern: str = "gpt2",
+        ignore_merges: bool = False,
     ) -> None:
         """Make a tokenizer from its parts. Special tokens that are not in the vocabulary are added to it, in order.
 
@@ -58,7 +62,9 @@ class Tokenizer:
             special_tokens: A list, or a mapping to ids, such as `special_ids`; None for none. A list is looked up in
                 the vocabulary by bytes. Of several tokens with the same bytes the last is the special one if
                 `train_bpe` numbered them; otherwise a mapping is needed.
-            pattern: `"gpt2"`, `"cl100k"`, `"o200k"`, or a regular expression (see `train_bpe`).
+            pattern: The name of a pattern, or a regular expression (see `train_bpe`).
+            ignore_merges: A pretoken that is a token becomes that token even if no merges make it. tiktoken always does
+                so, and Hugging Face does if a tokenizer.json says so. Special tokens are not meant.
 
         Raises:
             FormatError: The parts do not fit together: a byte has no token, a merge joins or makes something that is
@@ -69,7 +75,8 @@ class Tokenizer:
         """
         checks.instance("vocab", vocab, Mapping, "a dict of ids and bytes")
         tokens, ids = special_tokens_and_ids(special_tokens)
-        self._core = _core.Tokenizer(dict(vocab), merges, tokens, ids, [], checks.string("pattern", pattern))
+        pattern = checks.string("pattern", pattern)
+        self._core = _core.Tokenizer(dict(vocab), merges, tokens, ids, [], pattern, bool(ignore_merges))
 
     @classmethod
     def _of(cls, core: _core.Tokenizer) -> "Tokenizer":
@@ -100,25 +107,33 @@ class Tokenizer:
         return cls._of(_core.Tokenizer.load_gpt2(*files, special, checks.string("pattern", pattern)))
 
     @classmethod
-    def from_huggingface(cls, path: StrPath) -> "Tokenizer":
+    def from_huggingface(cls, path: StrPath, *, texts_are_nfc: bool = False) -> "Tokenizer":
         """Read a tokenizer.json, or the tokenizer.json in a folder.
 
-        A feature that cannot be reproduced exactly is refused by name. Truncation and padding, which transformers saves
-        after a call that used them, are left out with a warning: `encode` returns all ids of a text and no others. A
-        warning also says if the pre-tokenizer's regular expression has a construct that Hugging Face's engine reads
-        differently (`^`, `\\w`, ...).
+        `encode` returns the ids that Hugging Face gives with `add_special_tokens=False`: those of the text and no
+        others. So a post-processor that adds tokens at the ends (Llama 3's does), truncation and padding are left out
+        with a warning. Any other feature that cannot be reproduced exactly is refused by name: a normalizer, an added
+        token with `lstrip`, `rstrip` or `single_word`, ... A warning also says if the pre-tokenizer's regular
+        expression has a construct that Hugging Face's engine reads differently (`^`, `\\w`, ...).
+
+        Merges that never happen are dropped where they need tokens that are made only later. Converters from tiktoken
+        write such merges.
 
         An added token keeps its id and its text, even if other tokens have the same bytes. Hugging Face may
         give it the id of a token that the file spells the same (`"é"` is the byte 0xE9 there). Then it has this id here
         too, and the id is decoded as that token.
 
+        Args:
+            path: The file or folder.
+            texts_are_nfc: Read a file whose normalizer is NFC (Qwen's is) without it. Texts must be in NFC already, as
+                `unicodedata.normalize("NFC", text)` returns them; nothing here normalizes them.
+
         Raises:
-            FormatError: The file does not follow its format, or uses a feature that is refused (a normalizer, a
-                post-processor that adds tokens, ...); the message says where.
+            FormatError: The file does not follow its format, or uses a feature that is refused; the message says where.
             FileError: The file could not be read.
         """
         path = file_in(path, "tokenizer.json")
-        core, left_out = _core.Tokenizer.load_tokenizer_json(path)
+        core, left_out = _core.Tokenizer.load_tokenizer_json(path, bool(texts_are_nfc))
         for sentence in left_out:
             warnings.warn(sentence, stacklevel=2)
         return cls._of(core)
@@ -129,9 +144,12 @@ class Tokenizer:
     ) -> "Tokenizer":
         """Read a .tiktoken file, or the tokenizer.tiktoken in a folder. The ranks are the ids; they imply the merges.
 
+        A token that the lower ranks do not make is the token of a pretoken with its bytes, as in tiktoken.
+
         Args:
-            path: The file or folder.
-            pattern: As in `train_bpe`. The default is read from `NAME.tiktoken.json` beside `NAME.tiktoken`.
+            path: The file or folder, such as the tiktoken.model of Kimi K2.
+            pattern: As in `train_bpe`: `"cl100k"`, `"o200k"`, `"kimi_k2"`, ... The default is read from
+                `NAME.tiktoken.json` beside `NAME.tiktoken`.
             special_tokens: Each special token with its id, `{}` for none. The default is read from the same file.
 
         Raises:
@@ -172,8 +190,9 @@ class Tokenizer:
         GPT-2's files are vocab.json and merges.txt, Hugging Face's are tokenizer.json and tokenizer_config.json, and
         tiktoken's is tokenizer.tiktoken, with the pattern and the special tokens in tokenizer.tiktoken.json. tiktoken's
         format requires ids in the order of the merges. Its two files are left out for a tokenizer with other ids, which
-        training here never makes. training.json is written if `training` is given (see `train_and_record`). With
-        `force`, old files of these names are replaced or removed.
+        training here never makes. GPT-2's two files are left out if pretokens become tokens that no merge makes
+        (`ignore_merges`), which they cannot say. training.json is written if `training` is given (see
+        `train_and_record`). With `force`, old files of these names are replaced or removed.
 
         Each format loads as the same tokenizer. vocab.json and tokenizer.json name each token, so a special token must
         not have the name of another token there (`"("`, `"é"`, `"Ġthe"`). A warning says if the pattern is a regular
@@ -217,8 +236,13 @@ class Tokenizer:
 
     @property
     def pattern(self) -> str:
-        """`"gpt2"`, `"cl100k"`, `"o200k"`, or a regular expression."""
+        """The name of the pattern, such as `"gpt2"`, or a regular expression."""
         return self._core.pattern
+
+    @property
+    def ignore_merges(self) -> bool:
+        """Whether some pretokens become a token that no merges make. It is False where no token needs it."""
+        return self._core.ignores_merges
 
     @property
     def vocab_size(self) -> int:
@@ -272,7 +296,26 @@ class Tokenizer:
         self, text: Text, *, special: Special = "allow", threads: int | None = None, dtype: Dtype = "uint32"
     ) -> "npt.NDArray[np.uint32]":
         """Return the ids of one text as an array. A long text is cut between pretokens and encoded in parallel."""
-        return self._core.encode_batch([text], special, checked_threads(threads), dtype)[0]
+        if threads is not None:
+            checked_threads(threads)
+        return self._core.encode_to_numpy(text, special, threads, dtype)
+
+    def encode_with_offsets(
+        self, text: Text, *, special: Special = "allow"
+    ) -> "tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]":
+        """Return the ids of a text and the place of each token in it.
+
+        Places are counted in bytes of UTF-8, from 0. A token may begin or end inside a character, so a place may, too.
+        A special token that stands for itself has the place of its text.
+
+        Returns:
+            The ids of `encode`, and an array of offsets, one more than ids. Token i is the bytes
+            `text[offsets[i]:offsets[i + 1]]`: tokens cover the text without gaps.
+
+        Raises:
+            SpecialTokenFound: The text has a special token, and `special` is "raise".
+        """
+        return self._core.encode_with_offsets(text, special)
 
     def encode_file(
         self,
@@ -406,6 +449,26 @@ class Tokenizer:
         """
         return self._core.stream_decoder()
 
+    def as_tiktoken(self, name: str = "bpe_lm") -> "tiktoken.Encoding":
+        """Return a `tiktoken.Encoding` that gives the same ids: `encoding.encode(text, allowed_special="all")`.
+
+        Raises:
+            FormatError: tiktoken cannot express the tokenizer: ids are not in the order of merges, the pattern has
+                several expressions, or one special token begins with another.
+            MissingExtra: tiktoken is not installed.
+        """
+        return to_tiktoken(self._core, checks.string("name", name))
+
+    def as_huggingface(self) -> "tokenizers.Tokenizer":
+        """Return a `tokenizers.Tokenizer` that gives the same ids: `tokenizer.encode(text).ids`.
+
+        Raises:
+            FormatError: Hugging Face's tokenizers cannot express the tokenizer: its regular expression has a construct
+                that their engine reads differently, or a special token has the name of another token.
+            MissingExtra: tokenizers is not installed.
+        """
+        return to_huggingface(self._core)
+
     def __repr__(self) -> str:
         """Show the sizes, the special tokens and the pattern."""
         return (
@@ -415,7 +478,8 @@ class Tokenizer:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the parts of the tokenizer, from which a spawned worker process rebuilds it."""
-        return _put_together, (self.vocab, self.merges, self.special_ids, self._core.apart, self.pattern)
+        parts = (self.vocab, self.merges, self.special_ids, self._core.apart, self.pattern, self.ignore_merges)
+        return _put_together, parts
 
 
 def _put_together(
@@ -424,6 +488,7 @@ def _put_together(
     special_ids: dict[str, int],
     apart: list[int],
     pattern: str,
+    ignore_merges: bool,
 ) -> Tokenizer:
     tokens, ids = list(special_ids), list(special_ids.values())
-    return Tokenizer._of(_core.Tokenizer(vocab, merges, tokens, ids, apart, pattern))
+    return Tokenizer._of(_core.Tokenizer(vocab, merges, tokens, ids, apart, pattern, ignore_merges))

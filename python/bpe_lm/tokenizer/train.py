@@ -56,11 +56,12 @@ def train_bpe(
         progress: True shows progress on stderr: bars in a terminal, lines in a notebook or a pipe. A function is called
             with the stage ("count" in bytes, then "merge" in merges), the amount that is done, and the total (or
             None), at most ten times a second and once at the end of each stage.
-        pattern: `"gpt2"`, `"cl100k"` (GPT-4's), `"o200k"` (GPT-4o's), or a regular expression for `fancy-regex`,
-            matched on bytes. A stretch of text that it does not match is one pretoken. A regular expression of your own
-            needs each text whole, so memory grows with the longest text. Where its engine gives up, after a million
-            steps of backtracking (Llama 3's pattern does on a million spaces), the text is cut after at most 64 KiB,
-            always at the same place.
+        pattern: `"gpt2"`, `"cl100k"` (GPT-4's), `"llama3"`, `"qwen2"`, `"qwen3.5"`, `"o200k"` (GPT-4o's), `"tekken"`,
+            `"kimi_k2"`, `"deepseek_v3"`, or a regular expression for `fancy-regex`, matched on bytes. A stretch of text
+            that it does not match is one pretoken. A regular expression of your own needs each text whole, so memory
+            grows with the longest text. Where its engine gives up, after a million steps of backtracking
+            (`[\\p{L}_]+|\\s+(?!\\S)|\\s+` does on a million spaces), the text is cut after at most 64 KiB, always at
+            the same place.
         min_frequency: Learning stops at the first pair whose count is less than this.
         max_token_length: The greatest length of a token in bytes. A pair that would make a longer token is not merged.
             With or without a limit, no two merges make the same bytes.

@@ -58,9 +58,10 @@ def _bad_output(loss: LanguageModelLoss, micro_batches: Iterable[MicroBatch]) ->
     """Name the first module whose output is not finite in a forward pass, or else the loss."""
     bad: list[str] = []
 
-    def check(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
-        def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
-            if not output.isfinite().all():
+    def check(name: str) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(module: nn.Module, inputs: Any, output: Tensor | tuple[Tensor | None, ...]) -> None:
+            tensors = output if isinstance(output, tuple) else (output,)
+            if not all(tensor.isfinite().all() for tensor in tensors if tensor is not None):
                 bad.append(name)
 
         return hook

@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from bpe_lm.kernels.norms import norm_of_all
+from bpe_lm.kernels.norms import fast_norm_of_all, norm_of_all
 from bpe_lm.training.parallel import World
 from bpe_lm.training.sharded import is_sharded, local_shard
 
@@ -46,6 +46,7 @@ def measured(
     *,
     has_bad_ids: Tensor | None = None,
     wishes: Wishes | None = None,
+    is_fast: bool = False,
 ) -> Measures:
     """Measure a step. All processes call this together, and get the same numbers.
 
@@ -55,8 +56,10 @@ def measured(
         world: The processes.
         has_bad_ids: Whether this process's rows have an id beyond the vocabulary.
         wishes: This process's reasons to end.
+        is_fast: Whether the norm may be summed in another order than torch's.
     """
-    norm = norm_of_all([local_shard(gradient) for gradient in gradients]) if gradients else torch.zeros_like(loss)
+    norm_of = fast_norm_of_all if is_fast else norm_of_all
+    norm = norm_of([local_shard(gradient) for gradient in gradients]) if gradients else torch.zeros_like(loss)
     if world.size == 1:
         return Measures(loss, norm, has_bad_ids)
     are_shards = any(map(is_sharded, gradients))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from math import isfinite
 from typing import Any
 
 import torch
@@ -176,6 +177,19 @@ def scale_to_norm(gradients: list[Tensor], norm: Float[Tensor, ""], max_l2_norm:
 def divisor_to_norm(norm: Float[Tensor, ""], max_l2_norm: float, eps: float = 1e-6) -> Float[Tensor, ""]:
     """Return max(1, (norm + eps) / max_l2_norm): gradients divided by it are clipped as by `clip_gradients`."""
     return torch.clamp((norm + eps) / max_l2_norm, min=1.0).float()
+
+
+def clip_within_step(optimizer: GuardedOptimizer, norm: Float[Tensor, ""], max_l2_norm: float) -> None:
+    """Let the next step divide the gradients to a norm, in its own pass.
+
+    On a CPU, where the host may read the norm at any time, gradients that need no clipping are not divided.
+    """
+    if not isfinite(max_l2_norm):
+        optimizer.grad_scale = None
+        return
+    divisor = divisor_to_norm(norm, max_l2_norm)
+    is_one = divisor.device.type == "cpu" and float(divisor) == 1
+    optimizer.grad_scale = None if is_one else divisor
 
 
 def _evaluate(closure: Closure | None) -> float | None:

@@ -21,6 +21,7 @@ FREE_TO_CHANGE = frozenset(
         "kernels.linear",
         "kernels.products",
         "kernels.attention",
+        "kernels.layers",
         "kernels.loss",
         "compile",
         "parallel",

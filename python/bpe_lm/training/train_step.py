@@ -5,19 +5,19 @@ Nothing here reads the device, so a GPU computes a step while the host launches 
 
 from __future__ import annotations
 
-from math import isfinite
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from bpe_lm.kernels.forms import form_of
 from bpe_lm.model.loss import LanguageModelLoss
 from bpe_lm.model.transformer import TransformerLM
 from bpe_lm.training.compilation import compile_blocks, compiled, is_failed_compilation, warn_not_compiled
 from bpe_lm.training.config import TrainConfig
 from bpe_lm.training.gradients import add_up_gradients, micro_batches
 from bpe_lm.training.measures import Measures, Wishes, measured
-from bpe_lm.training.optimizers import divisor_to_norm, new_optimizer, scale_to_norm
+from bpe_lm.training.optimizers import clip_within_step, new_optimizer, scale_to_norm
 from bpe_lm.training.parallel import World, replicate, shard
 from bpe_lm.training.profiling import phase
 from bpe_lm.training.sharded import local_shard
@@ -42,7 +42,8 @@ class TrainStep:
             shard(self.loss, world, device.type)
         self.optimizer = new_optimizer(config, self.model)
         self.guard = StepGuard(config, config.schedule.lengths(config.steps)[0])
-        self.divides_gradients = device.type == "cuda"
+        self._is_narrow_on_cpu = device.type == "cpu" and config.products_in == "bfloat16"
+        self.divides_gradients = device.type == "cuda" or self._is_narrow_on_cpu
         self._is_compiled, self._has_stepped = False, False
         self._compiled_for_validation: nn.Module | None = None
 
@@ -100,7 +101,14 @@ class TrainStep:
         """Measure the step whose gradients the weights have. `total` is the loss of this process's rows."""
         gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
         with phase("clip"):
-            return measured(total, gradients, self._world, has_bad_ids=has_bad_ids, wishes=wishes)
+            return measured(
+                total,
+                gradients,
+                self._world,
+                has_bad_ids=has_bad_ids,
+                wishes=wishes,
+                is_fast=self._is_narrow_on_cpu and form_of("layers", "cpu") == "avx512",
+            )
 
     def update(self, step: int, measures: Measures, learning_rate: float) -> None:
         """Clip the gradients and update the weights. If loss or norm is not finite, nothing changes."""
@@ -113,10 +121,10 @@ class TrainStep:
             self.optimizer.step()
 
     def _clip(self, norm: Tensor) -> None:
-        """Clip the gradients: on a GPU within the optimizer's pass over them, elsewhere in place before it."""
+        """Clip the gradients: on a GPU and in bfloat16 within the optimizer's pass, in float32 in place before it."""
         max_l2_norm = self._config.optimizer.max_l2_norm or float("inf")
         if self.divides_gradients:
-            self.optimizer.grad_scale = divisor_to_norm(norm, max_l2_norm) if isfinite(max_l2_norm) else None
+            clip_within_step(self.optimizer, norm, max_l2_norm)
             return
         gradients = [local_shard(p.grad) for p in self.model.parameters() if p.grad is not None]
         scale_to_norm(gradients, norm, max_l2_norm)

@@ -1,9 +1,9 @@
 /*!
-The layout of the table, and the interface of the code that looks a batch up in it.
+The layout of the table, and the interface of the second pass over a batch.
 */
 
 use crate::encode::ids::{Id, Ids};
-use crate::pretoken_key::{BATCH, Key};
+use crate::pretoken_key::{Batch, Key, Keys};
 use crate::token_id::TokenId;
 
 /// The number of ids that an entry of a line holds.
@@ -26,16 +26,8 @@ pub(super) struct Line {
     pub values: [Value; 2],
 }
 
-/// An implementation of the two passes over a batch.
-pub(super) trait Probe: Copy {
-    /// The line, of `num_lines`, where a pretoken belongs. The key of a long pretoken has
-    /// [`NO_PLACE`](crate::pretoken_key) as its place.
-    fn home(self, key: Key, num_lines: usize) -> usize;
-
-    /// Writes the keys of the pretokens of `text` between `borders`, and the lines where they belong, and
-    /// prefetches those.
-    fn prepare(self, lines: &[Line], text: &[u8], borders: &[u16], batch: &mut Batch);
-
+/// An implementation of both passes over a batch.
+pub(super) trait Probe: Keys {
     /// Adds the ids of pretokens `from..to` of a batch, up to the first one that is not where it belongs or
     /// has more than three ids. Returns the number of that one, or `to`.
     fn copy_known<T: Id>(
@@ -46,11 +38,4 @@ pub(super) trait Probe: Copy {
         to: usize,
         out: &mut Ids<T>,
     ) -> usize;
-}
-
-/// The keys of some pretokens that are looked up together.
-pub(super) struct Batch {
-    pub keys: [Key; BATCH],
-    /// The line where each pretoken belongs.
-    pub homes: [u32; BATCH],
 }

@@ -1,34 +1,12 @@
 /*!
-The two passes over a batch, without special instructions.
+The second pass over a batch, without special instructions.
 */
 
-use super::line::{Batch, FEW_IDS, Line, Probe};
+use super::line::{FEW_IDS, Line, Probe};
 use crate::encode::ids::{Id, Ids};
-use crate::prefetch::prefetch;
-use crate::pretoken_key::{Key, READ_AHEAD, home, long_key, short_key};
-
-#[derive(Clone, Copy)]
-pub(super) struct Portable;
+use crate::pretoken_key::{Batch, Portable};
 
 impl Probe for Portable {
-    fn home(self, key: Key, num_lines: usize) -> usize {
-        home(key, num_lines)
-    }
-
-    #[inline(never)]
-    #[allow(clippy::cast_possible_truncation)] // A table has fewer than 2^32 lines.
-    fn prepare(self, lines: &[Line], text: &[u8], borders: &[u16], batch: &mut Batch) {
-        let Some(window) = text.first_chunk::<READ_AHEAD>() else { return };
-        let pretokens = borders.iter().zip(&borders[1..]);
-        for (((&start, &end), key), place) in pretokens.zip(&mut batch.keys).zip(&mut batch.homes) {
-            let long = || long_key(&text[usize::from(start)..usize::from(end)]);
-            *key = short_key(window, start, end).unwrap_or_else(long);
-            let at = home(*key, lines.len());
-            *place = at as u32;
-            prefetch(lines, at);
-        }
-    }
-
     #[inline(never)]
     fn copy_known<T: Id>(
         self,

@@ -2,15 +2,15 @@
 The table of one worker: a batch is looked up, and pretokens that are not in the table are encoded and added.
 */
 
-#[cfg(target_arch = "x86_64")]
-use super::avx2::Avx2;
-use super::line::{Batch, FEW_IDS, Line, Probe, Value};
-use super::portable::Portable;
+use super::line::{FEW_IDS, Line, Probe, Value};
 use crate::encode::backtrack::Scratch;
 use crate::encode::ids::{Id, Ids};
 use crate::encode::rules::Rules;
 use crate::isa::Isa;
-use crate::pretoken_key::{BATCH, FEW, Key, NO_PLACE, READ_AHEAD, SHORT, key, unplaced};
+use crate::prefetch::prefetch;
+#[cfg(target_arch = "x86_64")]
+use crate::pretoken_key::Avx2;
+use crate::pretoken_key::{BATCH, Batch, FEW, Key, NO_PLACE, Portable, READ_AHEAD, SHORT, key, unplaced};
 use crate::pretokenize::Borders;
 use crate::token_id::TokenId;
 
@@ -21,14 +21,19 @@ const GROWTH: usize = 8;
 /// The number of bytes of text for which one line is reserved. Web text has a new pretoken every 400 bytes or
 /// so.
 const BYTES_A_LINE: u64 = 256;
+/// The number of bytes of text for each token of the vocabulary from which on the tokens are entered first.
+const BYTES_A_TOKEN: u64 = 256;
 /// The number of lines in which a pretoken may be: the line where it belongs, and those whose number differs
 /// from it only in the lowest bits.
 const NEAR: usize = 4;
 
 /// The maximum length in bytes of a pretoken that is kept. Longer pretokens seldom occur again.
 const LONGEST_KEPT: usize = 128;
-/// The maximum number of bytes that a table stores aside: long pretokens and lists of ids.
-const MAX_ASIDE: usize = 1 << 25;
+
+/// The maximum number of lines: a power of two.
+fn max_lines(rules: Rules<'_>) -> usize {
+    (rules.knobs.table_len / 2).next_power_of_two()
+}
 
 /// The pretokens that one worker has encoded, with their ids.
 pub(in crate::encode) struct Known {
@@ -43,12 +48,14 @@ pub(in crate::encode) struct Known {
     long: Vec<u8>,
     scratch: Scratch,
     ids: Vec<TokenId>,
+    /// Kept, because a short text takes no longer than zeroing it.
+    batch: Option<Box<Batch>>,
 }
 
 impl Known {
     /// An empty table.
     pub fn new(rules: Rules<'_>) -> Self {
-        let max_lines = (rules.knobs.table_len / 2).next_power_of_two();
+        let max_lines = max_lines(rules);
         Known {
             isa: rules.knobs.isa,
             lines: vec![Line::default(); MIN_LINES.min(max_lines)],
@@ -58,17 +65,69 @@ impl Known {
             long: Vec::new(),
             scratch: Scratch::default(),
             ids: Vec::new(),
+            batch: None,
         }
     }
 
-    /// Makes room for the pretokens of `num_bytes` of text. Without this call the table begins small and
-    /// grows, which takes some ten milliseconds more.
-    pub fn expect(&mut self, num_bytes: u64) {
+    /// Prepares an empty table for `num_bytes` of text: makes room for the pretokens, and enters the tokens of
+    /// the vocabulary. Without this call the table begins small and grows, which takes some ten milliseconds
+    /// more.
+    pub fn expect(&mut self, rules: Rules<'_>, num_bytes: u64) {
+        if self.num_entries > 0 {
+            return;
+        }
         let num_lines =
             usize::try_from(num_bytes / BYTES_A_LINE).map_or(self.max_lines, usize::next_power_of_two);
-        if self.num_entries == 0 && num_lines > self.lines.len() {
+        if num_lines > self.lines.len() {
             self.lines = vec![Line::default(); num_lines.min(self.max_lines)];
         }
+        let num_tokens = rules.encoder.ids().len();
+        if num_bytes / BYTES_A_TOKEN >= num_tokens as u64 && self.lines.len() >= 2 * num_tokens {
+            #[cfg(target_arch = "x86_64")]
+            if let Some(avx2) = Avx2::new(self.isa) {
+                return self.enter_tokens(avx2, rules);
+            }
+            self.enter_tokens(Portable, rules);
+        }
+    }
+
+    /// Enters the short tokens of the vocabulary that text can have. They are a quarter of the table at most.
+    fn enter_tokens(&mut self, probe: impl Probe, rules: Rules<'_>) {
+        let short = |id: &TokenId| {
+            let token = rules.vocab.get(*id).filter(|token| token.len() <= SHORT)?;
+            rules.special_tokens.position(token).is_none().then(|| (key(token), *id))
+        };
+        let mut batch = Vec::with_capacity(BATCH);
+        for ids in rules.encoder.ids().chunks(BATCH) {
+            batch.clear();
+            batch.extend(ids.iter().filter_map(short).map(|(key, id)| {
+                let home = probe.home(key, self.lines.len());
+                prefetch(&self.lines, home);
+                (home, key, Value { ids: [id, 0, 0], len: 1 })
+            }));
+            for &(home, key, value) in &batch {
+                self.insert(home, key, value);
+            }
+        }
+    }
+
+    /// Sets the maximum number of entries. A table that has more is emptied.
+    pub fn limit(&mut self, rules: Rules<'_>) {
+        self.max_lines = max_lines(rules);
+        if self.lines.len() > self.max_lines {
+            *self = Known::new(rules);
+        }
+    }
+
+    /// The number of bytes of the table and of what is stored aside.
+    pub fn num_bytes(&self) -> usize {
+        size_of_val(&self.lines[..]) + self.long.capacity() + size_of::<TokenId>() * self.ids_aside.capacity()
+    }
+
+    /// The maximum number of bytes that are stored aside (long pretokens and lists of ids): as many as the lines
+    /// may take, and a megabyte at least.
+    fn max_aside(&self) -> usize {
+        size_of::<Line>() * self.max_lines.max(MIN_LINES)
     }
 
     /// Adds the ids of a window's pretokens to `out`. Fast if the buffer has [`READ_AHEAD`] bytes from the
@@ -105,7 +164,7 @@ impl Known {
         if let Some(first) = borders.first() {
             self.encode_one(probe, rules, &buffer[first], out);
         }
-        let mut batch = Batch { keys: [0; BATCH], homes: [0; BATCH] };
+        let mut batch = self.batch.take().unwrap_or_default();
         while rest.len() > 1 {
             let starts = &rest[..rest.len().min(BATCH + 1)];
             let ends = &starts[1..];
@@ -121,6 +180,7 @@ impl Known {
             }
             rest = &rest[ends.len()..];
         }
+        self.batch = Some(batch);
     }
 
     /// Adds the ids of one pretoken.
@@ -214,7 +274,7 @@ impl Known {
         if pretoken.len() > LONGEST_KEPT {
             return;
         }
-        if self.long.len() + size_of_val(&self.ids_aside[..]) > MAX_ASIDE {
+        if self.long.len() + size_of_val(&self.ids_aside[..]) > self.max_aside() {
             self.forget();
         }
         if self.num_entries >= self.lines.len() && self.lines.len() < self.max_lines {

@@ -4,7 +4,7 @@ Classes of ASCII bytes by AVX2. A comparison covers 32 bytes and gives a byte of
 */
 
 use super::masks::{AsciiMasks, BLOCK, Classify};
-use super::scanner::BlockScanner;
+use super::scan::{BlockGrammar, Scan};
 use crate::pretokenize::borders::Borders;
 use std::arch::x86_64::*;
 
@@ -14,8 +14,8 @@ struct Avx2(());
 
 /// Fills a window with these instructions.
 #[target_feature(enable = "avx2,bmi1,bmi2,popcnt")]
-pub(super) fn fill(scanner: &mut BlockScanner<'_>, borders: &mut Borders) {
-    scanner.fill(Avx2(()), borders);
+pub(super) fn fill<G: BlockGrammar>(scan: &mut Scan<'_, G>, borders: &mut Borders) {
+    scan.fill(Avx2(()), borders);
 }
 
 impl Classify for Avx2 {
@@ -55,6 +55,9 @@ fn classify(halves: [__m256i; 2]) -> AsciiMasks {
         digits: range(halves, b'0', b'9'),
         whitespace: blanks | range(halves, b'\t', b'\r'),
         blanks,
+        newlines: equal(halves, b'\n') | equal(halves, b'\r'),
+        capitals: range(halves, b'A', b'Z'),
+        slashes: equal(halves, b'/'),
         apostrophes: equal(halves, b'\''),
         beyond_ascii: gather(halves),
     }

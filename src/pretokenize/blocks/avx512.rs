@@ -3,7 +3,7 @@ Classes of ASCII bytes by AVX-512. The result of a comparison of 64 bytes is a m
 */
 
 use super::masks::{AsciiMasks, BLOCK, Classify};
-use super::scanner::BlockScanner;
+use super::scan::{BlockGrammar, Scan};
 use crate::pretokenize::borders::Borders;
 use std::arch::x86_64::*;
 
@@ -13,8 +13,8 @@ struct Avx512(());
 
 /// Fills a window with these instructions.
 #[target_feature(enable = "avx512f,avx512bw,bmi1,bmi2,popcnt")]
-pub(super) fn fill(scanner: &mut BlockScanner<'_>, borders: &mut Borders) {
-    scanner.fill(Avx512(()), borders);
+pub(super) fn fill<G: BlockGrammar>(scan: &mut Scan<'_, G>, borders: &mut Borders) {
+    scan.fill(Avx512(()), borders);
 }
 
 impl Classify for Avx512 {
@@ -62,6 +62,9 @@ fn classify(bytes: __m512i) -> AsciiMasks {
         digits: range(bytes, b'0', b'9'),
         whitespace: blanks | range(bytes, b'\t', b'\r'),
         blanks,
+        newlines: _mm512_cmpeq_epi8_mask(bytes, all(b'\n')) | _mm512_cmpeq_epi8_mask(bytes, all(b'\r')),
+        capitals: range(bytes, b'A', b'Z'),
+        slashes: _mm512_cmpeq_epi8_mask(bytes, all(b'/')),
         apostrophes: _mm512_cmpeq_epi8_mask(bytes, all(b'\'')),
         beyond_ascii: _mm512_movepi8_mask(bytes),
     }

@@ -2,8 +2,6 @@
 A block of text as masks of 64 bits, and the interface of the instruction sets that make them.
 */
 
-use crate::pretokenize::char_class::CharClass;
-
 /// The size of a block in bytes.
 pub(super) const BLOCK: usize = 64;
 
@@ -16,6 +14,10 @@ pub(super) struct AsciiMasks {
     pub whitespace: u64,
     /// The space alone.
     pub blanks: u64,
+    /// `\r` and `\n`.
+    pub newlines: u64,
+    pub capitals: u64,
+    pub slashes: u64,
     pub apostrophes: u64,
     pub beyond_ascii: u64,
 }
@@ -41,41 +43,6 @@ pub(super) trait Classify: Copy {
             if bits == 0 {
                 break;
             }
-        }
-    }
-}
-
-/// A block's bytes by the class of their character. Bytes of special tokens and bytes after the text have no
-/// class.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Masks {
-    pub letters: u64,
-    pub numbers: u64,
-    pub others: u64,
-    pub spaces: u64,
-    /// Whitespace of one byte.
-    pub ascii_spaces: u64,
-    pub blanks: u64,
-    pub apostrophes: u64,
-    /// Borders that the classes do not show: the beginnings of special tokens, and of whitespace characters
-    /// longer than a byte that end their run.
-    pub forced: u64,
-}
-
-impl Masks {
-    /// The bytes that have a class and are not whitespace.
-    #[inline(always)]
-    pub fn text(&self) -> u64 {
-        self.letters | self.numbers | self.others
-    }
-
-    /// Gives bytes a class.
-    pub fn add(&mut self, class: CharClass, bytes: u64) {
-        match class {
-            CharClass::Letter => self.letters |= bytes,
-            CharClass::Number => self.numbers |= bytes,
-            CharClass::Other => self.others |= bytes,
-            CharClass::Space => self.spaces |= bytes,
         }
     }
 }

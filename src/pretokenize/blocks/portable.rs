@@ -24,6 +24,9 @@ impl Classify for Portable {
             let blanks = gathered(in_range(word, b' ', b' '));
             masks.blanks |= blanks;
             masks.whitespace |= blanks | gathered(in_range(word, b'\t', b'\r'));
+            masks.newlines |= gathered(in_range(word, b'\n', b'\n') | in_range(word, b'\r', b'\r'));
+            masks.capitals |= gathered(in_range(word, b'A', b'Z'));
+            masks.slashes |= gathered(in_range(word, b'/', b'/'));
             masks.apostrophes |= gathered(in_range(word, b'\'', b'\''));
             masks.beyond_ascii |= gather(word & HIGH) << (8 * i);
         }

@@ -61,11 +61,18 @@ pub(crate) static KEEP: [u128; SHORT + 1] = {
     masks
 };
 
+/// The hash of a key. The key of a long pretoken has [`NO_PLACE`] as its place.
+#[inline(always)]
+#[allow(clippy::cast_possible_truncation)] // The halves of a key.
+pub(crate) fn hash(key: Key) -> u64 {
+    fold(key as u64, (key >> 64) as u64)
+}
+
 /// The first slot to look in, of `num_slots`, a power of two.
 #[inline(always)]
-#[allow(clippy::cast_possible_truncation)] // The halves of a key, and the low bits of a hash.
+#[allow(clippy::cast_possible_truncation)] // The low bits of a hash.
 pub(crate) fn home(key: Key, num_slots: usize) -> usize {
-    fold(key as u64, (key >> 64) as u64) as usize & (num_slots - 1)
+    hash(key) as usize & (num_slots - 1)
 }
 
 /// Whether a key is that of a long pretoken.

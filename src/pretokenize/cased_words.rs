@@ -1,12 +1,12 @@
 /*!
-The o200k pattern, matched by hand on bytes:
+The patterns of the family in which a word depends on upper and lower case, matched by hand on bytes. The one of o200k:
 
 ```text
 P?U*L+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|P?U+L*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+
 P = [^\r\n\p{L}\p{N}]   U = [\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]   L = [\p{Ll}\p{Lm}\p{Lo}\p{M}]
 ```
 
-Why is this not cl100k with another class? `U` and `L` share uncased letters and marks, and `P` shares marks
+Why is this not the scanner of letter words with another class? `U` and `L` share uncased letters and marks, and `P` shares marks
 with both, so the engine backtracks. The result is hard to guess: the first pretoken of `中AB` is `中`, and that
 of U+0301 followed by `AB` is the mark alone. But the result of backtracking follows a short rule. Take the
 longest run of `U` from the start of the word, without `P`:
@@ -23,6 +23,9 @@ small letter, uncased letter or mark, only the attempt without `P` matches the f
 the mark. That is also what the rule says about a word that begins with the mark. So a mark counts as the
 first character of a word, never as `P`.
 
+Kimi K2's pattern begins with an alternative for runs of Han, and takes Han out of `U` and `L`. Then Han ends a word
+as punctuation does. But a Han number may follow other numbers, and a Han radical other characters.
+
 A contraction may follow every word. Numbers, and whitespace up to its last newline, are as in cl100k. A run
 of whitespace that ends the text is taken whole only if it has no newline. Slashes join the newlines after
 other characters, and marks join the run of other characters.
@@ -34,21 +37,35 @@ For whitespace see cl100k.
 Where may a text be cut? At the same positions as for cl100k, and for the same reasons: between a letter or
 number and an ASCII whitespace byte. The run of a word ends at whitespace as at the end of a text. Whitespace
 occurs before a pretoken's word or other characters, after other characters, or alone. A contraction is not
-cut short, as no whitespace completes one.
+cut short, as no whitespace completes one. And between a newline and a character that is neither whitespace nor a slash.
 */
 
 use super::char_class::{CaseClass, CharClasses};
-use super::cl100k::{contraction_end, is_newline, number_end, whitespace};
 use super::gpt2::ascii_word_end;
-use CaseClass::{Lower, Mark, Number, Other, Space, Uncased, Upper};
+use super::grammar::{Grammar, Words};
+use super::runs::{after_others, contraction_end, is_newline, number_end, run_end, whitespace};
+use CaseClass::{HanLetter, HanNumber, HanOther, Lower, Mark, Number, Other, Space, Uncased, Upper};
+
+/// The classes of a grammar whose words depend on case.
+pub(super) fn classes(grammar: &Grammar) -> &'static CharClasses<CaseClass> {
+    match grammar.words {
+        Words::CasedBesideHan => CharClasses::with_case_and_han(),
+        _ => CharClasses::with_case(),
+    }
+}
 
 /// The end of the pretoken that begins at `text[start]`; `start` is less than `text.len()`.
 #[inline(always)]
-pub fn pretoken_end(classes: &CharClasses<CaseClass>, text: &[u8], start: usize) -> usize {
+pub(super) fn pretoken_end(
+    grammar: &Grammar,
+    classes: &CharClasses<CaseClass>,
+    text: &[u8],
+    start: usize,
+) -> usize {
     let word = start + usize::from(text[start] == b' ');
     match ascii_word_end(text, word) {
         Some(end) if end > word && text[end] != b'\'' && is_lower_or_title(text, word, end) => end,
-        _ => any_pretoken_end(classes, text, start),
+        _ => any_pretoken_end(grammar, classes, text, start),
     }
 }
 
@@ -64,28 +81,34 @@ fn is_lower_or_title(text: &[u8], word: usize, end: usize) -> bool {
 }
 
 #[inline(never)]
-fn any_pretoken_end(classes: &CharClasses<CaseClass>, text: &[u8], start: usize) -> usize {
+fn any_pretoken_end(grammar: &Grammar, classes: &CharClasses<CaseClass>, text: &[u8], start: usize) -> usize {
+    let is_number = |class| matches!(class, Number | HanNumber);
+    let is_other = |class| matches!(class, Other | Mark | HanOther);
+    let others_end = |at| after_others(grammar.after_others, text, run_end(classes, text, at, is_other));
     let (class, length) = classes.first(&text[start..]);
     let after = start + length;
     let word = match class {
-        Number => return number_end(classes, text, start),
+        Number => return number_end(classes, grammar.max_numbers, text, start, is_number),
+        HanLetter | HanNumber | HanOther => {
+            return run_end(classes, text, after, |c| matches!(c, HanLetter | HanNumber | HanOther));
+        }
         Upper | Lower | Uncased | Mark => start,
         Other | Space => after,
     };
     if !is_newline(text[start])
         && let Some(end) = word_end(classes, text, word)
     {
-        return contraction_end(text, end).unwrap_or(end);
+        return contraction_end(grammar.contractions, text, end).unwrap_or(end);
     }
     if class != Space {
-        return others_end(classes, text, after);
+        return others_end(after);
     }
-    if text[start] == b' ' && after < text.len() && classes.first(&text[after..]).0 == Other {
-        return others_end(classes, text, after);
+    if text[start] == b' ' && after < text.len() && is_other(classes.first(&text[after..]).0) {
+        return others_end(after);
     }
     let run = whitespace(classes, text, start);
-    let rest = if run.end == text.len() { run.end } else { run.but_last() };
-    run.through_newlines().unwrap_or(rest)
+    let is_last = run.end == text.len();
+    if is_last && grammar.keeps_last_whitespace { run.end } else { run.pretoken_end(!is_last) }
 }
 
 /// The end of `U*L+|U+L*`, if it matches at `start`.
@@ -99,33 +122,9 @@ fn word_end(classes: &CharClasses<CaseClass>, text: &[u8], start: usize) -> Opti
             Lower => {
                 return Some(run_end(classes, text, at + length, |c| matches!(c, Lower | Uncased | Mark)));
             }
-            Other | Number | Space => break,
+            Other | Number | Space | HanLetter | HanNumber | HanOther => break,
         }
         at += length;
     }
     after_uncased.or((at > start).then_some(at))
-}
-
-/// The end of `[^\s\p{L}\p{N}]*[\r\n/]*` at `at`.
-fn others_end(classes: &CharClasses<CaseClass>, text: &[u8], at: usize) -> usize {
-    let end = run_end(classes, text, at, |class| matches!(class, Other | Mark));
-    end + text[end..].iter().take_while(|&&byte| is_newline(byte) || byte == b'/').count()
-}
-
-/// The end of a run of characters of some classes that continues at `at`.
-#[inline]
-fn run_end(
-    classes: &CharClasses<CaseClass>,
-    text: &[u8],
-    mut at: usize,
-    is_in: impl Fn(CaseClass) -> bool,
-) -> usize {
-    while at < text.len() {
-        let (class, length) = classes.first(&text[at..]);
-        if !is_in(class) {
-            break;
-        }
-        at += length;
-    }
-    at
 }

@@ -1,0 +1,96 @@
+/*!
+The counts that workers have moved out of their tables: a map in several parts, each behind a lock of its own.
+
+Why parts? Because each worker adds to them at any time. A worker collects what it moves, part by part, and locks
+a part only to add some dozens of pretokens at once. Workers wait for each other only if they add to the same part
+in the same few microseconds, and all parts grow independently, a little at a time. When the corpus ends, each
+worker moves its whole table in the same way, so the sum is computed by all of them.
+*/
+
+use super::long::Long;
+use super::pretoken_table::PretokenTable;
+use crate::error::Error;
+use crate::panics::lock;
+use crate::pretoken_key::{Key, hash, unplaced};
+use std::sync::{Mutex, PoisonError};
+
+/// The number of pretokens that are added to a shard at once.
+const BOX: usize = 64;
+
+/// The parts of the map.
+pub(super) struct Shards(Vec<Mutex<PretokenTable>>);
+
+impl Shards {
+    /// Empty shards. Their number is a power of two.
+    pub fn new(number: usize) -> Self {
+        Shards((0..number).map(|_| Mutex::default()).collect())
+    }
+
+    /// The content. After a panic of a worker nobody uses it.
+    pub fn into_tables(self) -> Vec<PretokenTable> {
+        self.0.into_iter().map(|table| table.into_inner().unwrap_or_else(PoisonError::into_inner)).collect()
+    }
+}
+
+/// The shard, of `number`, to which a key belongs. The bits of the hash differ from those that find the slot.
+#[allow(clippy::cast_possible_truncation)] // The high half of a hash.
+pub(super) fn shard_of(key: Key, number: usize) -> usize {
+    (hash(unplaced(key)) >> 40) as usize & (number - 1)
+}
+
+/// A worker's pretokens on their way to the shards.
+pub(super) struct Outbox<'a> {
+    shards: &'a Shards,
+    /// For each shard, at most [`BOX`] keys and counts.
+    boxes: Vec<Vec<(Key, u32)>>,
+    /// The number of pretokens in the largest shard that was seen.
+    largest: usize,
+}
+
+impl<'a> Outbox<'a> {
+    /// Nothing, on its way to these shards.
+    pub fn new(shards: &'a Shards) -> Self {
+        Outbox { shards, boxes: vec![Vec::new(); shards.0.len()], largest: 0 }
+    }
+
+    /// Adds a pretoken. `long` has the bytes of those in the box that are long.
+    pub fn push(&mut self, key: Key, count: u32, long: &Long) {
+        let shard = shard_of(key, self.boxes.len());
+        self.boxes[shard].push((key, count));
+        if self.boxes[shard].len() == BOX {
+            self.deliver(shard, long);
+        }
+    }
+
+    /// Adds one occurrence of a pretoken to its shard at once.
+    pub fn add_long(&mut self, key: Key, pretoken: &[u8]) {
+        lock(&self.shards.0[shard_of(key, self.boxes.len())]).add(key, pretoken, 1);
+    }
+
+    /// Adds everything to the shards.
+    pub fn flush(&mut self, long: &Long) {
+        (0..self.boxes.len()).for_each(|shard| self.deliver(shard, long));
+    }
+
+    /// # Errors
+    /// [`Error::Limit`] when a shard has too many pretokens.
+    pub fn check(&self) -> Result<(), Error> {
+        if self.largest <= PretokenTable::MAX_LEN {
+            return Ok(());
+        }
+        Err(Error::Limit { what: "the number of distinct pretokens", limit: PretokenTable::MAX_LEN as u64 })
+    }
+
+    fn deliver(&mut self, shard: usize, long: &Long) {
+        let entries = &mut self.boxes[shard];
+        if entries.is_empty() {
+            return;
+        }
+        let mut table = lock(&self.shards.0[shard]);
+        table.prefetch(entries.iter().map(|&(key, _)| key));
+        for (key, count) in entries.drain(..) {
+            table.add(key, long.bytes(key), count.into());
+        }
+        self.largest = self.largest.max(table.len());
+    }
+}

@@ -1,0 +1,188 @@
+/*!
+The scan itself, for any grammar: from block to block, around the special tokens, into windows of borders.
+*/
+
+use super::masks::{AsciiMasks, BLOCK, Classify, low_bits};
+use crate::isa::Isa;
+use crate::pretokenize::borders::{Borders, WINDOW};
+use crate::pretokenize::char_class::{CharClasses, Class};
+use crate::special_tokens::SpecialTokens;
+use std::ops::Range;
+
+/// A text in a buffer, up to `end`, and the special tokens in it.
+pub(super) struct Text<'a> {
+    pub buffer: &'a [u8],
+    pub end: usize,
+    pub special_tokens: &'a SpecialTokens,
+}
+
+impl Text<'_> {
+    /// Whether there is a character at `at` that is neither whitespace nor the beginning of a special token.
+    pub fn has_text_at<C: Class>(&self, classes: &CharClasses<C>, at: usize) -> bool {
+        at < self.end
+            && classes.first(&self.buffer[at..self.end]).0 != C::SPACE
+            && self.special_tokens.len_at(self.buffer, at..self.end).is_none()
+    }
+}
+
+/// The masks of a block and of the blocks beside it.
+pub(super) struct Neighbours<'m, M> {
+    pub previous: &'m M,
+    pub current: &'m M,
+    pub next: &'m M,
+}
+
+/// How the borders of a pattern follow from masks.
+pub(super) trait BlockGrammar {
+    /// The masks of a block. The default is those of a block without text.
+    type Masks: Copy + Default;
+
+    /// The masks of the block that begins at `start`. Only the bytes of `keep` are text. `forced` are the
+    /// beginnings of special tokens.
+    fn classify(
+        &mut self,
+        text: &Text<'_>,
+        start: usize,
+        ascii: AsciiMasks,
+        keep: u64,
+        forced: u64,
+    ) -> Self::Masks;
+
+    /// The borders in the block that begins at `start`. `found` are those before it.
+    fn borders(
+        &mut self,
+        text: &Text<'_>,
+        start: usize,
+        masks: Neighbours<'_, Self::Masks>,
+        found: &Borders,
+    ) -> u64;
+}
+
+/// Finds the borders of a text's pretokens, a window at a time.
+pub(super) struct Scan<'a, G: BlockGrammar> {
+    pub isa: Isa,
+    grammar: G,
+    text: Text<'a>,
+    /// The block whose borders come next: where it begins, its masks, and the masks of the block before.
+    start: usize,
+    current: Option<G::Masks>,
+    previous: G::Masks,
+    /// The end of the last special token found.
+    special_end: usize,
+}
+
+impl<'a, G: BlockGrammar> Scan<'a, G> {
+    pub fn new(
+        isa: Isa,
+        grammar: G,
+        buffer: &'a [u8],
+        range: Range<usize>,
+        special_tokens: &'a SpecialTokens,
+    ) -> Self {
+        Scan {
+            isa,
+            grammar,
+            text: Text { buffer, end: range.end, special_tokens },
+            start: range.start,
+            current: None,
+            previous: G::Masks::default(),
+            special_end: range.start,
+        }
+    }
+
+    /// Prepares `borders` for the next window; returns `false` when the text has ended.
+    pub fn begin_window(&self, borders: &mut Borders) -> bool {
+        if self.start >= self.text.end {
+            return false;
+        }
+        match self.current {
+            None => borders.begin(self.start),
+            Some(_) => borders.go_on(self.start),
+        }
+        true
+    }
+
+    /// Adds the end of the text to its last window.
+    pub fn end_window(&self, borders: &mut Borders) {
+        if self.start >= self.text.end {
+            borders.push(self.text.end);
+        }
+    }
+
+    /// Adds the borders of one window to `borders`.
+    #[inline(always)]
+    pub fn fill<C: Classify>(&mut self, isa: C, borders: &mut Borders) {
+        let mut current = match self.current {
+            Some(masks) => masks,
+            None => self.classify(isa, self.start),
+        };
+        let stop = self.text.end.min(self.start.saturating_add(WINDOW));
+        while self.start < stop {
+            let next_start = self.start + BLOCK;
+            let next =
+                if next_start < self.text.end { self.classify(isa, next_start) } else { G::Masks::default() };
+            let masks = Neighbours { previous: &self.previous, current: &current, next: &next };
+            let bits = self.grammar.borders(&self.text, self.start, masks, borders);
+            #[allow(clippy::cast_possible_truncation)] // A position in a window.
+            let at = (self.start - borders.base()) as u16;
+            if let Some(room) = borders.room() {
+                isa.list(bits, at, room);
+            }
+            borders.add(bits.count_ones() as usize);
+            self.previous = current;
+            current = next;
+            self.start = next_start;
+        }
+        self.current = Some(current);
+    }
+
+    /// The masks of the block that begins at `start`.
+    #[inline(always)]
+    fn classify<C: Classify>(&mut self, isa: C, start: usize) -> G::Masks {
+        let tail;
+        let block = match self.text.buffer[start..].first_chunk() {
+            Some(block) => block,
+            None => {
+                tail = self.tail(start);
+                &tail
+            }
+        };
+        let ascii = isa.classify(block);
+        let mut keep = low_bits(self.text.end - start) & !low_bits(self.special_end.saturating_sub(start));
+        let mut forced = 0;
+        let special_bytes = self.text.special_tokens.first_bytes();
+        let candidates = special_bytes.iter().fold(0, |bits, &byte| bits | isa.equal(block, byte)) & keep;
+        if candidates != 0 {
+            let covered;
+            (forced, covered) = self.find_special_tokens(start, candidates);
+            keep &= !covered;
+        }
+        self.grammar.classify(&self.text, start, ascii, keep, forced)
+    }
+
+    /// The last bytes of a buffer that ends inside a block, padded with zeros.
+    #[cold]
+    fn tail(&self, start: usize) -> [u8; BLOCK] {
+        let mut tail = [0; BLOCK];
+        tail[..self.text.buffer.len() - start].copy_from_slice(&self.text.buffer[start..]);
+        tail
+    }
+
+    /// Finds the special tokens that begin in a block. Returns the mask of their first bytes, and the mask of
+    /// all their bytes.
+    #[inline(never)]
+    fn find_special_tokens(&mut self, start: usize, mut candidates: u64) -> (u64, u64) {
+        let (mut first_bytes, mut all_bytes) = (0, 0);
+        while candidates != 0 {
+            let i = candidates.trailing_zeros() as usize;
+            candidates &= candidates - 1;
+            if let Some(len) = self.text.special_tokens.len_at(self.text.buffer, start + i..self.text.end) {
+                first_bytes |= 1 << i;
+                all_bytes |= low_bits(i + len) & !low_bits(i);
+                candidates &= !low_bits(i + len);
+                self.special_end = start + i + len;
+            }
+        }
+        (first_bytes, all_bytes)
+    }
+}
