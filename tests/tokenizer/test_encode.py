@@ -728,7 +728,7 @@ def test_errors_name_the_text_and_the_place_whichever_way_is_taken(trained, leng
 def test_the_integers_of_a_list_are_made_once_and_are_integers(gpt2):
     text = "Some words with great ids: zebra, Constantinople."
     first, second = gpt2.encode(text), gpt2.encode(text)
-    assert max(first) > 10_000
+    assert max(first) > 1_000  # Python itself keeps those to 256.
     assert [type(id) for id in first] == [int] * len(first)
     assert all(one is other for one, other in zip(first, second, strict=True))
     first.clear()
