@@ -24,7 +24,7 @@ help: ## Show the targets
 		$(BIN)/python -m maturin develop --release --extras dev,lm --quiet
 	@touch $@
 
-demo: .venv/built ## Write stories, train a tokenizer and a small Transformer on them, generate a story (3 to 8 minutes)
+demo: .venv/built ## Write stories, train a tokenizer and a small Transformer on them, generate a story (2 to 8 minutes)
 	$(BIN)/bpe-lm data sample --megabytes 20
 	$(BIN)/bpe-lm train-tokenizer data/sample-train.txt --vocab-size 4000 --special-token '<|endoftext|>' \
 		--out $(DEMO)/tokenizer --force
