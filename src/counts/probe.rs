@@ -4,12 +4,16 @@ The limit of any table, for benches: keys and hashes with next to no table behin
 
 use crate::isa::Isa;
 #[cfg(target_arch = "x86_64")]
-use crate::pretoken_key::Avx2;
+use crate::pretoken_key::{Avx2, Avx512};
 use crate::pretoken_key::{BATCH, Batch, Keys, Portable, READ_AHEAD};
 use crate::pretokenize::Borders;
 
 /// Makes the key and the hash of each pretoken, and counts in a table of one cache line.
 pub fn probe_one_line(buffer: &[u8], borders: &Borders, table: &mut [u32; 16]) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(avx512) = Avx512::new(Isa::best()) {
+        return probe_by(avx512, buffer, borders, table);
+    }
     #[cfg(target_arch = "x86_64")]
     if let Some(avx2) = Avx2::new(Isa::best()) {
         return probe_by(avx2, buffer, borders, table);

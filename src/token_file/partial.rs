@@ -200,7 +200,7 @@ impl Partial {
         self.manifest.data_offset
     }
 
-    /// Adds a chunk that is written. Returns whether much is new, so that writing to the disk should start.
+    /// Adds a chunk that is written. Returns whether much is new, so that a sync should start.
     pub fn add(&mut self, written: Written) -> bool {
         self.num_new += written.pieces.iter().map(|piece| piece.len).sum::<usize>();
         self.after_hole.insert(written.number, written);

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from bpe_lm.kernels import cross_entropy as loss_module
-from bpe_lm.kernels.choices import Kernels, using
+from bpe_lm.kernels.choices import OPERATIONS, Kernels, using
 from bpe_lm.kernels.norms import fast_norm_of_all, norm_of_all
 from bpe_lm.model.loss import bits_per_byte, cross_entropy, linear_cross_entropy, perplexity
 from bpe_lm.training.optimizers import SGD, AdamW, clip_gradients, clip_within_step, divisor_to_norm
@@ -25,7 +25,7 @@ def test_cross_entropy_is_torchs_and_finite_for_any_logits():
     assert bits_per_byte(80 * math.log(2), 10) == pytest.approx(8)
 
 
-@pytest.fixture(params=[Kernels(), Kernels("torch", "torch", "torch", "torch", "torch")], ids=["kernels", "torch"])
+@pytest.fixture(params=[Kernels(), Kernels(**dict.fromkeys(OPERATIONS, "torch"))], ids=["kernels", "torch"])
 def forms(request):
     """The preferred forms of this machine, and those of a machine without kernels."""
     with using(request.param):

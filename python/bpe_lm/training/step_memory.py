@@ -93,7 +93,11 @@ def as_accounted(config: TrainConfig) -> TrainConfig:
     loss = config.kernels.loss
     if loss == "auto":
         loss = "triton" if not is_here or runs_triton(None) else "torch"
-    return replace(config, dtype=dtype, kernels=Kernels("torch", "torch", "torch", "torch", loss))
+    return replace(
+        config,
+        dtype=dtype,
+        kernels=Kernels(linear="torch", products="torch", attention="torch", layers="torch", loss=loss),
+    )
 
 
 def _parts_of(config: TrainConfig, layers: int, rows: int) -> tuple[int, ...]:
