@@ -7,7 +7,7 @@ DEMO := runs/demo
 # Two threads of OpenMP in each of several processes would spin and wait for each other's cores.
 PYTEST := OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
-.PHONY: help demo test test-gpu test-long test-lowest lint format bench clean
+.PHONY: help demo test test-gpu test-long test-lowest mutants lint format bench clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
@@ -67,6 +67,12 @@ test-long: .venv/built ## All tests, also those that take minutes: builds llama.
 # transformers itself asks for newer versions, so the tests that call it are left out.
 test-lowest: .venv-lowest/installed ## The Python tests with the lowest versions that pyproject.toml allows
 	.venv-lowest/bin/python -m pytest -k 'not transformers and not auto_tokenizer and not hugging_faces_llama'
+
+# SHARD=0/100 is every hundredth mutant; FILE=src/counts/table.rs is one file.
+mutants: ## Change the tables of counting, merging and encoding in 1,300 ways that a test must notice: takes hours
+	@if cargo mutants --version >/dev/null 2>&1; \
+		then cargo mutants --output target $(if $(SHARD),--shard $(SHARD)) $(if $(FILE),--file $(FILE)); \
+		else echo "cargo-mutants is not installed: skipped (cargo install cargo-mutants)"; fi
 
 lint: .venv/built ## Check format, types, stubs, and which module may import which
 	@if cargo fmt --version >/dev/null 2>&1; then cargo fmt --check; else echo "rustfmt is not installed: skipped"; fi

@@ -44,8 +44,7 @@ fn pretokenize(criterion: &mut Criterion) {
     let text = &text[..text.iter().rposition(|&byte| byte == b'\n').map_or(text.len(), |at| at + 1)];
     let mut group = criterion.benchmark_group("pretokenize");
     group.throughput(Throughput::Bytes(text.len() as u64)).sample_size(10);
-    let with_masks = Pattern::names().filter(|&name| name != "deepseek_v3");
-    for pattern in with_masks.map(|name| Pattern::new(name).unwrap()) {
+    for pattern in Pattern::names().map(|name| Pattern::new(name).unwrap()) {
         let n = num_pretokens_and_specials(&pattern, text);
         let is_first = matches!(pattern, Pattern::Gpt2);
         for isa in Isa::available().into_iter().filter(|&isa| is_first || isa == Isa::best()) {

@@ -192,7 +192,7 @@ impl Work<'_> {
     fn encode_shares<S: Id>(&self, job: &Job) -> Result<Done<S>, Error> {
         let num_bytes: usize = self.texts.iter().map(|text| text.len()).sum();
         self.tokenizer.with_encoder(self.special, self.threads, |encoder| {
-            encoder.expect(self.tokenizer.rules(self.special), (num_bytes / self.threads) as u64);
+            encoder.expect((num_bytes / self.threads) as u64);
             let mut done = Done { segments: Vec::new(), shares: Vec::new() };
             loop {
                 job.check()?;

@@ -326,7 +326,6 @@ impl Tokenizer {
         };
         Rules {
             pattern: &self.pattern,
-            vocab: &self.vocab,
             encoder: &self.encoder,
             special_tokens,
             special_ids,

@@ -45,7 +45,7 @@ impl TrainOptions {
             min_frequency: 1,
             max_token_length: None,
             threads: 1,
-            chunk_bytes: 128 << 10,
+            chunk_bytes: 256 << 10,
         }
     }
 

@@ -58,7 +58,7 @@ fn blocks(
     all
 }
 
-/// GPT-2's pattern, the published ones of the family, and two with other parameters.
+/// The patterns that have a name, and two with other parameters.
 static PATTERNS: LazyLock<Vec<Pattern>> = LazyLock::new(|| {
     let unnamed = Grammar {
         words: Words::Letters,
@@ -74,7 +74,7 @@ static PATTERNS: LazyLock<Vec<Pattern>> = LazyLock::new(|| {
         keeps_last_whitespace: true,
         ..unnamed
     };
-    let named = Pattern::names().filter(|&name| name != "deepseek_v3").map(str::to_owned);
+    let named = Pattern::names().map(str::to_owned);
     let all = named.chain([unnamed, with_cases].map(|grammar| grammar.expression()));
     all.map(|pattern| Pattern::new(&pattern).unwrap()).collect()
 });
@@ -100,7 +100,7 @@ fn check_pattern(pattern: &Pattern, text: &[u8], range: Range<usize>, special_to
     }
 }
 
-const PIECES: [&str; 75] = [
+const PIECES: [&str; 83] = [
     " ",
     " ",
     "  ",
@@ -176,10 +176,18 @@ const PIECES: [&str; 75] = [
     "\n    ",
     ".\n\n",
     "\r",
+    ".net",
+    "(été",
+    "\"naïve",
+    "…net",
+    "ア・イ",
+    "カタカナ",
+    "\u{3099}",
+    "\u{3040}",
 ];
 
 /// Those that lie on borders in the test of every pair, which takes the square of their number.
-const SOME_PIECES: [&str; 44] = [
+const SOME_PIECES: [&str; 47] = [
     " ",
     "  ",
     "   ",
@@ -224,6 +232,9 @@ const SOME_PIECES: [&str; 44] = [
     "\n \n",
     " \n  ",
     "\n    ",
+    ".net",
+    "ア・",
+    "\u{3040}",
 ];
 
 fn special_token_sets() -> Vec<SpecialTokens> {
@@ -330,7 +341,7 @@ fn every_code_point_in_several_contexts() {
     for pattern in PATTERNS.iter() {
         text.clear();
         for c in '\0'..=char::MAX {
-            text.extend(['a', c, 'A', c, '1', ' ', c, 'a', '.', c, 'B', ' ']);
+            text.extend(['a', c, 'A', c, '1', ' ', c, 'a', '.', c, 'B', ' ', ' ', c, '.', 'a', c, ' ']);
             if text.len() > 4000 {
                 check_pattern(pattern, text.as_bytes(), 0..text.len(), &none);
                 text.clear();
@@ -392,6 +403,9 @@ fn megabytes_of_one_kind() {
         ".\n",
         "٣",
         "\r\n \u{a0}",
+        ".aé",
+        "ア・",
+        "\0",
     ];
     for unit in units {
         for (before, after, len) in [("", "", 300_000), ("中", ".", 30_000)] {

@@ -58,7 +58,8 @@ fn count(
     threads: usize,
 ) -> Counts {
     let cutter = Cutter { pattern, special_tokens: special, chunk_bytes };
-    collect(&count_pretokens(corpus, cutter, threads, &Job::default()).unwrap())
+    let knobs = Knobs { min_share: 1, ..Knobs::new(threads) };
+    collect(&count_with_knobs(corpus, cutter, threads, &Job::default(), knobs).unwrap())
 }
 
 const PIECES: [&str; 34] = [
@@ -175,6 +176,7 @@ fn small_knobs(random: &mut Random) -> Knobs {
     };
     Knobs {
         isa: *random.pick(&Isa::available()),
+        min_share: *random.pick(&[1, 1 << 18]),
         max_lines: *random.pick(max_lines),
         num_shards: *random.pick(&[1, 2, 64, 256]),
         max_long: *random.pick(max_long),
@@ -292,6 +294,31 @@ fn pretokens_of_every_length_are_told_apart() {
 }
 
 #[test]
+fn what_occurs_never_or_is_empty_is_not_counted() {
+    let mut counts = PretokenCounts::default();
+    assert!(counts.is_empty());
+    counts.add(b"", 5).unwrap();
+    counts.add(b"a", 0).unwrap();
+    assert!(counts.is_empty());
+    assert_eq!(collect(&counts), Counts::new());
+    counts.add(b"a", 2).unwrap();
+    assert!(!counts.is_empty());
+    assert_eq!(collect(&counts), Counts::from([(b"a".to_vec(), 2)]));
+}
+
+#[test]
+fn the_bytes_of_a_corpus_include_its_special_tokens() {
+    let special = SpecialTokens::new(["<|endoftext|>"]).unwrap();
+    let cutter = Cutter { pattern: &Pattern::Gpt2, special_tokens: &special, chunk_bytes: 10 };
+    let texts = [&b"two words"[..], b"", b"<|endoftext|>", b" end<|endoftext|>"].map(<[u8]>::to_vec);
+    let counts = count_pretokens(&Corpus::from_texts(texts), cutter, 2, &Job::default()).unwrap();
+    assert_eq!(counts.num_bytes(), 9 + 13 + 17);
+    assert_eq!(collect(&counts).into_keys().collect::<Vec<_>>(), [&b" end"[..], b" words", b"two"]);
+    let only = Corpus::from_texts([b"<|endoftext|>".to_vec()]);
+    assert!(count_pretokens(&only, cutter, 2, &Job::default()).unwrap().is_empty());
+}
+
+#[test]
 fn bad_corpora_are_errors_before_any_work() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
@@ -311,15 +338,16 @@ fn errors_in_the_middle_stop_all_workers() {
     let special_tokens = SpecialTokens::default();
     let cutter = Cutter { pattern: &Pattern::Gpt2, special_tokens: &special_tokens, chunk_bytes: 1000 };
 
+    let knobs = Knobs { min_share: 1, ..Knobs::new(3) };
     let shrunk = Corpus::open([&path]).unwrap();
     std::fs::write(&path, "word").unwrap();
-    let counted = count_pretokens(&shrunk, cutter, 3, &Job::default());
+    let counted = count_with_knobs(&shrunk, cutter, 3, &Job::default(), knobs);
     assert!(matches!(counted, Err(Error::FileChanged { .. })));
 
     let job = Job::default();
     job.cancel();
     assert!(matches!(
-        count_pretokens(&Corpus::open([&path]).unwrap(), cutter, 3, &job),
+        count_with_knobs(&Corpus::open([&path]).unwrap(), cutter, 3, &job, knobs),
         Err(Error::Cancelled)
     ));
 

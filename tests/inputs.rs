@@ -5,7 +5,7 @@
 mod common;
 
 use bpe_lm::corpus::{BadLines, Corpus, Cutter, Format, InputOptions};
-use bpe_lm::counts::count_pretokens;
+use bpe_lm::counts::{Knobs, count_with_knobs};
 use bpe_lm::error::Error;
 use bpe_lm::job::Job;
 use bpe_lm::pretokenize::Pattern;
@@ -46,7 +46,8 @@ fn special_tokens() -> SpecialTokens {
 fn try_count(corpus: &Corpus, chunk_bytes: usize, threads: usize, job: &Job) -> Result<Counts, Error> {
     let special_tokens = special_tokens();
     let cutter = Cutter { pattern: &Pattern::Gpt2, special_tokens: &special_tokens, chunk_bytes };
-    let counts = count_pretokens(corpus, cutter, threads, job)?;
+    let knobs = Knobs { min_share: 1, ..Knobs::new(threads) };
+    let counts = count_with_knobs(corpus, cutter, threads, job, knobs)?;
     Ok(counts.iter().map(|(pretoken, count)| (pretoken.to_vec(), count)).collect())
 }
 

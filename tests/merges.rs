@@ -216,9 +216,12 @@ fn vocabularies_around_65536_agree_with_a_larger_one() {
         .collect();
     let largest = learn(&counts, MergeOptions::new(70_000));
     assert!(largest.len() > 66_000, "{}", largest.len());
+    let num_bytes: u64 = counts.iter().map(|(word, count)| word.len() as u64 * count).sum();
     for vocab_size in 65_534..65_538 {
-        let merges = learn(&counts, MergeOptions::new(vocab_size - 256));
-        assert!(merges == largest[..vocab_size - 256], "{vocab_size}");
+        let learned = learn_and_count(&counts, MergeOptions::new(vocab_size - 256));
+        assert!(spell(&learned.merges) == largest[..vocab_size - 256], "{vocab_size}");
+        let uses = uses_by_token(&learned);
+        assert_eq!(uses.iter().map(|(token, uses)| token.len() as u64 * uses).sum::<u64>(), num_bytes);
     }
 }
 

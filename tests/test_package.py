@@ -87,3 +87,13 @@ def test_a_type_checker_sees_the_classes_and_functions(tmp_path):
     model, train = [line for line in done.stdout.splitlines() if "Revealed type" in line]
     assert "-> bpe_lm.model.transformer.TransformerLM" in model
     assert "-> tuple[dict[int, bytes], list[tuple[bytes, bytes]]]" in train
+
+
+def test_training_imports_no_slow_modules():
+    """A small corpus is learned in some hundredths of a second, and these modules take one or two."""
+    check = (
+        "import sys; before = set(sys.modules); import bpe_lm; bpe_lm.train_bpe(iter(['a b']), 257, []); "
+        "print(*{'json', 'pathlib', 're', 'typing'} & (set(sys.modules) - before))"
+    )
+    found = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True).stdout
+    assert found.split() == []

@@ -31,7 +31,11 @@ fn tokenizer(special_tokens: &[&str]) -> Tokenizer {
 }
 
 fn options(tokenizer: &Tokenizer, threads: usize, chunk_bytes: usize) -> TokenFileOptions {
-    TokenFileOptions::new(EncodeOptions { chunk_bytes, ..EncodeOptions::new(tokenizer, threads) })
+    TokenFileOptions::new(EncodeOptions {
+        chunk_bytes,
+        min_share: 1,
+        ..EncodeOptions::new(tokenizer, threads)
+    })
 }
 
 fn write(folder: &TempDir, name: &str, bytes: &[u8]) -> PathBuf {
@@ -116,6 +120,55 @@ fn files_of_every_kind_become_the_same_ids_for_every_chunk_size_and_thread_count
     let names: Vec<_> =
         fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names.len(), paths.len() + 2 * 6, "{names:?}");
+}
+
+/// The ids by the rule for separators itself: one between two files, unless one is there, apart from whitespace.
+fn with_separators(tokenizer: &Tokenizer, texts: &[String]) -> Vec<TokenId> {
+    let separator = tokenizer.special_id(SEPARATOR).unwrap();
+    let (mut ids, mut is_separated) = (Vec::new(), true);
+    for text in texts {
+        let content = text.trim();
+        if !is_separated && !content.starts_with(SEPARATOR) {
+            ids.push(separator);
+            is_separated = true;
+        }
+        ids.extend(naive::encode(tokenizer, text.as_bytes(), Special::Allow));
+        if !content.is_empty() {
+            is_separated = content.ends_with(SEPARATOR);
+        }
+    }
+    ids
+}
+
+#[test]
+fn separators_between_files_do_not_depend_on_where_whitespace_is_cut() {
+    let tokenizer = tokenizer(&SEPARATORS);
+    let mut random = Random(18);
+    let spaces = [" ", "\n", "\n\n", "  ", "\t", " \n \n"];
+    let content = [SEPARATOR, "<|pad|>", "the", " cat", "12", " \n", "\n\n", " "];
+    let long = " \n".repeat(40);
+    for _ in 0..20 {
+        let folder = TempDir::new().unwrap();
+        let mut text = || match random.below(5) {
+            0 => random.text(3, &spaces),
+            1 => format!("{}{}", long, random.text(2, &content)),
+            2 => format!("{}{}{}", random.text(3, &spaces), random.text(1, &content), long),
+            _ => format!("{}{}", random.text(3, &spaces), random.text(6, &content)),
+        };
+        // An empty file is an error.
+        let texts: Vec<String> = (0..5).map(|_| format!("{}\n", text())).collect();
+        let names = ["a.txt", "b.txt.gz", "c.txt", "d.txt.zst", "e.txt"];
+        let paths: Vec<_> =
+            names.iter().zip(&texts).map(|(name, text)| write(&folder, name, text.as_bytes())).collect();
+        let expected = with_separators(&tokenizer, &texts);
+        for (threads, chunk_bytes) in [(1, 1 << 20), (1, 1), (2, 3), (3, 1), (4, 20), (8, 1), (8, 7)] {
+            let out = folder.path().join(format!("{threads}-{chunk_bytes}.bin"));
+            let manifest =
+                encode(&tokenizer, &paths, &out, &options(&tokenizer, threads, chunk_bytes)).unwrap();
+            assert_eq!(ids(&out), expected, "{threads} threads, {chunk_bytes} bytes, {texts:?}");
+            assert_eq!(manifest.text_bytes, texts.iter().map(|text| text.len() as u64).sum::<u64>());
+        }
+    }
 }
 
 /// Makes something at a path.

@@ -1,12 +1,20 @@
 """Checks of the types of arguments. The error names the argument, its type, and the types to give."""
 
+from __future__ import annotations
+
 import operator
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from bpe_lm.errors import ArgumentTypeError
-from bpe_lm.files import StrPath
+
+TYPE_CHECKING = False
+"""True for a type checker. The imports below take longer than all others of `train_bpe` together."""
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from bpe_lm.files import StrPath
 
 
 def integer(name: str, value: Any) -> int:

@@ -57,7 +57,8 @@ impl Chunk {
         self.skipped_lines = 0;
     }
 
-    pub(super) fn used(&self) -> usize {
+    /// The end of the last text in the buffer.
+    pub fn used(&self) -> usize {
         self.texts.last().map_or(0, |text| text.range.end)
     }
 
@@ -74,7 +75,10 @@ impl Chunk {
 /// fill it with zeros.
 pub(super) fn reserve(buffer: &mut Vec<u8>, len: usize) {
     let needed = len + PADDING;
-    if buffer.len() < needed {
+    if buffer.is_empty() {
+        // The system's zeros cost nothing.
+        *buffer = vec![0; needed];
+    } else if buffer.len() < needed {
         // Grows by an eighth and not to twice the size, because a chunk can be as long as the corpus.
         buffer.reserve_exact(needed.max(buffer.len() + buffer.len() / 8) - buffer.len());
         buffer.resize(needed, 0);

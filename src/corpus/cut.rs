@@ -89,3 +89,68 @@ pub(super) fn growing_windows(position: u64) -> impl Iterator<Item = (u64, u64)>
         Some((last.saturating_add(1), last.saturating_add(step)))
     })
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn special(tokens: &[&str]) -> SpecialTokens {
+        SpecialTokens::new(tokens.iter().copied()).unwrap()
+    }
+
+    #[test]
+    fn windows_begin_before_the_nominal_end_lie_side_by_side_and_grow_to_a_mebibyte() {
+        for (start, chunk_bytes, first) in [
+            (0, 1, (1, 1)),
+            (0, 4097, (1, 4097)),
+            (0, 10_000, (10_000 - 4096, 10_000)),
+            (50, 100, (51, 150)),
+            (50, 1 << 20, (50 + (1 << 20) - 4096, 50 + (1 << 20))),
+            (50, 0, (51, 51)),
+        ] {
+            let windows: Vec<_> = Cuts::Lines(chunk_bytes).windows(start).take(20).collect();
+            assert_eq!(windows[0], first, "{start} {chunk_bytes}");
+            let mut len = 4096;
+            for pair in windows.windows(2) {
+                assert_eq!(pair[1], (pair[0].1 + 1, pair[0].1 + len));
+                len = (2 * len).min(1 << 20);
+            }
+            assert_eq!(windows[19].1 - windows[18].1, 1 << 20);
+        }
+        let last = growing_windows(u64::MAX - 5000).nth(3).unwrap();
+        assert_eq!(last, (u64::MAX, u64::MAX));
+    }
+
+    #[test]
+    fn lines_are_cut_after_line_feeds() {
+        let (text, lines) = (b"\na\n\nb\rc\n", Cuts::Lines(1 << 20));
+        let cuts: Vec<_> = (0..=text.len()).filter(|&at| lines.is_safe(text, at)).collect();
+        assert_eq!(cuts, [1, 3, 4, 8]);
+        assert!(lines.can_cut());
+        assert_eq!((lines.context(), lines.chunk_bytes()), (1, 1 << 20));
+    }
+
+    /// The last token is the longest.
+    #[test]
+    fn texts_are_cut_between_pretokens_and_at_special_tokens_and_never_in_one() {
+        let (no_cuts, none, some) =
+            (Pattern::new("(?s).+").unwrap(), special(&[]), special(&["a b", "<|end|>"]));
+        let cuts = |pattern, special_tokens, chunk_bytes| {
+            Cuts::Pretokens(Cutter { pattern, special_tokens, chunk_bytes })
+        };
+        for (pattern, special_tokens, can_cut, context, places) in [
+            (&no_cuts, &none, false, 4, &[][..]),
+            (&no_cuts, &some, true, 7, &[1, 8]),
+            (&Pattern::Gpt2, &none, true, 4, &[2, 4, 8, 10, 13]),
+            (&Pattern::Gpt2, &some, true, 7, &[1, 4, 8]),
+        ] {
+            let cuts = cuts(pattern, special_tokens, 1000);
+            let text = b"xa b ccc<|end|>";
+            let found: Vec<_> = (1..text.len()).filter(|&at| cuts.is_safe(text, at)).collect();
+            assert_eq!(found, places, "{pattern:?} {special_tokens:?}");
+            assert_eq!((cuts.can_cut(), cuts.context(), cuts.chunk_bytes()), (can_cut, context, 1000));
+        }
+        assert_eq!(cuts(&no_cuts, &none, 0).chunk_bytes(), 1);
+    }
+}

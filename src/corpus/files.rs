@@ -260,7 +260,7 @@ mod tests {
     use super::super::either::Corpus;
     use super::super::stream::Input;
     use super::*;
-    use crate::counts::count_pretokens;
+    use crate::counts::{Knobs, count_with_knobs};
     use crate::pretokenize::Pattern;
     use crate::special_tokens::SpecialTokens;
     use crate::testing::{in_a_minute, is_on_purpose};
@@ -300,9 +300,10 @@ mod tests {
             let stream = Stream::new(Panicking(File::open(&path).unwrap(), 1), &job).unwrap();
             files.queue = Queue::new(1, vec![Open { source: 0, reader: Reader::Stream(stream) }]);
             let files = Corpus::Files(files);
-            let error = count_pretokens(&files, cutter, 4, &job).err().unwrap();
-            let again = count_pretokens(&files, cutter, 4, &job).err().unwrap();
-            let other = count_pretokens(&Corpus::open([&path]).unwrap(), cutter, 4, &job);
+            let knobs = Knobs { min_share: 1, ..Knobs::new(4) };
+            let count = |files: &Corpus| count_with_knobs(files, cutter, 4, &job, knobs);
+            let (error, again) = (count(&files).err().unwrap(), count(&files).err().unwrap());
+            let other = count(&Corpus::open([&path]).unwrap());
             (error, again, other)
         });
         assert!(is_on_purpose(&error), "{error}");

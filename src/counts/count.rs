@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::isa::Isa;
 use crate::job::Job;
 use crate::pretokenize::{Borders, Pretokenizer};
-use crate::threads::{on_all_threads, with_threads};
+use crate::threads::{MIN_SHARE, on_all_threads, with_threads, workers};
 
 /// The maximum number of lines of all tables together, which take 256 MiB.
 const ALL_LINES: usize = 1 << 22;
@@ -24,7 +24,7 @@ impl Knobs {
     pub fn new(threads: usize) -> Self {
         let max_lines = (ALL_LINES / threads.next_power_of_two()).clamp(1, MAX_LINES);
         let (num_shards, max_long, carry_after) = (NUM_SHARDS, 1 << 22, 1 << 31);
-        Knobs { isa: Isa::best(), max_lines, num_shards, max_long, carry_after }
+        Knobs { isa: Isa::best(), min_share: MIN_SHARE, max_lines, num_shards, max_long, carry_after }
     }
 }
 
@@ -54,6 +54,7 @@ pub fn count_with_knobs(
     knobs: Knobs,
 ) -> Result<PretokenCounts, Error> {
     corpus.begin()?;
+    let threads = workers(threads, corpus.num_bytes(), knobs.min_share);
     let shards = Shards::new(knobs.num_shards);
     let count = |job: &Job| count_chunks(Table::new(knobs, &shards), corpus, cutter, knobs.isa, job);
     let num_bytes = with_threads(threads, |pool| on_all_threads(pool, job, count))?.iter().sum();
@@ -110,7 +111,8 @@ mod tests {
             let special_tokens = SpecialTokens::default();
             let cutter =
                 Cutter { pattern: &Pattern::Gpt2, special_tokens: &special_tokens, chunk_bytes: 100 };
-            let counts = count_pretokens(&Corpus::open(&paths).unwrap(), cutter, 3, job)?;
+            let knobs = Knobs { min_share: 1, ..Knobs::new(3) };
+            let counts = count_with_knobs(&Corpus::open(&paths).unwrap(), cutter, 3, job, knobs)?;
             let mut sorted: Vec<(Vec<u8>, u64)> = counts.iter().map(|(word, n)| (word.to_vec(), n)).collect();
             sorted.sort();
             Ok(sorted)

@@ -41,3 +41,23 @@ impl Long {
         &bytes[..usize::from(u16::from_le_bytes([len[0], len[1]]))]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pretoken_key::key;
+
+    #[test]
+    fn a_long_pretoken_is_found_at_the_place_in_its_key() {
+        let mut long = Long::default();
+        let pretokens = [16, 300, LONGEST_KEPT].map(|len| vec![b'a'; len]);
+        for _ in 0..2 {
+            let keys = pretokens.each_ref().map(|pretoken| long.store(key(pretoken), pretoken));
+            assert_eq!(long.len(), 16 + 300 + LONGEST_KEPT + 3 * 2);
+            assert!(keys.iter().zip(&pretokens).all(|(&key, pretoken)| long.bytes(key) == pretoken));
+            assert_eq!(long.bytes(key(b"short")), b"");
+            long.clear();
+            assert_eq!(long.len(), 0);
+        }
+    }
+}

@@ -26,6 +26,8 @@ mod long;
 mod portable;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod pretoken_table;
 mod shards;
 mod table;

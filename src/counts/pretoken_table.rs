@@ -147,3 +147,34 @@ impl PretokenTable {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pretoken_key::of_one_hash;
+
+    #[test]
+    fn only_a_pretoken_that_has_a_count_can_be_forgotten() {
+        let mut table = PretokenTable::default();
+        for pretoken in [&b"short"[..], b"a pretoken of some length"] {
+            assert!(!table.forget(pretoken));
+            assert_eq!(table.add(key(pretoken), pretoken, 3), Some(()));
+            assert!(table.forget(pretoken));
+            assert!(!table.forget(pretoken));
+            assert_eq!(table.iter().last(), Some((pretoken, 0)));
+        }
+        assert_eq!(table.len(), 2);
+    }
+
+    #[test]
+    fn long_pretokens_of_the_same_hash_are_told_apart() {
+        let mut table = PretokenTable::default();
+        let pretokens = of_one_hash(100);
+        for _ in 0..2 {
+            (1..)
+                .zip(&pretokens)
+                .for_each(|(n, pretoken)| table.add(key(pretoken), pretoken, n).expect("a sum"));
+        }
+        assert!(table.iter().eq(pretokens.iter().map(Vec::as_slice).zip((2..).step_by(2))));
+    }
+}

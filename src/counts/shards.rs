@@ -94,3 +94,36 @@ impl<'a> Outbox<'a> {
         self.largest = self.largest.max(table.len());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pretoken_key::key;
+
+    #[test]
+    fn each_shard_gets_about_its_part_of_all_pretokens() {
+        for prefix in ["", "a pretoken of some length "] {
+            let mut sizes = [0_usize; 64];
+            (0..64_000).for_each(|n| sizes[shard_of(key(format!("{prefix}{n}").as_bytes()), 64)] += 1);
+            assert!(sizes.iter().all(|size| (800..1200).contains(size)), "{sizes:?}");
+        }
+    }
+
+    #[test]
+    fn a_shard_with_too_many_pretokens_is_an_error() {
+        let shards = Shards::new(1);
+        let mut outbox = Outbox::new(&shards);
+        let long = Long::default();
+        for n in 1..=100_usize {
+            outbox.push(key(n.to_string().as_bytes()), 1, &long);
+            assert_eq!(outbox.largest, n / BOX * BOX);
+        }
+        outbox.flush(&long);
+        assert_eq!(outbox.largest, 100);
+        outbox.largest = PretokenTable::MAX_LEN;
+        assert!(outbox.check().is_ok());
+        outbox.largest += 1;
+        let error = outbox.check().expect_err("too many").to_string();
+        assert!(error.contains("the number of distinct pretokens"), "{error}");
+    }
+}

@@ -22,7 +22,9 @@ use crate::pretokenize::Borders;
 const MIN_LINES: usize = 1 << 12;
 /// The factor by which the number of lines grows.
 const GROWTH: usize = 8;
-/// The number of entries for each line at which the table grows.
+/// The number of entries for each line at which the table grows, and not before. If the lines near a pretoken's
+/// home are full earlier, the rarest moves to the shards, which costs less than a table that is eight times as
+/// large and is walked through at the end.
 const CROWDED: usize = 2;
 /// The number of lines in which a pretoken may be: the line where it belongs, and those whose number differs
 /// from it only in the lowest bits.
@@ -33,6 +35,8 @@ const NEAR: usize = 4;
 pub struct Knobs {
     /// The instruction set.
     pub isa: Isa,
+    /// The minimum number of bytes of the corpus for each worker beyond the second, if its length is known.
+    pub min_share: u64,
     /// The maximum number of lines of a worker's table, a power of two. A line takes 64 bytes and holds three
     /// pretokens.
     pub max_lines: usize,
@@ -149,11 +153,7 @@ impl<'a> Table<'a> {
             }
             _ if pretoken.is_empty() => {}
             _ if pretoken.len() > LONGEST_KEPT => self.outbox.add_long(key, pretoken),
-            Found::Free(..) if self.num_entries >= CROWDED * self.lines.len() && self.may_grow() => {
-                self.grow(probe);
-                self.count_keyed(probe, key, pretoken);
-            }
-            Found::Full if self.may_grow() => {
+            _ if self.num_entries >= CROWDED * self.lines.len() && self.may_grow() => {
                 self.grow(probe);
                 self.count_keyed(probe, key, pretoken);
             }
@@ -230,7 +230,8 @@ impl<'a> Table<'a> {
 
     /// Moves the entries with certain keys to the outbox.
     fn remove(&mut self, is_removed: impl Fn(Key) -> bool) {
-        for line in &mut self.lines {
+        // A line is filled from its beginning on.
+        for line in self.lines.iter_mut().filter(|line| line.keys[0] != 0) {
             let mut kept = Line::default();
             let mut len = 0;
             for (&key, &count) in line.keys.iter().zip(&line.counts).filter(|&(&key, _)| key != 0) {
@@ -286,4 +287,251 @@ fn near(home: usize, num_lines: usize) -> impl Iterator<Item = usize> {
 /// The entry of a full line with the smallest count, and of several the last one.
 fn rarest(line: &Line) -> usize {
     (0..WAYS).rev().min_by_key(|&way| line.counts[way]).unwrap_or(0)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
+mod tests {
+    use super::*;
+    use crate::counts::pretoken_table::PretokenTable;
+    use crate::job::Job;
+    use crate::pretoken_key::{Keys, of_one_hash};
+    use crate::pretokenize::{Pattern, Pretokenizer};
+    use crate::special_tokens::SpecialTokens;
+    use std::collections::BTreeMap;
+
+    type Entries = BTreeMap<Vec<u8>, u64>;
+
+    fn knobs(max_lines: usize) -> Knobs {
+        Knobs { max_lines, num_shards: 1, ..Knobs::new(1) }
+    }
+
+    fn count(table: &mut Table<'_>, pretoken: &[u8], times: usize) {
+        (0..times).for_each(|_| table.count_one(Portable, pretoken));
+    }
+
+    fn entries(table: &Table<'_>, lines: &[Line]) -> Entries {
+        let bytes = |key: Key| match is_long(key) {
+            true => table.long.bytes(key).to_vec(),
+            false => key.to_le_bytes()[..usize::from(key.to_le_bytes()[SHORT])].to_vec(),
+        };
+        let entries = lines.iter().flat_map(|line| line.keys.into_iter().zip(line.counts));
+        entries.filter(|&(key, _)| key != 0).map(|(key, count)| (bytes(key), count.into())).collect()
+    }
+
+    fn in_table(table: &Table<'_>) -> Entries {
+        let found = entries(table, &table.lines);
+        assert_eq!(found.len(), table.num_entries);
+        found
+    }
+
+    /// Moves everything to the shards.
+    fn empty(mut table: Table<'_>) {
+        table.move_all();
+        assert_eq!((table.num_entries, table.long.len()), (0, 0));
+    }
+
+    fn in_shards(shards: Shards) -> Entries {
+        let tables = shards.into_tables();
+        tables
+            .iter()
+            .flat_map(PretokenTable::iter)
+            .map(|(pretoken, count)| (pretoken.to_vec(), count))
+            .collect()
+    }
+
+    fn expected(entries: &[(&[u8], u64)]) -> Entries {
+        entries.iter().map(|&(pretoken, count)| (pretoken.to_vec(), count)).collect()
+    }
+
+    /// Pretokens that belong in line 0 of `num_lines`.
+    fn of_line_0(num_lines: usize, prefix: &str) -> impl Iterator<Item = Vec<u8>> {
+        let is_there = move |pretoken: &Vec<u8>| Portable.home(key(pretoken), num_lines) == 0;
+        (0..).map(move |n: u32| format!("{prefix}{n}").into_bytes()).filter(is_there)
+    }
+
+    #[test]
+    fn of_a_full_line_the_rarest_gives_way() {
+        let shards = Shards::new(1);
+        let mut table = Table::new(knobs(1), &shards);
+        for (pretoken, times) in [(&b"a"[..], 3), (b"b", 1), (b"c", 2), (b"d", 1)] {
+            count(&mut table, pretoken, times);
+        }
+        assert_eq!(in_table(&table), expected(&[(b"a", 3), (b"c", 2), (b"d", 1)]));
+        count(&mut table, b"e", 1);
+        assert_eq!(in_table(&table), expected(&[(b"a", 3), (b"c", 2), (b"e", 1)]));
+        empty(table);
+        let sum = in_shards(shards);
+        assert_eq!(sum, expected(&[(b"a", 3), (b"b", 1), (b"c", 2), (b"d", 1), (b"e", 1)]));
+    }
+
+    #[test]
+    fn a_pretoken_that_becomes_more_frequent_moves_to_its_home_line() {
+        let shards = Shards::new(1);
+        let mut table = Table::new(knobs(4), &shards);
+        let words: Vec<_> = of_line_0(4, "").take(4).collect();
+        words.iter().for_each(|word| count(&mut table, word, 2));
+        let at_home = |table: &Table<'_>| entries(table, &table.lines[..1]);
+        assert_eq!(at_home(&table), words[..3].iter().map(|word| (word.clone(), 2)).collect());
+        count(&mut table, &words[3], 1);
+        let frequent = [(words[0].clone(), 2), (words[1].clone(), 2), (words[3].clone(), 3)];
+        assert_eq!(at_home(&table), Entries::from(frequent));
+        let all = [2, 2, 2, 3].into_iter().zip(words).map(|(n, word)| (word, n)).collect::<Entries>();
+        assert_eq!(in_table(&table), all);
+        empty(table);
+        assert_eq!(in_shards(shards), all);
+    }
+
+    /// The batch finds no long pretoken, so its line does not matter.
+    #[test]
+    fn a_long_pretoken_stays_where_it_is() {
+        let shards = Shards::new(1);
+        let mut table = Table::new(knobs(4), &shards);
+        let words: Vec<_> = of_line_0(4, "a word of some length ").take(4).collect();
+        words.iter().for_each(|word| count(&mut table, word, 1));
+        count(&mut table, &words[3], 5);
+        assert_eq!(
+            entries(&table, &table.lines[..1]),
+            words[..3].iter().map(|word| (word.clone(), 1)).collect()
+        );
+        assert_eq!(in_table(&table)[&words[3]], 6);
+    }
+
+    #[test]
+    fn a_table_never_grows_beyond_its_maximum() {
+        let words = |number: u64| (0..number).map(|n| (n.to_string().into_bytes(), 1)).collect::<Entries>();
+        for (max_lines, number, num_lines) in [
+            (1 << 15, 4000, 1 << 12),
+            (1 << 18, 20_000, 1 << 15),
+            (1 << 13, 20_000, 1 << 13),
+            (1 << 12, 20_000, 1 << 12),
+        ] {
+            let shards = Shards::new(1);
+            let mut table = Table::new(knobs(max_lines), &shards);
+            let words = words(number);
+            words.keys().for_each(|word| count(&mut table, word, 1));
+            assert_eq!(table.lines.len(), num_lines, "{number} pretokens in at most {max_lines} lines");
+            let kept = in_table(&table);
+            assert!(
+                kept.len() as u64 > number / 100 * 99 || max_lines <= 1 << 13,
+                "{} of {number}",
+                kept.len()
+            );
+            empty(table);
+            assert_eq!(in_shards(shards), words);
+        }
+    }
+
+    #[test]
+    fn a_table_grows_when_it_has_two_pretokens_a_line() {
+        let shards = Shards::new(1);
+        let mut table = Table::new(knobs(1 << 18), &shards);
+        let mut sizes = [0; 1 << 12];
+        let mut words = (0_u32..).map(|n| n.to_string().into_bytes());
+        while table.num_entries < CROWDED << 12 {
+            let Some(word) = words.next() else { break };
+            let size = &mut sizes[Portable.home(key(&word), 1 << 12)];
+            if *size < CROWDED {
+                *size += 1;
+                count(&mut table, &word, 1);
+            }
+        }
+        assert_eq!(table.lines.len(), 1 << 12);
+        count(&mut table, b"one more", 1);
+        assert_eq!(table.lines.len(), 1 << 15);
+        assert_eq!(in_table(&table).values().sum::<u64>(), (CROWDED << 12) as u64 + 1);
+    }
+
+    #[test]
+    fn a_table_does_not_grow_when_only_the_lines_of_a_pretoken_are_full() {
+        let shards = Shards::new(1);
+        let mut table = Table::new(knobs(1 << 15), &shards);
+        let words: Vec<_> = of_line_0(1 << 12, "").take(3 * NEAR + 1).collect();
+        words.iter().for_each(|word| count(&mut table, word, 1));
+        assert_eq!((table.lines.len(), table.num_entries), (1 << 12, words.len() - 1));
+        empty(table);
+        assert_eq!(in_shards(shards), words.into_iter().map(|word| (word, 1)).collect());
+    }
+
+    #[test]
+    fn the_bytes_of_long_pretokens_are_bounded() {
+        let shards = Shards::new(1);
+        let mut table = Table::new(Knobs { max_long: 1000, ..knobs(1 << 12) }, &shards);
+        let words: Vec<_> = (0..100).map(|n| format!("{n:0>90}").into_bytes()).collect();
+        let mut most = 0;
+        count(&mut table, b"short", 7);
+        for word in &words {
+            count(&mut table, word, 2);
+            assert!(table.long.len() <= 1000, "{} bytes", table.long.len());
+            let kept = in_table(&table);
+            assert_eq!((kept.get(word), kept[&b"short"[..]]), (Some(&2), 7));
+            most = most.max(kept.len() - 1);
+        }
+        assert_eq!(most, 1000 / 92);
+        let long = words.into_iter().map(|word| (word, 2));
+        empty(table);
+        assert_eq!(in_shards(shards), long.chain([(b"short".to_vec(), 7)]).collect());
+    }
+
+    #[test]
+    fn long_pretokens_of_the_same_hash_are_told_apart() {
+        let shards = Shards::new(1);
+        let mut table = Table::new(knobs(4), &shards);
+        let words = of_one_hash(20);
+        for _ in 0..3 {
+            words.iter().zip(1..).for_each(|(word, times)| count(&mut table, word, times));
+        }
+        assert_eq!(in_table(&table).len(), 12);
+        empty(table);
+        assert_eq!(in_shards(shards), words.into_iter().zip((3..).step_by(3)).collect());
+    }
+
+    #[test]
+    fn a_pretoken_that_is_too_long_to_be_kept_goes_to_the_shards_at_once() {
+        let shards = Shards::new(1);
+        let mut table = Table::new(knobs(1 << 12), &shards);
+        let words = [LONGEST_KEPT, LONGEST_KEPT + 1].map(|len| vec![b'a'; len]);
+        words.iter().for_each(|word| count(&mut table, word, 2));
+        assert_eq!(in_table(&table), expected(&[(&words[0], 2)]));
+        empty(table);
+        assert_eq!(in_shards(shards), expected(&[(&words[0], 2), (&words[1], 2)]));
+    }
+
+    #[test]
+    fn an_empty_pretoken_is_not_counted() {
+        let shards = Shards::new(1);
+        let mut table = Table::new(knobs(1), &shards);
+        for pretoken in [&b""[..], b"a", b"", b"b", b"c", b"", b"d", b""] {
+            count(&mut table, pretoken, 1);
+        }
+        assert_eq!(in_table(&table), expected(&[(b"a", 1), (b"b", 1), (b"d", 1)]));
+        empty(table);
+        assert_eq!(in_shards(shards).len(), 4);
+    }
+
+    #[test]
+    fn counts_are_moved_before_they_pass_their_bound() {
+        for number in [1, 2, 29] {
+            let shards = Shards::new(1);
+            let mut table = Table::new(Knobs { carry_after: 100, ..knobs(1 << 12) }, &shards);
+            let (special_tokens, mut borders) = (SpecialTokens::default(), Borders::default());
+            let pretokenizer =
+                Pretokenizer { pattern: &Pattern::Gpt2, special_tokens: &special_tokens, isa: Isa::best() };
+            let text = b" a".repeat(number);
+            let mut greatest = 0;
+            for _ in 0..300 {
+                pretokenizer
+                    .for_each_window(&text, 0..text.len(), &Job::default(), &mut borders, |borders| {
+                        table.count_window(&text, borders)
+                    })
+                    .unwrap();
+                let found = in_table(&table)[&b" a"[..]];
+                assert!(found <= 100, "{found}");
+                greatest = greatest.max(found);
+            }
+            assert!(greatest >= 30, "counts are moved after each {greatest}");
+            empty(table);
+            assert_eq!(in_shards(shards), expected(&[(b" a", 300 * number as u64)]));
+        }
+    }
 }

@@ -178,12 +178,6 @@ impl PretokenEncoder {
         !self.whole.is_empty()
     }
 
-    /// The ids that text can have. Each is that of its token's bytes, because encoding these bytes begins with
-    /// the longest token that continues them, which is the token itself.
-    pub fn ids(&self) -> &[TokenId] {
-        &self.ids
-    }
-
     /// Adds the ids of a pretoken's tokens to `ids`.
     pub fn encode(&self, pretoken: &[u8], scratch: &mut Scratch, ids: &mut Vec<TokenId>) {
         if !self.whole.is_empty()

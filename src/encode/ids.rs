@@ -144,6 +144,13 @@ impl<T: Id> Ids<T> {
         }
     }
 
+    /// Adds ids of this type.
+    pub fn append(&mut self, ids: &[T]) {
+        self.reserve(ids.len());
+        self.room[self.len..][..ids.len()].copy_from_slice(ids);
+        self.len += ids.len();
+    }
+
     /// Makes room for `more` ids and some spare ones.
     pub(super) fn reserve(&mut self, more: usize) {
         let needed = self.len + more + SLACK / 2;
@@ -157,5 +164,53 @@ impl<T: Id> Ids<T> {
     pub(super) fn push(&mut self, ids: &[TokenId; 3], len: usize) {
         self.room[self.len..][..3].copy_from_slice(&ids.map(T::from_low));
         self.len += len;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check<T: Id + PartialEq + std::fmt::Debug>(max: TokenId, bytes: &[u8]) {
+        let numbers = [0, 1, 0x1234, max];
+        assert_eq!((T::MAX, T::new(max).get(), T::from_low(max).get()), (max, max, max));
+        assert_eq!(T::from_low(0x1234).get(), 0x1234);
+        let ids = T::from_ids(&numbers);
+        assert!(ids.iter().map(|id| id.get()).eq(numbers));
+        assert_eq!(*T::bytes(&ids), *bytes);
+    }
+
+    #[test]
+    fn ids_are_numbers_of_16_or_32_bits() {
+        check::<u16>(0xFFFF, &[0, 0, 1, 0, 0x34, 0x12, 0xFF, 0xFF]);
+        check::<u32>(0xFFFF_FFFF, &[0, 0, 0, 0, 1, 0, 0, 0, 0x34, 0x12, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF]);
+        assert_eq!(u16::from_low(0xABCD_1234), 0x1234);
+    }
+
+    #[test]
+    fn room_is_for_as_many_ids_as_were_asked_for() {
+        let mut ids = Ids::<u32>::with_room(10);
+        assert!(ids.has_room(0) && ids.has_room(10) && !ids.has_room(11));
+        ids.extend(&[7, 8, 9, 10]);
+        assert_eq!((ids.as_slice(), ids.len()), (&[7, 8, 9, 10][..], 4));
+        assert!(ids.has_room(6) && !ids.has_room(7));
+        ids.clear();
+        assert_eq!((ids.as_slice(), ids.len(), ids.has_room(10)), (&[][..], 0, true));
+    }
+
+    #[test]
+    fn memory_grows_seldom_and_always_has_spare_room() {
+        let (mut ids, mut num_growths) = (Ids::<u16>::default(), 0);
+        for n in 0..300_000 {
+            let before = ids.room.len();
+            ids.extend(&[n & 0xFFFF]);
+            num_growths += usize::from(ids.room.len() > before);
+            assert!(ids.room.len() >= ids.len() + SLACK / 2, "{n}");
+            assert!(ids.room.len() <= ids.len() * 3 / 2 + SLACK, "{n}");
+        }
+        assert!((2..20).contains(&num_growths), "{num_growths}");
+        ids.reserve(1_000_000);
+        assert_eq!(ids.room.len(), 1_300_000 + SLACK / 2);
+        assert!(ids.as_slice().iter().zip(0..).all(|(&id, n)| u32::from(id) == n & 0xFFFF));
     }
 }

@@ -82,3 +82,36 @@ fn hash([left, right]: [Symbol; 2]) -> usize {
     let product = (u64::from(left) << 32 | u64::from(right)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     (product >> 32) as usize
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    #[test]
+    fn a_table_has_the_merges_that_were_added_and_its_filter_answers_most_other_pairs() {
+        for num_pairs in [0, 1, 2, 100, 255, 256, 5000, 50_000] {
+            let mut table = MergeTable::new(num_pairs);
+            let mut expected = HashMap::new();
+            for symbol in (256..).take(num_pairs) {
+                let pair = [symbol * 7 % (symbol / 2 + 1), symbol - 1];
+                table.push(pair, symbol);
+                expected.insert(pair, symbol);
+                assert_eq!(table.pair(symbol), pair);
+            }
+            assert!(table.slots.len() > 2 * num_pairs, "{num_pairs}");
+            assert!(table.slots.len() <= 4 * num_pairs + 2, "{num_pairs}");
+            assert_eq!(table.pair(97), [NONE; 2]);
+            assert!(expected.iter().all(|(&pair, &symbol)| table.get(pair) == Some(symbol)));
+            let others = (0..300).flat_map(|a| (0..300).map(move |b| [a, 13 * b]));
+            let others: Vec<_> = others.filter(|pair| !expected.contains_key(pair)).collect();
+            assert!(others.iter().all(|&pair| table.get(pair).is_none()));
+            let is_asked = |pair: [Symbol; 2]| {
+                let (word, bit) = table.bit(hash(pair));
+                table.filter[word] >> bit & 1 == 1
+            };
+            let num_asked = others.into_iter().filter(|&pair| is_asked(pair)).count();
+            assert!(num_asked < 9000, "{num_asked} of 90,000 pairs are looked up among {num_pairs}");
+        }
+    }
+}

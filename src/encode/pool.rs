@@ -173,7 +173,7 @@ mod tests {
         let pool = EncoderPool::default();
         let large = || {
             let mut encoder = Encoder::new(tokenizer.rules(Special::Text));
-            encoder.expect(tokenizer.rules(Special::Text), u64::MAX);
+            encoder.expect(u64::MAX);
             Box::new(encoder)
         };
         for has_special in [false, true, false, true, false] {
@@ -210,7 +210,7 @@ mod tests {
             // A used encoder has memory for ids, too.
             let tokenizer = tokenizer();
             let mut encoder = tokenizer.take_encoder(Special::Text, threads);
-            encoder.expect(tokenizer.rules(Special::Text), u64::MAX);
+            encoder.expect(u64::MAX);
             let bytes = encoder.num_bytes();
             let ids = encoder.ids(tokenizer.rules(Special::Text), &text, Job::unwatched()).unwrap().to_vec();
             tokenizer.give_back(Special::Text, encoder);

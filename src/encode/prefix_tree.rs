@@ -90,3 +90,33 @@ impl PrefixTree {
         (longest.0 != NONE).then_some(longest)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_token_is_found_that_a_text_begins_with() {
+        let mut tokens: Vec<Vec<u8>> = (0..3000_usize)
+            .map(|n| (0..1 + n % 7).map(|i| [0, 1, 97, 98, 255][(n >> i) * (i + 3) % 5]).collect())
+            .collect();
+        tokens.sort();
+        tokens.dedup();
+        let numbered: Vec<(&[u8], u32)> = tokens.iter().map(Vec::as_slice).zip(10..).collect();
+        for step in [1, 2, 5, 1000] {
+            let some: Vec<_> = numbered.iter().copied().step_by(step).collect();
+            let tree = PrefixTree::new(&some);
+            assert!(tree.nodes.len() <= 256 * (some.len() + 2));
+            for token in &tokens {
+                let text = [&token[..], b"ab"].concat();
+                let longest = some
+                    .iter()
+                    .filter(|(token, _)| text.starts_with(token))
+                    .max_by_key(|(token, _)| token.len());
+                assert_eq!(tree.longest(&text), longest.map(|&(token, number)| (number, token.len())));
+            }
+        }
+        assert_eq!(PrefixTree::new(&[]).longest(b"a"), None);
+        assert_eq!(PrefixTree::new(&numbered).longest(b""), None);
+    }
+}

@@ -7,7 +7,6 @@ use crate::isa::Isa;
 use crate::pretokenize::Pattern;
 use crate::special_tokens::SpecialTokens;
 use crate::token_id::TokenId;
-use crate::vocab::Vocab;
 
 /// The default number of entries of a worker's table. An entry takes 32 bytes, so a full table takes 32 MiB,
 /// and 64 MiB with the data stored aside. While the table grows, the old lines are held as well.
@@ -43,7 +42,6 @@ impl Default for Knobs {
 #[derive(Clone, Copy)]
 pub(crate) struct Rules<'a> {
     pub pattern: &'a Pattern,
-    pub vocab: &'a Vocab,
     pub encoder: &'a PretokenEncoder,
     /// The special tokens that stand for themselves in this text.
     pub special_tokens: &'a SpecialTokens,

@@ -10,7 +10,7 @@ use crate::corpus::Corpus;
 use crate::encode::Id;
 use crate::error::Error;
 use crate::job::{Job, Stage};
-use crate::threads::{on_all_threads, with_threads};
+use crate::threads::{on_all_threads, with_threads, workers};
 use crate::token_id::TokenId;
 use crate::tokenizer::Tokenizer;
 
@@ -35,9 +35,14 @@ pub(crate) fn encode_corpus<T: Id, W: FnOnce(&[T]) -> Result<(), Error>>(
     let separator = separator_id(tokenizer, corpus, options)?;
     corpus.begin()?;
     let receiver = Receiver { last: start, separator, receive };
-    let order = InOrder::new(receiver, AHEAD * options.threads);
-    let work = |job: &Job| Worker { tokenizer, corpus, options, separator, job }.encode_chunks(&order);
-    with_threads(options.threads, |pool| on_all_threads(pool, job, work)).map(|_| ())
+    let threads = workers(options.threads, corpus.num_bytes(), options.min_share);
+    let order = InOrder::new(receiver, AHEAD * threads);
+    let work =
+        |job: &Job| Worker { tokenizer, corpus, options, threads, separator, job }.encode_chunks(&order);
+    with_threads(threads, |pool| {
+        on_all_threads(pool, job, work)?;
+        order.complete(job)
+    })
 }
 
 /// The size of a corpus in tokens and in bytes.
@@ -98,7 +103,7 @@ mod tests {
     #[test]
     fn a_panic_anywhere_while_a_corpus_is_encoded_is_an_error() {
         let (folder, tokenizer) = (tempfile::tempdir().unwrap(), tokenizer());
-        let options = EncodeOptions { chunk_bytes: 50, ..EncodeOptions::new(&tokenizer, 3) };
+        let options = EncodeOptions { chunk_bytes: 50, min_share: 1, ..EncodeOptions::new(&tokenizer, 3) };
         let panics = panic_everywhere(move |job| {
             let corpus = corpus(&folder.path().join("text.txt"));
             let mut all = Vec::new();
@@ -122,7 +127,8 @@ mod tests {
         let (folder, tokenizer) = (tempfile::tempdir().unwrap(), tokenizer());
         let (error, job) = in_a_minute(move || {
             let corpus = corpus(&folder.path().join("text.txt"));
-            let options = EncodeOptions { chunk_bytes: 20, ..EncodeOptions::new(&tokenizer, 4) };
+            let options =
+                EncodeOptions { chunk_bytes: 20, min_share: 1, ..EncodeOptions::new(&tokenizer, 4) };
             let job = Job::default();
             let start = Start::default();
             let encoded = encode_corpus(&tokenizer, &corpus, &options, start, &job, |_| {

@@ -6,6 +6,8 @@ then delivers each chunk that is next in order. Delivery has two steps. The rece
 another and only decides where the ids of each one go, for instance at which offset of a file. What that takes
 is then done by the worker that delivers, while others deliver the chunks after it. So neither copying nor
 checksums are limited to one thread. A worker waits only if it is far ahead of a chunk that takes long.
+
+A chunk before which a separator depends on the next chunk is held until that one is finished (`separators`).
 */
 
 use super::separators::{EncodedChunk, Finished, Receiver};
@@ -14,7 +16,7 @@ use crate::error::Error;
 use crate::job::Job;
 use crate::panics::lock;
 use std::collections::BTreeMap;
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// The time between two checks of the cancel flag.
@@ -33,6 +35,12 @@ struct State<T, R> {
     next: u64,
     /// The chunks that wait for an earlier one, by number.
     finished: BTreeMap<u64, Finished<T>>,
+    /// The chunk before `next`, if a separator before it is undecided.
+    held: Option<Finished<T>>,
+    /// Whether all chunks are finished.
+    is_complete: bool,
+    /// The number of workers that wait until others are less far behind.
+    num_waiting: usize,
     /// The buffers of delivered chunks.
     idle: Vec<Ids<T>>,
     /// Taken out while it decides. If it fails it is not put back, so it sees nothing after a failed chunk.
@@ -47,7 +55,15 @@ where
 {
     /// A queue in which no chunk is finished yet.
     pub fn new(receiver: Receiver<R>, max_ahead: usize) -> Self {
-        let state = State { next: 0, finished: BTreeMap::new(), idle: Vec::new(), receiver: Some(receiver) };
+        let state = State {
+            next: 0,
+            finished: BTreeMap::new(),
+            held: None,
+            is_complete: false,
+            num_waiting: 0,
+            idle: Vec::new(),
+            receiver: Some(receiver),
+        };
         InOrder { state: Mutex::new(state), moved: Condvar::new(), max_ahead }
     }
 
@@ -57,19 +73,42 @@ where
         let mut state = lock(&self.state);
         while number != state.next && state.finished.len() >= self.max_ahead {
             job.check()?;
+            state.num_waiting += 1;
             let waited = self.moved.wait_timeout(state, PATIENCE);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            state.num_waiting -= 1;
         }
         state.finished.insert(number, finished);
-        while let Some((finished, deliver)) = state.take_next()? {
+        state = self.deliver(state, job)?;
+        Ok(state.idle.pop().unwrap_or_default())
+    }
+
+    /// Delivers the chunk that is held, if there is one, when no other will come.
+    pub fn complete(&self, job: &Job) -> Result<(), Error> {
+        let mut state = lock(&self.state);
+        state.is_complete = true;
+        self.deliver(state, job).map(drop)
+    }
+
+    /// Delivers chunks as long as one is next in order.
+    fn deliver<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State<T, R>>,
+        job: &Job,
+    ) -> Result<MutexGuard<'a, State<T, R>>, Error> {
+        loop {
+            let next = state.take_next()?;
+            // Without this condition each chunk would cost a system call.
+            if state.num_waiting > 0 {
+                self.moved.notify_all();
+            }
+            let Some((finished, deliver)) = next else { return Ok(state) };
             drop(state);
-            self.moved.notify_all();
             job.advance(finished.input_bytes);
             deliver(finished.ids.as_slice())?;
             state = lock(&self.state);
             state.idle.push(finished.ids);
         }
-        Ok(state.idle.pop().unwrap_or_default())
     }
 }
 
@@ -79,13 +118,40 @@ impl<T: Id, R> State<T, R> {
     where
         R: FnMut(EncodedChunk<'_, T>) -> Result<W, Error>,
     {
-        let Some(finished) = self.receiver.as_ref().and_then(|_| self.finished.remove(&self.next)) else {
-            return Ok(None);
-        };
         let Some(mut receiver) = self.receiver.take() else { return Ok(None) };
-        let deliver = receiver.receive(&finished)?;
+        let decided = self.next_decided(&receiver);
+        let delivered = match decided {
+            None => None,
+            Some(finished) => Some((receiver.receive(&finished)?, finished)),
+        };
         self.receiver = Some(receiver);
-        self.next += 1;
-        Ok(Some((finished, deliver)))
+        Ok(delivered.map(|(deliver, finished)| (finished, deliver)))
+    }
+
+    /// Takes the next chunk, joined with the ones before it that were held. `None` if it is not finished or
+    /// has to be held.
+    fn next_decided(&mut self, receiver: &Receiver<R>) -> Option<Finished<T>> {
+        loop {
+            let Some(next) = self.finished.first_entry().filter(|next| *next.key() == self.next) else {
+                return self.held.take_if(|_| self.is_complete);
+            };
+            if let Some(held) = self.held.take_if(|held| held.end.source != next.get().end.source) {
+                return Some(held);
+            }
+            let next = next.remove();
+            self.next += 1;
+            let joined = match self.held.take() {
+                None => next,
+                Some(mut held) => {
+                    held.join(&next);
+                    self.idle.push(next.ids);
+                    held
+                }
+            };
+            if !receiver.is_undecided(&joined) {
+                return Some(joined);
+            }
+            self.held = Some(joined);
+        }
     }
 }

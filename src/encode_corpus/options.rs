@@ -4,6 +4,7 @@ How a corpus is encoded, and the checks of those options.
 
 use crate::corpus::Corpus;
 use crate::error::Error;
+use crate::threads::MIN_SHARE;
 use crate::token_id::TokenId;
 use crate::tokenizer::{Special, Tokenizer};
 
@@ -19,8 +20,10 @@ pub struct EncodeOptions {
     /// The special token that is added between files of text, where the text has none there, and after each
     /// text of JSON lines.
     pub separator: Option<String>,
-    /// Worker threads.
+    /// The maximum number of worker threads.
     pub threads: usize,
+    /// The minimum number of bytes of the corpus for each worker beyond the second, if its length is known.
+    pub min_share: u64,
     /// The nominal length of a chunk in bytes.
     pub chunk_bytes: usize,
 }
@@ -33,7 +36,7 @@ impl EncodeOptions {
             [only] => Some(only.clone()),
             several => several.iter().find(|token| *token == "<|endoftext|>").cloned(),
         };
-        EncodeOptions { special: None, separator, threads, chunk_bytes: CHUNK_BYTES }
+        EncodeOptions { special: None, separator, threads, min_share: MIN_SHARE, chunk_bytes: CHUNK_BYTES }
     }
 }
 

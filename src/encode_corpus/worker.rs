@@ -12,11 +12,17 @@ use crate::job::Job;
 use crate::token_id::TokenId;
 use crate::tokenizer::{Special, Tokenizer};
 
+/// The maximum number of ids for which a new buffer has room at once. The system provides the memory when it is
+/// written, so only a buffer that grows is filled with zeros and copied.
+const MOST_AT_FIRST: usize = 1 << 20;
+
 /// One worker.
 pub(super) struct Worker<'a> {
     pub tokenizer: &'a Tokenizer,
     pub corpus: &'a Corpus,
     pub options: &'a EncodeOptions,
+    /// The number of workers.
+    pub threads: usize,
     pub separator: Option<TokenId>,
     pub job: &'a Job,
 }
@@ -51,9 +57,9 @@ impl Worker<'_> {
 
     /// An encoder with room for this worker's share of the corpus.
     fn encoder(&self, special: Special) -> Box<Encoder> {
-        let mut encoder = self.tokenizer.take_encoder(special, self.options.threads);
-        let share = self.corpus.num_bytes().unwrap_or(0) / self.options.threads as u64;
-        encoder.expect(self.tokenizer.rules(special), share);
+        let mut encoder = self.tokenizer.take_encoder(special, self.threads);
+        let share = self.corpus.num_bytes().unwrap_or(0) / self.threads as u64;
+        encoder.expect(share);
         encoder
     }
 
@@ -64,6 +70,9 @@ impl Worker<'_> {
         special: Special,
         mut ids: Ids<T>,
     ) -> Result<Finished<T>, Error> {
+        if !ids.has_room(1) {
+            ids = Ids::with_room(chunk.used().min(MOST_AT_FIRST));
+        }
         let rules = self.tokenizer.rules(special);
         for text in &chunk.texts {
             let range = text.range.clone();
@@ -77,29 +86,21 @@ impl Worker<'_> {
             }
         }
         let text_bytes = chunk.texts.iter().map(|text| text.range.len() as u64).sum();
-        let (begins, ends) = self.edges(chunk, special);
+        let (begins, ends) = self.edges(chunk, special, ids.as_slice());
         let &Chunk { end, input_bytes, skipped_lines, .. } = chunk;
         Ok(Finished { ids, begins, ends, end, input_bytes, text_bytes, skipped_lines })
     }
 
     /// The content at the chunk's beginning and at its end.
-    fn edges(&self, chunk: &Chunk, special: Special) -> (Edge, Edge) {
+    fn edges<T: Id>(&self, chunk: &Chunk, special: Special, ids: &[T]) -> (Edge, Edge) {
         if chunk.is_jsonl {
             let edge = if chunk.texts.is_empty() { Edge::Nothing } else { Edge::Separator };
             // Each text has a separator after it. The first text still needs a separator before it, as in any
             // other file.
             return (if edge == Edge::Nothing { edge } else { Edge::Text }, edge);
         }
-        let text = chunk.texts.first().map_or(&[][..], |text| chunk.bytes[text.range.clone()].trim_ascii());
-        let separator = self.options.separator.as_ref().filter(|_| special == Special::Allow);
-        let separator = separator.map(String::as_bytes);
-        let edge = |is_separated: bool| match is_separated {
-            _ if text.is_empty() => Edge::Nothing,
-            true => Edge::Separator,
-            false => Edge::Text,
-        };
-        let begins = separator.is_some_and(|separator| text.starts_with(separator));
-        let ends = separator.is_some_and(|separator| text.ends_with(separator));
-        (edge(begins), edge(ends))
+        let separator = self.separator.filter(|_| special == Special::Allow);
+        let edge = |ids: &mut dyn Iterator<Item = T>| Edge::of(ids, separator, self.tokenizer.vocab());
+        (edge(&mut ids.iter().copied()), edge(&mut ids.iter().rev().copied()))
     }
 }

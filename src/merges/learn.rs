@@ -206,4 +206,18 @@ mod tests {
         })
         .unwrap();
     }
+
+    #[test]
+    fn the_making_of_many_words_checks_the_cancel_flag_now_and_then() {
+        const PARTS: usize = 3;
+        let mut counts = PretokenCounts::default();
+        (0..PARTS * CHECK_EVERY).for_each(|n| counts.add(format!("{n:0>6}").as_bytes(), 1).unwrap());
+        let job = Job::default();
+        Learner::<u16>::new(counts, MergeOptions::new(1), &job).unwrap();
+        assert!(
+            (2 * PARTS..4 * PARTS).contains(&usize::try_from(job.touches()).unwrap()),
+            "{} checks",
+            job.touches()
+        );
+    }
 }

@@ -139,3 +139,24 @@ impl<S: Symbol> Nodes<S> {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_words_that_are_short_leave_the_nodes() {
+        let mut nodes = Nodes::<u16>::new();
+        let words = [(&b"aaaa"[..], 7), (b"bbbbbb", 8), (b"ccccc", 9), (b"dddddddd", 10)];
+        words.iter().for_each(|(word, count)| nodes.push_word(word, *count, &|| Ok(())).unwrap());
+        for (short, expected) in
+            [(3, &[][..]), (5, &[(4, 7), (5, 9)]), (6, &[(6, 8)]), (7, &[]), (8, &[(8, 10)])]
+        {
+            let mut left = Vec::new();
+            nodes.compact(short, &|| Ok(()), |word, count| left.push((word.len(), count))).unwrap();
+            assert_eq!(left, expected, "{short}");
+        }
+        assert_eq!(nodes.symbols, [u16::MAX]);
+    }
+}

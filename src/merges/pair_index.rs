@@ -224,3 +224,53 @@ impl<S: Symbol> PairIndex<S> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::counts::PretokenCounts;
+    use crate::merges::TieBreak;
+    use crate::threads::with_threads;
+    use std::collections::BTreeMap;
+
+    /// Pairs are taken out and no words are changed, so that each pair keeps the sites that it has in the words.
+    #[test]
+    fn dead_sites_are_never_most_and_the_sites_of_other_pairs_stay() {
+        let mut counts = PretokenCounts::default();
+        (0..500_u32)
+            .for_each(|n| counts.add(format!("{:x}{n:b}", n * n).as_bytes(), (n % 7 + 1).into()).unwrap());
+        let (job, order) = (Job::default(), TokenOrder::new(TieBreak::Bytes));
+        let words = Words::<u16>::new(&counts, 12, &|| Ok(())).unwrap();
+        let mut expected: BTreeMap<u32, (u64, Vec<Site>)> = BTreeMap::new();
+        for share in words.shares(1, 1) {
+            words
+                .for_each_pair(&share, &|| Ok(()), |key, site, count| {
+                    let (sum, sites) = expected.entry(key).or_default();
+                    *sum += count;
+                    sites.push(site);
+                    sites.dedup();
+                })
+                .unwrap();
+        }
+        let limits = Limits { min_frequency: 1, max_token_length: usize::MAX };
+        for (max_dead_sites, threads) in [(0, 1), (0, 3), (10, 1), (usize::MAX, 1)] {
+            let knobs = Knobs { divisor: u64::MAX, max_dead_sites, min_share: 1 };
+            let index = |pool: &ThreadPool| PairIndex::new(&words, &order, limits, knobs, pool, &job);
+            let mut index = with_threads(threads, index).unwrap().unwrap();
+            let (num_sites, mut last, mut num_pairs) = (index.sites.len(), u64::MAX, 0);
+            while let Some((pair, count, range)) = index.pop(&order) {
+                let key = u16::key(u16::from_id(pair.left), u16::from_id(pair.right));
+                assert!(count <= last);
+                assert_eq!((count, index.sites(range)), (expected[&key].0, &expected[&key].1[..]));
+                let mut nothing = Side { tallies: Vec::new(), touched: Vec::new(), log: Vec::new() };
+                index.update(&mut nothing, &order, |_| 0, |_| 0, &|| Ok(())).unwrap();
+                let is_collected = index.dead_sites <= max_dead_sites.max(index.sites.len() / 2);
+                assert!(is_collected, "{} of {} sites are dead", index.dead_sites, index.sites.len());
+                (last, num_pairs) = (count, num_pairs + 1);
+            }
+            assert_eq!(num_pairs, expected.len());
+            assert_eq!(index.sites.len() < num_sites, max_dead_sites < num_sites);
+        }
+    }
+}

@@ -192,4 +192,16 @@ mod tests {
             assert!(homes.len() > entries.len() / 2, "the keys of a part use all slots");
         }
     }
+
+    #[test]
+    fn a_table_with_room_is_at_most_five_eighths_full_and_not_much_larger() {
+        for len in [0, 1, 639, 641, 5000, 40_000, 100_000] {
+            let table: PairTable<u32, u32> = PairTable::with_room(len, 0);
+            let (num_slots, least) = (table.slots.len(), len * 8 / 5);
+            assert!(
+                least <= num_slots && num_slots <= (2 * least + 16).max(1024),
+                "{num_slots} slots for {len} keys"
+            );
+        }
+    }
 }

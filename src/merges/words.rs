@@ -236,3 +236,36 @@ fn add_uses<S: Symbol>(uses: &mut Vec<u64>, symbol: S, count: u64) {
     }
     uses[id] += count;
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_follow_each_other_and_have_about_the_same_number_of_symbols() {
+        let mut counts = PretokenCounts::default();
+        (0..1000).for_each(|n: u32| counts.add(format!("{n:0>4}").as_bytes(), 1).unwrap());
+        let words = Words::<u16>::new(&counts, 128, &|| Ok(())).unwrap();
+        for (number, min_share, expected) in
+            [(1, 1, 1), (4, 1, 4), (4, 1000, 4), (4, 1001, 3), (4, 4000, 1), (4, 5000, 1), (0, 0, 1)]
+        {
+            let shares = words.shares(number, min_share);
+            assert_eq!(shares.len(), expected, "{number} {min_share}");
+            let mut end = 0;
+            for (i, share) in shares.iter().enumerate() {
+                assert_eq!((share.short.start, share.nodes), (end, i + 1 == expected));
+                assert!(share.short.len().abs_diff(1000 / expected) <= 1);
+                end = share.short.end;
+            }
+            assert_eq!(end, 1000);
+        }
+    }
+
+    #[test]
+    fn more_symbols_than_sites_can_number_are_an_error() {
+        assert!(check_size(Site::MAX as usize - 1).is_ok());
+        let error = check_size(Site::MAX as usize).unwrap_err().to_string();
+        assert!(error.contains("the size of all distinct pretokens"), "{error}");
+    }
+}

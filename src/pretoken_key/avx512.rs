@@ -49,29 +49,11 @@ fn prepare<L>(avx2: Avx2, lines: &[L], text: &[u8], borders: &[u16], batch: &mut
     let mask = _mm_set1_epi32(((lines.len() - 1) as u32).cast_signed());
     let mut done = 0;
     while let Some(five) = borders[done..].first_chunk::<5>() {
-        // SAFETY: four of the five borders are 8 bytes, of any alignment.
-        let (starts, ends) = unsafe {
-            let first = five.as_ptr();
-            (_mm_loadl_epi64(first.cast()), _mm_loadl_epi64(first.add(1).cast()))
-        };
-        let lens = _mm_sub_epi16(ends, starts);
-        if _mm_movemask_epi8(_mm_cmpgt_epi16(lens, _mm_set1_epi16(SHORT as i16))) != 0 {
+        let Some((keys, hashes)) = four_keys(window, five) else {
             avx2.prepare_from(lines, text, &borders[..done + 5], done, batch);
             done += 4;
             continue;
-        }
-        let bytes = [five[0], five[1], five[2], five[3]].map(|start| {
-            let bytes = &window[usize::from(start) % WINDOW..][..16];
-            // SAFETY: 16 bytes that are borrowed, of any alignment.
-            unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
-        });
-        let lens = _mm512_shuffle_epi8(_mm512_broadcast_i32x4(lens), each_in_its_lane());
-        let kept = _mm512_maskz_mov_epi8(_mm512_cmplt_epu8_mask(numbers(), lens), join(bytes));
-        let keys = _mm512_mask_mov_epi8(kept, 0x8000_8000_8000_8000, lens);
-        let round = _mm512_broadcast_i32x4(_mm_set_epi64x(ROUND[1], ROUND[0]));
-        let hashes = _mm512_aesenc_epi128(_mm512_aesenc_epi128(keys, round), round);
-        let first_of_each = _mm512_set_epi32(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 12, 8, 4, 0);
-        let hashes = _mm512_castsi512_si128(_mm512_permutexvar_epi32(first_of_each, hashes));
+        };
         let homes = _mm_and_si128(hashes, mask);
         // SAFETY: five borders begin at `done`, and there are at most `BATCH + 1`. So four more keys and four
         // more homes fit.
@@ -89,12 +71,49 @@ fn prepare<L>(avx2: Avx2, lines: &[L], text: &[u8], borders: &[u16], batch: &mut
     avx2.prepare_from(lines, text, borders, done, batch);
 }
 
+/// The keys and the hashes of four neighbouring pretokens, or `None` if one of them is long.
+#[inline]
+#[target_feature(enable = "aes,avx2,avx512f,avx512bw,vaes")]
+#[allow(unsafe_code, clippy::cast_possible_truncation)] // `SHORT` fits 16 bits.
+fn four_keys(window: &[u8; READ_AHEAD], borders: &[u16; 5]) -> Option<(__m512i, __m128i)> {
+    // SAFETY: four of the five borders are 8 bytes, of any alignment.
+    let (starts, ends) = unsafe {
+        let first = borders.as_ptr();
+        (_mm_loadl_epi64(first.cast()), _mm_loadl_epi64(first.add(1).cast()))
+    };
+    let lens = _mm_sub_epi16(ends, starts);
+    if _mm_movemask_epi8(_mm_cmpgt_epi16(lens, _mm_set1_epi16(SHORT as i16))) != 0 {
+        return None;
+    }
+    let starts = _mm_and_si128(starts, _mm_set1_epi16(WINDOW as i16 - 1));
+    let starts = _mm_cvtsi128_si64(starts).cast_unsigned();
+    let bytes = [0, 16, 32, 48].map(|shift| {
+        let start = (starts >> shift) as u16;
+        // SAFETY: the start is less than `WINDOW`, because it was masked, and 16 bytes follow each such start.
+        unsafe { _mm_loadu_si128(window.as_ptr().add(start.into()).cast()) }
+    });
+    let lens = _mm512_shuffle_epi8(_mm512_broadcast_i32x4(lens), each_in_its_lane());
+    let kept = _mm512_maskz_mov_epi8(_mm512_cmplt_epu8_mask(numbers(), lens), join(bytes));
+    let keys = _mm512_or_si512(kept, _mm512_and_si512(lens, last_of_each()));
+    let round = _mm512_broadcast_i32x4(_mm_set_epi64x(ROUND[1], ROUND[0]));
+    let hashes = _mm512_aesenc_epi128(_mm512_aesenc_epi128(keys, round), round);
+    let first_of_each = _mm512_set_epi32(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 12, 8, 4, 0);
+    Some((keys, _mm512_castsi512_si128(_mm512_permutexvar_epi32(first_of_each, hashes))))
+}
+
 /// Joins four times 16 bytes.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn join([a, b, c, d]: [__m128i; 4]) -> __m512i {
+pub(crate) fn join([a, b, c, d]: [__m128i; 4]) -> __m512i {
     let two = _mm512_inserti32x4::<1>(_mm512_castsi128_si512(a), b);
     _mm512_inserti32x4::<3>(_mm512_inserti32x4::<2>(two, c), d)
+}
+
+/// The bits of the last byte of each 16.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn last_of_each() -> __m512i {
+    _mm512_broadcast_i32x4(_mm_set_epi64x(0xFF << 56, 0))
 }
 
 /// The numbers from 0 to 15, four times.

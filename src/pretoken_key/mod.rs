@@ -19,8 +19,10 @@ mod avx512;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
-pub(crate) use avx512::Avx512;
+pub(crate) use avx512::{Avx512, join};
 pub(crate) use batch::{Batch, Keys};
+#[cfg(test)]
+pub(crate) use key::of_one_hash;
 pub(crate) use key::{
     BATCH, FEW, Key, LONG, NO_PLACE, READ_AHEAD, SHORT, hash, home, is_long, key, unplaced,
 };

@@ -12,8 +12,8 @@ for the third split. So a pretoken ends where its stretch ends, a run of whitesp
 space before Han joins nothing. A run of Han and kana holds letters, marks, symbols such as `・`, and code points without
 a character, and the third split takes it apart.
 
-The third split differs from the family of cl100k in three ways. A sign of ASCII joins the ASCII letters after it, also
-at the end of a longer pretoken, but no other letters. Symbols and punctuation are a class, so a control character or a
+The third split differs from the family of cl100k in three ways. A sign of ASCII that begins a pretoken joins the
+ASCII letters after it, but no other letters. Symbols and punctuation are a class, so a control character or a
 byte that does not decode belongs to none. And what no alternative matches is a pretoken up to the next match: such a
 character joins the letters after it, and others like it stay together.
 
@@ -23,9 +23,18 @@ two splits look at single characters, and no stretch but the rest has whitespace
 
 use super::char_class::{CharClasses, SplitClass};
 use super::gpt2::ascii_word_end;
-use super::grammar::AfterOthers;
+use super::grammar::{AfterOthers, Contractions, Grammar, Words};
 use super::runs::{after_others, is_newline, number_end, run_end, whitespace};
 use SplitClass::{CjkLetter, CjkOther, CjkSymbol, Letter, Number, Other, Space, Symbol};
+
+/// What the pattern shares with the family of cl100k.
+pub(super) const GRAMMAR: Grammar = Grammar {
+    words: Words::LettersAndMarks,
+    contractions: Contractions::None,
+    max_numbers: 3,
+    after_others: AfterOthers::Newlines,
+    keeps_last_whitespace: false,
+};
 
 /// The end of the pretoken that begins at `text[start]`; `start` is less than `text.len()`.
 #[inline(always)]

@@ -191,7 +191,7 @@ mod tests {
         let tokenizer = Tokenizer::new(vocab, Merges::default(), special_tokens, Pattern::Gpt2).unwrap();
         let text = folder.join("text.txt");
         std::fs::write(&text, TEXT.repeat(20)).unwrap();
-        let encode = EncodeOptions { chunk_bytes: 50, ..EncodeOptions::new(&tokenizer, 3) };
+        let encode = EncodeOptions { chunk_bytes: 50, min_share: 1, ..EncodeOptions::new(&tokenizer, 3) };
         (tokenizer, text, TokenFileOptions::new(encode))
     }
 

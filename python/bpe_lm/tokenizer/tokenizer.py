@@ -352,7 +352,7 @@ class Tokenizer:
             resume: Continue from the files of an interrupted call, if there are any. The result is the same to
                 the byte. Pipes cannot be resumed.
             force: Replace `out`, and delete the files of an interrupted call.
-            threads: One for each core by default. Each takes up to 75 MiB of memory, however long the corpus is.
+            threads: One for each core by default. Each takes up to 110 MiB of memory, however long the corpus is.
             progress: As in `train_bpe`; the stage is "encode", in bytes.
             input_format: As in `train_bpe`.
             json_field: As in `train_bpe`.

@@ -1,19 +1,29 @@
-"""Learn the vocabulary and the merges of a byte-level BPE tokenizer."""
+"""Learn the vocabulary and the merges of a byte-level BPE tokenizer.
 
-import json
+A small corpus is learned in some hundredths of a second, and importing `typing`, `json` and `pathlib` takes one or two.
+So only what every call needs is imported here.
+"""
+
+from __future__ import annotations
+
 import os
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeAlias, cast
 
 from bpe_lm import _core, checks
 from bpe_lm.errors import ArgumentTypeError, CorpusError, OptionError, VocabTooLarge, VocabTooSmall
-from bpe_lm.files import StrPath
-from bpe_lm.progress import Progress, shown
-from bpe_lm.tokenizer.record import Training
 
-Corpus: TypeAlias = StrPath | Sequence[StrPath] | Iterable[str | bytes]
-Vocab: TypeAlias = dict[int, bytes]
-Merges: TypeAlias = list[tuple[bytes, bytes]]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypeAlias
+
+    from bpe_lm.files import StrPath
+    from bpe_lm.progress import Progress
+    from bpe_lm.tokenizer.record import Training
+
+    Corpus: TypeAlias = StrPath | Sequence[StrPath] | Iterable[str | bytes]
+
+Vocab = dict[int, bytes]
+Merges = list[tuple[bytes, bytes]]
 
 _GREATEST = 2**63 - 1
 
@@ -123,8 +133,10 @@ def train_and_record(
         SpecialTokenError: Before any work: a special token could not be saved, because the files of `Tokenizer.save`
             spell another token of UTF-8 text the same.
     """
+    import json
+
     _core.check_special_tokens(checks.strings("special_tokens", special_tokens))
-    return _train(
+    vocab, merges, record = _train(
         input_path,
         vocab_size,
         special_tokens,
@@ -138,11 +150,14 @@ def train_and_record(
         json_field=json_field,
         bad_lines=bad_lines,
     )
+    training: Training = json.loads(record)
+    return vocab, merges, training
 
 
 def _train(
     input_path: Corpus, vocab_size: int, special_tokens: Sequence[str], *, progress: Progress, **options: Any
-) -> tuple[Vocab, Merges, Training]:
+) -> tuple[Vocab, Merges, str]:
+    """Learn, and return the record as JSON."""
     special_tokens = checks.strings("special_tokens", special_tokens)
     vocab_size = checks.integer("vocab_size", vocab_size)
     if vocab_size < 0:
@@ -158,9 +173,12 @@ def _train(
     source = _source(input_path)
     if not isinstance(source, list) and any(options[name] != default for name, default in _OF_FILES.items()):
         raise OptionError("input_format, json_field and bad_lines are for files; an iterable's items are texts already")
+    if progress is False:
+        return _core.train(source, vocab_size, special_tokens, progress=None, **options)
+    from bpe_lm.progress import shown
+
     with shown(progress) as callback:
-        vocab, merges, training = _core.train(source, vocab_size, special_tokens, progress=callback, **options)
-    return vocab, merges, cast(Training, json.loads(training))
+        return _core.train(source, vocab_size, special_tokens, progress=callback, **options)
 
 
 def _check_limit(name: str, limit: int) -> None:

@@ -4,7 +4,7 @@ The second pass over a batch by AVX2. (benches/record/3-encode.md)
 
 use super::line::{FEW_IDS, Line, Probe, Value};
 use crate::encode::ids::{Id, Ids};
-use crate::pretoken_key::{Avx2, BATCH, Batch};
+use crate::pretoken_key::{Avx2, Avx512, BATCH, Batch};
 use std::arch::x86_64::*;
 
 impl Probe for Avx2 {
@@ -19,6 +19,19 @@ impl Probe for Avx2 {
     ) -> usize {
         // SAFETY: an `Avx2` exists only where the machine has AVX2.
         unsafe { copy_known(lines, batch, from, to, out) }
+    }
+}
+
+impl Probe for Avx512 {
+    fn copy_known<T: Id>(
+        self,
+        lines: &[Line],
+        batch: &Batch,
+        from: usize,
+        to: usize,
+        out: &mut Ids<T>,
+    ) -> usize {
+        self.avx2().copy_known(lines, batch, from, to, out)
     }
 }
 

@@ -9,8 +9,8 @@ line where they belong. If all of these lines are full, the last pretoken of the
 Longer lists of ids and the bytes of long pretokens are stored aside. If those take too much memory,
 everything is forgotten.
 
-Before a long text the table gets all tokens of the vocabulary, each as the pretoken that is this one token.
-Most of them occur, and to enter one takes a tenth of the time of encoding it.
+Why does a new table not begin with the tokens of the vocabulary? To enter them took as long as it saved, for web
+text, stories and short documents. (benches/record/7-limit-of-the-chip.md)
 
 Why batches? The entry of a rare word is not in the cache. So the code passes over a batch twice: it makes the
 keys and prefetches their lines (`crate::pretoken_key`), then it compares. Both passes together take some twenty

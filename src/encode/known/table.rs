@@ -7,9 +7,8 @@ use crate::encode::backtrack::Scratch;
 use crate::encode::ids::{Id, Ids};
 use crate::encode::rules::Rules;
 use crate::isa::Isa;
-use crate::prefetch::prefetch;
 #[cfg(target_arch = "x86_64")]
-use crate::pretoken_key::Avx2;
+use crate::pretoken_key::{Avx2, Avx512};
 use crate::pretoken_key::{BATCH, Batch, FEW, Key, NO_PLACE, Portable, READ_AHEAD, SHORT, key, unplaced};
 use crate::pretokenize::Borders;
 use crate::token_id::TokenId;
@@ -21,8 +20,6 @@ const GROWTH: usize = 8;
 /// The number of bytes of text for which one line is reserved. Web text has a new pretoken every 400 bytes or
 /// so.
 const BYTES_A_LINE: u64 = 256;
-/// The number of bytes of text for each token of the vocabulary from which on the tokens are entered first.
-const BYTES_A_TOKEN: u64 = 256;
 /// The number of lines in which a pretoken may be: the line where it belongs, and those whose number differs
 /// from it only in the lowest bits.
 const NEAR: usize = 4;
@@ -69,10 +66,9 @@ impl Known {
         }
     }
 
-    /// Prepares an empty table for `num_bytes` of text: makes room for the pretokens, and enters the tokens of
-    /// the vocabulary. Without this call the table begins small and grows, which takes some ten milliseconds
-    /// more.
-    pub fn expect(&mut self, rules: Rules<'_>, num_bytes: u64) {
+    /// Makes room in an empty table for the pretokens of `num_bytes` of text. Without this call the table begins
+    /// small and grows, which takes some ten milliseconds more.
+    pub fn expect(&mut self, num_bytes: u64) {
         if self.num_entries > 0 {
             return;
         }
@@ -80,34 +76,6 @@ impl Known {
             usize::try_from(num_bytes / BYTES_A_LINE).map_or(self.max_lines, usize::next_power_of_two);
         if num_lines > self.lines.len() {
             self.lines = vec![Line::default(); num_lines.min(self.max_lines)];
-        }
-        let num_tokens = rules.encoder.ids().len();
-        if num_bytes / BYTES_A_TOKEN >= num_tokens as u64 && self.lines.len() >= 2 * num_tokens {
-            #[cfg(target_arch = "x86_64")]
-            if let Some(avx2) = Avx2::new(self.isa) {
-                return self.enter_tokens(avx2, rules);
-            }
-            self.enter_tokens(Portable, rules);
-        }
-    }
-
-    /// Enters the short tokens of the vocabulary that text can have. They are a quarter of the table at most.
-    fn enter_tokens(&mut self, probe: impl Probe, rules: Rules<'_>) {
-        let short = |id: &TokenId| {
-            let token = rules.vocab.get(*id).filter(|token| token.len() <= SHORT)?;
-            rules.special_tokens.position(token).is_none().then(|| (key(token), *id))
-        };
-        let mut batch = Vec::with_capacity(BATCH);
-        for ids in rules.encoder.ids().chunks(BATCH) {
-            batch.clear();
-            batch.extend(ids.iter().filter_map(short).map(|(key, id)| {
-                let home = probe.home(key, self.lines.len());
-                prefetch(&self.lines, home);
-                (home, key, Value { ids: [id, 0, 0], len: 1 })
-            }));
-            for &(home, key, value) in &batch {
-                self.insert(home, key, value);
-            }
         }
     }
 
@@ -139,6 +107,10 @@ impl Known {
         borders: &Borders,
         out: &mut Ids<T>,
     ) {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(avx512) = Avx512::new(self.isa) {
+            return self.encode_window_by(avx512, rules, buffer, borders, out);
+        }
         #[cfg(target_arch = "x86_64")]
         if let Some(avx2) = Avx2::new(self.isa) {
             return self.encode_window_by(avx2, rules, buffer, borders, out);
@@ -324,5 +296,196 @@ impl Known {
                 self.insert(probe.home(unplaced(key), num_lines), key, value);
             }
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
+mod tests {
+    use super::*;
+    use crate::encode::rules::{Knobs, TABLE_LEN};
+    use crate::merges::Merges;
+    use crate::pretoken_key::{Keys, of_one_hash};
+    use crate::pretokenize::Pattern;
+    use crate::special_tokens::SpecialTokens;
+    use crate::tokenizer::{Special, Tokenizer};
+    use crate::vocab::Vocab;
+
+    /// A tokenizer without merges, so that a pretoken's ids are its bytes, and without special instructions, which
+    /// have a hash of their own.
+    fn tokenizer(table_len: usize, special_tokens: &[&str]) -> Tokenizer {
+        let special_tokens = SpecialTokens::new(special_tokens.iter().copied()).unwrap();
+        let merges = Merges::default();
+        let vocab = Vocab::new(&merges, &special_tokens);
+        let tokenizer = Tokenizer::new(vocab, merges, special_tokens, Pattern::Gpt2).unwrap();
+        tokenizer.with_knobs(Knobs { table_len, isa: Isa::available()[0] })
+    }
+
+    fn encode(known: &mut Known, rules: Rules<'_>, pretoken: &[u8]) {
+        let mut out = Ids::<u32>::default();
+        known.encode_one(Portable, rules, pretoken, &mut out);
+        assert!(
+            out.as_slice().iter().copied().eq(pretoken.iter().map(|&byte| u32::from(byte))),
+            "{pretoken:?}"
+        );
+    }
+
+    fn num_kept(known: &Known) -> usize {
+        let kept = known.lines.iter().flat_map(|line| line.keys).filter(|&key| key != 0).count();
+        assert_eq!(kept, known.num_entries);
+        kept
+    }
+
+    fn words() -> impl Iterator<Item = Vec<u8>> {
+        (0_u32..).map(|n| n.to_string().into_bytes())
+    }
+
+    /// Pretokens that belong in line 0 of `num_lines`.
+    fn of_line_0(num_lines: usize) -> impl Iterator<Item = Vec<u8>> {
+        words().filter(move |word| Portable.home(key(word), num_lines) == 0)
+    }
+
+    #[test]
+    fn a_table_has_half_as_many_lines_as_entries_and_begins_small() {
+        for (table_len, num_lines) in
+            [(1, 1), (2, 1), (4, 2), (13, 8), (1 << 14, 1 << 13), (TABLE_LEN, MIN_LINES)]
+        {
+            let tokenizer = tokenizer(table_len, &[]);
+            assert_eq!(Known::new(tokenizer.rules(Special::Text)).lines.len(), num_lines, "{table_len}");
+        }
+    }
+
+    #[test]
+    fn a_pretoken_that_occurs_again_changes_places_with_the_last_of_its_home_line() {
+        let tokenizer = tokenizer(8, &[]);
+        let rules = tokenizer.rules(Special::Text);
+        let mut known = Known::new(rules);
+        let words: Vec<_> = of_line_0(4).take(3).collect();
+        let keys: Vec<_> = words.iter().map(|word| key(word)).collect();
+        for (word, at_home, next) in [
+            (0, [keys[0], 0], [0, 0]),
+            (1, [keys[0], keys[1]], [0, 0]),
+            (2, [keys[0], keys[1]], [keys[2], 0]),
+            (0, [keys[0], keys[1]], [keys[2], 0]),
+            (2, [keys[0], keys[2]], [keys[1], 0]),
+            (2, [keys[0], keys[2]], [keys[1], 0]),
+            (1, [keys[0], keys[1]], [keys[2], 0]),
+        ] {
+            encode(&mut known, rules, &words[word]);
+            assert_eq!((known.lines[0].keys, known.lines[1].keys), (at_home, next));
+        }
+        assert_eq!(num_kept(&known), 3);
+    }
+
+    #[test]
+    fn the_last_of_a_full_line_is_forgotten() {
+        let tokenizer = tokenizer(2, &[]);
+        let rules = tokenizer.rules(Special::Text);
+        let mut known = Known::new(rules);
+        for (word, last) in [(b"a", 0), (b"b", key(b"b")), (b"c", key(b"c")), (b"b", key(b"b"))] {
+            encode(&mut known, rules, word);
+            assert_eq!(known.lines[0].keys, [key(b"a"), last]);
+        }
+        assert_eq!(num_kept(&known), 2);
+    }
+
+    #[test]
+    fn a_table_grows_when_it_has_one_pretoken_a_line_and_never_beyond_its_maximum() {
+        for (table_len, num_lines) in [(TABLE_LEN, GROWTH * MIN_LINES), (4 * MIN_LINES, 2 * MIN_LINES)] {
+            let tokenizer = tokenizer(table_len, &[]);
+            let rules = tokenizer.rules(Special::Text);
+            let (mut known, mut words) = (Known::new(rules), words());
+            while known.num_entries < MIN_LINES {
+                encode(&mut known, rules, &words.next().unwrap());
+            }
+            assert_eq!(known.lines.len(), MIN_LINES);
+            encode(&mut known, rules, &words.next().unwrap());
+            assert_eq!((known.lines.len(), num_kept(&known)), (num_lines, MIN_LINES + 1));
+            words.take(4 * MIN_LINES).for_each(|word| encode(&mut known, rules, &word));
+            assert_eq!(known.lines.len(), num_lines);
+            assert!(num_kept(&known) > 3 * MIN_LINES);
+        }
+    }
+
+    #[test]
+    fn a_long_text_reserves_lines_for_its_pretokens() {
+        let tokenizer = tokenizer(8 * MIN_LINES, &[]);
+        let rules = tokenizer.rules(Special::Text);
+        for (num_bytes, num_lines) in [
+            (0, MIN_LINES),
+            (MIN_LINES * 256, MIN_LINES),
+            ((MIN_LINES + 1) * 256, 2 * MIN_LINES),
+            (3 * MIN_LINES * 256, 4 * MIN_LINES),
+            (usize::MAX, 4 * MIN_LINES),
+        ] {
+            let mut known = Known::new(rules);
+            known.expect(num_bytes as u64);
+            assert_eq!(known.lines.len(), num_lines, "{num_bytes}");
+        }
+        let mut used = Known::new(rules);
+        encode(&mut used, rules, b"a");
+        used.expect(u64::MAX);
+        assert_eq!((used.lines.len(), num_kept(&used)), (MIN_LINES, 1));
+    }
+
+    #[test]
+    fn a_smaller_limit_empties_a_table_that_is_larger() {
+        let (large, small) = (tokenizer(64, &[]), tokenizer(16, &[]));
+        let (large, small) = (large.rules(Special::Text), small.rules(Special::Text));
+        let mut known = Known::new(small);
+        encode(&mut known, small, b"a");
+        known.limit(large);
+        assert_eq!((known.lines.len(), known.max_lines, num_kept(&known)), (8, 32, 1));
+        known.limit(small);
+        assert_eq!((known.lines.len(), known.max_lines, num_kept(&known)), (8, 8, 1));
+        let mut known = Known::new(large);
+        encode(&mut known, large, b"a");
+        known.limit(small);
+        assert_eq!((known.lines.len(), known.max_lines, num_kept(&known)), (8, 8, 0));
+    }
+
+    #[test]
+    fn what_is_stored_aside_is_bounded() {
+        let tokenizer = tokenizer(4096, &[]);
+        let rules = tokenizer.rules(Special::Text);
+        let mut known = Known::new(rules);
+        assert_eq!(known.num_bytes(), 64 * known.lines.len());
+        let most = 1 << 20;
+        let mut num_forgotten = 0;
+        for n in 0..4000 {
+            let before = known.num_entries;
+            encode(&mut known, rules, format!("{n:0>120}").as_bytes());
+            num_forgotten += usize::from(known.num_entries < before);
+            let aside = known.long.len() + 4 * known.ids_aside.len();
+            assert!(aside <= most + 121 + 480, "{aside} bytes");
+            let bytes = known.num_bytes() - 64 * known.lines.len();
+            assert!(aside <= bytes && bytes <= 2 * (most + 121 + 480), "{bytes} bytes for {aside}");
+        }
+        assert_eq!(num_forgotten, 4000 * (121 + 480) / most);
+        num_kept(&known);
+    }
+
+    #[test]
+    fn a_pretoken_of_more_than_128_bytes_is_not_kept() {
+        let tokenizer = tokenizer(4096, &[]);
+        let rules = tokenizer.rules(Special::Text);
+        let mut known = Known::new(rules);
+        for (len, num_entries) in [(15, 1), (16, 2), (128, 3), (129, 3), (300, 3), (128, 3), (17, 4), (16, 4)]
+        {
+            encode(&mut known, rules, &vec![b'a'; len]);
+            assert_eq!(num_kept(&known), num_entries, "{len}");
+        }
+    }
+
+    #[test]
+    fn long_pretokens_of_the_same_hash_are_told_apart() {
+        let tokenizer = tokenizer(4096, &[]);
+        let rules = tokenizer.rules(Special::Text);
+        let mut known = Known::new(rules);
+        let words = of_one_hash(8);
+        for _ in 0..3 {
+            words.iter().for_each(|word| encode(&mut known, rules, word));
+        }
+        assert_eq!(num_kept(&known), 8);
     }
 }

@@ -59,6 +59,7 @@ fn classify(halves: [__m256i; 2]) -> AsciiMasks {
         capitals: range(halves, b'A', b'Z'),
         slashes: equal(halves, b'/'),
         apostrophes: equal(halves, b'\''),
+        controls: range(halves, 0, 0x1F) | equal(halves, 0x7F),
         beyond_ascii: gather(halves),
     }
 }

@@ -66,6 +66,7 @@ fn classify(bytes: __m512i) -> AsciiMasks {
         capitals: range(bytes, b'A', b'Z'),
         slashes: _mm512_cmpeq_epi8_mask(bytes, all(b'/')),
         apostrophes: _mm512_cmpeq_epi8_mask(bytes, all(b'\'')),
+        controls: range(bytes, 0, 0x1F) | _mm512_cmpeq_epi8_mask(bytes, all(0x7F)),
         beyond_ascii: _mm512_movepi8_mask(bytes),
     }
 }

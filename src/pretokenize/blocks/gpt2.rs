@@ -45,6 +45,8 @@ impl Masks {
 /// What the scan of GPT-2's pattern remembers from block to block.
 pub(super) struct Gpt2 {
     classes: &'static CharClasses,
+    /// The masks of the block before.
+    previous: Masks,
     /// The borders in this block that a contraction in the block before added and removed.
     made: u64,
     unmade: u64,
@@ -55,7 +57,13 @@ pub(super) struct Gpt2 {
 
 impl Default for Gpt2 {
     fn default() -> Self {
-        Gpt2 { classes: CharClasses::get(), made: 0, unmade: 0, spill: (CharClass::Other, 0) }
+        Gpt2 {
+            classes: CharClasses::get(),
+            previous: Masks::default(),
+            made: 0,
+            unmade: 0,
+            spill: (CharClass::Other, 0),
+        }
     }
 }
 
@@ -89,7 +97,8 @@ impl BlockGrammar for Gpt2 {
 
     #[inline(always)]
     fn borders(&mut self, text: &Text<'_>, start: usize, masks: Neighbours<'_, Masks>, _: &Borders) -> u64 {
-        let Neighbours { previous, current, next } = masks;
+        let Neighbours { current, next } = masks;
+        let previous = std::mem::replace(&mut self.previous, *current);
         let after = |current: u64, previous: u64| current << 1 | previous >> (BLOCK - 1);
         let same_class = current.letters & after(current.letters, previous.letters)
             | current.numbers & after(current.numbers, previous.numbers)
@@ -157,8 +166,9 @@ impl Gpt2 {
             if i + len > BLOCK {
                 self.spill = (class, i + len - BLOCK);
             }
-            if class == CharClass::Space && text.has_text_at(self.classes, start + i + len) {
-                masks.forced |= 1 << i;
+            if class == CharClass::Space {
+                let next = text.class_at(self.classes, start + i + len);
+                masks.forced |= u64::from(next.is_some_and(|next| next != CharClass::Space)) << i;
             }
         }
     }

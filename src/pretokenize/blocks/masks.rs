@@ -19,6 +19,8 @@ pub(super) struct AsciiMasks {
     pub capitals: u64,
     pub slashes: u64,
     pub apostrophes: u64,
+    /// All below the space, and DEL.
+    pub controls: u64,
     pub beyond_ascii: u64,
 }
 

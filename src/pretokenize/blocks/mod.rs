@@ -12,7 +12,7 @@ class, and shifts and ands of masks give the borders of all its pretokens at onc
   text follows, because `\s+(?!\S)` gives it back.
 
 That is GPT-2 (gpt2.rs). The patterns of GPT-4 and later (family.rs) need a few more masks, and leave the places that no
-mask decides to their scalar scanner (escape.rs). DeepSeek's pattern and custom ones have no masks.
+mask decides to their scalar scanner (escape.rs). Custom patterns have no masks.
 
 Rare cases edit the masks. A character beyond ASCII is decoded, and its bytes get its class. An apostrophe
 that begins a pretoken is compared with the contractions. A byte with which a special token may begin is

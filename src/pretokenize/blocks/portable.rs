@@ -28,6 +28,7 @@ impl Classify for Portable {
             masks.capitals |= gathered(in_range(word, b'A', b'Z'));
             masks.slashes |= gathered(in_range(word, b'/', b'/'));
             masks.apostrophes |= gathered(in_range(word, b'\'', b'\''));
+            masks.controls |= gathered(in_range(word, 0, 0x1F) | in_range(word, 0x7F, 0x7F));
             masks.beyond_ascii |= gather(word & HIGH) << (8 * i);
         }
         masks

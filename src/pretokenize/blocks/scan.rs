@@ -17,17 +17,15 @@ pub(super) struct Text<'a> {
 }
 
 impl Text<'_> {
-    /// Whether there is a character at `at` that is neither whitespace nor the beginning of a special token.
-    pub fn has_text_at<C: Class>(&self, classes: &CharClasses<C>, at: usize) -> bool {
-        at < self.end
-            && classes.first(&self.buffer[at..self.end]).0 != C::SPACE
-            && self.special_tokens.len_at(self.buffer, at..self.end).is_none()
+    /// The class of the character at `at`, unless the text ends or a special token begins there.
+    pub fn class_at<C: Class>(&self, classes: &CharClasses<C>, at: usize) -> Option<C> {
+        let is_text = at < self.end && self.special_tokens.len_at(self.buffer, at..self.end).is_none();
+        is_text.then(|| classes.first(&self.buffer[at..self.end]).0)
     }
 }
 
-/// The masks of a block and of the blocks beside it.
+/// The masks of a block and of the block after it.
 pub(super) struct Neighbours<'m, M> {
-    pub previous: &'m M,
     pub current: &'m M,
     pub next: &'m M,
 }
@@ -63,10 +61,9 @@ pub(super) struct Scan<'a, G: BlockGrammar> {
     pub isa: Isa,
     grammar: G,
     text: Text<'a>,
-    /// The block whose borders come next: where it begins, its masks, and the masks of the block before.
+    /// The block whose borders come next: where it begins, and its masks.
     start: usize,
     current: Option<G::Masks>,
-    previous: G::Masks,
     /// The end of the last special token found.
     special_end: usize,
 }
@@ -85,7 +82,6 @@ impl<'a, G: BlockGrammar> Scan<'a, G> {
             text: Text { buffer, end: range.end, special_tokens },
             start: range.start,
             current: None,
-            previous: G::Masks::default(),
             special_end: range.start,
         }
     }
@@ -121,7 +117,7 @@ impl<'a, G: BlockGrammar> Scan<'a, G> {
             let next_start = self.start + BLOCK;
             let next =
                 if next_start < self.text.end { self.classify(isa, next_start) } else { G::Masks::default() };
-            let masks = Neighbours { previous: &self.previous, current: &current, next: &next };
+            let masks = Neighbours { current: &current, next: &next };
             let bits = self.grammar.borders(&self.text, self.start, masks, borders);
             #[allow(clippy::cast_possible_truncation)] // A position in a window.
             let at = (self.start - borders.base()) as u16;
@@ -129,7 +125,6 @@ impl<'a, G: BlockGrammar> Scan<'a, G> {
                 isa.list(bits, at, room);
             }
             borders.add(bits.count_ones() as usize);
-            self.previous = current;
             current = next;
             self.start = next_start;
         }

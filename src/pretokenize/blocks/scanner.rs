@@ -2,12 +2,13 @@
 The scanner of a text, whatever its pattern.
 */
 
-use super::family::{CasedWords, Family, LetterWords};
+use super::family::{CasedWords, Family, LetterWords, SplitWords};
 use super::gpt2::Gpt2;
 use super::next_window::next_window;
 use super::scan::Scan;
 use crate::isa::Isa;
 use crate::pretokenize::borders::Borders;
+use crate::pretokenize::deepseek;
 use crate::pretokenize::grammar::Words;
 use crate::pretokenize::pattern::Pattern;
 use crate::special_tokens::SpecialTokens;
@@ -20,6 +21,7 @@ enum Kind<'a> {
     Gpt2(Scan<'a, Gpt2>),
     Letters(Scan<'a, Family<LetterWords>>),
     Cased(Scan<'a, Family<CasedWords>>),
+    Split(Scan<'a, Family<SplitWords>>),
 }
 
 impl<'a> BlockScanner<'a> {
@@ -43,7 +45,10 @@ impl<'a> BlockScanner<'a> {
                     Kind::Cased(Scan::new(isa, Family::new(*grammar), buffer, range, special_tokens))
                 }
             },
-            Pattern::DeepSeek | Pattern::Regex { .. } => return None,
+            Pattern::DeepSeek => {
+                Kind::Split(Scan::new(isa, Family::new(deepseek::GRAMMAR), buffer, range, special_tokens))
+            }
+            Pattern::Regex { .. } => return None,
         }))
     }
 
@@ -55,6 +60,7 @@ impl<'a> BlockScanner<'a> {
             Kind::Gpt2(scan) => next_window(scan, borders),
             Kind::Letters(scan) => next_window(scan, borders),
             Kind::Cased(scan) => next_window(scan, borders),
+            Kind::Split(scan) => next_window(scan, borders),
         }
     }
 }
