@@ -13,11 +13,8 @@ use crate::pretoken_key::{BATCH, Batch, FEW, Key, NO_PLACE, Portable, READ_AHEAD
 use crate::pretokenize::Borders;
 use crate::token_id::TokenId;
 
-/// The number of lines of a new table, which take a megabyte.
+/// The number of lines of a new table, which take a megabyte. The words of stories never need more.
 const MIN_LINES: usize = 1 << 14;
-/// The number of lines for each entry at which the table grows. With one, three pretokens share a line so often, and
-/// change places, that a text of 4 KiB takes 1.25 times as long. (benches/record/7-limit-of-the-chip.md)
-const LINES_AN_ENTRY: usize = 2;
 /// The factor by which the number of lines grows.
 const GROWTH: usize = 8;
 /// The number of bytes of text for which one line is reserved. Web text has a new pretoken every 400 bytes or
@@ -252,7 +249,7 @@ impl Known {
         if self.long.len() + size_of_val(&self.ids_aside[..]) > self.max_aside() {
             self.forget();
         }
-        if LINES_AN_ENTRY * self.num_entries >= self.lines.len() && self.lines.len() < self.max_lines {
+        if self.num_entries >= self.lines.len() && self.lines.len() < self.max_lines {
             self.grow(probe);
         }
         let home = probe.home(key, self.lines.len());
@@ -393,18 +390,18 @@ mod tests {
     }
 
     #[test]
-    fn a_table_grows_when_it_has_half_a_pretoken_a_line_and_never_beyond_its_maximum() {
+    fn a_table_grows_when_it_has_one_pretoken_a_line_and_never_beyond_its_maximum() {
         for (table_len, num_lines) in [(TABLE_LEN, GROWTH * MIN_LINES), (4 * MIN_LINES, 2 * MIN_LINES)] {
             let tokenizer = tokenizer(table_len, &[]);
             let rules = tokenizer.rules(Special::Text);
             let (mut known, mut words) = (Known::new(rules), words());
-            while known.num_entries < MIN_LINES / LINES_AN_ENTRY {
+            while known.num_entries < MIN_LINES {
                 encode(&mut known, rules, &words.next().unwrap());
             }
             assert_eq!(known.lines.len(), MIN_LINES);
             encode(&mut known, rules, &words.next().unwrap());
-            assert_eq!((known.lines.len(), num_kept(&known)), (num_lines, MIN_LINES / LINES_AN_ENTRY + 1));
-            words.take(3 * MIN_LINES).for_each(|word| encode(&mut known, rules, &word));
+            assert_eq!((known.lines.len(), num_kept(&known)), (num_lines, MIN_LINES + 1));
+            words.take(4 * MIN_LINES).for_each(|word| encode(&mut known, rules, &word));
             assert_eq!(known.lines.len(), num_lines);
             assert!(num_kept(&known) > 3 * MIN_LINES);
         }
