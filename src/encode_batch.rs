@@ -133,7 +133,9 @@ fn encode_via<S: Id, T: Id>(
 ) -> Result<Batch<T>, Error> {
     let shares = divide(tokenizer, texts, special, job)?;
     let threads = threads.min(shares.len()).max(1);
-    let work = Work { tokenizer, texts, special, threads, shares: &shares, next: AtomicUsize::new(0) };
+    let num_bytes = texts.iter().map(|text| text.len()).sum();
+    let next = AtomicUsize::new(0);
+    let work = Work { tokenizer, texts, special, threads, num_bytes, shares: &shares, next };
     if threads == 1 {
         let done = caught(|| work.encode_shares::<S>(job))?;
         return Ok(join(&[done], &shares, texts.len(), |transfers| {
@@ -183,6 +185,8 @@ struct Work<'a> {
     texts: &'a [&'a [u8]],
     special: Special,
     threads: usize,
+    /// The bytes of all texts.
+    num_bytes: usize,
     shares: &'a [Share],
     next: AtomicUsize,
 }
@@ -190,17 +194,16 @@ struct Work<'a> {
 impl Work<'_> {
     /// Encodes shares until none is left.
     fn encode_shares<S: Id>(&self, job: &Job) -> Result<Done<S>, Error> {
-        let num_bytes: usize = self.texts.iter().map(|text| text.len()).sum();
         self.tokenizer.with_encoder(self.special, self.threads, |encoder| {
-            encoder.expect((num_bytes / self.threads) as u64);
+            encoder.expect((self.num_bytes / self.threads) as u64);
             let mut done = Done { segments: Vec::new(), shares: Vec::new() };
             loop {
                 job.check()?;
                 let number = self.next.fetch_add(1, Relaxed);
                 let Some(share) = self.shares.get(number) else { return Ok(done) };
-                let most = self.num_bytes(share);
+                let most = self.share_bytes(share);
                 if done.segments.last().is_none_or(|segment| !segment.has_room(most)) {
-                    done.segments.push(Ids::with_room(SEGMENT.min(num_bytes).max(most)));
+                    done.segments.push(Ids::with_room(SEGMENT.min(self.num_bytes).max(most)));
                 }
                 let segment = done.segments.len() - 1;
                 let ids = &mut done.segments[segment];
@@ -213,7 +216,7 @@ impl Work<'_> {
     }
 
     /// The bytes of a share, which has at most as many ids.
-    fn num_bytes(&self, share: &Share) -> usize {
+    fn share_bytes(&self, share: &Share) -> usize {
         match &share.range {
             Some(range) => range.len(),
             None => self.texts[share.texts.clone()].iter().map(|text| text.len()).sum(),

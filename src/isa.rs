@@ -1,9 +1,9 @@
 /*!
 The instruction set that the inner loops use, chosen once when the program runs.
 
-Two loops have more than one form: the one that finds the borders of pretokens
-([`crate::pretokenize::blocks`]) and the one that looks encoded pretokens up ([`crate::encode`]). Both are
-told which form to run by a value of [`Isa`]. Such a value exists only where the processor has the
+Three loops have more than one form: the one that finds the borders of pretokens
+([`crate::pretokenize::blocks`]), and those that look pretokens up to count them ([`crate::counts`]) or to encode
+them ([`crate::encode`]). They are told which form to run by a value of [`Isa`]. Such a value exists only where the processor has the
 instructions, and that is what makes the calls of those forms sound.
 */
 

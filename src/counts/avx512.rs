@@ -38,7 +38,7 @@ fn count_known(lines: &mut [Line], keys: &[Key], homes: &[u32]) -> usize {
         }
         counted += FOUR;
     }
-    counted + search_rest(lines, &keys[counted..], &homes[counted..])
+    counted + search(lines, &keys[counted..], &homes[counted..])
 }
 
 /// Counts four pretokens if each is the first one of its line; says whether it did.
@@ -64,12 +64,6 @@ fn count_first(lines: &mut [Line], keys: &[Key; FOUR], homes: &[u32; FOUR]) -> b
 /// registers it would take.
 #[inline(never)]
 #[target_feature(enable = "avx2")]
-fn search(lines: &mut [Line], keys: &[Key; FOUR], homes: &[u32; FOUR]) -> usize {
-    count_and_promote(lines, keys, homes)
-}
-
-#[inline(never)]
-#[target_feature(enable = "avx2")]
-fn search_rest(lines: &mut [Line], keys: &[Key], homes: &[u32]) -> usize {
+fn search(lines: &mut [Line], keys: &[Key], homes: &[u32]) -> usize {
     count_and_promote(lines, keys, homes)
 }

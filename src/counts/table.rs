@@ -56,6 +56,8 @@ pub(super) struct Table<'a> {
     num_entries: usize,
     long: Long,
     outbox: Outbox<'a>,
+    /// Kept, because zeroing it for each window takes a while.
+    batch: Box<Batch>,
     /// The number of pretokens until all counts have to be moved.
     until_carry: u32,
 }
@@ -76,6 +78,7 @@ impl<'a> Table<'a> {
             num_entries: 0,
             long: Long::default(),
             outbox: Outbox::new(shards),
+            batch: Box::default(),
             until_carry: knobs.carry_after,
         }
     }
@@ -120,17 +123,16 @@ impl<'a> Table<'a> {
         if let Some(first) = borders.first() {
             self.count_one(probe, &buffer[first]);
         }
-        let mut batch = Batch::default();
         while rest.len() > 1 {
             let starts = &rest[..rest.len().min(BATCH + 1)];
             let ends = &starts[1..];
-            probe.prepare(&self.lines, text, starts, &mut batch);
+            probe.prepare(&self.lines, text, starts, &mut self.batch);
             let mut next = 0;
             loop {
-                next = probe.count_known(&mut self.lines, &batch, next, ends.len());
+                next = probe.count_known(&mut self.lines, &self.batch, next, ends.len());
                 let Some(end) = ends.get(next) else { break };
                 let pretoken = &text[usize::from(starts[next])..usize::from(*end)];
-                self.count_keyed(probe, batch.keys[next], pretoken);
+                self.count_keyed(probe, self.batch.keys[next], pretoken);
                 next += 1;
             }
             rest = &rest[ends.len()..];

@@ -10,8 +10,8 @@ without costs a new table for a short text, and throws away a table that is full
 a slot with a lock of its own, which is only tried. A thread begins at its own slot, so two threads seldom meet
 and each gets its own encoder back, whose table is still in the cache of its core.
 
-Why is the number of bytes bounded, and not the number of encoders? The table of a new encoder takes a megabyte,
-and one that has encoded a large corpus takes sixty. A small table is worth keeping for each of many threads.
+Why is the number of bytes bounded, and not the number of encoders? The table of a new encoder takes two
+megabytes, and one that has encoded a large corpus takes sixty. A small table is worth keeping for each of many threads.
 All large ones together would keep gigabytes for nothing after the one call that needed them.
 */
 

@@ -21,7 +21,7 @@ const TABLES_LEN: usize = 8 * TABLE_LEN;
 pub struct Knobs {
     /// The maximum number of pretokens in each worker's table. It is rounded up to twice a power of two.
     pub table_len: usize,
-    /// The instructions that split texts by GPT-2's pattern and look pretokens up.
+    /// The instructions that find the borders of pretokens and look pretokens up.
     pub isa: Isa,
 }
 

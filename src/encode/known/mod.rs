@@ -1,9 +1,9 @@
 /*!
 The pretokens that were encoded before, with their ids.
 
-Why not the table that counts ([`crate::counts`])? That table must keep every pretoken, and it stores hashes,
-keys and values apart. This table may forget, and it has one aim: an answer takes one cache line. So a line
-holds two pretokens that have the same hash, each with up to three ids. A pretoken that finds its line full is
+Why not the table that counts ([`crate::counts`])? A line of that one holds three pretokens with a number each, and
+what gives way moves on, because no count may be lost. This table may forget, and it needs room for ids. In both an
+answer takes one cache line. Here a line holds two pretokens that have the same hash, each with up to three ids. A pretoken that finds its line full is
 stored in one of the next lines. When it occurs again it changes places, so that frequent words are in the
 line where they belong. If all of these lines are full, the last pretoken of the first line is forgotten.
 Longer lists of ids and the bytes of long pretokens are stored aside. If those take too much memory,

@@ -13,7 +13,7 @@ use crate::pretoken_key::{BATCH, Batch, FEW, Key, NO_PLACE, Portable, READ_AHEAD
 use crate::pretokenize::Borders;
 use crate::token_id::TokenId;
 
-/// The number of lines of a new table, which take two megabytes. The words of stories never need more.
+/// The number of lines of a new table, which take two megabytes. The words of some megabytes of stories need no more.
 const MIN_LINES: usize = 1 << 15;
 /// The number of lines for each entry at which the table grows. With one, three pretokens share a line so often, and
 /// change places, that a text of 4 KiB takes 1.25 times as long. (benches/record/7-limit-of-the-chip.md)
