@@ -3,8 +3,8 @@ Text into pretokens. A pretoken is a stretch of text inside which merges may hap
 borders.
 
 A pattern says where the borders are. The patterns of published tokenizers ([`published`]) and their relatives
-([`grammar`]) are matched by scanners written by hand, and every other pattern by a regex engine. All of them work on bytes, give every byte to exactly one pretoken,
-and use the same classes of characters ([`char_class`]).
+([`grammar`]) are matched by scanners written by hand, and every other pattern by a regex engine. All of them work on
+bytes, give every byte to exactly one pretoken, and use the same classes of characters ([`char_class`]).
 */
 
 pub mod char_class;

@@ -18,7 +18,8 @@ As for GPT-2, most borders are where the class of a character changes. The diffe
 
 Some text cannot be decided so: marks and Han beside other classes, a capital after a letter without case, whitespace
 with several newlines and spaces in between, and for DeepSeek control characters and symbols among kana. Its places are
-in the mask `rare`. There the scalar scanner takes over ([`super::escape`]). Every border before a rare place is right without it.
+in the mask `rare`. There the scalar scanner takes over ([`super::escape`]). Every border before a rare place is right
+without it.
 
 Few blocks have characters beyond ASCII. What only these need is in [`WideMasks`], and most blocks never read it.
 A block without such characters leaves the last one's there, so `beyond_ascii` is asked first.
