@@ -45,7 +45,7 @@ test: .venv/built ## Run the Rust tests, the Python tests and the lints
 	$(MAKE) lint
 
 test-gpu: .venv/built ## Run the tests that need an NVIDIA GPU: much of their time is compiling
-	$(BIN)/python -m pytest -m gpu -W default tests/gpu
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal -m gpu -W default tests/gpu
 
 test-long: .venv/built ## All tests, also those that take minutes: builds llama.cpp, then runs test-lowest
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt llama-cpp-python

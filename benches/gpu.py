@@ -5,12 +5,15 @@
     python benches/gpu.py --only 'tinystories: *'            # some rows
     python benches/gpu.py --device cpu --quick               # toys, to see that it works
 
-Each variant is a process of its own. All compile at the same time, with one cache that is empty at the beginning
+First one process, alone on the GPU, chooses the kernels of each shape by the choices that a run makes. Then each
+variant is a process of its own. All compile at the same time, with one cache that is empty at the beginning
 (cold); then they work in turns of a second, one at a time, each round in another order than the one before, and at the
 end some are started once more with the filled cache (warm). A ratio is the median over the rounds of how many times as
 fast a variant is as the named one. The Trainer is the real one, with its records: the run waits between its turns. A
-bare step is forward, loss, backward, clipping and AdamW on one batch. MFU is of the data sheet's peak in bfloat16, and
-counts whole T x T attention.
+bare step is what the Trainer launches for a step, on one batch, with all that is "auto" as it chooses it: forward,
+loss, backward, norm, guard, and AdamW, which clips in its pass. It is launched kernel by kernel; "as a CUDA graph"
+replays the same, and the peak memory of a replay leaves out what only the graph holds. Other programs clip and update
+by torch's means. MFU is of the data sheet's peak in bfloat16, and counts whole T x T attention.
 
 What is not measured when the time is over, or fails, is a row that says so. The table is printed in each case, and
 written to OUT/results.md and OUT/results.json after each round.
@@ -29,7 +32,7 @@ from typing import Any
 from bpe_lm.machine import available_cores, commit
 from gpu_rows.processes import Event, Process
 from gpu_rows.results import Result, Results
-from gpu_rows.tasks import task_of
+from gpu_rows.tasks import first_task, task_of
 from gpu_rows.variants import Variant, all_variants, chosen
 
 _ROUNDS = 7
@@ -84,8 +87,10 @@ class Bench:
         for variant in () if is_warm else (*compiling, *waiting):
             self._fail(self.results[variant], "not measured: it was not compiled in time")
 
-    def _start(self, variant: Variant | None) -> Process:
-        return start(self._options, self._folder, variant, self._environment)
+    def _start(self, variant: Variant) -> Process:
+        name = "".join(c if c.isalnum() else "-" for c in variant.key)
+        task = task_of(variant, values_of(self._options, self._folder))
+        return start(task, self._folder / f"{name}.log", self._environment)
 
     def _take_ready(self, result: Result, event: Event, *, is_warm: bool) -> None:
         if event["event"] == "failed":
@@ -149,21 +154,27 @@ def environment_of(options: argparse.Namespace, folder: Path) -> dict[str, str]:
     }
 
 
-def start(options: argparse.Namespace, folder: Path, variant: Variant | None, more: dict[str, str]) -> Process:
-    """Start the process of a variant, or the one that describes the machine."""
-    name = "machine" if variant is None else "".join(c if c.isalnum() else "-" for c in variant.key)
-    values = {
+def values_of(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Return the options that all processes take."""
+    return {
         "device": options.device,
         "is_quick": options.quick,
         "nanogpt": options.nanogpt,
         "folder": str(folder / "runs"),
     }
-    return Process(Path(__file__), task_of(variant, values), folder / f"{name}.log", more)
 
 
-def machine(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Return what the table says of the machine; `missing` says why nothing can be measured."""
-    process = start(options, folder, None, {})
+def start(task: str, log: Path, environment: dict[str, str]) -> Process:
+    """Start a process with a task."""
+    return Process(Path(__file__), task, log, environment)
+
+
+def machine(options: argparse.Namespace, folder: Path, variants: list[Variant]) -> dict[str, Any]:
+    """Choose the kernels of all variants, and return what the table says of the machine.
+
+    `missing` says why nothing can be measured.
+    """
+    process = start(first_task(variants, values_of(options, folder)), folder / "machine.log", {})
     try:
         event = process.event(time.monotonic() + min(90, options.seconds / 2))
     finally:
@@ -208,7 +219,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="work-", dir=out, ignore_cleanup_errors=True) as folder:
         results = Results(variants, {}, is_quick=options.quick)
         try:
-            about = machine(options, Path(folder))
+            about = machine(options, Path(folder), variants)
             bench = Bench(options, Path(folder), variants, about)
             results = bench.results
             if "missing" in about:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from math import ceil
 
 import torch
+from bpe_lm.kernels.attention import fused_attention
+from bpe_lm.kernels.choices import Kernels, using
 from bpe_lm.kernels.gpu_cross_entropy import gpu_cross_entropy
 from bpe_lm.kernels.rotation import split_and_rotate
 from bpe_lm.kernels.triton_cross_entropy import losses_of_rows
@@ -130,3 +132,40 @@ def rotated_formula(qkv: Tensor, angles: Tensor) -> list[Tensor]:
     turn = torch.polar(torch.ones_like(angles), angles)
     turned = [torch.view_as_real(torch.view_as_complex(x.unflatten(-1, (-1, 2)).contiguous()) * turn) for x in (q, k)]
     return [*(x.flatten(-2) for x in turned), v]
+
+
+def check_attention(
+    device: str,
+    shape: tuple[int, int, int, int],
+    dtype: torch.dtype,
+    *,
+    rotates: bool = True,
+    compiled: bool = False,
+) -> list[Tensor]:
+    """The heads of (batch, seq, head, d_k) and the gradient of their product, twice. Returns both."""
+    batch, length, heads, d_k = shape
+    qkv = randn(1, batch, length, 3, heads, d_k).to(device, dtype).requires_grad_()
+    outer = randn(2, batch, length, heads, d_k).to(device, dtype)
+    angles = torch.arange(length * d_k // 2, dtype=torch.float64, device=device).view(length, d_k // 2) / 3
+    tables = (angles.cos().float(), angles.sin().float()) if rotates else (None, None)
+    function = torch.compile(fused_attention, fullgraph=True) if compiled else fused_attention
+    found = []
+    with using(Kernels(attention="triton")):
+        for _ in range(2):
+            output = function(qkv, *tables)
+            found.append([output.detach(), *torch.autograd.grad(output, qkv, outer)])
+        with torch.no_grad():
+            assert torch.equal(fused_attention(qkv, *tables), found[0][0])
+    assert all(map(torch.equal, *found))
+
+    exact = qkv.detach().double().requires_grad_()
+    q, k, v = rotated_formula(exact, angles) if rotates else exact.transpose(1, 3).unbind(2)
+    mask = torch.ones(length, length, dtype=torch.bool, device=device).triu(1)
+    heads_of = (q @ k.mT / d_k**0.5).masked_fill(mask, -torch.inf).softmax(-1) @ v
+    expected = [heads_of.transpose(1, 2), *torch.autograd.grad(heads_of.transpose(1, 2), exact, outer.double())]
+    error = 1e-6 if dtype == torch.float32 else 4 * width(dtype, device)
+    for value, other in zip(found[0], expected, strict=True):
+        assert (value - other).norm() <= error * other.norm()
+        for token in (0, -1):
+            assert (value[:, token] - other[:, token]).norm() <= 4 * error * (other[:, token].norm() + 1)
+    return found[0]

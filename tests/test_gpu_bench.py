@@ -14,7 +14,10 @@ ROOT = Path(__file__).parents[1]
 BENCH = ROOT / "benches" / "gpu.py"
 sys.path.insert(0, str(BENCH.parent))
 
+from bpe_lm.training import automatic  # noqa: E402
+from bpe_lm.training.automatic import automatic_keys  # noqa: E402
 from gpu import Bench  # noqa: E402
+from gpu_rows.configs import Options, choose_kernels, config_of  # noqa: E402
 from gpu_rows.processes import Process  # noqa: E402
 from gpu_rows.results import Result, Results  # noqa: E402
 from gpu_rows.variants import Variant, all_variants, chosen, shape_of  # noqa: E402
@@ -167,3 +170,17 @@ def test_a_process_is_ended_with_those_that_it_started(tmp_path):
     while status.exists() and "State:\tZ" not in status.read_text() and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not status.exists() or "State:\tZ" in status.read_text()
+
+
+def test_kernels_are_chosen_before_all_variants_and_read_by_each(tmp_path, monkeypatch):
+    variants = [variant for variant in all_variants(has_nanogpt=True) if variant.kind != "attention"]
+    options = Options("cpu", is_quick=True, nanogpt="", folder=str(tmp_path / "runs"))
+    choose_kernels(variants, options)
+    monkeypatch.setattr(automatic, "_kernel", lambda *_: pytest.fail("a kernel was chosen beside other work"))
+    configs = {variant.key: config_of(variant, options) for variant in variants}
+    assert all(automatic_keys(config) == [] for config in configs.values())
+    for group in ("gpt2", "tinystories"):
+        bare = configs[f"{group}: bare step"]
+        assert configs[f"{group}: the Trainer"] == configs[f"{group}: as a CUDA graph"] == bare
+        assert configs[f"{group}: float32 residual stream"].residual == "float32"
+    assert configs["tinystories: deterministic"].deterministic

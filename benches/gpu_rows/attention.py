@@ -1,9 +1,9 @@
-"""The time of both passes of attention by each of torch's kernels, at the shape of a model."""
+"""The time of both passes of attention by each kernel, at the shape of a model."""
 
 from __future__ import annotations
 
 import torch
-from bpe_lm.kernels.gpu_attention import measure_attention
+from bpe_lm.kernels.attention_times import measure_attention
 
 from gpu_rows.variants import Shape
 

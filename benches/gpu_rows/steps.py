@@ -2,42 +2,33 @@
 
 from __future__ import annotations
 
-import fcntl
 import importlib.util
-import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from bpe_lm.export.llama import llama_state
-from bpe_lm.kernels.choices import Kernels
 from bpe_lm.model.config import ModelConfig
-from bpe_lm.model.loss import LanguageModelLoss, linear_cross_entropy
+from bpe_lm.model.loss import linear_cross_entropy
 from bpe_lm.model.transformer import TransformerLM
-from bpe_lm.training.automatic import resolve_auto
-from bpe_lm.training.config import TrainConfig
+from bpe_lm.training.measures import Wishes
 from bpe_lm.training.numerics import numerics, prepare
-from bpe_lm.training.optimizers import AdamW, clip_gradients
+from bpe_lm.training.parallel import World
+from bpe_lm.training.prefetch import Batch
+from bpe_lm.training.train_step import TrainStep
 from torch import Tensor
 from torch.nn import functional
 
+from gpu_rows.configs import RATE, Options, config_of
 from gpu_rows.variants import NEW_TOKENS, PROMPT, TEXTS, Shape, Variant, shape_of
 
 Step = Callable[[], Tensor | None]
 
-
-@dataclass(frozen=True)
-class Options:
-    """How all variants run."""
-
-    device: str
-    is_quick: bool
-    nanogpt: str
-    folder: str
+_BEFORE_CAPTURE = 2
+"""The steps that are launched before one is captured: they compile, and the optimizer begins its state."""
 
 
 @dataclass(frozen=True)
@@ -48,30 +39,11 @@ class Work:
     tokens: int
 
 
-def compiled(function: Any, options: Options, **more: Any) -> Any:
+def compiled(function: Any, options: Options) -> Any:
     """Compile for fixed shapes; toys on a CPU are traced and not compiled, which would take a minute each."""
     if options.is_quick and options.device == "cpu":
         return torch.compile(function, dynamic=False, backend="eager")
-    return torch.compile(function, dynamic=False, **more)
-
-
-def config_of(model: ModelConfig, rows: int, options: Options, **more: Any) -> TrainConfig:
-    """Return the config of a run of a shape in bfloat16, compiled, with the kernels of this machine."""
-    compiles = not (options.is_quick and options.device == "cpu")
-    config = TrainConfig(
-        model=model, batch_size=rows, dtype="bfloat16", compile=compiles, device=options.device, **more
-    )
-    folder = Path(options.folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    # A kernel may be chosen by a measurement, which another process would disturb, and all variants of a shape use it.
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        kept = folder / f"kernels-{model.d_model}-{rows}-{config.deterministic}.json"
-        if kept.exists():
-            return replace(config, kernels=Kernels(**json.loads(kept.read_text())))
-        config = resolve_auto(config, torch.device(options.device)).config
-        kept.write_text(json.dumps(asdict(config.kernels)))
-        return config
+    return torch.compile(function, dynamic=False)
 
 
 @contextmanager
@@ -79,7 +51,7 @@ def prepared(variant: Variant, options: Options) -> Iterator[Work]:
     """Make the work of a variant, and compute as it asks while the context lasts."""
     shape = shape_of(variant.group, is_quick=options.is_quick)
     device = torch.device(options.device)
-    config = config_of(shape.model, shape.rows, options, deterministic=variant.kind == "deterministic")
+    config = config_of(variant, options)
     prepare(config, device)
     with ExitStack() as stack:
         stack.enter_context(numerics(config, device))
@@ -101,47 +73,53 @@ def our_model(model: ModelConfig, device: str) -> TransformerLM:
     return TransformerLM.from_config(model).to(device)
 
 
-def training(loss_of: Any, model: torch.nn.Module, shape: Shape, device: str, *, is_ours: bool) -> Work:
-    """Return a step: loss, gradients, clipping to 1.0, AdamW, each by the means of its package."""
+def training(loss_of: Any, model: torch.nn.Module, shape: Shape, device: str) -> Work:
+    """Return a step by torch's means: loss, gradients, clipping to 1.0, fused AdamW."""
     x, y = ids_of(shape, device)
     parameters = list(model.parameters())
-    optimizer: torch.optim.Optimizer
-    clip: Callable[[list[Any], float], Any]
-    if is_ours:
-        optimizer, clip = AdamW(parameters, 1e-4), clip_gradients
-    else:
-        optimizer, clip = torch.optim.AdamW(parameters, 1e-4, fused=True), torch.nn.utils.clip_grad_norm_
+    optimizer = torch.optim.AdamW(parameters, RATE, fused=True)
 
     def step() -> Tensor:
         optimizer.zero_grad(set_to_none=True)
         loss = loss_of(x, y)
         loss.backward()
-        clip(parameters, 1.0)
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
-        return loss.detach().clone()  # A CUDA graph writes the next loss to the same place.
+        return loss.detach()
 
     return Work(step, shape.tokens)
 
 
 def ours(shape: Shape, options: Options, variant: Variant) -> Work:
-    """Our model and our loss; with a bfloat16 residual stream, or in CUDA graphs."""
-    model = our_model(shape.model, options.device)
-    model.narrows_residual = variant.kind == "narrow"
-    more = {"mode": "reduce-overhead"} if variant.kind == "graphs" else {}
-    loss_of = compiled(LanguageModelLoss(model, dtype="bfloat16"), options, **more)
-    return training(loss_of, model, shape, options.device, is_ours=True)
+    """The step that the Trainer launches; with another config, torch's loss of all logits, or as a CUDA graph."""
+    steps = TrainStep(config_of(variant, options), torch.device(options.device), World())
+    steps.prepare()
+    if variant.kind == "plain loss":
+        steps.loss_of_step = compiled(plain_loss_of(steps.model, options), options)
+    batch, done = Batch(*ids_of(shape, options.device)), 0
+
+    def step() -> Tensor:
+        nonlocal done
+        if variant.kind == "graph" and done == _BEFORE_CAPTURE:
+            steps.use_graph()
+        loss = steps(done + 1, batch, RATE, Wishes()).loss
+        done += 1
+        if variant.kind == "graph" and done > _BEFORE_CAPTURE and steps.is_graph != (options.device == "cuda"):
+            raise RuntimeError("the step was not captured")
+        return loss
+
+    return Work(step, shape.tokens)
 
 
-def plain_loss(shape: Shape, options: Options, variant: Variant) -> Work:
-    """Our model, and torch's loss of all logits."""
-    model = our_model(shape.model, options.device)
+def plain_loss_of(model: TransformerLM, options: Options) -> Any:
+    """Return torch's loss of all logits of our model, as a function of inputs and targets."""
 
     def loss_of(x: Tensor, y: Tensor) -> Tensor:
         with torch.autocast(options.device, dtype=torch.bfloat16):
             logits = model.hidden(x) @ model.lm_head.weight.T
             return functional.cross_entropy(logits.float().flatten(0, 1), y.flatten())
 
-    return training(compiled(loss_of, options), model, shape, options.device, is_ours=True)
+    return loss_of
 
 
 def llama(model: ModelConfig, device: str) -> Any:
@@ -192,7 +170,7 @@ def hugging_face(shape: Shape, options: Options, variant: Variant) -> Work:
             logits = model(input_ids=x, use_cache=False).logits
             return functional.cross_entropy(logits.float().flatten(0, 1), y.flatten())
 
-    return training(compiled(loss_of, options), model, shape, options.device, is_ours=False)
+    return training(compiled(loss_of, options), model, shape, options.device)
 
 
 def nanogpt(shape: Shape, options: Options, variant: Variant) -> Work:
@@ -219,7 +197,7 @@ def nanogpt(shape: Shape, options: Options, variant: Variant) -> Work:
         with torch.autocast(options.device, dtype=torch.bfloat16):
             return called(x, y)[1]
 
-    return training(loss_of, model, shape, options.device, is_ours=False)
+    return training(loss_of, model, shape, options.device)
 
 
 def loss_alone(shape: Shape, options: Options, variant: Variant) -> Work:
@@ -288,8 +266,7 @@ def hf_generation(shape: Shape, options: Options, variant: Variant) -> Work:
 
 
 _MAKERS: dict[str, Callable[[Shape, Options, Variant], Work]] = {
-    **dict.fromkeys(("ours", "narrow", "graphs", "deterministic"), ours),
-    "plain loss": plain_loss,
+    **dict.fromkeys(("ours", "graph", "float32 residual", "deterministic", "plain loss"), ours),
     **dict.fromkeys(("hf gpt2", "hf llama"), hugging_face),
     "nanogpt": nanogpt,
     **dict.fromkeys(("loss eager", "loss compiled", "loss unfused"), loss_alone),

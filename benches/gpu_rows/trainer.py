@@ -17,9 +17,9 @@ from bpe_lm.training.config import TrainConfig, override
 from bpe_lm.training.run_log import read_records
 from bpe_lm.training.trainer import Trainer
 
-from gpu_rows.steps import Options, config_of
+from gpu_rows.configs import RATE, Options, config_of
 from gpu_rows.token_files import write_token_file
-from gpu_rows.variants import Shape, Variant, shape_of
+from gpu_rows.variants import Variant
 
 _TOKENS, _VALIDATION = 4_000_000, 100_000
 _STEPS = 1_000_000
@@ -28,10 +28,9 @@ _STEPS = 1_000_000
 
 def run_trainer(variant: Variant, options: Options, on_turn: Callable[[dict[str, Any]], None]) -> None:
     """Train until `on_turn`, which is called between turns with what was measured, raises an exception."""
-    shape = shape_of(variant.group, is_quick=options.is_quick)
     folder = Path(options.folder) / variant.group
     folder.mkdir(parents=True, exist_ok=True)
-    config = _config(shape, variant, options, folder)
+    config = _config(variant, options, folder)
     with Trainer(config, folder / "run", force=True) as trainer:
         starts, turns = trainer.batches.starts, _Turns(config, folder / "run" / "metrics.jsonl", on_turn)
 
@@ -44,8 +43,9 @@ def run_trainer(variant: Variant, options: Options, on_turn: Callable[[dict[str,
         trainer.run()
 
 
-def _config(shape: Shape, variant: Variant, options: Options, folder: Path) -> TrainConfig:
-    vocab_size, is_small = shape.model.vocab_size, options.is_quick
+def _config(variant: Variant, options: Options, folder: Path) -> TrainConfig:
+    config, is_small = config_of(variant, options), options.is_quick
+    vocab_size = config.model.vocab_size
     tokens, validation = (4_000, 500) if is_small else (_TOKENS, _VALIDATION)
     train = write_token_file(folder / "train.bin", tokens, vocab_size, 1)
     log_every = 2 if is_small else 50
@@ -56,12 +56,12 @@ def _config(shape: Shape, variant: Variant, options: Options, folder: Path) -> T
         "validate_every": 2 * log_every,
         "validation_tokens": validation,
         "checkpoint_every": _STEPS,
-        "schedule": {"max_learning_rate": 1e-4},
+        "schedule": {"max_learning_rate": RATE},
     }
     if variant.group == "tinystories":
         valid = write_token_file(folder / "valid.bin", validation + 1, vocab_size, 2)
         changes["data"] = {"train": str(train), "valid": str(valid)}
-    return override(config_of(shape.model, shape.rows, options), changes)
+    return override(config, changes)
 
 
 class _Turns:

@@ -1,5 +1,7 @@
 """The process of one variant: it compiles, says so, and then works whenever the parent asks for a turn.
 
+The first process has no variant: it describes the machine, and chooses the kernels of all variants.
+
 Messages are lines of JSON: from the parent on stdin ("turn", with the seconds that it should take), to the parent on
 the descriptor that was stdout. Whatever else is printed goes to stderr.
 """
@@ -17,7 +19,8 @@ from typing import Any
 import torch
 from bpe_lm.training.memory import is_out_of_memory
 
-from gpu_rows.steps import Options, Step, prepared
+from gpu_rows.configs import Options, choose_kernels
+from gpu_rows.steps import Step, prepared
 from gpu_rows.variants import Variant
 
 _FIRST_STEPS = 3
@@ -40,7 +43,10 @@ def main(task: dict[str, Any]) -> None:
     try:
         options = Options(**task["options"])
         if task["variant"] is None:
-            send("ready", **_machine(options.device))
+            about = _machine(options.device)
+            if "missing" not in about:
+                choose_kernels([Variant(**values) for values in task["variants"]], options)
+            send("ready", **about)
             return
         _work(Variant(**task["variant"]), options, send)
     except Exception as error:

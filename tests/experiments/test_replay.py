@@ -229,6 +229,12 @@ def test_a_step_that_the_run_has_not_done_is_an_error(run, step):
         replay(run, step)
 
 
+def test_a_run_whose_rates_followed_its_speed_is_not_done_again(plain, tmp_path):
+    timed = override(plain, {"max_time": 1e4, "schedule": {"clock": "time"}})
+    with pytest.raises(OptionError, match="followed its speed .schedule.clock is time., so that its steps cannot"):
+        replay(train(timed, tmp_path / "run"), 2)
+
+
 def test_a_folder_that_is_no_run_is_an_error(tmp_path, run):
     with pytest.raises(FileError, match="is not a run: it has no config.json"):
         replay(tmp_path, 1)

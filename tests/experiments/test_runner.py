@@ -504,6 +504,7 @@ def test_a_run_takes_its_steps_its_validations_and_its_start(base):
     assert run_seconds(config, Speed(2.0, 5.0)) == pytest.approx(5 + 200 + 4 * 2)
     assert run_seconds(override(config, {"max_time": 50}), Speed(2.0, 5.0)) == pytest.approx(5 + 50 + 4 * 2)
     assert shape_of(config) == shape_of(override(config, {"seed": 4, "steps": 7, "schedule": {"warmup": 3}}))
+    assert shape_of(override(config, {"residual": "bfloat16"})) != shape_of(override(config, {"residual": "float32"}))
     assert shape_of(config) != shape_of(override(config, {"batch_size": 4}))
 
 

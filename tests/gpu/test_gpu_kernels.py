@@ -6,6 +6,7 @@ import importlib
 import pytest
 import torch
 from bpe_lm.kernels import gpu_attention, gpu_cross_entropy
+from bpe_lm.kernels.attention_times import measure_attention
 from bpe_lm.kernels.embedding import embedding
 from bpe_lm.kernels.gpu import supports_triton
 from bpe_lm.kernels.layers import fused_rms_norm, fused_silu
@@ -126,10 +127,10 @@ def attend(kernel, inputs, compiled=False):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("d_k", [32, 64, 128])
 def test_each_kernel_that_works_computes_attention(dtype, d_k, compiled):
-    times = gpu_attention.measure_attention(2, 3, 130, d_k, dtype, GPU)
+    times = measure_attention(2, 3, 130, d_k, dtype, GPU)
     print(dtype, d_k, times)
-    assert set(times.seconds) | set(times.refused) == set(gpu_attention.ATTENTION_KERNELS) - {"math"}
-    assert "efficient" in times.seconds
+    assert set(times.seconds) | set(times.refused) == {*gpu_attention.ATTENTION_KERNELS, "triton"} - {"math"}
+    assert {"efficient", "triton"} <= set(times.seconds)
     inputs = [randn(seed, 2, 130, 3, d_k).to(GPU, dtype).transpose(1, 2).requires_grad_() for seed in (1, 2, 3)]
     q, k, v = (x.detach().double().requires_grad_() for x in inputs)
     mask = torch.ones(130, 130, device=GPU).triu(1).bool()
@@ -138,12 +139,25 @@ def test_each_kernel_that_works_computes_attention(dtype, d_k, compiled):
     matrix = (randn(9, width, width).to(GPU, dtype) / width**0.5).double()
     exact = exact.transpose(1, 2).flatten(2) @ matrix
     expected = [exact.detach(), *torch.autograd.grad(exact.square().sum(), (q, k, v))]
-    for kernel in (*times.seconds, "math"):
+    for kernel in (*(set(times.seconds) - {"triton"}), "math"):
         gpu_attention.use_attention(kernel)
         torch.compiler.reset()
         for value, other in zip(attend(kernel, inputs, compiled), expected, strict=True):
             assert (value - other).norm() <= (0.02 if dtype == torch.bfloat16 else 1e-5) * other.norm(), kernel
     gpu_attention.use_attention("flash")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 1, 2), (2, 3, 3, 6), (3, 256, 16, 32), (2, 1000, 3, 64), (1, 77, 5, 80), (2, 130, 2, 128)]
+)
+def test_attention_with_its_rotation_has_the_values_and_gradients_of_the_formula(checks, shape, dtype):
+    for rotates in (False, True):
+        checks.check_attention("cuda", shape, dtype, rotates=rotates)
+
+
+def test_compiled_attention_with_its_rotation_is_the_formula(checks):
+    checks.check_attention("cuda", (4, 256, 16, 32), torch.bfloat16, compiled=True)
 
 
 @pytest.fixture

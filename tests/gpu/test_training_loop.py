@@ -1,5 +1,8 @@
 """The training loop on a GPU: nothing waits for the device between reads, and nothing is lost by that."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +37,7 @@ def records(folder: Path, kind: str = "train") -> dict[int, float]:
 
 def poison(trainer: Trainer, steps: set[int]) -> None:
     eager = trainer._steps.loss_of_step
+    trainer._steps.capture = None  # A graph would not call the loss.
     trainer._steps.loss_of_step = lambda x, y: eager(x, y) * (float("nan") if trainer.step + 1 in steps else 1.0)
 
 
@@ -62,6 +66,7 @@ def test_batches_that_are_copied_on_a_stream_of_their_own_are_those_of_their_ste
 @pytest.mark.parametrize("changes", [{}, {"dtype": "bfloat16"}, {"micro_batch_size": 4, "dtype": "bfloat16"}])
 def test_no_step_waits_for_the_device(config, tmp_path, changes):
     with Trainer(override(config, changes), tmp_path / "run") as trainer:
+        assert trainer.model.narrows_residual == (changes.get("dtype") == "bfloat16")
         for _ in range(3):
             trainer._launch_step(Window())
         torch.cuda.set_sync_debug_mode("error")
@@ -150,3 +155,63 @@ def test_a_compiled_run_validates_with_its_compiled_loss(config, tmp_path):
         assert (loss is not None) == compiles
     for kind in ("train", "valid"):
         assert records(tmp_path / "compiled", kind) == pytest.approx(records(tmp_path / "eager", kind), rel=1e-3)
+
+
+WITHOUT_VALIDATION = {"compile": True, "data": {"valid": ""}}
+"""A validation would be compiled, too."""
+
+
+@pytest.mark.parametrize("changes", [{}, {"dtype": "bfloat16", "micro_batch_size": 4}, WITHOUT_VALIDATION])
+def test_a_run_whose_steps_are_a_graph_is_the_run_whose_steps_are_launched(config, tmp_path, changes):
+    """Also over a validation and a checkpoint."""
+    config, found = override(config, changes | {"steps": 60, "log_every": 12, "deterministic": True}), {}
+    for name, captures in (("launched", False), ("graph", True)):
+        with Trainer(config, tmp_path / name) as trainer:
+            if not captures:
+                trainer._steps.capture = None
+            trainer._steps._pace.read = lambda steps, seconds: True
+            trainer.run()
+            assert trainer._steps.is_graph == captures
+            found[name] = {key: tensor.cpu() for key, tensor in trainer.model.state_dict().items()}
+    for kind in ("train", "valid"):
+        assert records(tmp_path / "graph", kind) == records(tmp_path / "launched", kind)
+    assert all(torch.equal(found["graph"][key], found["launched"][key]) for key in found["graph"])
+
+
+FAILS = """
+import json, sys, warnings
+import torch
+from bpe_lm.training.config import TrainConfig
+from bpe_lm.training.trainer import Trainer
+
+with Trainer(TrainConfig.from_dict(json.loads(sys.argv[1])), sys.argv[2]) as trainer:
+    steps = trainer._steps
+    steps._pace.read = lambda number, seconds: True
+    check = steps.guard.check
+
+    def reading(step, measures):
+        if torch.cuda.is_current_stream_capturing():
+            measures.loss.item()
+        return check(step, measures)
+
+    steps.guard.check = reading
+    stream = torch.cuda.current_stream()
+    with warnings.catch_warnings(record=True) as caught:
+        trainer.run()
+    assert any("CUDA could not capture a step" in str(warning.message) for warning in caught), caught
+    assert not steps.is_graph
+    assert torch.cuda.current_stream() == stream
+"""
+"""A run whose capture ends with an error of CUDA, in a process of its own, which may keep traces of that."""
+
+
+def test_a_run_goes_on_after_a_capture_that_cuda_ends(config, tmp_path):
+    config = override(config, {"deterministic": True})
+    command = [sys.executable, "-c", FAILS, json.dumps(config.as_dict()), str(tmp_path / "failed")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    with Trainer(config, tmp_path / "launched") as trainer:
+        trainer._steps.capture = None
+        trainer.run()
+    for kind in ("train", "valid"):
+        assert records(tmp_path / "failed", kind) == records(tmp_path / "launched", kind)

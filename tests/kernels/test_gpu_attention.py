@@ -7,10 +7,8 @@ from bpe_lm.kernels import gpu_attention
 from bpe_lm.kernels.attention import fast_causal_attention
 from bpe_lm.kernels.choices import Kernels, using
 from bpe_lm.kernels.gpu_attention import (
-    ATTENTION_KERNELS,
     attention_by,
     deterministic_attention,
-    measure_attention,
     use_attention,
 )
 from tensors import randn
@@ -56,41 +54,6 @@ def test_one_query_and_queries_after_others_are_left_to_torch():
         with using(Kernels(attention="cudnn")):
             chosen = fast_causal_attention(q, k, v)
         assert torch.equal(chosen, fast_causal_attention(q, k, v))
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_the_measurement_finds_the_fastest_of_a_cpus_kernels(dtype):
-    state = torch.get_rng_state()
-    times = measure_attention(2, 3, 40, 16, dtype, CPU)
-    assert torch.equal(torch.get_rng_state(), state)
-    assert set(times.seconds) == {"flash", "math"}
-    assert not times.refused
-    assert times.fastest == min(times.seconds, key=times.seconds.__getitem__)
-    assert all(0 < seconds < 1 for seconds in times.seconds.values())
-
-
-def test_kernels_that_do_not_work_are_left_out_with_the_reason(monkeypatch):
-    monkeypatch.setattr(gpu_attention, "_candidates", lambda device: ("cudnn", "flash3", "math", "efficient"))
-    times = measure_attention(1, 2, 8, 16, torch.float32, CPU)
-    assert times.fastest == "math"
-    assert set(times.seconds) == {"math"}
-    assert set(times.refused) == {"cudnn", "flash3", "efficient"}
-    assert "not installed" in times.refused["flash3"] or "does not know it" in times.refused["flash3"]
-    monkeypatch.setattr(gpu_attention, "_candidates", lambda device: ("cudnn",))
-    with pytest.raises(errors.OptionError, match=r"no kernel computes attention of shape \(1, 8, 2, 16\).*cudnn"):
-        measure_attention(1, 2, 8, 16, torch.float32, CPU)
-
-
-def test_a_slower_kernel_is_not_chosen(monkeypatch):
-    seconds = {"flash": 0.3, "math": 0.2}
-    monkeypatch.setattr(gpu_attention, "_seconds_of", lambda kernel, *others: seconds[kernel])
-    assert measure_attention(1, 2, 8, 16, torch.float32, CPU).fastest == "math"
-    seconds["math"] = 0.4
-    assert measure_attention(1, 2, 8, 16, torch.float32, CPU).fastest == "flash"
-
-
-def test_a_gpus_kernels_are_all_but_the_formula():
-    assert set(gpu_attention._candidates(torch.device("cuda", 1))) == set(ATTENTION_KERNELS) - {"math"}
 
 
 def test_a_deterministic_run_takes_a_kernel_by_its_format_and_never_cudnns():

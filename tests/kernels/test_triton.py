@@ -1,5 +1,6 @@
 """The kernels in Triton without a GPU: the interpreter runs them, the compiler translates them, and who calls them."""
 
+import itertools
 import os
 import re
 import subprocess
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from bpe_lm.kernels import gpu
+from bpe_lm.kernels import gpu, gpu_cross_entropy
 from bpe_lm.kernels.cross_entropy import mean_of_cross_entropies
 from bpe_lm.kernels.embedding import embedding
 from bpe_lm.kernels.layers import has_fused_layers
@@ -63,20 +64,27 @@ def triton_cache(tmp_path, monkeypatch):
 @pytest.mark.parametrize("capability", [80, 90])
 @pytest.mark.parametrize("pointer", DTYPES.values())
 def test_the_compiler_translates_the_loss(pointer, capability):
-    from bpe_lm.kernels.triton_cross_entropy import _row_kernel, _scale_kernel
+    from bpe_lm.kernels import triton_cross_entropy as loss
 
     pointers = {"logits": pointer, "targets": "*i64", "losses": "*fp32", "scale": "fp32"}
-    for needs_gradient in (True, False):
-        constants = {"stride": 50_304, "vocab_size": 50_257, "needs_gradient": needs_gradient, "block": 4096}
-        ptx = ptx_of(_row_kernel, pointers, constants, capability, 8)
+    kind, itemsize = ("b16", 2) if pointer == "*bf16" else ("b32", 4)
+    for vocab_size, needs_gradient in itertools.product((50_257, 10_000, 1000), (True, False)):
+        stride = gpu_cross_entropy._columns(vocab_size)
+        is_held, options = loss._form(stride, itemsize)
+        assert is_held == (vocab_size < 50_257)
+        kernel = loss._held_row_kernel if is_held else loss._row_kernel
+        constants = {"stride": stride, "vocab_size": vocab_size, "needs_gradient": needs_gradient}
+        constants |= {name: value for name, value in options.items() if name in kernel.arg_names}
+        ptx = ptx_of(kernel, pointers, constants, capability, options["num_warps"])
+        # Two reductions over all threads for a row.
+        assert ptx.count("bar.sync") <= 6
         if needs_gradient:
             check_ptx(ptx)
             # Another thread may overwrite the target's logit, so that it is read before all threads wait.
             first_loads = ptx[: ptx.index("bar.sync")]
-            kind = "b16" if pointer == "*bf16" else "b32"
             assert re.findall(rf"ld\.global\.{kind} ", ptx) == re.findall(rf"ld\.global\.{kind} ", first_loads)
             assert f"ld.global.{kind} " in first_loads
-    check_ptx(ptx_of(_scale_kernel, {"values": pointer, "factor": "*fp32"}, {"block": 4096}, capability, 8))
+    check_ptx(ptx_of(loss._scale_kernel, {"values": pointer, "factor": "*fp32"}, {"block": 4096}, capability, 8))
 
 
 @pytest.mark.usefixtures("triton_cache")
@@ -95,6 +103,38 @@ def test_the_compiler_translates_the_rotation(pointer, capability):
             check_ptx(ptx)
             # The two halves of pairs are in the same thread.
             assert "shared" not in ptx
+
+
+@pytest.mark.usefixtures("triton_cache")
+@pytest.mark.parametrize("capability", [80, 90])
+def test_the_compiler_translates_attention(capability):
+    from bpe_lm.kernels import triton_attention
+    from triton import language as tl
+
+    pointers = dict.fromkeys(("qkv", "outputs", "gradients", "to_qkv"), "*bf16")
+    pointers |= dict.fromkeys(("cos", "sin", "log_sums", "deltas"), "*fp32")
+    pointers |= {"scale": "fp32", "to_scores_scale": "fp32"}
+    for heads, d_k in ((16, 32), (12, 64)):
+        sizes = {"heads": heads, "d_k": d_k, "width": d_k, "rotates": True, "kind": tl.bfloat16}
+        forward, backward = triton_attention.forward_blocks(256, d_k), triton_attention.backward_blocks(256, d_k)
+        ptx = ptx_of(
+            triton_attention._forward_kernel,
+            pointers,
+            sizes | {"block_q": forward.own, "block_k": forward.other},
+            capability,
+            forward.warps,
+        )
+        check_ptx(ptx)
+        ptx += ptx_of(
+            triton_attention._backward_kernel,
+            pointers,
+            sizes | {"own": backward.own, "block": backward.other},
+            capability,
+            backward.warps,
+        )
+        check_ptx(ptx)
+        # Both use the tensor cores, on Hopper by its own instructions.
+        assert ("wgmma.mma_async" if capability == 90 else "mma.sync") in ptx
 
 
 def test_a_cpu_and_other_formats_get_no_kernel_of_a_gpu(monkeypatch):
@@ -178,7 +218,7 @@ def test_tensors_of_a_gpu_go_to_its_kernels(monkeypatch, dtype, is_capable):
 
         called.names.clear()
         assert embedding(weight, targets).shape == (6, 8)
-        assert called.names == ["embedding"]
+        assert not called.names  # A compiler adds the gradient up.
 
         called.names.clear()
         qkv = torch.empty(2, 5, 3, 2, 6, dtype=dtype, device="cuda", requires_grad=True)

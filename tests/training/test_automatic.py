@@ -5,11 +5,11 @@ import json
 
 import pytest
 import torch
-from bpe_lm.errors import ConfigError, ResumeMismatch
+from bpe_lm.errors import ConfigError, InternalError, ResumeMismatch
 from bpe_lm.kernels import choices
+from bpe_lm.kernels.attention_times import AttentionTimes
 from bpe_lm.kernels.choices import OPERATIONS, TABLE, Kernels, forms_here, using
 from bpe_lm.kernels.forms import form_of
-from bpe_lm.kernels.gpu_attention import AttentionTimes
 from bpe_lm.training import automatic, trainer
 from bpe_lm.training.automatic import as_asked, automatic_keys, check_can_run, resolve_auto, taken_from
 from bpe_lm.training.config import TrainConfig, override
@@ -20,7 +20,7 @@ from bpe_lm.training.run_folder import Chosen
 from bpe_lm.training.trainer import Trainer
 
 CPU, CUDA, MPS = map(torch.device, ("cpu", "cuda", "mps"))
-AUTO = {"dtype": "auto", "compile": "auto"}
+AUTO = {"dtype": "auto", "residual": "auto", "compile": "auto"}
 CONSTANT = {"schedule": {"shape": "constant", "warmup": 1}}
 
 
@@ -46,7 +46,9 @@ def gpu(monkeypatch):
 
     def of(major: int, minor: int) -> None:
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (major, minor))
-        monkeypatch.setattr(automatic, "measure_attention", lambda *_: AttentionTimes("cudnn", {"cudnn": 1e-4}, {}))
+        monkeypatch.setattr(
+            automatic, "measure_attention", lambda *_, **__: AttentionTimes("cudnn", {"cudnn": 1e-4}, {})
+        )
 
     return of
 
@@ -97,7 +99,7 @@ def test_a_gpu_takes_the_fastest_attention_and_a_rule_with_deterministic(config,
 
 def test_with_deterministic_nothing_is_measured(config, monkeypatch):
     for name in ("_seconds_of_product", "faster_float32_library", "measure_attention"):
-        monkeypatch.setattr(automatic, name, lambda *_: pytest.fail("a time was measured"))
+        monkeypatch.setattr(automatic, name, lambda *_, **__: pytest.fail("a time was measured"))
     found = [resolve_auto(override(config, {"deterministic": True}), CPU).config for _ in range(2)]
     assert found[0] == found[1]
 
@@ -113,6 +115,64 @@ def test_a_gpu_takes_bfloat16_from_ampere_on_and_apples_never(config, gpu):
         check_can_run(override(found.config, {"dtype": "bfloat16"}), CUDA)
     long = resolve_auto(override(config, {"steps": 10**9}), MPS)
     assert (long.config.dtype, long.config.compile) == ("float32", False)
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "expected"),
+    [
+        (CUDA, "bfloat16", "bfloat16"),
+        (CUDA, "float32", "float32"),
+        (CPU, "bfloat16", "float32"),
+        (CPU, "float32", "float32"),
+        (MPS, "bfloat16", "float32"),
+    ],
+)
+def test_a_residual_stream_is_narrow_on_a_gpu_in_a_run_in_bfloat16(config, device, dtype, expected, gpu):
+    gpu(9, 0)
+    found = resolve_auto(override(config, {"dtype": dtype}), device)
+    assert found.config.residual == expected
+    assert found.config.narrows_residual == (expected == "bfloat16")
+    assert found.reasons["residual"]
+    for asked in ("float32", "bfloat16"):
+        assert resolve_auto(override(config, {"dtype": dtype, "residual": asked}), device).config.residual == asked
+
+
+def test_no_model_is_made_for_a_residual_stream_that_is_left_to_choose(config):
+    with pytest.raises(InternalError, match="residual is auto"):
+        assert config.narrows_residual
+
+
+@pytest.mark.parametrize("began", ["float32", "bfloat16"])
+def test_a_residual_stream_stays_as_the_run_began(config, tmp_path, monkeypatch, began):
+    """Also where another one would be chosen now, and after a step to another kind of device."""
+    narrow = override(config, {"dtype": "bfloat16"})
+    monkeypatch.setattr(automatic, "_residual", lambda *_: (began, "so"))
+    first = run(narrow, tmp_path / "run")
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["residual"] == began
+    other = "bfloat16" if began == "float32" else "float32"
+    monkeypatch.setattr(automatic, "_residual", lambda *_: (other, "so"))
+    again = run(override(narrow, {"steps": 6}), tmp_path / "run", resume=True)
+    assert again.model.narrows_residual == first.model.narrows_residual == (began == "bfloat16")
+    assert run(narrow, tmp_path / "new").model.narrows_residual != first.model.narrows_residual
+    old = TrainConfig.load(tmp_path / "run" / "config.json")
+    assert taken_from(narrow, old, CUDA, on_same_device=False).residual == began
+    with pytest.raises(ResumeMismatch, match=f"residual was '{began}' and is '{other}'"):
+        run(override(narrow, {"steps": 8, "residual": other}), tmp_path / "run", resume=True)
+
+
+def test_a_run_that_began_before_residual_was_a_key_goes_on_in_float32(config, tmp_path, monkeypatch):
+    config = override(config, {"dtype": "bfloat16", "residual": "float32"})
+    straight = run(override(config, {"steps": 6}), tmp_path / "straight").model.state_dict()
+    run(config, tmp_path / "run")
+    path = tmp_path / "run" / "config.json"
+    content = json.loads(path.read_text())
+    del content["residual"]
+    path.write_text(json.dumps(content))
+    monkeypatch.setattr(automatic, "_residual", lambda *_: pytest.fail("a stream was chosen"))
+    later = override(config, {"steps": 6, "residual": "auto"})
+    again = run(later, tmp_path / "run", resume=True)
+    assert again.config.residual == "float32"
+    assert all(torch.equal(tensor, straight[name]) for name, tensor in again.model.state_dict().items())
 
 
 @pytest.mark.parametrize(
@@ -262,7 +322,7 @@ def test_each_operation_has_a_form_for_each_device():
 
 def test_a_residual_stream_in_bfloat16_learns_nearly_the_same(config, tmp_path):
     narrow = override(config, {"dtype": "bfloat16", "steps": 40, "schedule": {"max_learning_rate": 1e-2}})
-    wide = run(narrow, tmp_path / "wide").result.train_loss
+    wide = run(override(narrow, {"residual": "float32"}), tmp_path / "wide").result.train_loss
     found = run(override(narrow, {"residual": "bfloat16"}), tmp_path / "narrow").result.train_loss
     assert found != wide
     assert found == pytest.approx(wide, abs=0.1)

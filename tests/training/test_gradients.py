@@ -110,7 +110,7 @@ def test_the_guard_refuses_the_steps_that_the_host_would_have_refused(seed):
     config = override(TrainConfig(), {"max_skipped_steps": seed % 3, "max_loss": 5.0 * (seed % 2), "max_loss_steps": 3})
     values = torch.tensor([1.0, 2.0, 9.0, float("nan"), float("inf")])
     losses = values[torch.randint(5, (25,), generator=generator)].tolist()
-    guard = StepGuard(config, 4)
+    guard = StepGuard(config, 4, "cpu")
     found = []
     for step, loss in enumerate(losses, 1):
         flag = guard.check(step, Measures(torch.tensor(loss), torch.tensor(1.0)))
@@ -120,7 +120,7 @@ def test_the_guard_refuses_the_steps_that_the_host_would_have_refused(seed):
 
 
 def test_the_guard_refuses_a_norm_that_is_not_finite_and_everything_after_bad_ids():
-    guard = StepGuard(TrainConfig(), 0)
+    guard = StepGuard(TrainConfig(), 0, "cpu")
     one, bad = torch.tensor(1.0), torch.tensor(float("inf"))
     no, yes = torch.tensor(False), torch.tensor(True)
     steps = [(one, one, no), (one, bad, no), (one, one, no), (one, one, yes), (one, one, no)]

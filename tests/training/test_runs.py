@@ -774,6 +774,37 @@ def test_max_time_is_the_time_without_validations(config, tmp_path, monkeypatch)
     assert [(r["step"], r["seconds"]) for r in valid] == [(1, 4), (2, 8), (3, 12)]
 
 
+def test_the_rate_falls_until_the_time_is_over_also_in_a_run_that_goes_on(config, tmp_path, monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(training, "time", clock)
+    schedule = {
+        "shape": "linear",
+        "max_learning_rate": 1.0,
+        "min_ratio": 0.0,
+        "warmup": 2,
+        "decay": 0.8,
+        "clock": "time",
+    }
+    changed = override(config, {"steps": 1000, "max_time": 40.0, "log_every": 1, "schedule": schedule})
+    for last in (4, 1000):
+        with Trainer(changed, tmp_path / "run", resume=True) as trainer:
+            trainer._train_step = clock.taking(4, trainer._train_step)
+
+            def end_at_last(step, last=last):
+                if step.step == last:
+                    os.kill(os.getpid(), signal.SIGINT)
+
+            result = trainer.run(on_step=end_at_last)
+    assert (result.reason, result.step, result.seconds) == ("time", 10, 40)
+    rates = [r["learning_rate"] for r in read_records(tmp_path / "run" / "metrics.jsonl") if r["kind"] == "train"]
+    assert rates == pytest.approx([0.5, 1, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125, 0])
+
+
+def test_a_clock_of_time_needs_a_limit(config):
+    with pytest.raises(ConfigError, match="schedule.clock is time, and max_time is 0.*; set max_time"):
+        override(config, {"schedule": {"clock": "time"}})
+
+
 def test_each_step_is_shown_with_its_figures_and_what_looks_at_it_takes_no_time_of_the_run(
     config, tmp_path, monkeypatch
 ):

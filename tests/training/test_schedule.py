@@ -8,7 +8,9 @@ import pytest
 from bpe_lm.errors import ConfigError, OptionError
 from bpe_lm.training.config import ScheduleConfig, TrainConfig, override
 from bpe_lm.training.presets import PRESETS, resolve
+from bpe_lm.training.resume import RunState
 from bpe_lm.training.schedules import cosine_schedule, learning_rate
+from bpe_lm.training.time_budget import TimeBudget
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -150,3 +152,34 @@ def test_the_courses_cosine_refuses_a_cycle_within_the_warmup_and_a_rate_that_ri
         cosine_schedule(0, 1, 0.1, 7, 5)
     with pytest.raises(ValueError, match=r"min_learning_rate is 0.1, and must be at most max_learning_rate, 0.01"):
         cosine_schedule(0, 0.01, 0.1, 7, 21)
+
+
+@pytest.mark.parametrize("shape", ["cosine", "linear", "wsd"])
+def test_the_rate_is_that_of_the_part_of_steps_or_time_that_is_over(shape):
+    schedule = ScheduleConfig(shape, 2.0, 0.25, warmup=10, decay=50)
+    for step in range(99):
+        assert learning_rate(schedule, 100, step, step / 100) == learning_rate(schedule, 100, step)
+        # 75 of 100 parts of the time are over, and fewer of the steps.
+        if 10 <= step < 74:
+            assert learning_rate(schedule, 100, step, 0.75) == learning_rate(schedule, 100, 74)
+    assert learning_rate(schedule, 100, 0, 0.75) == 0.2
+    for over in (1.0, 1.5):
+        assert learning_rate(schedule, 100, 20, over) == pytest.approx(0.5)
+
+
+def test_the_part_of_the_time_follows_the_fastest_step_and_never_falls():
+    state = RunState(seconds=0.0)
+    budget = TimeBudget(100.0, state, 0)
+    assert budget.over_after(1) == 0
+    budget.read(1, 40.0)  # The first step compiles.
+    assert budget.over_after(2) == 0.8
+    budget.read(2, 41.0)
+    assert budget.over_after(3) == 0.8
+    assert budget.over_after(12) == 0.8
+    budget.read(52, 91.0)
+    assert budget.over_after(53) == 0.92
+    assert budget.over_after(61) == 1.0
+    # A run that goes on begins with its state.
+    again = TimeBudget(100.0, RunState(seconds=91.0, pace=state.pace, time_over=0.92), 52)
+    assert again.over_after(53) == 0.92
+    assert again.over_after(54) == 0.93

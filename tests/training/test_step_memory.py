@@ -81,10 +81,23 @@ loss, norms and rotation were torch's operations."""
 @pytest.mark.parametrize(("rows", "dtype", "measured"), ON_AN_H200)
 def test_the_prediction_for_a_gpu_is_below_what_a_step_took_before_its_kernels(rows, dtype, measured):
     """tests/gpu compares predictions with the peak of the same code."""
-    config = override(resolve("tinystories"), {"batch_size": rows, "dtype": dtype, "device": "cuda"})
+    config = override(
+        resolve("tinystories"), {"batch_size": rows, "dtype": dtype, "device": "cuda", "residual": "float32"}
+    )
     assert 0.6 * measured < step_memory(config).peak < measured
     without = override(config, {"kernels": {"loss": "torch"}})
     assert step_memory(config).peak < step_memory(without).peak < 1.02 * measured
+
+
+def test_a_residual_stream_is_accounted_as_a_run_chooses_it():
+    config = override(resolve("tinystories"), {"batch_size": 16, "dtype": "bfloat16"})
+    for device, expected in (("cuda", "bfloat16"), ("cpu", "float32")):
+        chosen, narrow, wide = (
+            step_memory(override(config, {"device": device, "residual": residual}))
+            for residual in ("auto", "bfloat16", "float32")
+        )
+        assert chosen == {"bfloat16": narrow, "float32": wide}[expected]
+        assert (narrow.activations < wide.activations) == (device == "cuda")  # A CPU's kernels need a wide stream.
 
 
 def test_attention_on_a_gpu_keeps_no_scores():

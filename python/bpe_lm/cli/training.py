@@ -112,7 +112,7 @@ def _print_beginning(trainer: Trainer) -> None:
     if trainer.step:
         print(f"going on from step {trainer.step:,}", file=sys.stderr)
     values = dict(keys(trainer.config))
-    for key in ("dtype", "compile"):
+    for key in ("dtype", "residual", "compile"):
         if key in trainer.reasons:
             print(f"{key} {written(values[key])}: {trainer.reasons[key]}", file=sys.stderr)
     kernels = [f"{key.removeprefix('kernels.')} {values[key]}" for key in trainer.reasons if key.startswith("kernels.")]

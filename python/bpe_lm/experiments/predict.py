@@ -157,6 +157,7 @@ def shape_of(config: TrainConfig) -> TrainConfig:
         micro_batch_size=config.micro_batch_size,
         device=config.device,
         dtype=config.dtype,
+        residual=config.residual,
         implementation=config.implementation,
         compile=is_compiled(config),
         parallel=config.parallel,

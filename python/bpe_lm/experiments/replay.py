@@ -180,7 +180,7 @@ def replay(
         redone: Called before the first of the steps that are done again, and after each.
 
     Raises:
-        OptionError: The run has not done this step.
+        OptionError: The run has not done this step, or its learning rates followed its speed.
         FileError: The folder is not a run, its data do not exist, or a file could not be read.
         ConfigError: The folder's config is not that of a run, or names no tokenizer; the machine lacks the device.
         ResumeMismatch: The run began with another token file.
@@ -212,6 +212,11 @@ def _config(folder: Path, device: str | None, train: StrPath | None, tokenizer: 
     if not (folder / CONFIG).is_file():
         raise FileError(f"{folder} is not a run: it has no {CONFIG}; name a folder that bpe-lm pretrain wrote")
     config = TrainConfig.load(folder / CONFIG)
+    if config.schedule.clock == "time":
+        raise OptionError(
+            f"the learning rates of the run in {folder} followed its speed (schedule.clock is time), so that its steps "
+            "cannot be done again"
+        )
     data = replace(config.data, valid="")
     data = replace(data, train=str(train or data.train), tokenizer=str(tokenizer or data.tokenizer))
     if not data.tokenizer:

@@ -14,7 +14,8 @@ form for each kind of device:
 
 In all other cases, torch computes the formula itself. `implementation="reference"` asks for the formulas of attention
 and of the loss everywhere. The kernels in Triton take float32 and bfloat16. gpu_attention.py says which kernels of
-torch compute attention, and which of them give equal bits in each run.
+torch compute attention, and which of them give equal bits in each run; attention_times.py measures them and the one in
+Triton.
 
 Private functions of torch, which may change in its next version, are called only in this folder.
 """

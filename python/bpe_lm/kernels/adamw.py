@@ -22,7 +22,7 @@ def fused_adamw(
     mean_squares: list[Tensor],
     steps: list[Tensor],
     *,
-    lr: float,
+    lr: float | Tensor,
     betas: tuple[float, float],
     eps: float,
     weight_decay: float,
@@ -37,7 +37,7 @@ def fused_adamw(
         means: The running means of gradients.
         mean_squares: The running means of squared gradients.
         steps: The number of steps of each parameter.
-        lr: The learning rate.
+        lr: The learning rate; one float32 on the device lets a CUDA graph have another in each replay.
         betas: The weights of the old value in both running means.
         eps: The number that is added to the root of the mean square.
         weight_decay: The decay of the weights, in learning rates.

@@ -1,8 +1,9 @@
-"""Causal attention: a kernel for self-attention on a CPU, and torch's function for all other cases.
+"""Causal attention: kernels for self-attention with its rotation, and torch's function for all other cases.
 
-The kernel, src/kernels/attention.rs, reads queries, keys and values from one product, rotates them, and writes the
-heads in the order of the next product. Both passes of 16 x 16 heads of 256 x 32 take 10 ms in bfloat16. torch's
-function takes 62 ms, and the rotation before it 5 ms (2 cores, AMD Zen 5, torch 2.15).
+Both kernels read queries, keys and values from one product, rotate them, and write the heads in the order of the next
+product. That on a CPU is src/kernels/attention.rs: both passes of 16 x 16 heads of 256 x 32 take 10 ms in bfloat16.
+torch's function takes 62 ms, and the rotation before it 5 ms (2 cores, AMD Zen 5, torch 2.15). That on a GPU is
+triton_attention.py.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from torch.nn import functional
 from bpe_lm import _core
 from bpe_lm.kernels.cpu import as_array, as_output, is_recording, supports
 from bpe_lm.kernels.forms import form_of
+from bpe_lm.kernels.gpu import supports_triton
 from bpe_lm.kernels.gpu_attention import attention_by, is_attention_kernel
+from bpe_lm.kernels.simulated import kind_of
 
 
 def fast_causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -40,7 +43,9 @@ def causal_mask(queries: int, keys: int, device: torch.device) -> Tensor:
 
 
 def supports_fused_attention(qkv: Tensor) -> bool:
-    """Return whether the kernel runs on this machine and takes these queries, keys and values."""
+    """Return whether a kernel for these queries, keys and values is in use, and runs on their device."""
+    if kind_of(qkv) == "cuda":
+        return form_of("attention", "cuda") == "triton" and supports_triton(qkv)
     return supports(qkv) and qkv.numel() > 0 and form_of("attention", "cpu") in ("amx", "avx512")
 
 
@@ -57,6 +62,12 @@ def fused_attention(qkv: Tensor, cos: Tensor | None, sin: Tensor | None) -> Tens
 def _run(qkv: Tensor, cos: Tensor | None, sin: Tensor | None) -> tuple[Tensor, Tensor]:
     """Return the outputs, and the base-2 logarithm of each query's sum of exponentials: (batch, head, seq)."""
     outputs, log_sums = _empty(qkv)
+    if _is_for_triton(qkv):
+        # Triton is on Linux only, and its import takes a moment.
+        from bpe_lm.kernels.triton_attention import attend_into
+
+        attend_into(qkv.contiguous(), *_tables(cos, sin), outputs, log_sums)
+        return outputs, log_sums
     _core.attention_forward(
         as_array(qkv),
         _angles(cos, sin),
@@ -78,6 +89,15 @@ def _empty(qkv: Tensor) -> tuple[Tensor, Tensor]:
     return qkv.new_empty(batch, length, heads, d), qkv.new_empty(batch, heads, length, dtype=torch.float32)
 
 
+def _is_for_triton(qkv: Tensor) -> bool:
+    """Return whether the kernel is that for a GPU. Triton's interpreter runs it on a CPU too, if it is asked for."""
+    return qkv.device.type == "cuda" or form_of("attention", "cpu") == "triton"
+
+
+def _tables(cos: Tensor | None, sin: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+    return (None, None) if cos is None or sin is None else (cos.float().contiguous(), sin.float().contiguous())
+
+
 def _angles(cos: Tensor | None, sin: Tensor | None) -> Any:
     return None if cos is None or sin is None else (as_array(cos.float()), as_array(sin.float()))
 
@@ -93,6 +113,13 @@ def _backward(
 ) -> Tensor:
     """Return the gradient of queries, keys and values. The probabilities are computed again, not stored."""
     qkv_gradient = qkv.new_empty(qkv.shape)
+    if _is_for_triton(qkv):
+        from bpe_lm.kernels.triton_attention import attention_gradients_into
+
+        tables = _tables(cos, sin)
+        gradient, qkv = gradient.contiguous(), qkv.contiguous()
+        attention_gradients_into(gradient, qkv, *tables, outputs, log_sums, qkv_gradient)
+        return qkv_gradient
     arrays = as_array(gradient), as_array(qkv), _angles(cos, sin), as_array(outputs), as_array(log_sums)
     _core.attention_backward(*arrays, form_of("attention", "cpu"), torch.get_num_threads(), as_output(qkv_gradient))
     return qkv_gradient

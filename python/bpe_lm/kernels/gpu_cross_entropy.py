@@ -19,8 +19,8 @@ from bpe_lm.kernels.simulated import simulated
 
 _CHUNKS = 6
 """The largest number of chunks. With more, the products become smaller, and the head's gradient is read and written
-once a chunk: 0.3 GB for GPT-2's head. With 4, the loss over 16,384 tokens of 32,000 took 0.45 of the memory of the
-compiled unfused one and 0.94 of its time (H200, benches/record/6-gpu-and-intel.md)."""
+once a chunk: 0.3 GB for GPT-2's head. The loss over 16,384 tokens of 32,000 takes 0.38 of the memory of the compiled
+unfused one and 0.96 of its time; with 4 chunks 0.45 and 0.94 (H200, benches/record/6-gpu-and-intel.md)."""
 
 _SMALLEST_CHUNK = 1 << 26
 """The number of logits from which a batch is split: 0.13 GB in bfloat16, little beside the rest of a training step."""

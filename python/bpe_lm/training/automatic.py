@@ -1,4 +1,4 @@
-"""What "auto" stands for in a run's config on a device, and why: the number format, the compiler and the kernels.
+"""What "auto" stands for in a run's config on a device, and why: the number formats, the compiler and the kernels.
 
 "auto" is resolved once. config.json keeps the results, because another number format, compiler or kernel rounds
 otherwise, and a run that goes on takes them from there. With `deterministic`, no choice depends on a measurement now.
@@ -19,9 +19,10 @@ import torch
 from bpe_lm import _core
 from bpe_lm.errors import ConfigError, OptionError
 from bpe_lm.fields import keys
+from bpe_lm.kernels.attention_times import measure_attention
 from bpe_lm.kernels.choices import OPERATIONS, Kernels, check_is_here, forms_here
 from bpe_lm.kernels.gpu import AMPERE
-from bpe_lm.kernels.gpu_attention import deterministic_attention, measure_attention
+from bpe_lm.kernels.gpu_attention import deterministic_attention
 from bpe_lm.kernels.implementation import Dtype
 from bpe_lm.kernels.linear import faster_float32_library
 from bpe_lm.model.flops import training_flops_per_token
@@ -36,8 +37,8 @@ On 2 cores of a Zen 5 compiling takes a minute and saves 6 to 9 % of a step, so 
 on. On an H200 it takes 35 to 50 s, and saves 15 of 29 ms of a step of 3.7e12 operations; small steps save as much,
 because they wait for launches."""
 
-_MOST_ROWS = 32
-"""The texts of a measurement of attention: which kernel is the fastest does not depend on more."""
+_MOST_TOKENS = 1 << 15
+"""The tokens of a measurement of attention: which kernel is the fastest does not depend on more."""
 
 _FASTER = 1.2
 """A product in bfloat16 counts as faster if it is faster by this factor."""
@@ -57,6 +58,9 @@ def resolve_auto(config: TrainConfig, device: torch.device) -> Resolved:
     if config.dtype == AUTO:
         dtype, reasons["dtype"] = _dtype(config, device)
         config = replace(config, dtype=dtype)
+    if config.residual == AUTO:
+        residual, reasons["residual"] = _residual(config, device)
+        config = replace(config, residual=residual)
     if config.compile == AUTO:
         compiles, reasons["compile"] = _compile(config, device)
         config = replace(config, compile=compiles)
@@ -97,7 +101,9 @@ def taken_from(new: TrainConfig, old: TrainConfig, device: torch.device, *, on_s
             "compile is true since the run began, and this machine lacks a C++ compiler (on a GPU: a C compiler or "
             "Triton); install it, or give --compile false, which rounds otherwise"
         )
-    changes: dict[str, Any] = {name: getattr(old, name) for name in ("dtype", "compile") if getattr(new, name) == AUTO}
+    changes: dict[str, Any] = {
+        name: getattr(old, name) for name in ("dtype", "residual", "compile") if getattr(new, name) == AUTO
+    }
     if on_same_device:
         changes["kernels"] = Kernels(
             **{
@@ -149,6 +155,16 @@ def _dtype(config: TrainConfig, device: torch.device) -> tuple[Dtype, str]:
     return "float32", "matrix products in bfloat16 are no faster here"
 
 
+def _residual(config: TrainConfig, device: torch.device) -> tuple[Dtype, str]:
+    if config.products_in == "float32":
+        return "float32", "matrix products are in float32"
+    if device.type == "cuda":
+        return "bfloat16", "norms and additions move half the bytes, and losses agree within what a seed changes"
+    if device.type == "cpu":
+        return "float32", "the kernels of norms on a CPU take streams in float32 only"
+    return "float32", f"another format is untested on {device.type}"
+
+
 def _compile(config: TrainConfig, device: torch.device) -> tuple[bool, str]:
     flops = config.steps * config.tokens_per_step * training_flops_per_token(config.model)
     if config.implementation == "reference":
@@ -183,11 +199,10 @@ def _attention_on_a_gpu(config: TrainConfig, device: torch.device) -> tuple[str,
     dtype = torch.bfloat16 if config.products_in == "bfloat16" else torch.float32
     if config.deterministic:
         return deterministic_attention(dtype, device), "it gives equal bits, with torch's deterministic algorithms"
-    rows = min(config.micro_batch_size or config.batch_size, _MOST_ROWS)
+    rows = min(config.micro_batch_size or config.batch_size, max(_MOST_TOKENS // model.context_length, 1))
+    sizes = rows, model.num_heads, model.context_length, model.d_model // model.num_heads
     try:
-        found = measure_attention(
-            rows, model.num_heads, model.context_length, model.d_model // model.num_heads, dtype, device
-        )
+        found = measure_attention(*sizes, dtype, device, rotates=model.position == "rope")
     except (OptionError, torch.OutOfMemoryError):
         return "torch", "none could be measured for this shape"
     times = ", ".join(f"{name} {1e6 * seconds:,.0f}" for name, seconds in found.seconds.items())

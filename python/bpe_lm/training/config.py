@@ -19,6 +19,7 @@ from bpe_lm.model.config import ModelConfig
 
 Parallel = Literal["ddp", "fsdp"]
 Shape = Literal["cosine", "constant", "linear", "wsd"]
+Clock = Literal["steps", "time"]
 
 CONFIG_FORMAT = 2
 """The version of a run's config.json, under its key `format`. Format 1 had no such key."""
@@ -83,6 +84,8 @@ class ScheduleConfig:
     `shape` is the shape of the fall to `min_ratio` x the maximum. A `warmup` or `decay` below 1 is a fraction of the
     run, and from 1 on a number of steps. `decay` 0 stands for everything after the warm-up (cosine, linear), for 0.2 of
     the run (wsd), or for no fall (constant).
+
+    With `clock` time, `decay` is a part of `max_time` in place of the steps, and the fall ends with it.
     """
 
     shape: Shape = key("cosine", "how the learning rate falls")
@@ -94,6 +97,7 @@ class ScheduleConfig:
         "the same for the fall at the end; 0: all after the warm-up, or 0.2 of the run (wsd)",
         unit="fraction or steps",
     )
+    clock: Clock = key("steps", "what the fall ends with: the last of the steps, or the time that max_time gives")
 
     def __post_init__(self) -> None:
         check_types(self, "schedule")
@@ -212,7 +216,10 @@ class TrainConfig:
     deterministic: bool = key(
         False, "on a GPU too, the same run gives the same bits: slower kernels where others add in any order"
     )
-    residual: Dtype = key("float32", "number format of the residual stream of a run in bfloat16")
+    residual: AutoDtype = key(
+        "auto",
+        "number format of the residual stream of a run in bfloat16; auto: bfloat16 on an NVIDIA GPU, else float32",
+    )
     parallel: Parallel = key("ddp", "how several processes share the model")
     activation_checkpointing: bool = key(False, "compute activations again in the backward pass, which saves memory")
     max_time: float = key(
@@ -256,6 +263,8 @@ class TrainConfig:
         if self.tokens:
             object.__setattr__(self, "steps", -(-self.tokens // self.tokens_per_step))
         self.schedule.lengths(self.steps)
+        if self.schedule.clock == "time" and not self.max_time:
+            raise ConfigError("schedule.clock is time, and max_time is 0, which is no limit; set max_time in seconds")
 
     @property
     def products_in(self) -> Dtype:
@@ -263,6 +272,13 @@ class TrainConfig:
         if self.dtype == "auto":
             raise InternalError("dtype is auto, which a run replaces when it begins")
         return self.dtype
+
+    @property
+    def narrows_residual(self) -> bool:
+        """Whether the residual stream is in bfloat16, once `residual` is not "auto" any more."""
+        if self.residual == "auto":
+            raise InternalError("residual is auto, which a run replaces when it begins")
+        return self.residual == "bfloat16"
 
     @property
     def is_compiled(self) -> bool:
@@ -294,7 +310,7 @@ class TrainConfig:
 
     @classmethod
     def load(cls, path: str | Path) -> TrainConfig:
-        """Read the `config.json` of a run.
+        """Read the `config.json` of a run. One without `residual` began when each residual stream was in float32.
 
         Raises:
             ConfigError: The file is of another version, or damaged.
@@ -302,7 +318,7 @@ class TrainConfig:
         """
         values = read_config(Path(path))
         try:
-            return override(cls(), values)
+            return override(cls(), {"residual": "float32"} | values)
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from None
 

@@ -25,11 +25,13 @@ class GuardedOptimizer(torch.optim.Optimizer):
     """An optimizer whose next steps can be scaled and refused by numbers that stay on the device.
 
     `grad_scale` is one float32 by which `step` divides the gradients, in place. `found_inf` is one float32: if it is 1,
-    `step` changes no weight, no state and no counter. Both names are torch's. None switches them off.
+    `step` changes no weight, no state and no counter. Both names are torch's. `learning_rate` is one float32 that takes
+    the place of the groups' `lr` in AdamW's fused kernel. None switches them off.
     """
 
     grad_scale: Tensor | None = None
     found_inf: Tensor | None = None
+    learning_rate: Tensor | None = None
 
     def _may_step(self) -> bool:
         """Read `found_inf`, and return whether the step may change anything. If so, divide the gradients."""
@@ -145,7 +147,7 @@ class AdamW(GuardedOptimizer):
             [local_shard(state["exp_avg"]) for state in states],
             [local_shard(state["exp_avg_sq"]) for state in states],
             [state["step"] for state in states],
-            lr=group["lr"],
+            lr=group["lr"] if self.learning_rate is None else self.learning_rate,
             betas=group["betas"],
             eps=group["eps"],
             weight_decay=group["weight_decay"],

@@ -55,7 +55,8 @@ class RunState:
     `seconds` is the time of the run, with saving and without validation. `skipped` counts the latest steps in a row
     that were not finite, `above_max_loss` those whose loss was above `max_loss`, and `worse` the latest validations in
     a row that were no better than `best_loss`. `loss` (of the step `loss_step`) and `best_loss` are validation losses,
-    on the tokens `validated_on`. `train_loss` is the last finite training loss. `identity` is that of the steps so far
+    on the tokens `validated_on`. `pace`, the least seconds of a step, and `time_over` are those of
+    `bpe_lm.training.time_budget`. `train_loss` is the last finite training loss. `identity` is that of the steps so far
     (`bpe_lm.training.identity`).
     """
 
@@ -69,6 +70,8 @@ class RunState:
     train_loss: float | None = None
     validated_on: str | None = None
     identity: dict[str, str] | None = None
+    pace: float | None = None
+    time_over: float = 0.0
 
     @classmethod
     def of(cls, saved: dict[str, Any]) -> RunState:
@@ -111,8 +114,8 @@ def check_enough_steps(config: TrainConfig, step: int, folder: Path) -> None:
 
 
 def warn_of_another_schedule(old: TrainConfig, new: TrainConfig, step: int) -> None:
-    """Warn if a new number of steps would have changed the learning rate of the last step."""
-    if step == 0:
+    """Warn if a new number of steps would have changed the rate of the last step, unless the time decides it."""
+    if step == 0 or new.schedule.clock == "time":
         return
     old_rate, new_rate = (learning_rate(config.schedule, config.steps, step - 1) for config in (old, new))
     if old_rate != new_rate:

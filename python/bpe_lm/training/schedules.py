@@ -11,18 +11,29 @@ if TYPE_CHECKING:
     from bpe_lm.training.config import ScheduleConfig
 
 
-def learning_rate(schedule: ScheduleConfig, steps: int, step: int) -> float:
+def learning_rate(schedule: ScheduleConfig, steps: int, step: int, time_over: float = 0.0) -> float:
     """Return the rate of a step, counted from 0, in a run of `steps` steps. The first step has a rate above 0.
 
     The rate rises linearly over the warm-up, is constant, and falls over the decay, which ends with the last step.
+
+    Args:
+        schedule: The schedule.
+        steps: The steps of the run.
+        step: The steps before this one.
+        time_over: The part of the run's time that is over after this step, of a run whose clock is its time. The rate
+            falls as if that part of the steps were done, if it is more than are.
 
     Raises:
         ConfigError: The run is too short for the warm-up and the decay.
     """
     warmup, decay = schedule.lengths(steps)
-    highest, it, constant_until = schedule.max_learning_rate, step + 1, steps - decay
-    if it < warmup:
-        return it / warmup * highest
+    it = step + 1
+    rate = _after_warmup(schedule, max(it, min(time_over, 1) * steps), steps - decay, steps)
+    return min(it / warmup * schedule.max_learning_rate, rate) if it < warmup else rate
+
+
+def _after_warmup(schedule: ScheduleConfig, it: float, constant_until: int, steps: int) -> float:
+    highest = schedule.max_learning_rate
     if it <= constant_until or schedule.shape == "constant":
         return highest
     lowest = highest * schedule.min_ratio
@@ -33,7 +44,7 @@ def learning_rate(schedule: ScheduleConfig, steps: int, step: int) -> float:
 
 
 def cosine_schedule(
-    it: int, max_learning_rate: float, min_learning_rate: float, warmup_iters: int, cosine_cycle_iters: int
+    it: float, max_learning_rate: float, min_learning_rate: float, warmup_iters: int, cosine_cycle_iters: int
 ) -> float:
     """Return the rate of the course's schedule, which has these arguments.
 

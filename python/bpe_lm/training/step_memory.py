@@ -119,7 +119,7 @@ def _tensors_of(config: TrainConfig, layers: int, rows: int, inside_loss: int) -
     with torch.device("meta"):
         model = TransformerLM.from_config(model_config, implementation=config.implementation)
     model.checkpoints_activations = config.activation_checkpointing
-    model.narrows_residual = config.residual == "bfloat16"
+    model.narrows_residual = config.narrows_residual
     with _simulation(config, inside_loss) as allocated:
         model.to_empty(device="cpu")
         if model_config.tied_head:

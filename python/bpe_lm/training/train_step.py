@@ -5,6 +5,7 @@ Nothing here reads the device, so a GPU computes a step while the host launches 
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import torch
@@ -19,8 +20,10 @@ from bpe_lm.training.gradients import add_up_gradients, micro_batches
 from bpe_lm.training.measures import Measures, Wishes, measured
 from bpe_lm.training.optimizers import clip_within_step, new_optimizer, scale_to_norm
 from bpe_lm.training.parallel import World, replicate, shard
+from bpe_lm.training.prefetch import Batch
 from bpe_lm.training.profiling import phase
 from bpe_lm.training.sharded import local_shard
+from bpe_lm.training.step_graph import Capture, Pace, StepGraph, capture_cuda, warn_not_captured
 from bpe_lm.training.step_guard import StepGuard
 
 
@@ -36,14 +39,19 @@ class TrainStep:
         torch.manual_seed(config.seed)
         self.model = TransformerLM.from_config(config.model, implementation=config.implementation).to(device)
         self.model.checkpoints_activations = config.activation_checkpointing
-        self.model.narrows_residual = config.residual == "bfloat16"
+        self.model.narrows_residual = config.narrows_residual
         self.loss = LanguageModelLoss(self.model, implementation=config.implementation, dtype=config.products_in)
         if self._is_sharded:
             shard(self.loss, world, device.type)
         self.optimizer = new_optimizer(config, self.model)
-        self.guard = StepGuard(config, config.schedule.lengths(config.steps)[0])
+        self.guard = StepGuard(config, config.schedule.lengths(config.steps)[0], device)
         self._is_narrow_on_cpu = device.type == "cpu" and config.products_in == "bfloat16"
         self.divides_gradients = device.type == "cuda" or self._is_narrow_on_cpu
+        if device.type == "cuda":
+            self.optimizer.learning_rate = torch.zeros((), device=device)
+        self._pace, self._graph_pays = Pace(), False
+        self._graph: StepGraph | None = None
+        self.capture: Capture | None = capture_cuda if self._can_be_captured else None
         self._is_compiled, self._has_stepped = False, False
         self._compiled_for_validation: nn.Module | None = None
 
@@ -55,6 +63,14 @@ class TrainStep:
     @property
     def _is_sharded(self) -> bool:
         return self._config.parallel == "fsdp" and self._world.size > 1
+
+    @property
+    def _can_be_captured(self) -> bool:
+        """Whether a step does nothing on the host that changes from step to step."""
+        config = self._config
+        is_alone = self._device.type == "cuda" and self._world.size == 1
+        is_fused = config.implementation == "fast" and config.optimizer.name == "adamw"
+        return is_alone and is_fused and not config.activation_checkpointing
 
     def _new_loss_of_step(self) -> Any:
         loss: nn.Module = self.loss
@@ -110,15 +126,62 @@ class TrainStep:
                 is_fast=self._is_narrow_on_cpu and form_of("layers", "cpu") == "avx512",
             )
 
-    def update(self, step: int, measures: Measures, learning_rate: float) -> None:
-        """Clip the gradients and update the weights. If loss or norm is not finite, nothing changes."""
+    def __call__(self, step: int, batch: Batch, learning_rate: float, wishes: Wishes) -> Measures:
+        """Launch an update of the weights. If loss or norm is not finite, nothing changes."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        if self.optimizer.learning_rate is not None:
+            self.optimizer.learning_rate.fill_(learning_rate)
+        if self._graph is None and self._graph_pays:
+            self._capture(step, batch)
+        if self._graph is not None:
+            return self._graph(batch)
+        start = time.perf_counter()
+        measures = self._launch(step, batch, wishes)
+        self._pace.launched(time.perf_counter() - start)
+        return measures
+
+    def note_speed(self, steps: int, seconds: float) -> None:
+        """Take the time of the steps since the last read, which decides whether the next steps are a CUDA graph."""
+        self._graph_pays = self._pace.read(steps, seconds)
+
+    def use_graph(self) -> None:
+        """Capture the next step, whatever the host's share of a step is. A step must have been done before."""
+        self._graph_pays = True
+
+    @property
+    def is_graph(self) -> bool:
+        """Whether steps are replays of a CUDA graph. A replay runs no Python, and so no hook of a module."""
+        return self._graph is not None
+
+    def drop_graph(self) -> bool:
+        """Launch each further step, so that the memory of the graph is free. Returns whether there was one.
+
+        The weights' gradients keep theirs until the next step.
+        """
+        was_graph, self._graph, self.capture = self.is_graph, None, None
+        return was_graph
+
+    def _launch(self, step: int, batch: Batch, wishes: Wishes | None = None) -> Measures:
+        total = self.gradients(batch.inputs, batch.targets)
+        measures = self.measures(total, batch.has_bad_ids, wishes or Wishes())
         with phase("clip"):
             self.optimizer.found_inf = self.guard.check(step, measures)
             self._clip(measures.norm)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
         with phase("optimizer"):
             self.optimizer.step()
+        return measures
+
+    def _capture(self, step: int, batch: Batch) -> None:
+        """Capture a step. If that fails, steps are launched as before."""
+        if self.capture is None or (self._config.max_loss and not self.guard.watches_loss(step)):
+            return
+        self.optimizer.zero_grad(set_to_none=True)  # The memory of the last gradients is free for those of the graph.
+        try:
+            self._graph = StepGraph(lambda own: self._launch(step, own), batch, self.capture)
+        except RuntimeError as error:  # Also where memory is short, although a step needs no more of it than before.
+            self.capture = None
+            warn_not_captured(error)
 
     def _clip(self, norm: Tensor) -> None:
         """Clip the gradients: on a GPU and in bfloat16 within the optimizer's pass, in float32 in place before it."""

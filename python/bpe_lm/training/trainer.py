@@ -35,15 +35,15 @@ from bpe_lm.training.config import BEST, CHECKPOINTS, CONFIG, PROFILE, TrainConf
 from bpe_lm.training.data import check_same_data, open_data, with_absolute_paths
 from bpe_lm.training.devices import device_of, gpu_name, peak_flops
 from bpe_lm.training.divergence import BEGIN_ANEW, diverged_by_loss, first_bad_value, weights_are_finite
-from bpe_lm.training.evaluate import evaluate
+from bpe_lm.training.evaluate import Evaluation, evaluate
 from bpe_lm.training.garbage import collect_new_garbage, no_garbage_collection
 from bpe_lm.training.identity import run_identity
-from bpe_lm.training.measures import Launched, Measures, Reading, Wishes, read
-from bpe_lm.training.memory import enough_memory, keep_freed_memory
+from bpe_lm.training.measures import Launched, Reading, Wishes, read
+from bpe_lm.training.memory import enough_memory, is_out_of_memory, keep_freed_memory
 from bpe_lm.training.messages import Json
 from bpe_lm.training.numerics import numerics, prepare
 from bpe_lm.training.parallel import check_rows, join_world
-from bpe_lm.training.prefetch import Prefetch
+from bpe_lm.training.prefetch import Batch, Prefetch
 from bpe_lm.training.profiling import NoProfiler, Profiler, StepProfile, phase
 from bpe_lm.training.resume import (
     RunState,
@@ -60,6 +60,7 @@ from bpe_lm.training.run_log import RunLog, config_sha256
 from bpe_lm.training.schedules import learning_rate
 from bpe_lm.training.signals import received_signals
 from bpe_lm.training.step_records import Window, is_record_due, train_record, valid_record
+from bpe_lm.training.time_budget import TimeBudget
 from bpe_lm.training.trackers import wanted
 from bpe_lm.training.train_step import TrainStep
 
@@ -134,6 +135,7 @@ class Trainer:
         self._writer = CheckpointWriter()
         self._reads_each_step = self.device.type != "cuda"
         self._launched: list[tuple[int, Launched]] = []
+        self._first_launch = 0.0
         self._received: list[int] = []
         self.profile: StepProfile | None = None
         self.result: TrainResult | None = None
@@ -166,6 +168,7 @@ class Trainer:
             self.progress, identity, self.step, self.folder, warns=world.is_first and self.result is None
         )
         self._steps.prepare()
+        self._time_budget = TimeBudget(self.config.max_time, self.progress, self.step)
         self._peak = peak_flops(self.device, self.config.products_in)
         self._warmup = self.config.schedule.lengths(self.config.steps)[0]
         if self.result is None:
@@ -271,6 +274,8 @@ class Trainer:
                 self._verification.cancel()
             if hasattr(self, "log"):
                 self.log.close()
+            if hasattr(self, "_steps"):
+                self._steps.drop_graph()
         finally:
             if not is_failing:
                 self.world.leave()
@@ -286,7 +291,7 @@ class Trainer:
         Args:
             profile: Record three steps after the first three: a trace and a table in `profile/`, and `self.profile`.
             on_step: Called after each step, in each process, before the step is recorded. Its time is no part of the
-                run's.
+                run's. With it or `profile`, no step is a CUDA graph: each runs the hooks of the model's modules.
 
         Raises:
             TrainingDiverged: More than `max_skipped_steps` steps in a row were not finite (the message names the first
@@ -319,9 +324,12 @@ class Trainer:
                 while reason is None:
                     self._launch_step(window)
                     readings = self._read(window) if watches_each or self._is_read_due() else []
+                    if readings and not watches_each:  # A graph would hide the operations of a step.
+                        self._steps.note_speed(len(readings), time.perf_counter() - self._first_launch)
                     profiler.step()
                     for reading in readings:
                         self._take(reading, on_step)
+                        self._read_clock(reading)
                         self._log_if_due(reading, window, display)
                         self._check_loss(reading)
                     if readings:
@@ -398,6 +406,13 @@ class Trainer:
             with self._outside_clock():
                 on_step(Step(reading.step, reading.loss, reading.norm, reading.learning_rate, progress.seconds))
 
+    def _read_clock(self, reading: Reading) -> None:
+        """Take the time, in all processes that of the first. Several processes speak of it only at records."""
+        if self.config.schedule.clock == "steps" or reading.step != self.step:
+            return
+        if self.world.size == 1 or is_record_due(self.config, reading.step):
+            self._time_budget.read(reading.step, self.world.broadcast_from_first(lambda: self.progress.seconds))
+
     def next_batch(self) -> tuple[Tensor, Tensor]:
         """Return this process's inputs and targets of the next step.
 
@@ -425,7 +440,9 @@ class Trainer:
 
     def next_learning_rate(self) -> float:
         """Return the learning rate of the next step."""
-        return learning_rate(self.config.schedule, self.config.steps, self.step)
+        schedule = self.config.schedule
+        time_over = self._time_budget.over_after(self.step + 1) if schedule.clock == "time" else 0.0
+        return learning_rate(schedule, self.config.steps, self.step, time_over)
 
     def next_gradients(self) -> tuple[float, float]:
         """Compute the gradients of the next step, which is not done. Returns its loss and the norm of the gradients.
@@ -436,7 +453,8 @@ class Trainer:
             OutOfMemory: The step does not fit.
         """
         with self._enough_memory(), numerics(self.config, self.device):
-            measures = self._measured(*self.next_batch())
+            total = self._steps.gradients(*self.next_batch())
+            measures = self._steps.measures(total, self._has_bad_ids, self._own_wishes())
             (reading,) = read([(self.step + 1, Launched(measures.loss, measures.norm, learning_rate=0.0))])
         return reading.loss, reading.norm
 
@@ -534,15 +552,12 @@ class Trainer:
 
         A step whose loss or norm is not finite changes nothing.
         """
-        rate, measures = self.next_learning_rate(), self._measured(x, y)
         if not self._launched:
+            self._first_launch = time.perf_counter()
             self._steps.guard.begin(self.progress.skipped, self.progress.above_max_loss)
-        self._steps.update(self.step + 1, measures, rate)
+        rate, batch = self.next_learning_rate(), Batch(x, y, self._has_bad_ids)
+        measures = self._steps(self.step + 1, batch, rate, self._own_wishes())
         return Launched(measures.loss, measures.norm, rate, measures.has_bad_ids, measures.wishes)
-
-    def _measured(self, x: Tensor, y: Tensor) -> Measures:
-        """Compute the gradients of a batch, and measure them."""
-        return self._steps.measures(self._steps.gradients(x, y), self._has_bad_ids, self._own_wishes())
 
     def _weights_are_finite(self) -> bool:
         return self.world.all_reduce_sum(not weights_are_finite(self.model)) == [0]
@@ -577,6 +592,7 @@ class Trainer:
     def _first_bad_value(self, reading: Reading) -> str:
         """Name the first value that is not finite in a step, which is done again. The run ends before that step."""
         is_latest, self.step = reading.step == self.step, reading.step - 1
+        self._steps.drop_graph()  # Its memory is needed.
         x, y = self.next_batch()
         if not is_latest:
             # The gradients are those of a later step. Weights have not changed since.
@@ -595,11 +611,7 @@ class Trainer:
 
     def _validate(self, tokens: Tokens) -> None:
         config, progress = self.config, self.progress
-        limit = config.validation_tokens or None
-        rows, loss = self._steps.validation_batch()
-        result = evaluate(
-            self.model, tokens, limit=limit, loss=self.loss, world=self.world, rows=rows, loss_of_full_batch=loss
-        )
+        result = self._evaluated(tokens)
         progress.loss, progress.loss_step = result.loss, self.step
         self._record(valid_record(config, self.step, progress.seconds, result))
         if isfinite(result.loss) and (progress.best_loss is None or result.loss < progress.best_loss):
@@ -607,6 +619,26 @@ class Trainer:
             self._save(BEST)
         else:
             progress.worse += 1
+
+    def _evaluated(self, tokens: Tokens) -> Evaluation:
+        """Evaluate the model. If memory is short because a graph keeps that of a step, do so again without the graph.
+
+        A launched step leaves its memory to the validation after it.
+        """
+        try:
+            return self._evaluate(tokens)
+        except RuntimeError as error:
+            if not (is_out_of_memory(error) and self._steps.drop_graph()):
+                raise
+        warnings.warn("memory is short for a validation; steps are launched one by one from now on", stacklevel=2)
+        return self._evaluate(tokens)
+
+    def _evaluate(self, tokens: Tokens) -> Evaluation:
+        limit = self.config.validation_tokens or None
+        rows, loss = self._steps.validation_batch()
+        return evaluate(
+            self.model, tokens, limit=limit, loss=self.loss, world=self.world, rows=rows, loss_of_full_batch=loss
+        )
 
     def _save_if_due(self, reason: str | None) -> None:
         if reason is not None or self.step % self.config.checkpoint_every == 0:

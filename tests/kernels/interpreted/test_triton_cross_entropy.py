@@ -4,41 +4,70 @@ import math
 
 import pytest
 import torch
-from bpe_lm.kernels import cross_entropy, gpu_cross_entropy
+from bpe_lm.kernels import cross_entropy, gpu_cross_entropy, triton_cross_entropy
 from bpe_lm.kernels.triton_cross_entropy import losses_of_rows, scale_unless_one
 from kernel_checks import check_loss, check_rows, padded_logits, width
 from tensors import randn
 
 DTYPES = [torch.float32, torch.bfloat16]
 
+# The interpreter's: it computes e^x of numbers below all float32, which is 0.
+pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered")
 
+
+@pytest.fixture(params=["held if short", "read twice"])
+def form(request, monkeypatch):
+    """A short row is held in registers, or is read twice as a long one."""
+    if request.param == "read twice":
+        monkeypatch.setattr(triton_cross_entropy, "_HELD", 0)
+
+
+@pytest.mark.usefixtures("form")
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("rows", "vocab_size"), [(1, 1), (5, 7), (3, 50), (4, 64), (3, 1000), (2, 4097), (2, 50_257)])
+@pytest.mark.parametrize(
+    ("rows", "vocab_size"), [(1, 1), (5, 7), (3, 50), (4, 64), (3, 1000), (2, 4097), (2, 8192), (2, 50_257)]
+)
 def test_rows_have_the_losses_and_gradients_of_the_formula(rows, vocab_size, dtype):
     check_rows((randn(1, rows, vocab_size) * 3).to(dtype), scale=0.125)
 
 
+@pytest.mark.usefixtures("form")
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_extreme_logits_have_finite_losses_and_gradients(dtype):
-    logits = randn(1, 6, 4100)
+    logits = randn(1, 9, 4100)
     logits[0] *= 1e4
     logits[1] = 1e4
     logits[2] = -1e4
     logits[3, 3], logits[4, 4099] = 1e4, -1e4
+    logits[5, ::2], logits[6, 1::2], logits[7] = 3e38, -3e38, -3e38
     check_rows(logits.to(dtype), scale=1.0)
 
 
-@pytest.mark.filterwarnings("ignore:invalid value encountered")  # The interpreter's, about NaN.
+@pytest.mark.usefixtures("form")
+@pytest.mark.filterwarnings("ignore:invalid value encountered", "ignore:divide by zero encountered")  # As above.
 def test_a_row_with_a_target_that_is_no_id_or_with_a_logit_that_is_no_number_is_nan_and_no_other_row():
-    logits = randn(1, 6, 50)
-    logits[3, 7], logits[4, 49] = float("nan"), float("inf")
-    padded, losses = padded_logits(logits), torch.empty(6)
-    targets = torch.tensor([3, -1, 50, 4, 5, 6])
+    logits = randn(1, 7, 50)
+    logits[3, 7], logits[4, 49], logits[5] = float("nan"), float("inf"), float("-inf")
+    padded, losses = padded_logits(logits), torch.empty(7)
+    targets = torch.tensor([3, -1, 50, 4, 5, 7, 6])
     losses_of_rows(padded, targets, losses, vocab_size=50, scale=1.0, needs_gradient=True)
-    expected = [False, True, True, True, True, False]
+    expected = [False, True, True, True, True, True, False]
     assert losses.isnan().tolist() == expected
     assert padded[:, :50].isnan().all(1).tolist() == expected
-    assert not padded[[0, 5], 50:].any()
+    assert not padded[[0, 6], 50:].any()
+
+
+@pytest.mark.usefixtures("form")
+@pytest.mark.parametrize(("stride", "vocab_size"), [(1003, 1001), (51, 51), (9001, 10)])
+def test_rows_may_have_any_length_and_any_number_of_other_columns(stride, vocab_size):
+    logits, targets = randn(1, 4, stride), torch.arange(4)
+    padded, losses, others = padded_logits(logits[:, :vocab_size]), torch.empty(4), torch.empty(4)
+    logits[:, vocab_size:] = float("nan")
+    losses_of_rows(padded, targets, losses, vocab_size=vocab_size, scale=0.5, needs_gradient=True)
+    losses_of_rows(logits, targets, others, vocab_size=vocab_size, scale=0.5, needs_gradient=True)
+    assert torch.allclose(others, losses, rtol=1e-6)
+    assert torch.allclose(logits[:, :vocab_size], padded[:, :vocab_size], rtol=1e-5, atol=1e-7)
+    assert not logits[:, vocab_size:].any()
 
 
 def test_values_are_multiplied_unless_the_factor_is_one():
@@ -56,8 +85,6 @@ def test_values_are_multiplied_unless_the_factor_is_one():
 @pytest.fixture
 def small_chunks(monkeypatch):
     """Up to six chunks, each a multiple of eight rows; returns the list of their lengths."""
-    from bpe_lm.kernels import triton_cross_entropy
-
     lengths = []
 
     def counted(logits, *others, **options):

@@ -37,6 +37,7 @@ def measure(config: Mapping[str, Any], steps: int, rate: float, rows: int = ROWS
         keep_freed_memory()
     torch.manual_seed(run.seed)
     model = TransformerLM.from_config(run.model, implementation=run.implementation).to(device)
+    model.narrows_residual = run.narrows_residual
     loss_of = LanguageModelLoss(model, implementation=run.implementation, dtype=run.products_in)
     optimizer = new_optimizer(run, model)
     tokens = open_data(run).train

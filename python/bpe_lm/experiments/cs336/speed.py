@@ -33,6 +33,7 @@ def measure(config: Mapping[str, Any], steps: int = STEPS, seconds: float = SECO
         keep_freed_memory()
     torch.manual_seed(run.seed)
     model = TransformerLM.from_config(run.model, implementation=run.implementation).to(device)
+    model.narrows_residual = run.narrows_residual
     loss: torch.nn.Module = LanguageModelLoss(model, implementation=run.implementation, dtype=run.products_in)
     loss = (compiled(loss) if run.is_compiled else None) or loss
     optimizer = new_optimizer(run, model)
