@@ -36,7 +36,7 @@ fn of_type<E: bpe_lm::kernels::Element>(
     use criterion::BatchSize;
 
     let numbers = |len: usize| -> Vec<E> { (0..len).map(|i| E::narrow((i as f32 * 0.7).sin())).collect() };
-    let shape = Shape { batch: 16, length: 256, heads: 16, width: 32 };
+    let shape = Shape { batch: 16, length: 256, heads: 16, width: 32, reach: 0 };
     let (values, rows) = (16 * 256 * 512, 16 * 16 * 256);
     let (qkv, outer) = (numbers(3 * values), numbers(values));
     let table: Vec<f32> = (0..256 * 16).map(|i| (i as f32).cos()).collect();
@@ -57,7 +57,7 @@ fn of_type<E: bpe_lm::kernels::Element>(
     group.bench_function("loss and gradient of 1,024 rows of 10,000 logits", |bencher| {
         bencher.iter_batched_ref(
             || logits.clone(),
-            |logits| cross_entropy(logits, &targets, threads, true, &mut losses).unwrap(),
+            |logits| cross_entropy(logits, &targets, None, threads, true, &mut losses).unwrap(),
             BatchSize::LargeInput,
         );
     });

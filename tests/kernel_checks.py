@@ -34,27 +34,29 @@ def padded_logits(logits: Tensor) -> Tensor:
     return padded
 
 
-def check_rows(logits: Tensor, scale: float) -> None:
+def check_rows(logits: Tensor, scale: float, cap: float = 0) -> None:
     """The losses and the gradients of rows of logits, and that without a gradient the logits stay."""
     rows, vocab_size = logits.shape
     targets = torch.arange(rows, device=logits.device).mul_(7919).remainder_(vocab_size)
     targets[-1] = vocab_size - 1
     wide = logits.double().requires_grad_()
-    expected = functional.cross_entropy(wide, targets, reduction="none")
+    capped = cap * torch.tanh(wide / cap) if cap else wide
+    expected = functional.cross_entropy(capped, targets, reduction="none")
     (gradient,) = torch.autograd.grad(expected.sum() * scale, wide)
 
     padded, losses = padded_logits(logits), torch.empty(rows, device=logits.device)
-    losses_of_rows(padded, targets, losses, vocab_size=vocab_size, scale=scale, needs_gradient=False)
+    losses_of_rows(padded, targets, losses, vocab_size=vocab_size, scale=scale, needs_gradient=False, cap=cap)
     assert torch.equal(padded[:, :vocab_size], logits)
     magnitude = expected.detach() + logits.double().abs().amax(1)
     assert ((losses - expected).abs() <= 2e-6 * magnitude + 1e-6).all()
 
     again = torch.empty_like(losses)
-    losses_of_rows(padded, targets, again, vocab_size=vocab_size, scale=scale, needs_gradient=True)
+    losses_of_rows(padded, targets, again, vocab_size=vocab_size, scale=scale, needs_gradient=True, cap=cap)
     assert torch.equal(again, losses)
     # A probability has the error of an exponential of a difference of logits, and the gradient at the target that of 1.
     error = (padded[:, :vocab_size] - gradient).abs()
-    spread = (logits.double().amax(1, keepdim=True) - logits).clamp(max=100)
+    # A capped logit has the rounding error of a number as large as the cap.
+    spread = (logits.double().amax(1, keepdim=True) - logits).clamp(max=100) + 2 * cap
     allowed = (width(logits.dtype, logits.device.type) + (spread + 8) * 2.0**-22) * gradient.abs() + scale * 2.0**-21
     assert (error <= allowed).all(), (error / allowed).max()
     assert not padded[:, vocab_size:].any()
@@ -141,6 +143,7 @@ def check_attention(
     *,
     rotates: bool = True,
     compiled: bool = False,
+    reach: int = 0,
 ) -> list[Tensor]:
     """The heads of (batch, seq, head, d_k) and the gradient of their product, twice. Returns both."""
     batch, length, heads, d_k = shape
@@ -152,15 +155,17 @@ def check_attention(
     found = []
     with using(Kernels(attention="triton")):
         for _ in range(2):
-            output = function(qkv, *tables)
+            output = function(qkv, *tables, reach)
             found.append([output.detach(), *torch.autograd.grad(output, qkv, outer)])
         with torch.no_grad():
-            assert torch.equal(fused_attention(qkv, *tables), found[0][0])
+            assert torch.equal(fused_attention(qkv, *tables, reach), found[0][0])
     assert all(map(torch.equal, *found))
 
     exact = qkv.detach().double().requires_grad_()
     q, k, v = rotated_formula(exact, angles) if rotates else exact.transpose(1, 3).unbind(2)
     mask = torch.ones(length, length, dtype=torch.bool, device=device).triu(1)
+    if reach:
+        mask |= mask.logical_not().tril(-reach)
     heads_of = (q @ k.mT / d_k**0.5).masked_fill(mask, -torch.inf).softmax(-1) @ v
     expected = [heads_of.transpose(1, 2), *torch.autograd.grad(heads_of.transpose(1, 2), exact, outer.double())]
     error = 1e-6 if dtype == torch.float32 else 4 * width(dtype, device)

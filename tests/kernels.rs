@@ -87,24 +87,25 @@ fn naive(
     for (text, head) in (0..shape.batch).flat_map(|text| (0..shape.heads).map(move |head| (text, head))) {
         for i in 0..shape.length {
             let q = row(text, 0, head, i);
-            let scores: Vec<f64> = (0..=i).map(|j| scale * dot(&q, &row(text, 1, head, j))).collect();
+            let first = if shape.reach == 0 { 0 } else { (i + 1).saturating_sub(shape.reach) };
+            let scores: Vec<f64> = (first..=i).map(|j| scale * dot(&q, &row(text, 1, head, j))).collect();
             let max = scores.iter().copied().fold(f64::MIN, f64::max);
             let sum: f64 = scores.iter().map(|score| (score - max).exp()).sum();
             logs.push((max + sum.ln()) / std::f64::consts::LN_2);
             let p: Vec<f64> = scores.iter().map(|score| (score - max).exp() / sum).collect();
             let at = place(shape, 1, text, 0, head, i);
             let outer = &gradient[at.clone()];
-            let dp: Vec<f64> = (0..=i).map(|j| dot(outer, &row(text, 2, head, j))).collect();
+            let dp: Vec<f64> = (first..=i).map(|j| dot(outer, &row(text, 2, head, j))).collect();
             let inner = dot(&p, &dp);
-            for j in 0..=i {
-                add(&mut outputs[at.clone()], p[j], &row(text, 2, head, j));
-                let ds = scale * p[j] * (dp[j] - inner);
+            for j in first..=i {
+                add(&mut outputs[at.clone()], p[j - first], &row(text, 2, head, j));
+                let ds = scale * p[j - first] * (dp[j - first] - inner);
                 let (mut dq, mut dk) = (row(text, 1, head, j), q.clone());
                 turn(&mut dq, i, -1.0);
                 turn(&mut dk, j, -1.0);
                 add(&mut to[place(shape, 3, text, 0, head, i)], ds, &dq);
                 add(&mut to[place(shape, 3, text, 1, head, j)], ds, &dk);
-                add(&mut to[place(shape, 3, text, 2, head, j)], p[j], outer);
+                add(&mut to[place(shape, 3, text, 2, head, j)], p[j - first], outer);
             }
         }
     }
@@ -147,7 +148,7 @@ fn attention_is_its_formula<E: Element>(tolerance: f64, log_tolerance: f64, amx:
     let lengths = [1, 2, 15, 16, 17, 63, 64, 65, 127, 128, 130, 200];
     for (number, length) in lengths.into_iter().enumerate() {
         let width = [32, 64, 16, 96, 2, 20, 128, 33, 80][number % 9];
-        let shape = Shape { batch: 1 + number % 2, length, heads: 1 + number % 3, width };
+        let shape = Shape { batch: 1 + number % 2, length, heads: 1 + number % 3, width, reach: 0 };
         let values = shape.batch * length * shape.heads * width;
         let qkv: Vec<E> = numbers(&mut random, 3 * values, 1.5);
         let outer: Vec<E> = numbers(&mut random, values, 1.0);
@@ -164,6 +165,43 @@ fn attention_is_its_formula<E: Element>(tolerance: f64, log_tolerance: f64, amx:
             let far = distance(&found.log_sums, &logs);
             assert!(far < log_tolerance, "{shape:?}, turned {turned}: logarithms {far}");
         }
+    }
+}
+
+/// Windows inside a block, of whole blocks, one number to each side, and as long as the text.
+fn windows_are_their_formula<E: Element + PartialEq>(tolerance: f64, amx: Option<Amx>) {
+    if missing() {
+        return;
+    }
+    let mut random = Random(12);
+    for length in [1, 63, 64, 65, 130, 200, 300] {
+        for reach in [1, 2, 15, 63, 64, 65, 66, 127, 128, 129, 199, 200, 1000, usize::MAX] {
+            let shape = Shape { batch: 1, length, heads: 2, width: 32, reach };
+            let values = length * 2 * 32;
+            let qkv: Vec<E> = numbers(&mut random, 3 * values, 1.5);
+            let outer: Vec<E> = numbers(&mut random, values, 1.0);
+            let found = kernel(shape, &qkv, None, &outer, 2, amx);
+            let (outputs, logs, gradient) = naive(shape, &wide(&qkv), None, &wide(&outer));
+            let far = [
+                distance(&found.outputs, &outputs),
+                distance(&found.gradient, &gradient),
+                distance(&found.log_sums, &logs),
+            ];
+            assert!(far.iter().all(|far| *far < tolerance), "{length}, {reach}: {far:?}");
+            if reach >= length {
+                let all = kernel(Shape { reach: 0, ..shape }, &qkv, None, &outer, 2, amx);
+                assert!(all.outputs == found.outputs && all.gradient == found.gradient);
+            }
+        }
+    }
+}
+
+#[test]
+fn attention_with_a_window_is_its_formula() {
+    windows_are_their_formula::<f32>(3e-6, None);
+    windows_are_their_formula::<Bf16>(2e-2, None);
+    if let Some(amx) = amx() {
+        windows_are_their_formula::<Bf16>(2e-2, Some(amx));
     }
 }
 
@@ -199,7 +237,7 @@ fn attention_on_tiles_is_that_of_avx512_but_for_rounding_and_does_not_depend_on_
     let Some(amx) = amx() else { return };
     let mut random = Random(11);
     for width in [32, 64, 128, 20] {
-        let shape = Shape { batch: 2, length: 100, heads: 3, width };
+        let shape = Shape { batch: 2, length: 100, heads: 3, width, reach: 0 };
         let values = shape.batch * shape.length * shape.heads * shape.width;
         let qkv: Vec<Bf16> = numbers(&mut random, 3 * values, 1.0);
         let outer: Vec<Bf16> = numbers(&mut random, values, 1.0);
@@ -220,7 +258,7 @@ fn heads_do_not_depend_on_threads_or_on_each_other() {
     if missing() {
         return;
     }
-    let shape = Shape { batch: 3, length: 70, heads: 4, width: 32 };
+    let shape = Shape { batch: 3, length: 70, heads: 4, width: 32, reach: 0 };
     let values = shape.batch * shape.length * shape.heads * shape.width;
     let mut random = Random(8);
     let mut qkv: Vec<f32> = numbers(&mut random, 3 * values, 1.0);
@@ -256,7 +294,7 @@ fn long_texts_with_large_scores_do_not_drift() {
     if missing() {
         return;
     }
-    let shape = Shape { batch: 1, length: 1500, heads: 1, width: 32 };
+    let shape = Shape { batch: 1, length: 1500, heads: 1, width: 32, reach: 0 };
     for (scale, tolerance) in [(1.0, 2e-6), (4.0, 1e-5), (100.0, 2e-2)] {
         let mut random = Random(9);
         let mut qkv: Vec<f32> = numbers(&mut random, 3 * 1500 * 32, scale);
@@ -279,7 +317,7 @@ fn long_texts_with_large_scores_do_not_drift() {
     }
 }
 
-fn loss_is_its_formula<E: Element>(tolerance: f64) {
+fn loss_is_its_formula<E: Element>(cap: Option<f32>, tolerance: f64) {
     if missing() {
         return;
     }
@@ -291,9 +329,13 @@ fn loss_is_its_formula<E: Element>(tolerance: f64) {
         let targets: Vec<i64> = (0..rows).map(|_| random.below(vocab_size) as i64).collect();
         let mut gradient = logits.clone();
         let mut losses = vec![f32::NAN; rows];
-        cross_entropy(&mut gradient, &targets, 2, true, &mut losses).unwrap();
+        cross_entropy(&mut gradient, &targets, cap, 2, true, &mut losses).unwrap();
         let (mut exact_losses, mut exact) = (Vec::new(), Vec::new());
         for (row, target) in wide(&logits).chunks_exact(vocab_size).zip(&targets) {
+            let tangent = |x: &f64| cap.map_or(0.0, |cap| (x / f64::from(cap)).tanh());
+            let slopes: Vec<f64> = row.iter().map(|x| 1.0 - tangent(x).powi(2)).collect();
+            let row: Vec<f64> =
+                row.iter().map(|x| cap.map_or(*x, |cap| f64::from(cap) * tangent(x))).collect();
             let max = row.iter().copied().fold(f64::MIN, f64::max);
             let log_sum = max + row.iter().map(|logit| (logit - max).exp()).sum::<f64>().ln();
             let target = usize::try_from(*target).unwrap();
@@ -301,7 +343,9 @@ fn loss_is_its_formula<E: Element>(tolerance: f64) {
             exact.extend(
                 row.iter()
                     .enumerate()
-                    .map(|(id, logit)| (logit - log_sum).exp() - f64::from(u8::from(id == target))),
+                    .map(|(id, logit)| (logit - log_sum).exp() - f64::from(u8::from(id == target)))
+                    .zip(slopes)
+                    .map(|(gradient, slope)| gradient * slope),
             );
         }
         assert!(
@@ -311,7 +355,7 @@ fn loss_is_its_formula<E: Element>(tolerance: f64) {
         let far = distance(&gradient, &exact);
         assert!(far < tolerance, "{rows} x {vocab_size}: {far}");
         let (mut same, mut again) = (logits.clone(), vec![f32::NAN; rows]);
-        cross_entropy(&mut same, &targets, 1, false, &mut again).unwrap();
+        cross_entropy(&mut same, &targets, cap, 1, false, &mut again).unwrap();
         assert_eq!(wide(&same), wide(&logits));
         assert_eq!(again, losses);
     }
@@ -319,12 +363,38 @@ fn loss_is_its_formula<E: Element>(tolerance: f64) {
 
 #[test]
 fn the_loss_of_float32_is_its_formula() {
-    loss_is_its_formula::<f32>(1e-6);
+    loss_is_its_formula::<f32>(None, 1e-6);
+}
+
+#[test]
+fn the_loss_of_capped_logits_is_its_formula() {
+    for cap in [0.5, 3.0, 30.0] {
+        // cap (1 - 2 s) has the rounding error of a number as large as the cap.
+        loss_is_its_formula::<f32>(Some(cap), 1e-6 + 2e-7 * f64::from(cap));
+        loss_is_its_formula::<Bf16>(Some(cap), 4e-3);
+    }
+}
+
+#[test]
+fn the_loss_of_extreme_capped_logits_is_exact() {
+    if missing() {
+        return;
+    }
+    let mut logits = [1e30_f32, -1e30, 0.0, f32::NAN, 0.0, 0.0, 1e30, 1e30, 1e30];
+    let mut losses = [0.0; 3];
+    cross_entropy(&mut logits, &[1, 0, 2], Some(2.0), 1, true, &mut losses).unwrap();
+    let sum = 1.0 + (-4_f32).exp() + (-2_f32).exp();
+    assert!((losses[0] - (4.0 + sum.ln())).abs() < 1e-5 && losses[1].is_nan());
+    assert!((losses[2] - 3_f32.ln()).abs() < 1e-6);
+    assert_eq!(logits[..2], [0.0, 0.0]);
+    for cap in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+        assert!(cross_entropy(&mut [0.0_f32; 4], &[1], Some(cap), 1, true, &mut [0.0]).is_err());
+    }
 }
 
 #[test]
 fn the_loss_of_bfloat16_is_its_formula() {
-    loss_is_its_formula::<Bf16>(4e-3);
+    loss_is_its_formula::<Bf16>(None, 4e-3);
 }
 
 #[test]
@@ -335,7 +405,7 @@ fn the_loss_of_extreme_logits_is_exact() {
     let mut logits =
         [1000.0_f32, 0.0, -1000.0, f32::NEG_INFINITY, 1e30, 1e30, 0.0, 0.0, f32::NAN, 0.0, 0.0, 0.0];
     let mut losses = [0.0; 3];
-    cross_entropy(&mut logits, &[1, 1, 2], 1, true, &mut losses).unwrap();
+    cross_entropy(&mut logits, &[1, 1, 2], None, 1, true, &mut losses).unwrap();
     assert_eq!(losses[0], 1000.0);
     assert!((losses[1] - 2_f32.ln()).abs() < 1e-6 && losses[2].is_nan());
     assert_eq!(logits[..4], [1.0, -1.0, 0.0, 0.0]);
@@ -433,7 +503,7 @@ fn what_does_not_fit_together_is_refused() {
     if missing() {
         return;
     }
-    let shape = Shape { batch: 1, length: 2, heads: 1, width: 32 };
+    let shape = Shape { batch: 1, length: 2, heads: 1, width: 32, reach: 0 };
     let (qkv, mut outputs, mut logs) = (vec![0.0_f32; 192], vec![0.0_f32; 64], vec![0.0; 2]);
     assert!(forward(shape, &qkv, None, None, 2, &mut outputs, &mut logs).is_ok());
     for wrong in
@@ -445,7 +515,7 @@ fn what_does_not_fit_together_is_refused() {
     let angles = Angles { cos: &[1.0; 32], sin: &[0.0; 31] };
     assert!(forward(shape, &qkv, Some(angles), None, 2, &mut outputs, &mut logs).is_err());
     for targets in [&[0, 4][..], &[0, -1], &[0]] {
-        let error = cross_entropy(&mut [0.0_f32; 8], targets, 1, true, &mut [0.0; 2]).unwrap_err();
+        let error = cross_entropy(&mut [0.0_f32; 8], targets, None, 1, true, &mut [0.0; 2]).unwrap_err();
         assert!(error.to_string().contains("targets") || error.to_string().contains("shape"), "{error}");
     }
 }

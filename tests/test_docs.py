@@ -177,7 +177,7 @@ def test_each_flag_in_the_prose_exists(page, parsers):
 @page
 def test_each_config_key_in_the_prose_exists(page):
     tables = "|".join({key.partition(".")[0] for key in kinds(TrainConfig) if "." in key})
-    for key in re.findall(rf"`((?:{tables})\.\w+)[^`]*`", text_of(page)):
+    for key in re.findall(rf"`((?:{tables})(?:\.\w+)+)[^`]*`", text_of(page)):
         assert key in kinds(TrainConfig) or key.endswith(".py"), f"{page.name} names the key {key}"
 
 

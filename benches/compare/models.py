@@ -93,7 +93,8 @@ def train(variant: str, shape: dict[str, int], steps: int) -> dict[str, float]:
     from bpe_lm.model.flops import training_flops_per_token
     from bpe_lm.training.batches import Batches
     from bpe_lm.training.memory import keep_freed_memory
-    from bpe_lm.training.optimizers import AdamW, clip_gradients, clip_within_step
+    from bpe_lm.training.optimizers.adamw import AdamW
+    from bpe_lm.training.optimizers.clipping import clip_gradients, clip_within_step
 
     tool, dtype, mode = variant.removesuffix(", memory kept").split()
     if tool == "bpe_lm" or variant == KEPT:

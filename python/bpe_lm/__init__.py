@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from bpe_lm.training.batches import get_batch
     from bpe_lm.training.checkpoint import load_checkpoint, save_checkpoint
     from bpe_lm.training.config import TrainConfig
-    from bpe_lm.training.optimizers import SGD, AdamW, clip_gradients
+    from bpe_lm.training.optimizers.adamw import AdamW
+    from bpe_lm.training.optimizers.clipping import clip_gradients
+    from bpe_lm.training.optimizers.sgd import SGD
     from bpe_lm.training.schedules import cosine_schedule
     from bpe_lm.training.trainer import Trainer
 
@@ -99,7 +101,9 @@ _NAMES = {
     "training.batches": ["get_batch"],
     "training.checkpoint": ["load_checkpoint", "save_checkpoint"],
     "training.config": ["TrainConfig"],
-    "training.optimizers": ["SGD", "AdamW", "clip_gradients"],
+    "training.optimizers.adamw": ["AdamW"],
+    "training.optimizers.clipping": ["clip_gradients"],
+    "training.optimizers.sgd": ["SGD"],
     "training.schedules": ["cosine_schedule"],
     "training.trainer": ["Trainer"],
     "export.folder": ["evaluate_folder", "export_folder", "generate_from_folder", "generate_texts_from_folder"],

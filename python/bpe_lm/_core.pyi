@@ -155,7 +155,13 @@ _Numbers = npt.NDArray[np.float32] | npt.NDArray[np.uint16]
 _Wide = npt.NDArray[np.float32]
 
 def attention_forward(
-    qkv: _Numbers, angles: tuple[_Wide, _Wide] | None, form: str, threads: int, outputs: _Numbers, log_sums: _Wide
+    qkv: _Numbers,
+    angles: tuple[_Wide, _Wide] | None,
+    reach: int,
+    form: str,
+    threads: int,
+    outputs: _Numbers,
+    log_sums: _Wide,
 ) -> None: ...
 def attention_backward(
     gradient: _Numbers,
@@ -163,12 +169,18 @@ def attention_backward(
     angles: tuple[_Wide, _Wide] | None,
     outputs: _Numbers,
     log_sums: _Wide,
+    reach: int,
     form: str,
     threads: int,
     qkv_gradient: _Numbers,
 ) -> None: ...
 def cross_entropy(
-    logits: _Numbers, targets: npt.NDArray[np.int64], threads: int, wants_gradient: bool, losses: _Wide
+    logits: _Numbers,
+    targets: npt.NDArray[np.int64],
+    cap: float | None,
+    threads: int,
+    wants_gradient: bool,
+    losses: _Wide,
 ) -> None: ...
 def product(
     a: _Numbers, a_is_across: bool, b: _Numbers, b_is_across: bool, threads: int, adds: bool, to: _Numbers

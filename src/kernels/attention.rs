@@ -85,7 +85,7 @@ fn for_each_head<E: Element, T: Send>(
     items: impl ExactSizeIterator<Item = T> + Send,
     work: impl Fn(&mut Workspace<E>, usize, usize, T) + Sync,
 ) -> Result<(), Error> {
-    let workspace = || Workspace::new(shape.length, shape.width, amx);
+    let workspace = || Workspace::new(shape, amx);
     team::for_each(threads, items.enumerate(), workspace, |workspace, (number, item)| {
         work(workspace, number / shape.heads, number % shape.heads, item);
     })

@@ -10,6 +10,9 @@ A block of queries passes once over all keys up to its end, and corrects its sum
 (Milakov & Gimelshein 2018, arXiv:1805.02867). The backward pass computes the probabilities again from the
 logarithms of those sums (Dao et al. 2022, arXiv:2205.14135). Only these logarithms are kept: 4 bytes per
 query.
+
+With a window, a query sees its last keys only. Pairs of blocks without a visible score are left out, and the scores that
+a window hides in the others are masked as those of the future are.
 */
 
 use super::amx::{Amx, Region, SIDE, TILE, Tiles};
@@ -18,6 +21,7 @@ use super::lanes::*;
 use super::operand::{BLOCK, Operand, Size, W};
 use super::rotation::Rotation;
 use super::rows::{Rows, RowsMut};
+use super::shape::Shape;
 use super::tiles::*;
 use std::arch::x86_64::*;
 
@@ -52,9 +56,9 @@ pub(super) struct Workspace<E> {
 pub(super) type Head<'a, E> = [Rows<'a, E>; 3];
 
 impl<E: Element> Workspace<E> {
-    pub fn new(length: usize, width: usize, amx: Option<Amx>) -> Self {
+    pub fn new(shape: Shape, amx: Option<Amx>) -> Self {
         let unit = amx.filter(|_| E::PER_UNIT == 2).map(Amx::region);
-        let size = Size::<E>::new(length, width);
+        let size = Size::<E>::new(shape.length, shape.width, shape.reach);
         let operand = || Operand::new(size.blocks() * size.block());
         let lanes = |number| vec![Lanes::ZERO; number];
         Workspace {
@@ -101,14 +105,14 @@ impl<E: Element> Workspace<E> {
         }
     }
 
-    /// Computes the attention of one block of queries to all keys before the block's end. Leaves the outputs
+    /// Computes the attention of one block of queries to the keys that they see. Leaves the outputs
     /// in the first rows of `outputs`, and returns the logarithms of the sums.
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     fn attend(&mut self, block: usize) -> [Lanes; W] {
         let mut max = [_mm512_set1_ps(f32::MIN); W];
         let mut total = [_mm512_setzero_ps(); W];
         self.query_sums[..self.size.width * W].fill(Lanes::ZERO);
-        for key_block in 0..=block {
+        for key_block in self.size.first_keys(block)..=block {
             let correction = self.exponentials(key_block, block, &mut max, &mut total);
             self.add_values(key_block, correction);
         }
@@ -144,6 +148,10 @@ impl<E: Element> Workspace<E> {
             };
             if key_block == block {
                 scores = hide_future(scores, key, f32::NEG_INFINITY);
+            }
+            if self.size.hides_past(key_block, block) {
+                let first_hidden = self.size.reach + key;
+                scores = hide_past(scores, first_hidden, (block - key_block) * BLOCK, f32::NEG_INFINITY);
             }
             for (scores, kept) in scores.iter().zip(self.scores[key * W..].chunks_exact_mut(W)) {
                 for w in 0..W {
@@ -228,7 +236,7 @@ impl<E: Element> Workspace<E> {
         for key_block in 0..size.blocks() {
             self.key_sums.fill(Lanes::ZERO);
             self.value_sums.fill(Lanes::ZERO);
-            for block in key_block..size.blocks() {
+            for block in key_block..size.end_of_queries(key_block) {
                 self.probabilities_and_gradients(key_block, block);
                 let pairs = block * size.block()..(block + 1) * size.block();
                 let (gradients, queries) = (&self.gradients.pairs[pairs.clone()], &self.queries.pairs[pairs]);
@@ -294,6 +302,9 @@ impl<E: Element> Workspace<E> {
             }
             if key_block == block {
                 tile = hide_future(tile, key, 0.0);
+            }
+            if self.size.hides_past(key_block, block) {
+                tile = hide_past(tile, self.size.reach + key, (block - key_block) * BLOCK, 0.0);
             }
             for (r, probabilities) in tile.into_iter().enumerate() {
                 store_rows::<E, W>(probabilities, &mut self.probabilities.rows[(key + r) * row..]);

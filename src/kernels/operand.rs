@@ -28,15 +28,34 @@ pub(super) struct Size<E> {
     pub width: usize,
     /// The factor of scores, 1 / sqrt(d).
     pub scale: f32,
+    /// How many of the last keys a query sees, with its own.
+    pub reach: usize,
     element: PhantomData<E>,
 }
 
 impl<E: Element> Size<E> {
-    /// The size of a head with `length` rows of `width` channels.
+    /// The size of a head with `length` rows of `width` channels. A `reach` of 0 is that of all keys.
     #[allow(clippy::cast_precision_loss)] // Heads are not that wide.
-    pub(super) fn new(length: usize, width: usize) -> Self {
+    pub(super) fn new(length: usize, width: usize, reach: usize) -> Self {
         let scale = (width as f32).sqrt().recip();
-        Size { length, width: width.next_multiple_of(2 * LANES), scale, element: PhantomData }
+        let reach = if reach == 0 { usize::MAX } else { reach };
+        Size { length, width: width.next_multiple_of(2 * LANES), scale, reach, element: PhantomData }
+    }
+
+    /// The first block with a key that a query of a block sees.
+    pub(super) fn first_keys(self, block: usize) -> usize {
+        (block * BLOCK + 1).saturating_sub(self.reach) / BLOCK
+    }
+
+    /// The block after the last one with a query that sees a key of a block.
+    pub(super) fn end_of_queries(self, key_block: usize) -> usize {
+        let end = (key_block * BLOCK + BLOCK - 1).saturating_add(self.reach);
+        end.div_ceil(BLOCK).min(self.blocks())
+    }
+
+    /// Whether a key of a block is too old for a query of another.
+    pub(super) fn hides_past(self, key_block: usize, block: usize) -> bool {
+        (block - key_block) * BLOCK + BLOCK > self.reach
     }
 
     /// Blocks of a head.

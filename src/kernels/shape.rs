@@ -18,6 +18,8 @@ pub struct Shape {
     pub heads: usize,
     /// The number of channels of a head. With a rotation it is even.
     pub width: usize,
+    /// How many of the last keys a query sees, with its own; 0 for all.
+    pub reach: usize,
 }
 
 impl Shape {

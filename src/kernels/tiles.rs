@@ -137,6 +137,27 @@ pub(super) fn hide_future(mut tile: [Sums; R], key: usize, hidden: f32) -> [Sums
     tile
 }
 
+/// Sets scores to `hidden` where a key is too old for a query: the first of R keys, for the queries from `first_hidden` on,
+/// counted from the first key of the keys' block. The lanes are queries from `first_query` on, counted likewise.
+#[inline]
+#[target_feature(enable = "avx512f")]
+#[allow(clippy::cast_possible_truncation)] // Sixteen bits.
+pub(super) fn hide_past(
+    mut tile: [Sums; R],
+    first_hidden: usize,
+    first_query: usize,
+    hidden: f32,
+) -> [Sums; R] {
+    for (r, sums) in tile.iter_mut().enumerate() {
+        for (w, sum) in sums.iter_mut().enumerate() {
+            let visible = (first_hidden + r).saturating_sub(first_query + w * LANES).min(LANES);
+            let mask = !((1_u32 << visible) - 1) as u16;
+            *sum = _mm512_mask_blend_ps(mask, *sum, _mm512_set1_ps(hidden));
+        }
+    }
+    tile
+}
+
 /// Stores the sums of a block of rows, times `factor`, as the first of `rows`.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 pub(super) fn narrow_rows<E: Element>(sums: &[Lanes], factor: __m512, rows: &mut [Lanes]) {

@@ -78,6 +78,7 @@ pub(super) fn attention_forward<'py>(
     py: Python<'py>,
     qkv: Qkv<'py>,
     angles: Option<(Table<'py>, Table<'py>)>,
+    reach: usize,
     form: &str,
     threads: usize,
     outputs: HeadsMut<'py>,
@@ -88,11 +89,12 @@ pub(super) fn attention_forward<'py>(
         let (angles, amx, log_sums) = (slices(&angles)?, unit(form)?, log_sums.as_slice_mut()?);
         match (qkv, outputs) {
             (Numbers::Wide(qkv), Numbers::Wide(mut outputs)) => {
-                let (shape, qkv, outputs) = (shape(qkv.shape()), qkv.as_slice()?, outputs.as_slice_mut()?);
+                let (shape, qkv, outputs) =
+                    (shape(qkv.shape(), reach), qkv.as_slice()?, outputs.as_slice_mut()?);
                 py.detach(|| attention::forward::<f32>(shape, qkv, angles, amx, threads, outputs, log_sums))
             }
             (Numbers::Narrow(qkv), Numbers::Narrow(mut outputs)) => {
-                let (shape, qkv) = (shape(qkv.shape()), narrow(qkv.as_slice()?));
+                let (shape, qkv) = (shape(qkv.shape(), reach), narrow(qkv.as_slice()?));
                 let outputs = bytemuck::cast_slice_mut(outputs.as_slice_mut()?);
                 py.detach(|| attention::forward::<Bf16>(shape, qkv, angles, amx, threads, outputs, log_sums))
             }
@@ -111,6 +113,7 @@ pub(super) fn attention_backward<'py>(
     angles: Option<(Table<'py>, Table<'py>)>,
     outputs: Heads<'py>,
     log_sums: PyReadonlyArray3<'py, f32>,
+    reach: usize,
     form: &str,
     threads: usize,
     qkv_gradient: QkvMut<'py>,
@@ -121,7 +124,7 @@ pub(super) fn attention_backward<'py>(
         let (angles, amx, sums) = (slices(&angles)?, unit(form)?, log_sums.as_slice()?);
         match (gradient, qkv, outputs, qkv_gradient) {
             (Numbers::Wide(gradient), Numbers::Wide(qkv), Numbers::Wide(outputs), Numbers::Wide(mut to)) => {
-                let (shape, to) = (shape(qkv.shape()), to.as_slice_mut()?);
+                let (shape, to) = (shape(qkv.shape(), reach), to.as_slice_mut()?);
                 let (gradient, qkv, outputs) = (gradient.as_slice()?, qkv.as_slice()?, outputs.as_slice()?);
                 let backward = attention::backward::<f32>;
                 py.detach(|| backward(shape, gradient, qkv, angles, outputs, sums, amx, threads, to))
@@ -132,7 +135,7 @@ pub(super) fn attention_backward<'py>(
                 Numbers::Narrow(outputs),
                 Numbers::Narrow(mut to),
             ) => {
-                let (shape, to) = (shape(qkv.shape()), bytemuck::cast_slice_mut(to.as_slice_mut()?));
+                let (shape, to) = (shape(qkv.shape(), reach), bytemuck::cast_slice_mut(to.as_slice_mut()?));
                 let (gradient, qkv) = (narrow(gradient.as_slice()?), narrow(qkv.as_slice()?));
                 let (outputs, backward) = (narrow(outputs.as_slice()?), attention::backward::<Bf16>);
                 py.detach(|| backward(shape, gradient, qkv, angles, outputs, sums, amx, threads, to))
@@ -157,8 +160,8 @@ pub(super) fn narrow(bits: &[u16]) -> &[Bf16] {
     bytemuck::cast_slice(bits)
 }
 
-fn shape(qkv: &[usize]) -> Shape {
-    Shape { batch: qkv[0], length: qkv[1], heads: qkv[3], width: qkv[4] }
+fn shape(qkv: &[usize], reach: usize) -> Shape {
+    Shape { batch: qkv[0], length: qkv[1], heads: qkv[3], width: qkv[4], reach }
 }
 
 fn tables<'a>(angles: &'a Option<(Table<'_>, Table<'_>)>) -> Vec<&'a dyn InOrder> {
@@ -180,6 +183,7 @@ pub(super) fn of_logits<'py>(
     py: Python<'py>,
     logits: Logits<'py>,
     targets: PyReadonlyArray1<'py, i64>,
+    cap: Option<f32>,
     threads: usize,
     wants_gradient: bool,
     mut losses: PyReadwriteArray1<'py, f32>,
@@ -190,11 +194,15 @@ pub(super) fn of_logits<'py>(
         match logits {
             Numbers::Wide(mut logits) => {
                 let logits = logits.as_slice_mut()?;
-                py.detach(|| cross_entropy::cross_entropy(logits, targets, threads, wants_gradient, losses))
+                py.detach(|| {
+                    cross_entropy::cross_entropy(logits, targets, cap, threads, wants_gradient, losses)
+                })
             }
             Numbers::Narrow(mut logits) => {
                 let logits: &mut [Bf16] = bytemuck::cast_slice_mut(logits.as_slice_mut()?);
-                py.detach(|| cross_entropy::cross_entropy(logits, targets, threads, wants_gradient, losses))
+                py.detach(|| {
+                    cross_entropy::cross_entropy(logits, targets, cap, threads, wants_gradient, losses)
+                })
             }
         }
         .map_err(to_py)

@@ -3,6 +3,8 @@
 import json
 import tomllib
 from dataclasses import replace
+from functools import reduce
+from operator import getitem
 
 import pytest
 from bpe_lm.cli.main import main
@@ -58,11 +60,13 @@ def test_every_key_has_its_meaning_as_a_comment():
     config = replace(TrainConfig(), wandb_project="tiny\nstories")
     text = config_toml(config)
     values = tomllib.loads(text)
-    lines = text.splitlines()
+    head, *tables = text.split("\n[")
+    sections = {"": head} | dict(table.split("]\n", 1) for table in tables)
     for key, value in keys(config):
         table, _, name = key.rpartition(".")
-        assert (values[table] if table else values)[name] == value
-        [line] = [line for line in lines if line.startswith(f"{name} = ") and dict(meanings(config))[key] in line]
+        assert reduce(getitem, key.split("."), values) == value
+        [line] = [line for line in sections[table].splitlines() if line.startswith(f"{name} = ")]
+        assert dict(meanings(config))[key] in line
         assert "  # " in line
     assert "; one of cosine, constant, linear, wsd\n" in text
 

@@ -36,8 +36,19 @@ def test_a_gpu_generates_what_a_cpu_does(options):
     assert one == list(generate_ids(on_gpu, PROMPTS[2], 100, is_cached=False, **options))
 
 
+RECORD = {
+    "qk_norm": True,
+    "logit_softcap": 15.0,
+    "value_embeddings": 1,
+    "u_net_skips": True,
+    "embedding_scale": 2.0,
+    "window": 6,
+    "global_every": 2,
+}
+
+
 @pytest.mark.parametrize(
-    "change", [{"position": "none"}, {"norm": "post"}, {"ffn": "relu2"}, {"tied_head": True}], ids=str
+    "change", [{"position": "none"}, {"norm": "post"}, {"ffn": "relu2"}, {"tied_head": True}, RECORD], ids=str
 )
 def test_each_architecture_is_captured(change):
     model, on_gpu = models(**change)

@@ -11,7 +11,9 @@ import torch
 from bpe_lm.errors import TokenFileError, TrainingDiverged
 from bpe_lm.training.batches import Batches
 from bpe_lm.training.config import TrainConfig, override
-from bpe_lm.training.optimizers import AdamW
+from bpe_lm.training.optimizers.adamw import AdamW
+from bpe_lm.training.optimizers.config import MuonConfig
+from bpe_lm.training.optimizers.muon import Muon
 from bpe_lm.training.prefetch import Prefetch
 from bpe_lm.training.presets import resolve
 from bpe_lm.training.run_checkpoint import find_checkpoints
@@ -63,7 +65,10 @@ def test_batches_that_are_copied_on_a_stream_of_their_own_are_those_of_their_ste
         assert not has_bad_ids
 
 
-@pytest.mark.parametrize("changes", [{}, {"dtype": "bfloat16"}, {"micro_batch_size": 4, "dtype": "bfloat16"}])
+MUON = {"optimizer": {"name": "muon", "muon": {"momentum_rise": 12, "cautious": True}, "matrices": {"rate": 5.0}}}
+
+
+@pytest.mark.parametrize("changes", [{}, {"dtype": "bfloat16"}, {"micro_batch_size": 4, "dtype": "bfloat16"}, MUON])
 def test_no_step_waits_for_the_device(config, tmp_path, changes):
     with Trainer(override(config, changes), tmp_path / "run") as trainer:
         assert trainer.model.narrows_residual == (changes.get("dtype") == "bfloat16")
@@ -146,6 +151,27 @@ def test_adamw_on_the_gpu_divides_and_refuses_as_on_the_cpu():
     assert found["cpu"][1] == found["cuda"][1] == 3
 
 
+def test_muon_on_the_gpu_is_that_of_the_cpu():
+    found = {}
+    for device in ("cpu", "cuda"):
+        generator = torch.Generator().manual_seed(2)
+        shapes = [(64, 64), (64, 160), (160, 64)]
+        weights = [torch.nn.Parameter(torch.randn(shape, generator=generator).to(device)) for shape in shapes]
+        optimizer = Muon(weights, 0.1, options=MuonConfig(momentum_rise=3, cautious=True))
+        for flag in (0.0, 1.0, 0.0, 0.0):
+            for weight in weights:
+                gradient = torch.randn(weight.shape, generator=generator)
+                weight.grad = torch.full_like(weight, float("nan")) if flag else gradient.to(device)
+            optimizer.found_inf = torch.tensor(flag, device=device)
+            optimizer.grad_scale = torch.tensor(3.0, device=device)
+            optimizer.learning_rate = torch.tensor(0.1, device=device)
+            optimizer.step()
+        found[device] = [weight.detach().cpu() for weight in weights], optimizer.state[weights[2]]["step"].item()
+    for ours, theirs in zip(found["cpu"][0], found["cuda"][0], strict=True):
+        assert (ours - theirs).norm() < 0.01 * theirs.norm()
+    assert found["cpu"][1] == found["cuda"][1] == 3
+
+
 def test_a_compiled_run_validates_with_its_compiled_loss(config, tmp_path):
     for name, compiles in (("eager", False), ("compiled", True)):
         with Trainer(override(config, {"compile": compiles}), tmp_path / name) as trainer:
@@ -161,7 +187,7 @@ WITHOUT_VALIDATION = {"compile": True, "data": {"valid": ""}}
 """A validation would be compiled, too."""
 
 
-@pytest.mark.parametrize("changes", [{}, {"dtype": "bfloat16", "micro_batch_size": 4}, WITHOUT_VALIDATION])
+@pytest.mark.parametrize("changes", [{}, {"dtype": "bfloat16", "micro_batch_size": 4}, WITHOUT_VALIDATION, MUON])
 def test_a_run_whose_steps_are_a_graph_is_the_run_whose_steps_are_launched(config, tmp_path, changes):
     """Also over a validation and a checkpoint."""
     config, found = override(config, changes | {"steps": 60, "log_every": 12, "deterministic": True}), {}

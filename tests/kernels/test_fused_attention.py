@@ -15,8 +15,8 @@ from tensors import randn
 def test_attention_is_an_operator_as_torch_wants_it(dtype):
     qkv = randn(1, 2, 5, 3, 2, 32).to(dtype).detach().requires_grad_()
     rope = RotaryPositionalEmbedding(1e4, 32, 5)
-    for angles in ((rope.cos, rope.sin), (None, None)):
-        torch.library.opcheck(torch.ops.bpe_lm.causal_attention, (qkv, *angles))
+    for angles, reach in (((rope.cos, rope.sin), 0), ((None, None), 2)):
+        torch.library.opcheck(torch.ops.bpe_lm.causal_attention, (qkv, *angles, reach))
     for strided in (qkv[:, :4], qkv.transpose(0, 1)):
         found, expected = ([fused_attention(x, None, None)] for x in (strided, strided.contiguous()))
         for values in (found, expected):

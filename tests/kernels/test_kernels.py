@@ -32,12 +32,12 @@ def step():
 def attention(threads, heads=4):
     qkv = np.random.default_rng(1).standard_normal((2, 64, 3, heads, 32), dtype=np.float32)
     outputs, sums = np.empty((2, 64, heads, 32), np.float32), np.empty((2, heads, 64), np.float32)
-    _core.attention_forward(qkv, None, 'avx512', threads, outputs, sums)
+    _core.attention_forward(qkv, None, 0, 'avx512', threads, outputs, sums)
     return outputs
 
 def loss(threads):
     logits, losses = np.random.default_rng(1).standard_normal((50, 300), dtype=np.float32), np.empty(50, np.float32)
-    _core.cross_entropy(logits, np.arange(50), threads, True, losses)
+    _core.cross_entropy(logits, np.arange(50), None, threads, True, losses)
     return logits
 
 torch.set_num_threads(2)
@@ -117,29 +117,30 @@ def test_an_output_that_shares_memory_with_another_array_is_refused():
     inside = whole[5 : 5 + outputs.size].view(heads).numpy()
     refusal = pytest.raises(errors.OptionError, match="an output needs memory of its own")
     with refusal:
-        _core.attention_forward(whole[:-1].view(qkv.shape).numpy(), None, "avx512", 1, inside, sums)
+        _core.attention_forward(whole[:-1].view(qkv.shape).numpy(), None, 0, "avx512", 1, inside, sums)
     tables = whole[:16].view(4, 4).numpy(), whole[16:32].view(4, 4).numpy()
     with refusal:
-        _core.attention_forward(qkv, tables, "avx512", 1, inside, sums)
+        _core.attention_forward(qkv, tables, 0, "avx512", 1, inside, sums)
     with refusal:
-        _core.attention_forward(qkv, None, "avx512", 1, inside, whole[5:13].view(sums.shape).numpy())
+        _core.attention_forward(qkv, None, 0, "avx512", 1, inside, whole[5:13].view(sums.shape).numpy())
     gradient, other = halves(*qkv.shape)
     with refusal:
-        _core.attention_backward(outputs, gradient, None, outputs, sums, "avx512", 1, other)
+        _core.attention_backward(outputs, gradient, None, outputs, sums, 0, "avx512", 1, other)
     with refusal:
-        _core.attention_backward(outputs, qkv, None, inside, sums, "avx512", 1, whole[1:].view(qkv.shape).numpy())
+        _core.attention_backward(outputs, qkv, None, inside, sums, 0, "avx512", 1, whole[1:].view(qkv.shape).numpy())
     memory = torch.zeros(40)
     logits = memory[:32].view(4, 8).numpy()
     with refusal:
-        _core.cross_entropy(logits, np.zeros(4, np.int64), 1, True, memory[30:34].numpy())
+        _core.cross_entropy(logits, np.zeros(4, np.int64), None, 1, True, memory[30:34].numpy())
     with refusal:
-        _core.cross_entropy(logits, memory[8:16].view(torch.int64).numpy(), 1, True, np.empty(4, np.float32))
-    _core.cross_entropy(logits, np.zeros(4, np.int64), 1, True, memory[32:36].numpy())
+        _core.cross_entropy(logits, memory[8:16].view(torch.int64).numpy(), None, 1, True, np.empty(4, np.float32))
+    _core.cross_entropy(logits, np.zeros(4, np.int64), None, 1, True, memory[32:36].numpy())
     assert memory[32:36].allclose(torch.full((4,), 8.0).log())
 
 
 def test_a_kernel_of_a_wrong_machine_or_shape_is_an_error_of_ours():
+    logits, losses = np.zeros((4, 8), np.float32), np.empty(4, np.float32)
     with pytest.raises(errors.OptionError, match="shape"):
-        _core.cross_entropy(np.zeros((4, 8), np.float32), np.zeros(3, np.int64), 2, False, np.empty(4, np.float32))
+        _core.cross_entropy(logits, np.zeros(3, np.int64), None, 2, False, losses)
     with pytest.raises(ValueError, match="contiguous"):
         as_output(torch.zeros(4, 4).T)

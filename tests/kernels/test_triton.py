@@ -68,12 +68,17 @@ def test_the_compiler_translates_the_loss(pointer, capability):
 
     pointers = {"logits": pointer, "targets": "*i64", "losses": "*fp32", "scale": "fp32"}
     kind, itemsize = ("b16", 2) if pointer == "*bf16" else ("b32", 4)
-    for vocab_size, needs_gradient in itertools.product((50_257, 10_000, 1000), (True, False)):
+    cases = [
+        *itertools.product((50_257, 10_000, 1000), (True, False), (0.0,)),
+        (50_257, True, 15.0),
+        (1000, True, 15.0),
+    ]
+    for vocab_size, needs_gradient, cap in cases:
         stride = gpu_cross_entropy._columns(vocab_size)
         is_held, options = loss._form(stride, itemsize)
         assert is_held == (vocab_size < 50_257)
         kernel = loss._held_row_kernel if is_held else loss._row_kernel
-        constants = {"stride": stride, "vocab_size": vocab_size, "needs_gradient": needs_gradient}
+        constants = {"stride": stride, "vocab_size": vocab_size, "needs_gradient": needs_gradient, "cap": cap}
         constants |= {name: value for name, value in options.items() if name in kernel.arg_names}
         ptx = ptx_of(kernel, pointers, constants, capability, options["num_warps"])
         # Two reductions over all threads for a row.
@@ -114,8 +119,8 @@ def test_the_compiler_translates_attention(capability):
     pointers = dict.fromkeys(("qkv", "outputs", "gradients", "to_qkv"), "*bf16")
     pointers |= dict.fromkeys(("cos", "sin", "log_sums", "deltas"), "*fp32")
     pointers |= {"scale": "fp32", "to_scores_scale": "fp32"}
-    for heads, d_k in ((16, 32), (12, 64)):
-        sizes = {"heads": heads, "d_k": d_k, "width": d_k, "rotates": True, "kind": tl.bfloat16}
+    for heads, d_k, reach in ((16, 32, 0), (12, 64, 0), (16, 32, 100)):
+        sizes = {"heads": heads, "d_k": d_k, "width": d_k, "reach": reach, "rotates": True, "kind": tl.bfloat16}
         forward, backward = triton_attention.forward_blocks(256, d_k), triton_attention.backward_blocks(256, d_k)
         ptx = ptx_of(
             triton_attention._forward_kernel,

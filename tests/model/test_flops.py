@@ -24,6 +24,11 @@ CONFIGS = {
     "nope": {"position": "none"},
     "post-norm": {"norm": "post"},
     "no norm": {"norm": "none"},
+    "qk-norm": {"qk_norm": True},
+    "soft-capped": {"logit_softcap": 15.0},
+    "value embeddings": {"value_embeddings": 2},
+    "skips": {"u_net_skips": True},
+    "skips around a middle": {"u_net_skips": True, "value_embeddings": 3, "num_layers": 5, "tied_head": True},
 }
 
 
@@ -51,6 +56,14 @@ def test_the_formula_counts_the_models_parameters(name):
     config = config_of(CONFIGS[name])
     with torch.device("meta"):
         assert count_parameters(config) == TransformerLM.from_config(config).num_parameters()
+
+
+def test_a_window_counts_the_keys_that_it_shows():
+    whole, windowed = config_of({"num_layers": 4}), config_of({"num_layers": 4, "window": 5, "global_every": 2})
+    assert forward_flops(windowed).scores == forward_flops(whole).scores // 2 * (16 + 5) // 16
+    assert forward_flops(config_of({"num_layers": 4, "window": 99})) == forward_flops(whole)
+    names = [each.name for each in matrix_multiplies(windowed) if each.part == "scores"]
+    assert names == ["q k^T", "weights v"] * 2
 
 
 def test_tinystories_takes_111_7_megaflops_a_token():

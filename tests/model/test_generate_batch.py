@@ -15,10 +15,24 @@ CONFIG = ModelConfig(vocab_size=60, context_length=16, d_model=32, num_layers=2,
 PROMPTS = [[5], list(range(3, 16)), [1, 2, 3], list(range(16)), list(range(20, 60))]
 WAYS = [{"temperature": 0}, {"seed": 3}, {"seed": 4, "top_k": 5}, {"seed": 5, "top_p": 0.7, "temperature": 0.8}]
 
+EVERYTHING = {
+    "qk_norm": True,
+    "logit_softcap": 15.0,
+    "value_embeddings": 1,
+    "u_net_skips": True,
+    "zero_init": True,
+    "embedding_scale": 2.0,
+    "window": 6,
+    "global_every": 2,
+}
+
 
 def model_of(**change) -> TransformerLM:
     torch.manual_seed(1)
     model = TransformerLM.from_config(ModelConfig(**CONFIG.as_dict() | change))
+    for parameter in model.parameters():
+        if parameter.ndim == 1 or not parameter.any():
+            parameter.data += 0.2 * torch.randn_like(parameter)
     model.lm_head.weight.data *= 5  # Sure enough of itself for draws to differ by more than rounding.
     return model
 
@@ -81,6 +95,15 @@ def test_texts_end_at_different_steps(model, is_static, options):
         {"ffn": "silu"},
         {"ffn": "relu2"},
         {"tied_head": True},
+        {"qk_norm": True},
+        {"logit_softcap": 2.0},
+        {"value_embeddings": 1},
+        {"u_net_skips": True},
+        {"zero_init": True},
+        {"embedding_scale": 3.0},
+        {"window": 5},
+        {"window": 1, "global_every": 2},
+        EVERYTHING,
         {"context_length": 1},
         {"context_length": 7, "num_heads": 1},
     ],
@@ -96,7 +119,7 @@ def test_each_architecture_goes_through_the_decoder(is_static, change):
 
 def test_every_switch_of_the_architecture_is_known():
     """The decoder computes the model from its weights, so a new switch needs a line there, and a case above."""
-    assert set(Switches.__dataclass_fields__) == {"norm", "position", "ffn", "tied_head"}
+    assert set(Switches.__dataclass_fields__) == {"norm", "position", "ffn", "tied_head", *EVERYTHING}
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)

@@ -16,6 +16,8 @@ from tensors import randn
 
 SMALL = ModelConfig(vocab_size=100, context_length=16, d_model=64, num_layers=3, num_heads=4, d_ff=128)
 
+NORMS_AND_SCALARS = ("ln1.weight", "ln2.weight", "ln_final.weight", "value_mix", "skip_weight")
+
 
 @pytest.mark.parametrize("norm", ["pre", "post", "none"])
 def test_blocks_are_their_formulas(norm):
@@ -31,7 +33,11 @@ def test_blocks_are_their_formulas(norm):
     assert (norm == "none") == ("ln1.weight" not in block.state_dict())
 
 
-@pytest.mark.parametrize("change", [{}, {"norm": "none"}, {"ffn": "relu2"}, {"tied_head": True}], ids=str)
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"norm": "none"}, {"ffn": "relu2"}, {"tied_head": True}, {"zero_init": True}, {"value_embeddings": 1}],
+    ids=str,
+)
 def test_initial_weights_are_drawn_in_a_fixed_order(change):
     """The same seed gives the same weights in every version: another order of draws would change published runs."""
     torch.manual_seed(7)
@@ -46,6 +52,11 @@ def test_initial_weights_are_drawn_in_a_fixed_order(change):
         expected[name] = torch.nn.init.trunc_normal_(torch.empty(shape), std=std, a=-3 * std, b=3 * std)
     if "tied_head" in change:
         expected["token_embeddings"] = expected["lm_head"]
+    if "value_embeddings" in change:
+        expected["value_embeddings.0"] = torch.nn.init.trunc_normal_(torch.empty(100, 64), a=-3, b=3)
+        assert all(torch.equal(found.pop(f"layers.{i}.attn.value_mix"), torch.full((2,), 0.5)) for i in range(2))
+    if "zero_init" in change:
+        expected |= {name: weight * 0 for name, weight in expected.items() if "output" in name or "w2" in name}
     for name, weight in expected.items():
         assert torch.equal(found.pop(f"{name}.weight"), weight), name
     assert all(torch.equal(weight, torch.ones(64)) for weight in found.values())
@@ -228,6 +239,34 @@ def test_what_makes_no_sense_is_refused():
         ModelConfig(norm="prae")
     with pytest.raises(ConfigError, match="must be even"):
         ModelConfig(d_model=12, num_heads=4)
+    for change, message in (
+        ({"value_embeddings": 3}, "value_embeddings is 3, and 3 layers have 2 pairs"),
+        ({"embedding_scale": 0.0}, "embedding_scale is 0.0, and must be above 0"),
+        ({"window": -1}, "window"),
+        ({"logit_softcap": -1.0}, "logit_softcap"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            dataclasses.replace(SMALL, **change)
     model = TransformerLM.from_config(SMALL)
     with pytest.raises(ValueError, match="17 tokens are more than the context_length of 16"):
         model(torch.zeros(1, 17, dtype=torch.long))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"norm": "none"}, {"tied_head": True}, {"tied_head": True, "value_embeddings": 2, "u_net_skips": True}],
+    ids=str,
+)
+def test_each_parameter_is_in_one_group_by_its_kind(change):
+    model = TransformerLM.from_config(dataclasses.replace(SMALL, **change))
+    names = {parameter: name for name, parameter in model.named_parameters(remove_duplicate=False)}
+    groups = model.parameter_groups()
+    grouped = [parameter for group in groups.values() for parameter in group]
+    assert len(grouped) == len(set(grouped)) == len(set(model.parameters()))
+    assert [names[parameter] for parameter in groups["head"]] == ["lm_head.weight"]
+    tables = [f"value_embeddings.{number}.weight" for number in range(change.get("value_embeddings", 0))]
+    own = [] if "tied_head" in change else ["token_embeddings.weight"]
+    assert [names[parameter] for parameter in groups["embeddings"]] == own + tables
+    assert all(".attn." in names[matrix] or ".ffn." in names[matrix] for matrix in groups["matrices"])
+    assert all(names[other].endswith(NORMS_AND_SCALARS) for other in groups["norms"])
+    assert len(groups["matrices"]) == 5 * SMALL.num_layers

@@ -9,6 +9,7 @@ from bpe_lm.model.flops import count_parameters, forward_flops, training_flops
 from bpe_lm.model.transformer import TransformerLM
 from bpe_lm.training import account as accounting
 from bpe_lm.training.account import Account, conventions, course_memory, parameter_tree, training_seconds
+from bpe_lm.training.config import override
 from bpe_lm.training.presets import PRESETS, resolve
 from bpe_lm.training.step_memory import StepMemory
 
@@ -121,6 +122,23 @@ def test_the_account_of_xl_answers_the_courses_questions(quick):
     assert found["flops_per_step"] == 3 * 1024 * found["forward"]["flops"]["total"]
     assert found["optimizer_flops_per_step"] == 15 * 1_640_452_800
     assert found["flops_of_run"] == 400_000 * found["flops_per_step"]
+
+
+def test_the_optimizer_costs_what_its_groups_do(quick):
+    config = override(resolve("tinystories"), {"optimizer": {"name": "muon"}, "dtype": "float32"})
+    account = Account.of(config, 80 * 10**9)
+    assert [(group.name, group.method, group.state_bytes // group.weights) for group in account.groups] == [
+        ("matrices", "muon", 4),
+        ("embeddings", "adamw", 8),
+        ("head", "adamw", 8),
+        ("norms", "adamw", 8),
+    ]
+    assert sum(group.weights for group in account.groups) == count_parameters(config.model)
+    # Sixteen squares of 512, and twelve matrices of 512 x 1344: X X^T, A A and B X, five times.
+    assert account.muon_flops == 5 * (16 * 3 * 2 * 512**3 + 12 * (2 * 2 * 512**2 * 1344 + 2 * 512**3))
+    assert account.muon_flops / account.step_flops == pytest.approx(0.045, abs=0.001)
+    adamw = Account.of(override(config, {"optimizer": {"name": "adamw"}}), 80 * 10**9)
+    assert (adamw.muon_flops, adamw.optimizer_flops) == (0, 15 * count_parameters(config.model))
 
 
 def test_the_hours_are_at_half_of_each_peak(quick):

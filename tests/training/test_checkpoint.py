@@ -15,7 +15,7 @@ from bpe_lm.errors import CheckpointError, FileError
 from bpe_lm.model.config import ModelConfig
 from bpe_lm.model.transformer import TransformerLM
 from bpe_lm.training.checkpoint import load_checkpoint, save_checkpoint
-from bpe_lm.training.optimizers import AdamW
+from bpe_lm.training.optimizers.adamw import AdamW
 from bpe_lm.training.run_checkpoint import (
     find_checkpoints,
     keep_newest,

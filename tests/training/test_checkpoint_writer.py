@@ -17,7 +17,7 @@ from bpe_lm.training import run_checkpoint as checkpoint
 from bpe_lm.training.checkpoint_writer import CheckpointWriter
 from bpe_lm.training.config import TrainConfig, override
 from bpe_lm.training.host_copies import HostCopies
-from bpe_lm.training.optimizers import AdamW
+from bpe_lm.training.optimizers.adamw import AdamW
 from bpe_lm.training.presets import resolve
 from bpe_lm.training.run_checkpoint import find_checkpoints, has_optimizer, load_newest, save_run_checkpoint
 from bpe_lm.training.tensor_file import write_tensors

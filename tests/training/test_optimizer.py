@@ -6,11 +6,19 @@ import math
 import numpy as np
 import pytest
 import torch
+from bpe_lm.errors import CheckpointError, ConfigError
 from bpe_lm.kernels import cross_entropy as loss_module
 from bpe_lm.kernels.choices import OPERATIONS, Kernels, using
 from bpe_lm.kernels.norms import fast_norm_of_all, norm_of_all
-from bpe_lm.model.loss import bits_per_byte, cross_entropy, linear_cross_entropy, perplexity
-from bpe_lm.training.optimizers import SGD, AdamW, clip_gradients, clip_within_step, divisor_to_norm
+from bpe_lm.model.loss import LanguageModelLoss, bits_per_byte, cross_entropy, linear_cross_entropy, perplexity
+from bpe_lm.model.transformer import TransformerLM
+from bpe_lm.training.checkpoint import load_checkpoint, save_checkpoint
+from bpe_lm.training.config import override
+from bpe_lm.training.optimizers.adamw import AdamW
+from bpe_lm.training.optimizers.clipping import clip_gradients, clip_within_step, divisor_to_norm
+from bpe_lm.training.optimizers.registry import new_optimizer
+from bpe_lm.training.optimizers.sgd import SGD
+from bpe_lm.training.presets import resolve
 from torch.nn import Parameter
 
 
@@ -242,7 +250,7 @@ def after_steps(make, gradients, flags=None, scale=None):
 def kind(request, monkeypatch) -> str:
     """An optimizer of `GUARDED`; the last is on a device whose kernel ignores the flags."""
     if request.param not in GUARDED:
-        monkeypatch.setattr("bpe_lm.training.optimizers.reads_flags", lambda device: False)
+        monkeypatch.setattr("bpe_lm.training.optimizers.adamw.reads_flags", lambda device: False)
     return request.param.split(",")[0]
 
 
@@ -333,3 +341,90 @@ def test_torch_has_the_functions_for_many_tensors_that_a_gpu_uses():
     together = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors)))
     assert torch.allclose(together, norm_of_all(tensors))
     assert torch.allclose(norm_of_all(tensors), torch.cat([tensor.flatten() for tensor in tensors]).norm())
+
+
+def debug_model() -> tuple[TransformerLM, torch.Tensor]:
+    """A small model, and a batch of ids."""
+    torch.manual_seed(1)
+    return TransformerLM.from_config(resolve("debug").model), torch.randint(50, (2, 9))
+
+
+def steps_of(optimizer, model, ids, rates) -> list[float]:
+    """The losses of steps with these rates of the schedule."""
+    losses = []
+    for rate in rates:
+        optimizer.set_learning_rate(rate)
+        optimizer.zero_grad()
+        loss = LanguageModelLoss(model)(ids[:, :-1], ids[:, 1:])
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_groups_without_options_are_one_group_to_the_bit(name):
+    config = override(resolve("debug"), {"optimizer": {"name": name}})
+    found = []
+    for is_grouped in (True, False):
+        model, ids = debug_model()
+        if is_grouped:
+            optimizer = new_optimizer(config, model)
+            assert [group["name"] for group in optimizer.param_groups] == ["matrices", "embeddings", "head", "norms"]
+        elif name == "sgd":
+            optimizer = SGD(model.parameters())
+        else:
+            optimizer = AdamW(model.parameters(), betas=(0.9, 0.95), weight_decay=0.1)
+        losses = steps_of(optimizer, model, ids, [1e-3, 1e-2, 3e-3, 1e-3])
+        found.append((losses, [parameter.detach() for parameter in model.parameters()]))
+    assert found[0][0] == found[1][0]
+    assert all(torch.equal(a, b) for a, b in zip(found[0][1], found[1][1], strict=True))
+
+
+@pytest.mark.parametrize("is_on_device", [False, True])
+@pytest.mark.parametrize("implementation", ["fast", "reference"])
+def test_each_group_has_its_own_rate_and_decay(implementation, is_on_device):
+    """Each group moves as an optimizer of its own does, of that rate and that decay."""
+    if is_on_device and implementation == "reference":
+        return  # Only the kernel takes a rate on the device.
+    factors = {"matrices": (2.0, 0.5), "embeddings": (0.25, 0.0), "head": (1.0, 1.0), "norms": (0.0, 1.0)}
+    groups = {name: {"rate": rate, "decay": decay} for name, (rate, decay) in factors.items()}
+    config = override(resolve("debug"), {"optimizer": groups, "implementation": implementation})
+    model, ids = debug_model()
+    optimizer = new_optimizer(config, model)
+    if is_on_device:
+        optimizer.learning_rate = torch.zeros(())
+    others = []
+    for name, parameters in model.parameter_groups().items():
+        twins = [Parameter(parameter.detach().clone()) for parameter in parameters]
+        decay = 0.1 * factors[name][1]
+        other = AdamW(twins, betas=(0.9, 0.95), weight_decay=decay, implementation=implementation)
+        others.append((parameters, twins, other, factors[name][0]))
+    for rate in (1e-2, 3e-3):
+        optimizer.set_learning_rate(rate)
+        optimizer.zero_grad()
+        LanguageModelLoss(model)(ids[:, :-1], ids[:, 1:]).backward()
+        for parameters, twins, other, factor in others:
+            other.set_learning_rate(rate * factor)
+            for twin, parameter in zip(twins, parameters, strict=True):
+                twin.grad = parameter.grad.clone()
+            other.step()
+        optimizer.step()
+        for parameters, twins, _, _ in others:
+            for twin, parameter in zip(twins, parameters, strict=True):
+                assert torch.allclose(parameter, twin, atol=1e-9, rtol=1e-6 if is_on_device else 0)
+
+
+def test_options_of_groups_below_0_are_refused():
+    for group, name in (("matrices", "rate"), ("norms", "decay")):
+        with pytest.raises(ConfigError, match=rf"optimizer.{group}.{name} is -0.5, and must be at least 0"):
+            override(resolve("debug"), {"optimizer": {group: {name: -0.5}}})
+
+
+def test_a_state_with_one_group_is_refused(tmp_path):
+    """As versions wrote it that had no groups."""
+    model, _ = debug_model()
+    save_checkpoint(model, AdamW(model.parameters()), 1, tmp_path / "one")
+    optimizer = new_optimizer(resolve("debug"), model)
+    with pytest.raises(CheckpointError, match="its parameters are in 1 and not 4 groups, as in another version"):
+        load_checkpoint(tmp_path / "one", model, optimizer)

@@ -18,9 +18,11 @@ from bpe_lm.cli.main import main
 from bpe_lm.errors import ConfigError
 from bpe_lm.export.load import load_model
 from bpe_lm.training import parallel
+from bpe_lm.training.config import TrainConfig, read_config
 from bpe_lm.training.devices import device_of
 from bpe_lm.training.run_checkpoint import find_checkpoints
 from bpe_lm.training.run_log import read_records
+from bpe_lm.training.trainer import Trainer
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +105,17 @@ def test_two_processes_learn_what_one_does(together, alone, kind, name):
     assert len(files) == 3
 
 
+def test_two_processes_learn_an_architecture_with_all_switches_as_one_does(together, tmp_path):
+    alone = tmp_path / "alone"
+    with Trainer(TrainConfig.from_dict(read_config(together / "ddp-switches" / "config.json")), alone) as trainer:
+        trainer.run()
+    for kind in ("ddp", "fsdp"):
+        assert near(losses(together / f"{kind}-switches"), losses(alone))
+        assert weights_near(together / f"{kind}-switches", alone)
+    names = load_model(alone).state_dict().keys()
+    assert {"layers.1.skip_weight", "layers.0.attn.value_mix", "value_embeddings.0.weight"} <= names
+
+
 @pytest.mark.parametrize("kind", ["ddp", "fsdp"])
 def test_two_processes_that_read_at_log_steps_learn_what_one_does(together, alone, kind):
     found = losses(together / f"{kind}-deferred")
@@ -155,11 +168,27 @@ def test_checkpoints_are_read_by_another_number_of_processes(flags, alone, toget
     assert len(list((together / "back" / "checkpoints" / "step-00000012").glob("shard-*"))) == 2
 
 
+MUON = ["--optimizer.name", "muon", "--optimizer.matrices.rate", "20", "--optimizer.muon.momentum-rise", "8"]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_two_processes_learn_with_muon_what_one_does(flags, together, tmp_path, dtype):
+    """In bfloat16 a mean of gradients between two numbers can round to either: 8e-5 was seen, and 7e-7 in float32."""
+    more = [*MUON, "--optimizer.muon.dtype", dtype]
+    assert main(["pretrain", "debug", "--out", str(tmp_path / "run"), *flags, *more]) == 0
+    expected = losses(tmp_path / "run")
+    for kind in ("ddp", "fsdp"):
+        found = losses(together / f"{kind}-muon-{dtype}")
+        assert found.keys() == expected.keys()
+        bound = 1e-5 if dtype == "float32" else 3e-4
+        assert all(abs(found[step] - expected[step]) < bound for step in expected)
+
+
 def test_the_courses_sgd_goes_on_with_fsdp(together):
     assert losses(together / "sgd-resumed") == losses(together / "sgd")
 
 
-@pytest.mark.parametrize("name", ["AdamW", "SGD", "torch.optim.AdamW", "torch.optim.SGD"])
+@pytest.mark.parametrize("name", ["AdamW", "SGD", "Muon", "torch.optim.AdamW", "torch.optim.SGD"])
 def test_every_optimizers_state_is_kept_in_parts(found, name):
     assert [of["optimizers"][name] for of in found] == [True, True]
 

@@ -84,12 +84,22 @@ def batches_of(config: TrainConfig, number: int, *, bad: int) -> list[Batch]:
     return [Batch(x[:, :-1], x[:, 1:], torch.tensor(step == bad)) for step, x in enumerate(ids)]
 
 
+MUON = {
+    "optimizer": {
+        "name": "muon",
+        "muon": {"momentum_rise": 7, "cautious": True},
+        "embeddings": {"rate": 0.5},
+        "matrices": {"rate": 20.0},
+    }
+}
+
+
 @pytest.mark.parametrize(
-    "changes", [{}, {"micro_batch_size": 2}, {"dtype": "bfloat16", "residual": "bfloat16"}, {"max_loss": 6.0}]
+    "changes", [{}, {"micro_batch_size": 2}, {"dtype": "bfloat16", "residual": "bfloat16"}, {"max_loss": 6.0}, MUON]
 )
 def test_replays_of_a_captured_step_are_the_steps_to_the_bit(changes):
-    fixed = FIXED | {"optimizer": {"max_l2_norm": 0.1}}
-    config = override(resolve("debug"), fixed | changes)  # Each step clips: on a CPU the host decides whether to.
+    fixed = FIXED | {"optimizer": {"max_l2_norm": 0.1}}  # Each step clips: on a CPU the host decides whether to.
+    config = override(override(resolve("debug"), fixed), changes)
     batches, found = batches_of(config, 9, bad=7), {}
     with using(Kernels(**dict.fromkeys(KERNELS, "torch"))):
         for name in ("launched", "graph"):

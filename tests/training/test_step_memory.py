@@ -7,6 +7,7 @@ import pytest
 from bpe_lm.model.flops import count_parameters
 from bpe_lm.training import step_memory as prediction
 from bpe_lm.training.config import override
+from bpe_lm.training.optimizers.cost import group_costs
 from bpe_lm.training.presets import resolve
 from bpe_lm.training.step_memory import largest_batch, step_memory
 
@@ -18,6 +19,10 @@ def test_memory_is_of_the_parts_that_a_step_has():
     assert found.gradients == weights
     assert found.parameters == pytest.approx(weights, rel=1e-3)  # And tables of angles.
     assert found.optimizer == pytest.approx(2 * weights, rel=1e-3)
+    muon = override(config, {"optimizer": {"name": "muon"}})
+    state = sum(group.state_bytes for group in group_costs(muon))  # The rest is the numbers of steps.
+    assert step_memory(muon).optimizer == pytest.approx(state, rel=1e-4)
+    assert state < 0.75 * found.optimizer
     narrow = step_memory(override(config, {"dtype": "bfloat16"}))
     again = step_memory(override(config, {"activation_checkpointing": True}))
     assert 0.3 < narrow.activations / found.activations < 0.8  # Kernels of norms and SwiGLU keep less than torch.
@@ -109,8 +114,8 @@ def test_attention_on_a_gpu_keeps_no_scores():
 def test_the_loss_of_a_gpu_counts_only_where_it_is_the_peak(monkeypatch):
     config = override(resolve("debug"), {"device": "cuda", "dtype": "float32"})
     added = step_memory(config).loss
-    monkeypatch.setattr(prediction, "workspace", lambda *arguments: 0)
+    monkeypatch.setattr(prediction, "workspace", lambda *arguments, **options: 0)
     none = step_memory(config)
     assert none.loss == 0
-    monkeypatch.setattr(prediction, "workspace", lambda *arguments: 10**9)
+    monkeypatch.setattr(prediction, "workspace", lambda *arguments, **options: 10**9)
     assert 0 <= added < 0.9e9 < step_memory(config).loss <= 10**9

@@ -116,9 +116,16 @@ def test_a_process_compiles_any_number_of_models(data, tmp_path):
     assert done.stdout.strip() == "[0, 1, 2, 3]", done.stderr
 
 
-@pytest.mark.parametrize("implementation", ["fast", "reference"])
-def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(config, tmp_path, implementation):
-    config = override(config, {"implementation": implementation})
+MUON = {"name": "muon", "muon": {"momentum_rise": 6, "cautious": True}, "matrices": {"rate": 5.0}}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"implementation": "fast"}, {"implementation": "reference"}, {"optimizer": MUON}],
+    ids=["fast", "reference", "muon"],
+)
+def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(config, tmp_path, changes):
+    config = override(config, changes)
     run(config, tmp_path / "whole")
     stop = 7
     with Trainer(config, tmp_path / "parts") as trainer:
@@ -185,6 +192,19 @@ def test_killed_at_random_moments_it_is_the_uninterrupted_one_to_the_bit(config,
     assert records(folder) == records(uninterrupted)
     assert records(folder, "valid") == records(uninterrupted, "valid")
     assert same(weights(folder), weights(uninterrupted))
+
+
+def test_a_killed_run_with_muon_is_the_uninterrupted_one_to_the_bit(config, tmp_path):
+    flags = ("--optimizer.name", "muon", "--optimizer.muon.momentum-rise", "200", "--optimizer.matrices.rate", "5")
+    subprocess.run(command(config, tmp_path / "whole", *flags), check=True, capture_output=True)
+    process = subprocess.Popen(command(config, tmp_path / "killed", *flags), stderr=subprocess.DEVNULL)
+    while len(find_checkpoints(tmp_path / "killed" / "checkpoints")) < 2:
+        time.sleep(0.005)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    subprocess.run(command(config, tmp_path / "killed", *flags, "--resume"), check=True, capture_output=True)
+    assert records(tmp_path / "killed") == records(tmp_path / "whole")
+    assert same(weights(tmp_path / "killed"), weights(tmp_path / "whole"))
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

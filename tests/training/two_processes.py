@@ -9,7 +9,7 @@ import json
 import math
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import redirect_stderr
 from functools import partial, partialmethod
 from pathlib import Path
@@ -24,21 +24,42 @@ from bpe_lm.model.loss import LanguageModelLoss
 from bpe_lm.model.transformer import TransformerLM
 from bpe_lm.training import run_checkpoint as checkpoint
 from bpe_lm.training.config import TrainConfig, override
-from bpe_lm.training.optimizers import SGD, AdamW
+from bpe_lm.training.optimizers.adamw import AdamW
+from bpe_lm.training.optimizers.division import OfShards
+from bpe_lm.training.optimizers.muon import Muon
+from bpe_lm.training.optimizers.sgd import SGD
 from bpe_lm.training.parallel import join_world, shard
 from bpe_lm.training.presets import resolve
 from bpe_lm.training.run_checkpoint import find_checkpoints, load_newest, save_run_checkpoint
 from bpe_lm.training.trainer import Trainer
 from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, HuggingFaceStorageWriter
+from torch.nn import Parameter
 
 FOLDER, FLAGS = Path(sys.argv[1]), sys.argv[2:]
+MUON = ("--optimizer.name", "muon", "--optimizer.matrices.rate", "20", "--optimizer.muon.momentum-rise", "8")
 CONFIG = ModelConfig(vocab_size=50, context_length=8, d_model=16, num_layers=2, num_heads=2, d_ff=32)
+SWITCHES = (
+    *("--model.qk-norm", "true", "--model.logit-softcap", "15", "--model.value-embeddings", "1"),
+    *("--model.u-net-skips", "true", "--model.zero-init", "true", "--model.embedding-scale", "2"),
+    *("--model.window", "8", "--model.global-every", "2", "--model.ffn", "relu2"),
+)
+"""Flags of an architecture with tables, and with parameters of one and of two numbers."""
+
 OPTIMIZERS = {
     "AdamW": lambda parameters: AdamW(parameters, 0.01, (0.8, 0.9)),
     "SGD": lambda parameters: SGD(parameters, 0.5),
+    "Muon": lambda parameters: Muon(by_method(parameters), 0.05, division=OfShards(world)),
     "torch.optim.AdamW": lambda parameters: torch.optim.AdamW(parameters, 0.01, amsgrad=True),
     "torch.optim.SGD": lambda parameters: torch.optim.SGD(parameters, 0.1, momentum=0.9),
 }
+
+
+def by_method(parameters: Iterable[Parameter]) -> list[dict[str, object]]:
+    """Groups of matrices, which are Muon's, and of all others."""
+    groups: dict[str, list[Parameter]] = {"muon": [], "adamw": []}
+    for parameter in parameters:
+        groups["muon" if parameter.ndim == 2 else "adamw"].append(parameter)
+    return [{"method": method, "params": group} for method, group in groups.items()]
 
 
 def pretrain(name: str, *more: str) -> None:
@@ -111,8 +132,12 @@ def runs() -> None:
         deferred(partial(pretrain, f"{kind}-deferred", "--parallel", kind, "--log-every", "5"))
         few = ("--checkpoint-every", "300", "--validate-every", "300")
         pretrain(f"{kind}-long", "--parallel", kind, "--steps", "300", *few)
+        pretrain(f"{kind}-switches", "--parallel", kind, *SWITCHES)
     pretrain("narrow", "--parallel", "fsdp", "--dtype", "bfloat16")
     pretrain("tied", "--parallel", "fsdp", "--model.tied-head", "true", "--dtype", "bfloat16")
+    for kind in ("ddp", "fsdp"):
+        for dtype in ("float32", "bfloat16"):
+            pretrain(f"{kind}-muon-{dtype}", "--parallel", kind, *MUON, "--optimizer.muon.dtype", dtype)
     pretrain("back", "--parallel", "fsdp", "--resume")
     pretrain("sgd", "--parallel", "fsdp", "--optimizer.name", "sgd")
     if world.is_first:

@@ -31,6 +31,8 @@ _HEADINGS = [heading for heading, _ in _PARTS.values()]
 
 _DEVICES = {"cpu": "a CPU", "cuda": "a GPU"}
 
+_METHODS = {"adamw": "AdamW", "muon": "Muon", "sgd": "SGD"}
+
 _GPU_PARTS = {"libraries": "cuBLAS", "unused": ""}
 """The parts that have another name for a GPU, or do not exist there."""
 
@@ -116,6 +118,9 @@ def _print_run(account: Account) -> None:
     print(f"A step of {config.batch_size:,} texts: {account.step_flops:.3e} FLOPs", end="")
     if config.optimizer.name == "adamw":
         print(f", and {account.optimizer_flops:.3e} of AdamW", end="")
+    elif config.optimizer.name == "muon":
+        share = account.muon_flops / account.step_flops
+        print(f", and {account.muon_flops:.3e} of Muon's products ({share:.1%})", end="")
     print(f"\nThe run: {config.steps:,} steps, {account.run_flops:.3e} FLOPs{_least_time(account)}\n")
     print(f"Hours of the run at {COURSE_MFU:.0%} of each device's peak for matrix products in these formats:")
     formats = ("float32", "tf32", "bfloat16")
@@ -150,6 +155,14 @@ def _print_memory(account: Account) -> None:
     parts = {name: value for name, value in asdict(account.memory).items() if names.get(name, name)}
     rows = [(names.get(name, name), gigabytes(value)) for name, value in parts.items()]
     print_table(("part", "GB"), [*rows, ("peak", gigabytes(account.memory.peak))])
+    print("Optimizer, by group of parameters:")
+    print_table(
+        ("group", "updated by", "weights", "bytes of state for each"),
+        [
+            (group.name, _METHODS[group.method], f"{group.weights:,}", str(group.state_bytes // group.weights))
+            for group in account.groups
+        ],
+    )
     print(f"\nTexts at a time that fit into {gigabytes(memory)} GB: {account.largest_batch:,}", end="")
     if account.memory_is_of == "cuda":
         print(", by the bytes that torch allocates (the CUDA context, some half a GB, is not counted)")

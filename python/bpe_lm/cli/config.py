@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any, get_args
 
 from bpe_lm.cli.arguments import Key, Parser
@@ -68,7 +69,7 @@ def _group(parser: Parser, config: TrainConfig, table: str) -> Any:
     """Add a group of flags for a table of the config, with the first line of the docstring of the table's class."""
     if not table:
         return parser.add_argument_group("the run")
-    about = type(getattr(config, table)).__doc__ or ""
+    about = type(attrgetter(table)(config)).__doc__ or ""
     return parser.add_argument_group(f"[{table}]", about.partition("\n")[0])
 
 

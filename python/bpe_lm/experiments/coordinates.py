@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from bpe_lm.files import finite
-from bpe_lm.model.layers import Stream
+from bpe_lm.model.layers import Stream, soft_capped, total
 from bpe_lm.model.transformer import TransformerLM
 from bpe_lm.training.config import TrainConfig
 from bpe_lm.training.trainer import Trainer
@@ -47,8 +47,7 @@ def recorded(model: TransformerLM) -> Iterator[dict[str, list[float]]]:
     squares: dict[str, list[float]] = {}
 
     def record(kind: str, activations: Tensor | Stream) -> None:
-        activations = activations.total() if isinstance(activations, Stream) else activations
-        squares.setdefault(kind, []).append(float(activations.detach().float().square().mean()))
+        squares.setdefault(kind, []).append(float(total(activations).detach().float().square().mean()))
 
     def hook(kind: str) -> Callable[[nn.Module, Any, Tensor], None]:
         return lambda module, inputs, output: record(kind, output)
@@ -57,7 +56,8 @@ def recorded(model: TransformerLM) -> Iterator[dict[str, list[float]]]:
         normed = output[1] if isinstance(output, tuple) else output
         # The loss computes logits in chunks, and not by a module.
         with torch.no_grad():
-            record("logits", normed @ model.lm_head.weight.to(normed.dtype).T)
+            products = normed @ model.lm_head.weight.to(normed.dtype).T
+            record("logits", soft_capped(products, model.config.logit_softcap))
 
     layers: list[Any] = list(model.layers)
     hooks = [

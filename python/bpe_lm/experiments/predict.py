@@ -20,7 +20,8 @@ from bpe_lm.experiments.runs import read_run
 from bpe_lm.experiments.work import Job, Work
 from bpe_lm.model.flops import count_parameters
 from bpe_lm.tokenizer.token_file import Manifest
-from bpe_lm.training.config import DataConfig, OptimizerConfig, ScheduleConfig, TrainConfig
+from bpe_lm.training.config import DataConfig, ScheduleConfig, TrainConfig
+from bpe_lm.training.optimizers.config import MuonConfig, OptimizerConfig
 
 STEPS = 10
 """The steps that are measured, after the first, in which buffers are made and code is compiled."""
@@ -138,19 +139,31 @@ def _validation_tokens(config: TrainConfig) -> int:
 
 def checkpoint_bytes(config: TrainConfig) -> int:
     """Return the bytes of the checkpoints that a run keeps, and of one more, which is there while it is written."""
-    copies = 3 if config.optimizer.name == "adamw" else 1
     kept = min(config.checkpoints_kept, -(-config.steps // config.checkpoint_every)) + 1
     best = bool(config.data.valid)  # Without the optimizer's state.
-    return 4 * count_parameters(config.model) * (copies * kept + best)
+    weights = 4 * count_parameters(config.model)
+    return weights * (kept + best) + _state_bytes(config) * kept
+
+
+def _state_bytes(config: TrainConfig) -> int:
+    """Return the bytes of an optimizer's state."""
+    from bpe_lm.training.optimizers.cost import group_costs  # Planning imports torch only where it counts bytes.
+
+    return sum(group.state_bytes for group in group_costs(config))
 
 
 def shape_of(config: TrainConfig) -> TrainConfig:
     """Return a config that is equal for all runs whose steps take the same time, and that trains without an end."""
     clips = config.optimizer.max_l2_norm > 0
+    muon = config.optimizer.muon
     return TrainConfig(
         model=config.model,
         data=DataConfig(train=config.data.train),
-        optimizer=OptimizerConfig(name=config.optimizer.name, max_l2_norm=float(clips)),
+        optimizer=OptimizerConfig(
+            name=config.optimizer.name,
+            max_l2_norm=float(clips),
+            muon=MuonConfig(iterations=muon.iterations, dtype=muon.dtype),
+        ),
         schedule=ScheduleConfig("constant", max_learning_rate=1e-5, warmup=0),
         steps=_MANY,
         batch_size=config.batch_size,

@@ -33,8 +33,18 @@ from bpe_lm.training.checkpoint import check_model
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 _FILES = {CONFIG, WEIGHTS, "generation_config.json", "tokenizer.json", "tokenizer_config.json"}
 
-_ANY_VALUE = {"vocab_size", "context_length", "d_model", "num_layers", "num_heads", "d_ff", "rope_theta", "tied_head"}
-"""The fields of ModelConfig that a Llama may have with any value."""
+_ANY_VALUE = {
+    "vocab_size",
+    "context_length",
+    "d_model",
+    "num_layers",
+    "num_heads",
+    "d_ff",
+    "rope_theta",
+    "tied_head",
+    "zero_init",
+}
+"""The fields of ModelConfig that a Llama may have with any value. `zero_init` is about initial weights alone."""
 _LLAMA: Mapping[str, Any] = {
     field.name: field.metadata["llama"] for field in dataclasses.fields(ModelConfig) if "llama" in field.metadata
 }

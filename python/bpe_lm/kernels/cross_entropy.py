@@ -29,21 +29,24 @@ _CACHED = 1 << 20
 """The number of values that a CPU's cache holds, so that several of torch's operations in a row find them there."""
 
 
-def mean_of_cross_entropies(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
-    """Return the mean over rows of cross_entropy(hidden W^T, targets). Shapes as in `sum_of_cross_entropies`.
+def mean_of_cross_entropies(hidden: Tensor, weight: Tensor, targets: Tensor, cap: float = 0.0) -> Tensor:
+    """Return the mean over rows of cross_entropy(hidden W^T, targets). Arguments as in `sum_of_cross_entropies`.
 
     On a GPU the gradients are those of the mean from the start, so that the backward pass has nothing to multiply.
     """
     if _uses_triton(hidden):
-        return gpu_cross_entropy(hidden, weight, targets, 1 / max(len(targets), 1))
-    return sum_of_cross_entropies(hidden, weight, targets) / len(targets)
+        return gpu_cross_entropy(hidden, weight, targets, 1 / max(len(targets), 1), cap)
+    return sum_of_cross_entropies(hidden, weight, targets, cap) / len(targets)
 
 
-def sum_of_cross_entropies(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
-    """Return the sum over rows of cross_entropy(hidden W^T, targets). Shapes: (rows, d), (vocab, d), (rows,) -> ()."""
+def sum_of_cross_entropies(hidden: Tensor, weight: Tensor, targets: Tensor, cap: float = 0.0) -> Tensor:
+    """Return the sum over rows of cross_entropy(hidden W^T, targets). Shapes: (rows, d), (vocab, d), (rows,) -> ().
+
+    With a cap above 0, each logit z is replaced by cap tanh(z / cap).
+    """
     if _uses_triton(hidden):
-        return gpu_cross_entropy(hidden, weight, targets, 1.0)
-    total: Tensor = _LinearCrossEntropy.apply(hidden, weight, targets, torch.is_grad_enabled())
+        return gpu_cross_entropy(hidden, weight, targets, 1.0, cap)
+    total: Tensor = _LinearCrossEntropy.apply(hidden, weight, targets, cap, torch.is_grad_enabled())
     return total
 
 
@@ -52,12 +55,13 @@ def _uses_triton(hidden: Tensor) -> bool:
 
 
 _SCHEMA = (
-    "(Tensor hidden, Tensor weight, Tensor targets, ScalarType narrow, bool needs_gradient) -> (Tensor, Tensor, Tensor)"
+    "(Tensor hidden, Tensor weight, Tensor targets, float cap, ScalarType narrow, bool needs_gradient) "
+    "-> (Tensor, Tensor, Tensor)"
 )
 
 
 def _run(
-    hidden: Tensor, weight: Tensor, targets: Tensor, narrow: torch.dtype, needs_gradient: bool
+    hidden: Tensor, weight: Tensor, targets: Tensor, cap: float, narrow: torch.dtype, needs_gradient: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the sum of the losses of all rows, and its gradients with respect to hidden and weight."""
     device, wide = hidden.device.type, torch.promote_types(hidden.dtype, torch.float32)
@@ -79,7 +83,7 @@ def _run(
             else:
                 logits = memory[: len(h)]
                 torch.mm(h, w.T, out=logits)
-            total += _loss_and_gradient(logits, targets[start : start + chunk], needs_gradient)
+            total += _loss_and_gradient(logits, targets[start : start + chunk], cap, needs_gradient)
             if needs_gradient:
                 hidden_gradient[start : start + chunk] = linear_of_rows(logits, w.T)
                 if is_amx:
@@ -91,10 +95,10 @@ def _run(
 
 @torch.library.custom_op("bpe_lm::linear_cross_entropy", mutates_args=(), schema=_SCHEMA)
 def _sum_and_gradients(
-    hidden: Tensor, weight: Tensor, targets: Tensor, narrow: torch.dtype, needs_gradient: bool
+    hidden: Tensor, weight: Tensor, targets: Tensor, cap: float, narrow: torch.dtype, needs_gradient: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Hide the chunks from a compiler, which would keep all of them to join them."""
-    return _run(hidden, weight, targets, narrow, needs_gradient)
+    return _run(hidden, weight, targets, cap, narrow, needs_gradient)
 
 
 def _add(part: Tensor, to: Tensor) -> None:
@@ -111,28 +115,31 @@ def _rows_of_a_chunk(rows: int, vocab_size: int, device: str) -> int:
     return ceil(rows / ceil(rows / most)) if rows else 1
 
 
-def _loss_and_gradient(logits: Tensor, targets: Tensor, needs_gradient: bool) -> Tensor:
+def _loss_and_gradient(logits: Tensor, targets: Tensor, cap: float, needs_gradient: bool) -> Tensor:
     """Return the sum of the losses of all rows. With `needs_gradient`, overwrite the logits with their gradient."""
     if supports(logits) and form_of("loss", "cpu") == "avx512":
         losses = logits.new_empty(len(logits), dtype=torch.float32)
         arrays = as_output(logits), as_array(targets.long())
-        _core.cross_entropy(*arrays, torch.get_num_threads(), needs_gradient, as_output(losses))
+        _core.cross_entropy(*arrays, cap or None, torch.get_num_threads(), needs_gradient, as_output(losses))
         return losses.sum()
     total = logits.new_zeros((), dtype=torch.promote_types(logits.dtype, torch.float32))
     rows = max(_CACHED // logits.shape[-1], 1) if logits.device.type == "cpu" else len(logits)
     for part, at in zip(torch.split(logits, rows), torch.split(targets.unsqueeze(-1), rows), strict=True):
-        logarithms = torch.log_softmax(part, -1, dtype=total.dtype)
+        tangents = torch.tanh_(part.to(total.dtype) / cap) if cap else None
+        logarithms = torch.log_softmax(part if tangents is None else tangents * cap, -1, dtype=total.dtype)
         total -= logarithms.gather(-1, at).sum()
         if needs_gradient:
             gradient = logarithms.exp_()
             gradient.scatter_add_(-1, at, gradient.new_full(at.shape, -1.0))
+            if tangents is not None:
+                gradient.mul_(tangents.square_().neg_().add_(1))
             part.copy_(gradient)
     return total
 
 
 @_sum_and_gradients.register_fake
 def _(
-    hidden: Tensor, weight: Tensor, targets: Tensor, narrow: torch.dtype, needs_gradient: bool
+    hidden: Tensor, weight: Tensor, targets: Tensor, cap: float, narrow: torch.dtype, needs_gradient: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     total = hidden.new_empty((), dtype=torch.promote_types(hidden.dtype, torch.float32))
     if needs_gradient:
@@ -147,28 +154,37 @@ class _LinearCrossEntropy(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, has_gradients: bool) -> Tensor:
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, cap: float, has_gradients: bool) -> Tensor:
         device = hidden.device.type
         narrow = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
         needs_gradient = has_gradients and any(ctx.needs_input_grad)
         function = _sum_and_gradients if has_gradients or is_recording() else _run
-        total, *gradients = function(hidden, weight, targets, narrow, needs_gradient)
+        total, *gradients = function(hidden, weight, targets, cap, narrow, needs_gradient)
         ctx.save_for_backward(*gradients)
         return total
 
     @staticmethod
-    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, Tensor, None, None]:
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         hidden_gradient, weight_gradient = ctx.saved_tensors
         # In place, because the weight's gradient is as large as the head. autograd refuses a second backward pass.
-        return hidden_gradient.mul_(outer[0]), weight_gradient.mul_(outer[0]), None, None
+        return hidden_gradient.mul_(outer[0]), weight_gradient.mul_(outer[0]), None, None, None
 
 
-def workspace(rows: int, d_model: int, vocab_size: int, itemsize: int, device: str = "cpu", form: str = "") -> int:
+def workspace(
+    rows: int,
+    d_model: int,
+    vocab_size: int,
+    itemsize: int,
+    device: str = "cpu",
+    form: str = "",
+    *,
+    is_capped: bool = False,
+) -> int:
     """Return the bytes of the largest temporaries of a form, without the gradients that the loss returns.
 
     They are the narrow head, a chunk's logits, and the larger of a product of the head's size and what log_softmax
-    takes: nothing of note on a CPU, and on a GPU its result and a wide copy of narrow logits. `itemsize` is the size
-    of a number of the matrix products, in bytes.
+    takes: nothing of note on a CPU, and on a GPU its result and a wide copy of narrow logits. With a cap these are its
+    result, the capped logits and their tangents. `itemsize` is the size of a number of the matrix products, in bytes.
     """
     if form == "triton":
         return gpu_workspace(rows, d_model, vocab_size, itemsize)
@@ -178,5 +194,5 @@ def workspace(rows: int, d_model: int, vocab_size: int, itemsize: int, device: s
         return itemsize * (vocab_size * (chunk + d_model) + chunk * d_model)
     chunk, is_narrow = _rows_of_a_chunk(rows, vocab_size, device), itemsize == 2
     product = itemsize * vocab_size * d_model
-    logarithms = 0 if device == "cpu" else (8 if is_narrow else 4) * vocab_size * chunk
+    logarithms = 0 if device == "cpu" else (12 if is_capped else 8 if is_narrow else 4) * vocab_size * chunk
     return itemsize * vocab_size * chunk + (product if is_narrow else 0) + max(product, logarithms)

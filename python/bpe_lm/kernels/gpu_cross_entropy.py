@@ -34,12 +34,13 @@ _TILE = 128
 """The rows of a chunk are a multiple of those of a tile of a product."""
 
 
-def gpu_cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor, scale: float) -> Tensor:
+def gpu_cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor, scale: float, cap: float = 0.0) -> Tensor:
     """Return scale times the sum over rows of cross_entropy(hidden W^T, targets), on a device with Triton.
 
-    Shapes: (rows, d), (vocab, d), (rows,) -> (). A target that is no id makes the result NaN.
+    Shapes: (rows, d), (vocab, d), (rows,) -> (). A target that is no id makes the result NaN. With a cap above 0, each
+    logit z is replaced by cap tanh(z / cap).
     """
-    total: Tensor = _GpuCrossEntropy.apply(hidden, weight, targets, scale, torch.is_grad_enabled())
+    total: Tensor = _GpuCrossEntropy.apply(hidden, weight, targets, scale, cap, torch.is_grad_enabled())
     return total
 
 
@@ -64,7 +65,13 @@ def _columns(vocab_size: int) -> int:
 
 
 def _run(
-    hidden: Tensor, weight: Tensor, targets: Tensor, narrow: torch.dtype, scale: float, needs_gradient: bool
+    hidden: Tensor,
+    weight: Tensor,
+    targets: Tensor,
+    narrow: torch.dtype,
+    scale: float,
+    cap: float,
+    needs_gradient: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return scale times the sum of the losses of all rows, and its gradients with respect to hidden and weight."""
     # Triton is on Linux only, and its import takes a moment.
@@ -82,7 +89,13 @@ def _run(
             h = hidden[part].to(narrow)
             z = torch.mm(h, w.T, out=logits[: len(h)])
             losses_of_rows(
-                z, targets[part], losses[part], vocab_size=vocab_size, scale=scale, needs_gradient=needs_gradient
+                z,
+                targets[part],
+                losses[part],
+                vocab_size=vocab_size,
+                scale=scale,
+                cap=cap,
+                needs_gradient=needs_gradient,
             )
             if needs_gradient:
                 _multiply(z, w, hidden_gradient[part])
@@ -145,22 +158,35 @@ def _wide_products(device: torch.device) -> frozenset[str]:
 
 
 _SCHEMA = (
-    "(Tensor hidden, Tensor weight, Tensor targets, ScalarType narrow, float scale, bool needs_gradient) "
+    "(Tensor hidden, Tensor weight, Tensor targets, ScalarType narrow, float scale, float cap, "
+    "bool needs_gradient) "
     "-> (Tensor, Tensor, Tensor)"
 )
 
 
 @torch.library.custom_op("bpe_lm::gpu_cross_entropy", mutates_args=(), schema=_SCHEMA)
 def _sum_and_gradients(
-    hidden: Tensor, weight: Tensor, targets: Tensor, narrow: torch.dtype, scale: float, needs_gradient: bool
+    hidden: Tensor,
+    weight: Tensor,
+    targets: Tensor,
+    narrow: torch.dtype,
+    scale: float,
+    cap: float,
+    needs_gradient: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Hide the chunks from a compiler, which would keep all of them to join them."""
-    return _run(hidden, weight, targets, narrow, scale, needs_gradient)
+    return _run(hidden, weight, targets, narrow, scale, cap, needs_gradient)
 
 
 @_sum_and_gradients.register_fake
 def _(
-    hidden: Tensor, weight: Tensor, targets: Tensor, narrow: torch.dtype, scale: float, needs_gradient: bool
+    hidden: Tensor,
+    weight: Tensor,
+    targets: Tensor,
+    narrow: torch.dtype,
+    scale: float,
+    cap: float,
+    needs_gradient: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     total = hidden.new_empty((), dtype=torch.float32)
     if needs_gradient:
@@ -172,22 +198,24 @@ class _GpuCrossEntropy(torch.autograd.Function):
     """The scaled sum of the losses of all rows, with its gradient computed in the forward pass."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, scale: float, has_gradients: bool) -> Tensor:
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, scale: float, cap: float, has_gradients: bool
+    ) -> Tensor:
         device = hidden.device.type
         narrow = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
         needs_gradient = has_gradients and any(ctx.needs_input_grad)
         function = _sum_and_gradients if has_gradients or is_recording() else _run
-        total, *gradients = function(hidden, weight, targets, narrow, scale, needs_gradient)
+        total, *gradients = function(hidden, weight, targets, narrow, scale, cap, needs_gradient)
         ctx.save_for_backward(*gradients)
         return total
 
     @staticmethod
-    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, Tensor, None, None, None, None]:
         hidden_gradient, weight_gradient = ctx.saved_tensors
         # In place, because the weight's gradient is as large as the head. autograd refuses a second backward pass.
         _scale_in_place(hidden_gradient, outer[0])
         _scale_in_place(weight_gradient, outer[0])
-        return hidden_gradient, weight_gradient, None, None, None
+        return hidden_gradient, weight_gradient, None, None, None, None
 
 
 def _scale_in_place(gradient: Tensor, outer: Tensor) -> None:

@@ -8,6 +8,9 @@ texts long, that is little, and torch's kernels are faster: a run measures all (
 One program computes a block of queries (forward), or the gradients of a block of keys and of a block of queries
 (backward). Each number of a gradient is a sum by one program in one order, so that equal inputs give equal bits. That
 costs two products more than additions of several programs to one gradient.
+
+A window hides keys that are `reach` or more places before a query. Blocks that it hides are left out; blocks at its
+border are masked.
 """
 
 from __future__ import annotations
@@ -20,6 +23,9 @@ import torch
 import triton
 from torch import Tensor
 from triton import language as tl
+
+_LOWEST = tl.constexpr(-3.4028234663852886e38)
+"""The smallest float32: the largest score of none. An infinity less another would be no number."""
 
 
 @triton.jit
@@ -68,6 +74,15 @@ def _rotated_tile(
 
 
 @triton.jit
+def _is_seen(queries, keys, reach: tl.constexpr):
+    """Return whether a query sees a key: none after it, and with a window none that is `reach` or more before it."""
+    is_seen = queries >= keys
+    if reach > 0:
+        is_seen = is_seen & (queries < keys + reach)
+    return is_seen
+
+
+@triton.jit
 def _attend(
     q,
     state,
@@ -81,6 +96,7 @@ def _attend(
     length,
     scale,
     is_masked: tl.constexpr,
+    reach: tl.constexpr,
     rotates: tl.constexpr,
     stride: tl.constexpr,
     d_k: tl.constexpr,
@@ -96,7 +112,7 @@ def _attend(
         v = _tile(values_of, keys, stride, length, kind, d_k, width)
         scores = tl.dot(q, tl.trans(k), input_precision="ieee")
         if is_masked:
-            scores = tl.where(queries[:, None] >= keys[None, :], scores, float("-inf"))
+            scores = tl.where(_is_seen(queries[:, None], keys[None, :], reach), scores, float("-inf"))
         new_largest = tl.maximum(largest, tl.max(scores, 1) * scale)
         weights = tl.exp2(scores * scale - new_largest[:, None])
         shrink = tl.exp2(largest - new_largest)
@@ -119,6 +135,7 @@ def _forward_kernel(
     heads: tl.constexpr,
     d_k: tl.constexpr,
     width: tl.constexpr,
+    reach: tl.constexpr,
     rotates: tl.constexpr,
     block_q: tl.constexpr,
     block_k: tl.constexpr,
@@ -137,18 +154,32 @@ def _forward_kernel(
     state = (
         tl.zeros((block_q, width), tl.float32),
         tl.zeros((block_q,), tl.float32),
-        tl.full((block_q,), float("-inf"), tl.float32),
+        tl.full((block_q,), _LOWEST, tl.float32),
     )
     seen_by_all, end = begin // block_k * block_k, tl.minimum(begin + block_q, length)
+    first = 0
+    if reach > 0:
+        # The keys that the first query sees begin before those that all queries see.
+        first = tl.maximum(begin - reach + 1, 0) // block_k * block_k
+        border = tl.cdiv(tl.maximum(begin + block_q - reach, 0), block_k) * block_k
+        border = tl.minimum(border, seen_by_all)
+        state = _attend(
+            q, state, keys_of, values_of, cos, sin, queries, first, border, length, scale,
+            True, reach, rotates, stride, d_k, width, block_k, kind,
+        )  # fmt: skip
+        first = tl.maximum(first, border)
     state = _attend(
-        q, state, keys_of, values_of, cos, sin, queries, 0, seen_by_all, length, scale,
-        False, rotates, stride, d_k, width, block_k, kind,
+        q, state, keys_of, values_of, cos, sin, queries, first, seen_by_all, length, scale,
+        False, reach, rotates, stride, d_k, width, block_k, kind,
     )  # fmt: skip
     state = _attend(
         q, state, keys_of, values_of, cos, sin, queries, seen_by_all, end, length, scale,
-        True, rotates, stride, d_k, width, block_k, kind,
+        True, reach, rotates, stride, d_k, width, block_k, kind,
     )  # fmt: skip
     mixed, total, largest = state
+    if reach > 0:
+        # A row behind the end of the text may see no key.
+        total = tl.where(queries < length, total, 1.0)
     to = outputs + first_row * (heads * d_k) + (head % heads) * d_k
     _store(to, queries, heads * d_k, length, mixed / total[:, None], d_k, width)
     tl.store(log_sums + head.to(tl.int64) * length + queries, largest + tl.log2(total), mask=queries < length)
@@ -184,6 +215,7 @@ def _add_key_gradients(
     length,
     scale,
     is_masked: tl.constexpr,
+    reach: tl.constexpr,
     rotates: tl.constexpr,
     heads: tl.constexpr,
     d_k: tl.constexpr,
@@ -201,7 +233,7 @@ def _add_key_gradients(
         delta = tl.load(deltas + queries, mask=queries < length, other=0.0)
         weights = tl.exp2(tl.dot(k, tl.trans(q), input_precision="ieee") * scale - log_sum[None, :])
         if is_masked:
-            weights = tl.where(queries[None, :] >= keys[:, None], weights, 0.0)
+            weights = tl.where(_is_seen(queries[None, :], keys[:, None], reach), weights, 0.0)
         dv = tl.dot(weights.to(kind), g, dv, input_precision="ieee")
         to_weights = tl.dot(v, tl.trans(g), input_precision="ieee")
         to_scores = weights * (to_weights - delta[None, :])
@@ -226,6 +258,7 @@ def _add_query_gradients(
     length,
     scale,
     is_masked: tl.constexpr,
+    reach: tl.constexpr,
     rotates: tl.constexpr,
     stride: tl.constexpr,
     d_k: tl.constexpr,
@@ -240,7 +273,7 @@ def _add_query_gradients(
         v = _tile(values_of, keys, stride, length, kind, d_k, width)
         weights = tl.exp2(tl.dot(q, tl.trans(k), input_precision="ieee") * scale - log_sum[:, None])
         if is_masked:
-            weights = tl.where(queries[:, None] >= keys[None, :], weights, 0.0)
+            weights = tl.where(_is_seen(queries[:, None], keys[None, :], reach), weights, 0.0)
         to_scores = weights * (tl.dot(g, tl.trans(v), input_precision="ieee") - delta[:, None])
         dq = tl.dot(to_scores.to(kind), k, dq, input_precision="ieee")
     return dq
@@ -262,6 +295,7 @@ def _backward_kernel(
     heads: tl.constexpr,
     d_k: tl.constexpr,
     width: tl.constexpr,
+    reach: tl.constexpr,
     rotates: tl.constexpr,
     own: tl.constexpr,
     block: tl.constexpr,
@@ -288,11 +322,21 @@ def _backward_kernel(
     sums = (tl.zeros((own, width), tl.float32), tl.zeros((own, width), tl.float32))
     sums = _add_key_gradients(
         sums, k, v, queries_of, gradients_of, log_sums, deltas, cos, sin, places, begin, seen_by_all, length, scale,
-        True, rotates, heads, d_k, width, block, kind,
+        True, reach, rotates, heads, d_k, width, block, kind,
     )  # fmt: skip
+    end = length
+    if reach > 0:
+        # The queries before the border see all of these keys, those up to the end some.
+        end = tl.minimum(begin + own - 1 + reach, length)
+        border = tl.maximum((begin + reach) // block * block, seen_by_all)
+        sums = _add_key_gradients(
+            sums, k, v, queries_of, gradients_of, log_sums, deltas, cos, sin, places, border, end, length, scale,
+            True, reach, rotates, heads, d_k, width, block, kind,
+        )  # fmt: skip
+        end = tl.minimum(border, end)
     sums = _add_key_gradients(
-        sums, k, v, queries_of, gradients_of, log_sums, deltas, cos, sin, places, seen_by_all, length, length, scale,
-        False, rotates, heads, d_k, width, block, kind,
+        sums, k, v, queries_of, gradients_of, log_sums, deltas, cos, sin, places, seen_by_all, end, length, scale,
+        False, reach, rotates, heads, d_k, width, block, kind,
     )  # fmt: skip
     dk, dv = sums
     dk *= to_scores_scale
@@ -306,13 +350,22 @@ def _backward_kernel(
     log_sum = tl.load(log_sums + places, mask=places < length, other=0.0)
     delta = tl.load(deltas + places, mask=places < length, other=0.0)
     dq = tl.zeros((own, width), tl.float32)
+    first = 0
+    if reach > 0:
+        first = tl.maximum(begin - reach + 1, 0) // block * block
+        border = tl.minimum(tl.cdiv(tl.maximum(begin + own - reach, 0), block) * block, begin)
+        dq = _add_query_gradients(
+            dq, q, g, log_sum, delta, keys_of, values_of, cos, sin, places, first, border, length, scale,
+            True, reach, rotates, stride, d_k, width, block, kind,
+        )  # fmt: skip
+        first = tl.maximum(first, border)
     dq = _add_query_gradients(
-        dq, q, g, log_sum, delta, keys_of, values_of, cos, sin, places, 0, begin, length, scale,
-        False, rotates, stride, d_k, width, block, kind,
+        dq, q, g, log_sum, delta, keys_of, values_of, cos, sin, places, first, begin, length, scale,
+        False, reach, rotates, stride, d_k, width, block, kind,
     )  # fmt: skip
     dq = _add_query_gradients(
         dq, q, g, log_sum, delta, keys_of, values_of, cos, sin, places, begin, seen_by_all, length, scale,
-        True, rotates, stride, d_k, width, block, kind,
+        True, reach, rotates, stride, d_k, width, block, kind,
     )  # fmt: skip
     dq *= to_scores_scale
     if rotates:
@@ -358,12 +411,13 @@ def attend_into(
     sin: Tensor | None,
     outputs: Tensor,
     log_sums: Tensor,
+    reach: int = 0,
     blocks: Blocks | None = None,
 ) -> None:
     """Write softmax(Q K^T / sqrt(d_k)) V, and the base-2 logarithm of each query's sum of exponentials.
 
     Shapes: (batch, seq, 3, head, d_k) and (seq, d_k / 2) twice -> (batch, seq, head, d_k) and (batch, head, seq). All
-    are contiguous; angles and logarithms are float32.
+    are contiguous; angles and logarithms are float32. With a `reach` above 0, a query sees that many of the last keys.
     """
     batch, length, _, heads, d_k = qkv.shape
     if qkv.numel():
@@ -372,7 +426,7 @@ def attend_into(
         with torch.cuda.device_of(qkv):
             _forward_kernel[(batch * heads * count,)](
                 qkv, cos, sin, outputs, log_sums, length, count, log2(e) / d_k**0.5,
-                heads, d_k, _width(d_k), cos is not None, b.own, b.other, _kind(qkv), **_options(b),
+                heads, d_k, _width(d_k), reach, cos is not None, b.own, b.other, _kind(qkv), **_options(b),
             )  # fmt: skip
 
 
@@ -384,6 +438,7 @@ def attention_gradients_into(
     outputs: Tensor,
     log_sums: Tensor,
     to_qkv: Tensor,
+    reach: int = 0,
     blocks: Blocks | None = None,
 ) -> None:
     """Write the gradient of queries, keys and values from that of the outputs. Shapes are those of `attend_into`."""
@@ -397,7 +452,7 @@ def attention_gradients_into(
             )
             _backward_kernel[(batch * heads * count,)](
                 gradients, qkv, cos, sin, log_sums, deltas, to_qkv, length, count, log2(e) / d_k**0.5, d_k**-0.5,
-                heads, d_k, width, cos is not None, b.own, b.other, _kind(qkv), **_options(b),
+                heads, d_k, width, reach, cos is not None, b.own, b.other, _kind(qkv), **_options(b),
             )  # fmt: skip
 
 

@@ -56,7 +56,15 @@ def _power(x):
 
 
 @triton.jit
-def _target_of(row, row_logits, targets, vocab_size):
+def _capped(x, cap: tl.constexpr):
+    """Return cap tanh(x / cap) = cap (1 - 2 / (1 + e^(2 x / cap))), or x for a cap of 0."""
+    if cap > 0:
+        x = cap - 2 * cap / (1 + _power(x * (2 / cap)))
+    return x
+
+
+@triton.jit
+def _target_of(row, row_logits, targets, vocab_size, cap: tl.constexpr):
     """Return the target or 0, its logit, and whether the target is one.
 
     The target has 32 bits, because each place is compared with it. The logit is read before the first reduction over
@@ -65,25 +73,35 @@ def _target_of(row, row_logits, targets, vocab_size):
     target = tl.load(targets + row)
     is_valid = (target >= 0) & (target < vocab_size)
     target = tl.where(is_valid, target, 0).to(tl.int32)
-    return target, tl.load(row_logits + target).to(tl.float32), is_valid
+    return target, _capped(tl.load(row_logits + target).to(tl.float32), cap), is_valid
 
 
 @triton.jit
-def _load_tile(row_logits, at, vocab_size, stride, is_whole: tl.constexpr):
+def _load_tile(row_logits, at, vocab_size, stride, cap: tl.constexpr, is_whole: tl.constexpr):
     """Return the logits at some places of a row, and -inf at the places behind them."""
     if is_whole:
-        return tl.load(row_logits + at).to(tl.float32)
+        return _capped(tl.load(row_logits + at).to(tl.float32), cap)
     # The columns that fill the row up are loaded, so that an instruction loads all of its 16 bytes or none.
     x = tl.load(row_logits + at, mask=at < stride).to(tl.float32)
-    return tl.where(at < vocab_size, x, float("-inf"))
+    return tl.where(at < vocab_size, _capped(x, cap), float("-inf"))
 
 
 @triton.jit
-def _store_tile(row_logits, start, columns, gradient, target, scale, stride, is_whole: tl.constexpr):
-    """Write the gradient of the places start + columns, less the scale at the target."""
+def _store_tile(
+    row_logits, start, columns, gradient, x, target, scale, stride, cap: tl.constexpr, is_whole: tl.constexpr
+):
+    """Write the gradient of the logits x at the places start + columns.
+
+    It is a given one, less the scale at the target, times the derivative 1 - (x / cap)^2.
+    """
     at = start + columns
     # The target less the start, because a compiler makes a comparison of 64 bits of places that grow in a loop.
-    gradient = tl.where(columns == target - start, gradient - scale, gradient).to(row_logits.dtype.element_ty)
+    gradient = tl.where(columns == target - start, gradient - scale, gradient)
+    if cap > 0:
+        # The columns that fill the row up are -inf, and their gradient is 0.
+        tangent = tl.maximum(x, -cap) / cap
+        gradient *= 1 - tangent * tangent
+    gradient = gradient.to(row_logits.dtype.element_ty)
     if is_whole:
         tl.store(row_logits + at, gradient)
     else:
@@ -108,6 +126,7 @@ def _row_kernel(
     targets,
     losses,
     scale,
+    cap: tl.constexpr,
     stride: tl.constexpr,
     vocab_size: tl.constexpr,
     needs_gradient: tl.constexpr,
@@ -118,7 +137,7 @@ def _row_kernel(
     """Write the loss of row `program_id(0)`, and the gradient of scale * loss over its logits."""
     row = tl.program_id(0).to(tl.int64)
     row_logits = logits + row * stride
-    target, at_target, is_valid = _target_of(row, row_logits, targets, vocab_size)
+    target, at_target, is_valid = _target_of(row, row_logits, targets, vocab_size, cap)
     columns = tl.arange(0, lanes)[:, None] * width + tl.arange(0, width)[None, :]
     tile: tl.constexpr = lanes * width
     block: tl.constexpr = loads * tile
@@ -129,10 +148,10 @@ def _row_kernel(
     for start in range(0, end, block):
         xs = ()
         for i in tl.static_range(loads):
-            xs = xs + (_load_tile(row_logits, start + i * tile + columns, vocab_size, stride, True),)  # type: ignore[assignment]  # noqa: RUF005
+            xs = xs + (_load_tile(row_logits, start + i * tile + columns, vocab_size, stride, cap, True),)  # type: ignore[assignment]  # noqa: RUF005
         lane_largest, lane_total = _with_tiles(xs, loads, lane_largest, lane_total)
     for start in range(end, vocab_size, tile):
-        x = _load_tile(row_logits, start + columns, vocab_size, stride, False)
+        x = _load_tile(row_logits, start + columns, vocab_size, stride, cap, False)
         lane_largest, lane_total = _with_tiles((x,), 1, lane_largest, lane_total)
     largest = tl.max(lane_largest, 0)
     total = tl.sum(lane_total * _power(lane_largest - largest), 0)
@@ -143,16 +162,17 @@ def _row_kernel(
         factor = scale / total
         # Backwards, because what was read last is the likeliest to be in the nearest cache.
         for start in range(end, stride, tile):
-            powers = _power(_load_tile(row_logits, start + columns, vocab_size, stride, False) - largest)
-            _store_tile(row_logits, start, columns, powers * factor, target, scale, stride, False)
+            x = _load_tile(row_logits, start + columns, vocab_size, stride, cap, False)
+            gradient = _power(x - largest) * factor
+            _store_tile(row_logits, start, columns, gradient, x, target, scale, stride, cap, False)
         for blocks_behind in range(1, end // block + 1):
             start = end - blocks_behind * block
             xs = ()
             for i in tl.static_range(loads):
-                xs = xs + (_load_tile(row_logits, start + i * tile + columns, vocab_size, stride, True),)  # type: ignore[assignment]  # noqa: RUF005
+                xs = xs + (_load_tile(row_logits, start + i * tile + columns, vocab_size, stride, cap, True),)  # type: ignore[assignment]  # noqa: RUF005
             for i in tl.static_range(loads):
                 gradient = _power(xs[i] - largest) * factor
-                _store_tile(row_logits, start + i * tile, columns, gradient, target, scale, stride, True)
+                _store_tile(row_logits, start + i * tile, columns, gradient, xs[i], target, scale, stride, cap, True)
 
 
 @triton.jit
@@ -161,6 +181,7 @@ def _held_row_kernel(
     targets,
     losses,
     scale,
+    cap: tl.constexpr,
     stride: tl.constexpr,
     vocab_size: tl.constexpr,
     needs_gradient: tl.constexpr,
@@ -170,7 +191,7 @@ def _held_row_kernel(
     """The same, with the row and then its exponentials in registers."""
     row = tl.program_id(0).to(tl.int64)
     row_logits = logits + row * stride
-    target, at_target, is_valid = _target_of(row, row_logits, targets, vocab_size)
+    target, at_target, is_valid = _target_of(row, row_logits, targets, vocab_size, cap)
     columns = tl.arange(0, lanes)[:, None] * width + tl.arange(0, width)[None, :]
     tile: tl.constexpr = lanes * width
     tiles: tl.constexpr = (stride + tile - 1) // tile
@@ -178,7 +199,7 @@ def _held_row_kernel(
     xs = ()
     lane_largest = tl.full((lanes,), _LOWEST, tl.float32)
     for i in tl.static_range(tiles):
-        x = _load_tile(row_logits, i * tile + columns, vocab_size, stride, (i + 1) * tile <= vocab_size)
+        x = _load_tile(row_logits, i * tile + columns, vocab_size, stride, cap, (i + 1) * tile <= vocab_size)
         lane_largest = tl.maximum(lane_largest, tl.max(x, 1))
         xs = xs + (x,)  # type: ignore[assignment]  # noqa: RUF005
     largest = tl.max(lane_largest, 0)
@@ -196,11 +217,19 @@ def _held_row_kernel(
         factor = scale / total
         for i in tl.static_range(tiles):
             is_whole = (i + 1) * tile <= vocab_size
-            _store_tile(row_logits, i * tile, columns, powers[i] * factor, target, scale, stride, is_whole)
+            gradient = powers[i] * factor
+            _store_tile(row_logits, i * tile, columns, gradient, xs[i], target, scale, stride, cap, is_whole)
 
 
 def losses_of_rows(
-    logits: Tensor, targets: Tensor, losses: Tensor, *, vocab_size: int, scale: float, needs_gradient: bool
+    logits: Tensor,
+    targets: Tensor,
+    losses: Tensor,
+    *,
+    vocab_size: int,
+    scale: float,
+    needs_gradient: bool,
+    cap: float = 0.0,
 ) -> None:
     """Write log sum_j exp(logits_j) - logits_target of each row into `losses`.
 
@@ -213,6 +242,7 @@ def losses_of_rows(
         vocab_size: The number of logits of a row.
         scale: The factor of the gradient.
         needs_gradient: Whether to compute the gradient.
+        cap: The number between whose negative and itself cap tanh(logit / cap) takes the place of a logit; 0 for none.
     """
     if len(logits):
         is_held, options = _form(logits.stride(0), logits.element_size())
@@ -223,6 +253,7 @@ def losses_of_rows(
                 targets,
                 losses,
                 scale,
+                float(cap),
                 logits.stride(0),
                 vocab_size,
                 needs_gradient,

@@ -19,8 +19,8 @@ from bpe_lm.kernels.attention import causal_mask, fast_causal_attention, fused_a
 from bpe_lm.kernels.implementation import Implementation
 from bpe_lm.kernels.linear import linear, linear_of_rows
 from bpe_lm.kernels.rotation import split_and_rotate, supports_split_and_rotate
-from bpe_lm.model.config import COURSE, Switches
-from bpe_lm.model.layers import Device, Linear, RotaryPositionalEmbedding, initialize_linear
+from bpe_lm.model.config import COURSE, FIRST, Place, Switches
+from bpe_lm.model.layers import Device, Linear, RotaryPositionalEmbedding, initialize_linear, unit_rms
 
 
 def softmax(x: Float[Tensor, "*shape"], dim: int) -> Float[Tensor, "*shape"]:
@@ -53,12 +53,16 @@ def causal_attention(
     K: Float[Tensor, "... keys d_k"],
     V: Float[Tensor, "... keys d_v"],
     *,
+    reach: int = 0,
     implementation: Implementation = "fast",
 ) -> Float[Tensor, "... queries d_v"]:
-    """Compute attention where the queries are a text's last tokens: query i sees keys 0 .. i + (keys - queries)."""
+    """Compute attention where the queries are a text's last tokens: query i sees keys 0 .. i + (keys - queries).
+
+    With a `reach` above 0, it sees the last `reach` of these.
+    """
     if implementation == "fast":
-        return fast_causal_attention(Q, K, V)
-    return scaled_dot_product_attention(Q, K, V, causal_mask(Q.shape[-2], K.shape[-2], Q.device))
+        return fast_causal_attention(Q, K, V, reach)
+    return scaled_dot_product_attention(Q, K, V, causal_mask(Q.shape[-2], K.shape[-2], Q.device, reach))
 
 
 @dataclass
@@ -127,8 +131,11 @@ def _part_names(prefix: str) -> list[str]:
 class MultiheadSelfAttention(nn.Module):
     """Causal self-attention: W_O concat(head_1, ..., head_h), where head_i = Attention(W_Q^i x, W_K^i x, W_V^i x).
 
-    With `rope`, the queries W_Q^i x and the keys W_K^i x are rotated. W_Q, W_K and W_V are one parameter, `qkv_proj`,
-    so that one product computes all three; the state dict has `q_proj`, `k_proj` and `v_proj`.
+    With `qk_norm`, queries W_Q^i x and keys W_K^i x are divided by their root mean square. With `rope`, they are then
+    rotated. In a layer with a table of value embeddings, the values become a W_V^i x + b e^i. There e is the table's
+    row of the token, and a and b are learned and begin at 1/2, after Zhou et al. 2024, arXiv:2410.17897, whose e is the
+    first layer's values. W_Q, W_K and W_V are one parameter, `qkv_proj`, so that one product computes all three; the
+    state dict has `q_proj`, `k_proj` and `v_proj`.
     """
 
     def __init__(
@@ -138,6 +145,7 @@ class MultiheadSelfAttention(nn.Module):
         rope: RotaryPositionalEmbedding | None = None,
         *,
         switches: Switches = COURSE,
+        place: Place = FIRST,
         implementation: Implementation = "fast",
         device: Device = None,
         dtype: torch.dtype | None = None,
@@ -148,6 +156,11 @@ class MultiheadSelfAttention(nn.Module):
         self.num_heads, self.rope, self.switches, self.implementation = num_heads, rope, switches, implementation
         self.qkv_proj = JoinedLinear(d_model, len(PROJECTIONS), device, dtype)
         self.output_proj = Linear(d_model, d_model, device, dtype)
+        if switches.zero_init:
+            nn.init.zeros_(self.output_proj.weight)
+        self.reach = place.reach
+        has_table = place.table is not None
+        self.value_mix = nn.Parameter(torch.full((2,), 0.5, device=device, dtype=dtype)) if has_table else None
         self.register_state_dict_post_hook(_split_in_state)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_pre_hook(_join_in_state)  # type: ignore[no-untyped-call]
 
@@ -156,33 +169,58 @@ class MultiheadSelfAttention(nn.Module):
         x: Float[Tensor, "... seq d_model"],
         token_positions: Int[Tensor, "... seq"] | None = None,
         cache: KeyValueCache | None = None,
+        values: Float[Tensor, "... seq d_model"] | None = None,
     ) -> Float[Tensor, "... seq d_model"]:
-        """Shapes: (..., seq, d_model) -> (..., seq, d_model). The default positions are 0, 1, ..., seq - 1."""
+        """Shapes: (..., seq, d_model) -> (..., seq, d_model). The default positions are 0, 1, ..., seq - 1.
+
+        A layer with a table gets the table's rows of the tokens as `values`.
+        """
         if token_positions is None:
             token_positions = torch.arange(x.shape[-2], device=x.device)
-        heads = self._heads(x, token_positions) if cache is None else self._heads_with_cache(x, token_positions, cache)
+        if cache is None:
+            heads = self._heads(x, token_positions, values)
+        else:
+            heads = self._heads_with_cache(x, token_positions, values, cache)
         return self.output_proj(rearrange(heads, "... seq h d -> ... seq (h d)"))
 
-    def _heads(self, x: Tensor, token_positions: Tensor) -> Float[Tensor, "... seq h d_k"]:
+    def _heads(self, x: Tensor, token_positions: Tensor, values: Tensor | None) -> Float[Tensor, "... seq h d_k"]:
         """Compute queries, keys and values by one product, and attend."""
-        products = linear_of_rows(x, self.qkv_proj.weight)
-        qkv = rearrange(products, "... seq (three h d) -> ... seq three h d", three=3, h=self.num_heads)
+        qkv = self._queries_keys_values(linear_of_rows(x, self.qkv_proj.weight), values)
         if self.implementation == "fast" and token_positions.shape == x.shape[-2:-1]:
             angles = self.rope.angles(token_positions) if self.rope else (None, None)
             if supports_fused_attention(qkv):
-                return fused_attention(qkv, *angles)
+                return fused_attention(qkv, angles[0], angles[1], self.reach)
             if supports_split_and_rotate(qkv):
                 return self._attend(*split_and_rotate(qkv, *angles))
         q, k, v = rearrange(qkv, "... seq three h d -> three ... h seq d")
         return self._attend(*self._rotate(q, k, token_positions), v)
 
     def _heads_with_cache(
-        self, x: Tensor, token_positions: Tensor, cache: KeyValueCache
+        self, x: Tensor, token_positions: Tensor, values: Tensor | None, cache: KeyValueCache
     ) -> Float[Tensor, "... seq h d_k"]:
         """Compute queries, keys and values of the new tokens, and attend to those of all tokens."""
-        q, k, v = rearrange(self.qkv_proj(x), "... seq (three h d) -> three ... h seq d", three=3, h=self.num_heads)
+        qkv = self._queries_keys_values(self.qkv_proj(x), values)
+        q, k, v = rearrange(qkv, "... seq three h d -> three ... h seq d")
         q, k = self._rotate(q, k, token_positions)
         return self._attend(q, *cache.append(k, v))
+
+    def _queries_keys_values(self, products: Tensor, values: Tensor | None) -> Float[Tensor, "... seq three h d_k"]:
+        """Split the product of `qkv_proj` into heads, as they are before the rotation."""
+        qkv = rearrange(products, "... seq (three h d) -> ... seq three h d", three=3, h=self.num_heads)
+        if not self.switches.qk_norm and values is None:
+            return qkv
+        q_and_k, v = qkv[..., :2, :, :], qkv[..., 2:, :, :]
+        if self.switches.qk_norm:
+            q_and_k = unit_rms(q_and_k)
+        if values is not None:
+            v = self._mixed(v, rearrange(values, "... seq (one h d) -> ... seq one h d", one=1, h=self.num_heads))
+        return torch.cat((q_and_k, v), -3)
+
+    def _mixed(self, v: Tensor, rows: Tensor) -> Tensor:
+        """a v + b rows, with the learned a and b, in the number format of `v`."""
+        assert self.value_mix is not None
+        a, b = self.value_mix
+        return (a * v + b * rows.to(v.dtype)).to(v.dtype)
 
     def _rotate(self, q: Tensor, k: Tensor, token_positions: Tensor) -> tuple[Tensor, Tensor]:
         if self.rope is None:
@@ -190,4 +228,4 @@ class MultiheadSelfAttention(nn.Module):
         return self.rope(q, token_positions), self.rope(k, token_positions)
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        return causal_attention(q, k, v, implementation=self.implementation).transpose(-2, -3)
+        return causal_attention(q, k, v, reach=self.reach, implementation=self.implementation).transpose(-2, -3)

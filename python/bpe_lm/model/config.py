@@ -43,13 +43,53 @@ class Switches:
     position: Position = key("rope", "rotary embeddings (rope), or none", llama="rope")
     ffn: FeedForwardKind = key("swiglu", "feed-forward network: gated (swiglu) or not (silu, relu2)", llama="swiglu")
     tied_head: bool = key(False, "the head shares the weights of the embedding")
+    qk_norm: bool = key(False, "RMSNorm without weights over each query and key, before the rotation", llama=False)
+    logit_softcap: float = key(0.0, "c of logits c tanh(z / c), which stay between -c and c; 0: they stay z", llama=0.0)
+    value_embeddings: int = key(
+        0, "tables of rows for token ids; table i is mixed into the values of layer i and of its mirror", llama=0
+    )
+    u_net_skips: bool = key(
+        False, "the input of each layer of the second half gains the output of its mirror", llama=False
+    )
+    zero_init: bool = key(False, "the matrices that write to the residual stream begin as zeros")
+    embedding_scale: float = key(1.0, "the factor of the embedding's rows", llama=1.0)
+    window: int = key(0, "the last keys that a query sees, with its own; 0: all", unit="tokens", llama=0)
+    global_every: int = key(
+        0, "with a window, each layer whose number is a multiple of this sees all keys; 0: none does", llama=0
+    )
 
     def __post_init__(self) -> None:
         check_types(self, "model")
+        for name in ("logit_softcap", "value_embeddings", "window", "global_every"):
+            at_least(self, "model", name, 0)
+        if self.embedding_scale <= 0:
+            raise ConfigError(f"model.embedding_scale is {self.embedding_scale}, and must be above 0")
+
+    def reach(self, layer: int) -> int:
+        """Return how many of the last keys a query of a layer sees, with its own; 0 for all. Layers count from 0."""
+        sees_all = self.global_every and (layer + 1) % self.global_every == 0
+        return 0 if sees_all else self.window
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a layer has because of its place between the others."""
+
+    reach: int = 0
+    """How many of the last keys a query sees, with its own; 0 for all."""
+
+    table: int | None = None
+    """The table of value embeddings that its values gain."""
+
+    mirror: int | None = None
+    """The layer whose output its input gains."""
 
 
 COURSE = Switches()
 """The architecture of the course's handout."""
+
+FIRST = Place()
+"""The place of every layer of the course's architecture."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +102,11 @@ class ModelConfig(Switches, Sizes):
             at_least(self, "model", name, 1)
         if self.rope_theta <= 0:
             raise ConfigError(f"model.rope_theta is {self.rope_theta}, and must be above 0")
+        if self.value_embeddings > self.pairs:
+            raise ConfigError(
+                f"model.value_embeddings is {self.value_embeddings}, and {self.num_layers} layers have {self.pairs} "
+                "pairs of a layer and its mirror; make it at most that"
+            )
         if self._matrix_weights > MOST_WEIGHTS:
             raise ConfigError(
                 f"the model would have {self._matrix_weights:.1e} weights, more than any memory holds (2^50); make "
@@ -82,6 +127,25 @@ class ModelConfig(Switches, Sizes):
         return dataclasses.asdict(self)
 
     @property
+    def pairs(self) -> int:
+        """The number of pairs of layers i and `num_layers` - 1 - i. A layer in the middle is a pair by itself."""
+        return (self.num_layers + 1) // 2
+
+    def place(self, layer: int) -> Place:
+        """Return what a layer has because of its place."""
+        other = self.num_layers - 1 - layer
+        pair = min(layer, other)
+        return Place(
+            reach=self.reach(layer),
+            table=pair if pair < self.value_embeddings else None,
+            mirror=other if self.u_net_skips and other < layer else None,
+        )
+
+    def places(self) -> list[Place]:
+        """Return the place of each layer."""
+        return [self.place(layer) for layer in range(self.num_layers)]
+
+    @property
     def ffn_matrices(self) -> int:
         """The number of matrices in a feed-forward network: 3 with a gate, else 2."""
         return 3 if self.ffn == "swiglu" else 2
@@ -89,4 +153,6 @@ class ModelConfig(Switches, Sizes):
     @property
     def _matrix_weights(self) -> int:
         ffn = self.ffn_matrices * self.d_model * self.d_ff
-        return self.num_layers * (4 * self.d_model**2 + ffn) + self.vocab_size * self.d_model
+        return (
+            self.num_layers * (4 * self.d_model**2 + ffn) + (1 + self.value_embeddings) * self.vocab_size * self.d_model
+        )

@@ -22,7 +22,8 @@ from bpe_lm.kernels.attention import fast_causal_attention
 from bpe_lm.kernels.cpu import as_array, as_output
 from bpe_lm.kernels.decoder import MOST_TEXTS, Block, Model, array_of, next_logits, supports_decoder
 from bpe_lm.kernels.linear import linear
-from bpe_lm.model.layers import EPS, RMSNorm, RotaryPositionalEmbedding, SwiGLU
+from bpe_lm.model.config import FIRST, ModelConfig
+from bpe_lm.model.layers import EPS, Embedding, RMSNorm, RotaryPositionalEmbedding, SwiGLU, soft_capped, unit_rms
 from bpe_lm.model.sampling import Sampling
 from bpe_lm.model.transformer import TransformerBlock, TransformerLM
 
@@ -46,6 +47,8 @@ class Weights:
     norm2: Tensor | None
     up: tuple[Tensor, ...]
     down: Tensor
+    value_mix: tuple[float, ...] | None
+    skip_weight: float | None
 
 
 def weights_of(block: TransformerBlock, dtype: torch.dtype) -> Weights:
@@ -59,7 +62,14 @@ def weights_of(block: TransformerBlock, dtype: torch.dtype) -> Weights:
         _norm_weight(block.ln2, dtype),
         _joined([layer.weight for layer in up], dtype),
         ffn.w2.weight.detach().to(dtype),
+        None if block.attn.value_mix is None else tuple(block.attn.value_mix.tolist()),
+        None if block.skip_weight is None else block.skip_weight.item(),
     )
+
+
+def _needs_torch(config: ModelConfig) -> bool:
+    """Return whether the model has a switch inside its blocks that the kernel does not compute."""
+    return config.qk_norm or any(place != FIRST for place in config.places())
 
 
 def _joined(matrices: Sequence[Tensor], dtype: torch.dtype) -> tuple[Tensor, ...]:
@@ -100,7 +110,11 @@ class Decoder:
         self.is_static = self.device.type == "cuda" if is_static is None else is_static
         self.captures = self.is_static and self.device.type == "cuda"
         self.block = BLOCK if self.is_static else 1
-        self.embeddings, self.head = model.token_embeddings.weight.detach(), head.to(self.dtype)
+        scale = self.config.embedding_scale
+        embeddings = model.token_embeddings.weight.detach()
+        self.embeddings, self.head = embeddings if scale == 1 else embeddings * scale, head.to(self.dtype)
+        self.tables = [cast(Embedding, table).weight.detach() for table in model.value_embeddings]
+        self.places = self.config.places()
         self.norm_final = _norm_weight(model.ln_final, self.dtype)
         blocks = [cast(TransformerBlock, block) for block in model.layers]
         self.layers = [weights_of(block, self.dtype) for block in blocks]
@@ -114,7 +128,7 @@ class Decoder:
 
         self.keys, self.values = cache(width, context), cache(context, width)
         self.kernel = None
-        if not self.is_static and supports_decoder(self.device, self.dtype):
+        if not self.is_static and supports_decoder(self.device, self.dtype) and not _needs_torch(self.config):
             self.kernel = self._kernel_model(rope)
             self.caches = as_output(self.keys), as_output(self.values)
 
@@ -180,8 +194,10 @@ class Decoder:
         """Return the logits of the next ids: by the kernel, or by torch's operations."""
         if self.kernel is not None and rows <= MOST_TEXTS:
             x = functional.embedding(ids, self.embeddings).float()
-            return next_logits(self.kernel, self.caches, x, self.lengths[:rows])
-        return linear(self._hidden(ids, self._step_attention(rows, width)), self.head)
+            products = next_logits(self.kernel, self.caches, x, self.lengths[:rows])
+        else:
+            products = linear(self._hidden(ids, self._step_attention(rows, width)), self.head)
+        return soft_capped(products, self.config.logit_softcap)
 
     def _kernel_model(self, rope: RotaryPositionalEmbedding | None) -> Model:
         blocks = [
@@ -210,14 +226,29 @@ class Decoder:
     def _hidden(self, ids: Int[Tensor, "*shape"], attend: Attend) -> Float[Tensor, "*shape d_model"]:
         """Return the final hidden states, as `TransformerLM.hidden` does."""
         x = functional.embedding(ids, self.embeddings).to(self.dtype)
-        for number, weights in enumerate(self.layers):
+        rows = [functional.embedding(ids, table).to(self.dtype) for table in self.tables]
+        outputs: list[Tensor] = []
+        for number, (weights, place) in enumerate(zip(self.layers, self.places, strict=True)):
+            values = None if place.table is None else rows[place.table]
+            if place.mirror is not None and weights.skip_weight is not None:
+                x = x + weights.skip_weight * outputs[place.mirror]
             if self.config.norm == "post":
-                x = self._norm(x + linear(attend(number, _products(x, weights.qkv)), weights.output), weights.norm1)
+                x = self._norm(x + self._attention(number, x, values, attend), weights.norm1)
                 x = self._norm(x + self._feed_forward(x, weights), weights.norm2)
             else:
-                x = x + linear(attend(number, _products(self._norm(x, weights.norm1), weights.qkv)), weights.output)
+                x = x + self._attention(number, self._norm(x, weights.norm1), values, attend)
                 x = x + self._feed_forward(self._norm(x, weights.norm2), weights)
+            outputs.append(x)
         return self._norm(x, self.norm_final)
+
+    def _attention(self, number: int, x: Tensor, values: Tensor | None, attend: Attend) -> Tensor:
+        weights = self.layers[number]
+        qkv = _products(x, weights.qkv)
+        if values is not None and weights.value_mix is not None:
+            a, b = weights.value_mix
+            start = 2 * self.config.d_model
+            qkv = torch.cat((qkv[..., :start], a * qkv[..., start:] + b * values), -1)
+        return linear(attend(number, qkv), weights.output)
 
     def _norm(self, x: Tensor, weight: Tensor | None) -> Tensor:
         return x if weight is None else functional.rms_norm(x, (x.shape[-1],), weight, EPS)
@@ -236,7 +267,7 @@ class Decoder:
             q, k, v = self._heads(qkv, slice(length)).permute(2, 0, 3, 1, 4)  # (text, head, seq, d_k) thrice
             self.keys[number][slots, ..., :length] = k.mT
             self.values[number][slots, :, :length] = v
-            return fast_causal_attention(q, k, v).transpose(1, 2).flatten(2)
+            return fast_causal_attention(q, k, v, self.places[number].reach).transpose(1, 2).flatten(2)
 
         return attend
 
@@ -244,7 +275,16 @@ class Decoder:
         """Return attention of one token of each text to the text's tokens so far, which writes the cache."""
         slots, positions = self.slots[:rows], self.positions[:rows]
         are_equal = not self.is_static and len(set(self.lengths[:rows])) == 1
-        mask = None if are_equal else (torch.arange(width, device=self.device) > positions[:, None])[:, None, None]
+        columns = torch.arange(width, device=self.device)
+        unwritten = None if are_equal else (columns > positions[:, None])[:, None, None]
+
+        def hidden_keys(reach: int) -> Tensor | None:
+            if not 0 < reach < width:
+                return unwritten
+            too_old = (columns <= positions[:, None] - reach)[:, None, None]
+            return too_old if unwritten is None else too_old | unwritten
+
+        masks = {reach: hidden_keys(reach) for reach in {place.reach for place in self.places}}
 
         def attend(number: int, qkv: Tensor) -> Tensor:
             q, k, v = self._heads(qkv, positions).unbind(1)  # (text, head, d_k) thrice
@@ -252,14 +292,17 @@ class Decoder:
             keys[slots, ..., positions] = k
             values[slots, :, positions] = v
             scores = q[:, :, None] / q.shape[-1] ** 0.5 @ keys[:rows, ..., :width]
+            mask = masks[self.places[number].reach]
             scores = scores if mask is None else scores.masked_fill(mask, -torch.inf)
             return (torch.softmax(scores, -1) @ values[:rows, :, :width]).flatten(1)
 
         return attend
 
     def _heads(self, qkv: Tensor, positions: Tensor | slice) -> Float[Tensor, "*shape three head d_k"]:
-        """Split queries, keys and values into heads, and rotate queries and keys."""
+        """Split queries, keys and values into heads, and normalize and rotate queries and keys."""
         heads = qkv.view(*qkv.shape[:-1], 3, self.config.num_heads, -1)
+        if self.config.qk_norm:
+            heads = torch.cat([unit_rms(heads[..., :2, :, :]), heads[..., 2:, :, :]], -3)
         if self.rotations is None:
             return heads
         # A pair (a, b) is the complex number a + b i, which cos + i sin rotates.

@@ -7,6 +7,7 @@ with those that `torch.utils.flop_counter` counts in a real pass.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -59,15 +60,24 @@ class Flops:
 def matrix_multiplies(config: ModelConfig) -> list[MatrixMultiply]:
     """Every matrix multiply of a forward pass over one text of T = `context_length` tokens.
 
-    An attention head multiplies whole T x T matrices, although a causal mask hides half of each.
+    An attention head multiplies whole T x T matrices, although a causal mask hides half of each. In a layer with a
+    window of w keys it multiplies T x w matrices, as a kernel does that leaves out what the window hides.
     """
     tokens, d, layers, heads = config.context_length, config.d_model, config.num_layers, config.num_heads
     per_head = d // heads
     first = "w1, w3" if config.ffn_matrices == 3 else "w1"
+    seen = Counter(min(place.reach or tokens, tokens) for place in config.places())
+    scores = [
+        multiply
+        for keys, number in sorted(seen.items(), reverse=True)
+        for multiply in (
+            MatrixMultiply("scores", "q k^T", number * heads, tokens, per_head, keys),
+            MatrixMultiply("scores", "weights v", number * heads, tokens, keys, per_head),
+        )
+    ]
     return [
         MatrixMultiply("projections", "q, k, v", 3 * layers, tokens, d, d),
-        MatrixMultiply("scores", "q k^T", layers * heads, tokens, per_head, tokens),
-        MatrixMultiply("scores", "weights v", layers * heads, tokens, tokens, per_head),
+        *scores,
         MatrixMultiply("projections", "output", layers, tokens, d, d),
         MatrixMultiply("ffn", first, (config.ffn_matrices - 1) * layers, tokens, d, config.d_ff),
         MatrixMultiply("ffn", "w2", layers, tokens, config.d_ff, d),
@@ -78,7 +88,8 @@ def matrix_multiplies(config: ModelConfig) -> list[MatrixMultiply]:
 def forward_flops(config: ModelConfig) -> Flops:
     """Sum the matrix multiplies of a forward pass: 8 L T d^2, 4 L T^2 d, 2 m L T d d_ff and 2 T d V.
 
-    L is `num_layers`, T `context_length`, m the number of matrices in the feed-forward network, V `vocab_size`.
+    L is `num_layers`, T `context_length`, m the number of matrices in the feed-forward network, V `vocab_size`. A layer
+    with a window of w keys has 4 T w d in place of 4 T^2 d.
     """
     flops = dict.fromkeys(("projections", "scores", "ffn", "head"), 0)
     for multiply in matrix_multiplies(config):
@@ -100,5 +111,6 @@ def count_parameters(config: ModelConfig) -> int:
     """The number of weights; a tied head counts once."""
     d, norms = config.d_model, config.norm != "none"
     block = 4 * d**2 + config.ffn_matrices * d * config.d_ff + 2 * d * norms
-    embeddings = (1 if config.tied_head else 2) * config.vocab_size * d
-    return config.num_layers * block + embeddings + d * norms
+    embeddings = ((1 if config.tied_head else 2) + config.value_embeddings) * config.vocab_size * d
+    scalars = sum(2 * (place.table is not None) + (place.mirror is not None) for place in config.places())
+    return config.num_layers * block + embeddings + d * norms + scalars

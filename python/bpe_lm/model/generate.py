@@ -182,7 +182,7 @@ def _drawn_by_model(
         if text.drop_older_half():
             caches, new = (model.new_caches() if is_cached else None), text.window
         given = torch.tensor([text.window if caches is None else new], device=device)
-        logits = model.lm_head(model.hidden(given, caches=caches)[:, -1])
+        logits = model.logits(model.hidden(given, caches=caches)[:, -1])
         uniforms = torch.rand(1, generator=text.generator).to(device)
         yield from text.take(sampling.ids(logits, uniforms).tolist(), stop_id)
         if text.has_ended:

@@ -69,9 +69,12 @@ class Stream(NamedTuple):
     x: Tensor
     branch: Tensor | None = None
 
-    def total(self) -> Tensor:
-        """Return x + branch."""
-        return self.x if self.branch is None else self.x + self.branch
+
+def total(x: Tensor | Stream) -> Tensor:
+    """Return a residual stream with its branch added."""
+    if not isinstance(x, Stream):
+        return x
+    return x.x if x.branch is None else x.x + x.branch
 
 
 class RMSNorm(nn.Module):
@@ -93,13 +96,27 @@ class RMSNorm(nn.Module):
             return add_norm(x.x, x.branch, self.weight, self.eps)
         if has_fused_layers(x):
             return fused_rms_norm(x, self.weight, self.eps)
-        wide = x.to(torch.promote_types(x.dtype, torch.float32))
-        scale = torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)
-        return (wide * scale * self.weight).to(x.dtype)
+        return (_quotient(x, self.eps) * self.weight).to(x.dtype)
 
     def takes_streams(self, x: Float[Tensor, "... d_model"]) -> bool:
         """Return whether a kernel takes `Stream(x)`: in a run in bfloat16 on a CPU, for a stream in float32."""
         return supports_add_norm(x, self.weight)
+
+
+def _quotient(x: Tensor, eps: float) -> Tensor:
+    """x / sqrt(mean(x^2) + eps) over the last dimension, in float32 at least."""
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    return wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + eps)
+
+
+def unit_rms(x: Float[Tensor, "... d_k"], eps: float = EPS) -> Float[Tensor, "... d_k"]:
+    """x / sqrt(mean(x^2) + eps): RMSNorm without weights. Of queries and keys: Henry et al. 2020, arXiv:2010.04245."""
+    return fused_rms_norm(x, None, eps) if has_fused_layers(x) else _quotient(x, eps).to(x.dtype)
+
+
+def soft_capped(logits: Float[Tensor, "*shape"], cap: float) -> Float[Tensor, "*shape"]:
+    """cap tanh(logits / cap), between -cap and cap; with a cap of 0 the logits. Gemma Team 2024, arXiv:2408.00118."""
+    return cap * torch.tanh(logits / cap) if cap else logits
 
 
 class SwiGLU(nn.Module):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from bpe_lm.kernels.cross_entropy import mean_of_cross_entropies
 from bpe_lm.kernels.implementation import Dtype, Implementation
+from bpe_lm.model.layers import soft_capped
 from bpe_lm.model.transformer import TransformerLM
 
 _LOG_MAX = 709.78
@@ -28,13 +29,14 @@ def linear_cross_entropy(
     weight: Float[Tensor, "vocab_size d_model"],
     targets: Int[Tensor, "*shape"],
     *,
+    cap: float = 0.0,
     implementation: Implementation = "fast",
 ) -> Float[Tensor, ""]:
-    """cross_entropy(hidden W^T, targets). The fast form holds one chunk of logits in memory at a time."""
+    """cross_entropy(soft_capped(hidden W^T, cap), targets). The fast form holds one chunk of logits in memory."""
     if implementation == "reference":
         logits = hidden @ weight.T
-        return cross_entropy(logits.to(torch.promote_types(logits.dtype, torch.float32)), targets)
-    return mean_of_cross_entropies(hidden.flatten(0, -2), weight, targets.flatten())
+        return cross_entropy(soft_capped(logits.to(torch.promote_types(logits.dtype, torch.float32)), cap), targets)
+    return mean_of_cross_entropies(hidden.flatten(0, -2), weight, targets.flatten(), cap)
 
 
 class LanguageModelLoss(nn.Module):
@@ -51,7 +53,13 @@ class LanguageModelLoss(nn.Module):
         """Return the mean over all targets, in nats."""
         with torch.autocast(inputs.device.type, dtype=torch.bfloat16, enabled=self.dtype == "bfloat16"):
             hidden = self.model.hidden(inputs)
-            return linear_cross_entropy(hidden, self.model.lm_head.weight, targets, implementation=self.implementation)
+            return linear_cross_entropy(
+                hidden,
+                self.model.lm_head.weight,
+                targets,
+                cap=self.model.config.logit_softcap,
+                implementation=self.implementation,
+            )
 
 
 def perplexity(loss: float) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float, Int
@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from bpe_lm.errors import OptionError
 from bpe_lm.kernels.implementation import Implementation
 from bpe_lm.model.attention import KeyValueCache, MultiheadSelfAttention
-from bpe_lm.model.config import COURSE, ModelConfig, Switches
+from bpe_lm.model.config import COURSE, FIRST, ModelConfig, Place, Switches
 from bpe_lm.model.layers import (
     Device,
     Embedding,
@@ -23,7 +23,11 @@ from bpe_lm.model.layers import (
     RotaryPositionalEmbedding,
     Stream,
     SwiGLU,
+    soft_capped,
+    total,
 )
+
+ParameterGroup = Literal["matrices", "embeddings", "head", "norms"]
 
 
 class TransformerLM(nn.Module):
@@ -64,16 +68,21 @@ class TransformerLM(nn.Module):
                 d_ff,
                 rope,
                 switches=config,
+                place=place,
                 implementation=implementation,
                 device=device,
                 dtype=dtype,
             )
-            for _ in range(num_layers)
+            for place in config.places()
         )
         self.ln_final: Any = _norm(d_model, config, device, dtype)
         self.lm_head = Linear(d_model, vocab_size, device, dtype)
         if config.tied_head:
             self.token_embeddings.weight = self.lm_head.weight
+        # Last, so that the other weights are those of a model without tables.
+        self.value_embeddings = nn.ModuleList(
+            Embedding(vocab_size, d_model, device, dtype) for _ in range(config.value_embeddings)
+        )
 
     @classmethod
     def from_config(
@@ -94,7 +103,11 @@ class TransformerLM(nn.Module):
         caches: Sequence[KeyValueCache] | None = None,
     ) -> Float[Tensor, "batch seq vocab_size"]:
         """Return the logits of each token's successor. With `caches`, the ids follow those that the caches hold."""
-        return self.lm_head(self.hidden(token_ids, token_positions, caches))
+        return self.logits(self.hidden(token_ids, token_positions, caches))
+
+    def logits(self, hidden: Float[Tensor, "... d_model"]) -> Float[Tensor, "... vocab_size"]:
+        """Return the logits that follow from final hidden states: the head's products, soft-capped if the model is."""
+        return soft_capped(self.lm_head(hidden), self.config.logit_softcap)
 
     def hidden(
         self,
@@ -120,20 +133,41 @@ class TransformerLM(nn.Module):
         if token_positions is None:
             token_positions = torch.arange(start, end, device=token_ids.device)
         x = self.token_embeddings(token_ids)
-        if self.narrows_residual and torch.is_autocast_enabled(x.device.type):
-            x = x.to(torch.get_autocast_dtype(x.device.type))
-        if caches is None and not is_checkpointed and self._takes_streams(x):
-            stream = Stream(x)
-            for layer in self.layers:
-                stream = layer(stream, token_positions)
-            return self.ln_final(stream)[1]
-        for number, layer in enumerate(self.layers):
+        if self.config.embedding_scale != 1:
+            x = x * self.config.embedding_scale
+        if self.narrows_residual:
+            x = self._narrowed(x)
+        takes_streams = caches is None and not is_checkpointed and self._takes_streams(x)
+        x = self._through_blocks(Stream(x) if takes_streams else x, token_ids, token_positions, caches, is_checkpointed)
+        return self.ln_final(x)[1] if takes_streams else self.ln_final(x)
+
+    def _through_blocks(
+        self,
+        x: Tensor | Stream,
+        token_ids: Tensor,
+        token_positions: Tensor,
+        caches: Sequence[KeyValueCache] | None,
+        is_checkpointed: bool,
+    ) -> Any:
+        """Compute all blocks. `rows` are those of each table, and `outputs` those of the blocks so far."""
+        rows = [self._narrowed(table(token_ids)) for table in self.value_embeddings]
+        outputs: list[Tensor | Stream] = []
+        for number, (layer, place) in enumerate(zip(self.layers, self.config.places(), strict=True)):
+            values = None if place.table is None else rows[place.table]
+            skip = None if place.mirror is None else total(outputs[place.mirror])
             if is_checkpointed:
                 # The activations of a block are not stored: they are computed again for its gradient.
-                x = checkpoint(layer, x, token_positions, use_reentrant=False)
+                x = checkpoint(layer, x, token_positions, None, values, skip, use_reentrant=False)
             else:
-                x = layer(x, token_positions, caches[number] if caches else None)
-        return self.ln_final(x)
+                x = layer(x, token_positions, caches[number] if caches else None, values, skip)
+            if self.config.u_net_skips:
+                outputs.append(x)
+        return x
+
+    def _narrowed(self, x: Tensor) -> Tensor:
+        """Return x in the number format of autocast, if it is on."""
+        kind = x.device.type
+        return x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x
 
     def _takes_streams(self, x: Tensor) -> bool:
         """Return whether the norms add the branches before them, by a kernel."""
@@ -154,9 +188,30 @@ class TransformerLM(nn.Module):
         """Return the number of weights; a tied head counts once."""
         return sum(parameter.numel() for parameter in self.parameters())
 
+    def parameter_groups(self) -> dict[ParameterGroup, list[nn.Parameter]]:
+        """Return the parameters by the kind of optimizer that suits them. Each parameter is in one group.
+
+        Matrices are those of the blocks, from hidden states to hidden states. A head that shares the weights of the
+        embedding is a head. Norms are the weights of norms, and all other vectors and scalars.
+        """
+        groups: dict[ParameterGroup, list[nn.Parameter]] = {name: [] for name in get_args(ParameterGroup)}
+        embeddings = {module.weight for module in self.modules() if isinstance(module, Embedding)}
+        for parameter in self.parameters():
+            if parameter is self.lm_head.weight:
+                groups["head"].append(parameter)
+            elif parameter in embeddings:
+                groups["embeddings"].append(parameter)
+            else:
+                groups["matrices" if parameter.ndim == 2 else "norms"].append(parameter)
+        return groups
+
 
 class TransformerBlock(nn.Module):
-    """Pre-norm: z = x + attn(ln1(x)), y = z + ffn(ln2(z)). Post-norm: z = ln1(x + attn(x)), y = ln2(z + ffn(z))."""
+    """Pre-norm: z = x + attn(ln1(x)), y = z + ffn(ln2(z)). Post-norm: z = ln1(x + attn(x)), y = ln2(z + ffn(z)).
+
+    A block with a mirror adds s times the mirror's output to x before, as Ronneberger et al. 2015, arXiv:1505.04597.
+    The learned s begins at 1.
+    """
 
     def __init__(
         self,
@@ -166,15 +221,24 @@ class TransformerBlock(nn.Module):
         rope: RotaryPositionalEmbedding | None = None,
         *,
         switches: Switches = COURSE,
+        place: Place = FIRST,
         implementation: Implementation = "fast",
         device: Device = None,
         dtype: torch.dtype | None = None,
     ):
         super().__init__()
+        self.skip_weight = None if place.mirror is None else nn.Parameter(torch.ones(1, device=device, dtype=dtype))
         self.is_post_norm = switches.norm == "post"
         self.ln1: Any = _norm(d_model, switches, device, dtype)
         self.attn = MultiheadSelfAttention(
-            d_model, num_heads, rope, switches=switches, implementation=implementation, device=device, dtype=dtype
+            d_model,
+            num_heads,
+            rope,
+            switches=switches,
+            place=place,
+            implementation=implementation,
+            device=device,
+            dtype=dtype,
         )
         self.ln2: Any = _norm(d_model, switches, device, dtype)
         self.ffn = _feed_forward(d_model, d_ff, switches, device, dtype)
@@ -184,17 +248,31 @@ class TransformerBlock(nn.Module):
         x: Float[Tensor, "... seq d_model"] | Stream,
         token_positions: Int[Tensor, "... seq"] | None = None,
         cache: KeyValueCache | None = None,
+        values: Float[Tensor, "... seq d_model"] | None = None,
+        skip: Float[Tensor, "... seq d_model"] | None = None,
     ) -> Float[Tensor, "... seq d_model"] | Stream:
-        """Shapes: (..., seq, d_model) -> (..., seq, d_model). From a `Stream` it computes a `Stream`, by a kernel."""
+        """Shapes: (..., seq, d_model) -> (..., seq, d_model). From a `Stream` it computes a `Stream`, by a kernel.
+
+        `values` are the rows of a table that the layer's values gain, and `skip` is the output of its mirror.
+        """
+        if skip is not None:
+            x = self._with_skip(x, skip)
         if isinstance(x, Stream):
-            total, normed = self.ln1(x)
-            total, normed = self.ln2(Stream(total, self.attn(normed, token_positions, cache)))
-            return Stream(total, self.ffn(normed))
+            added, normed = self.ln1(x)
+            added, normed = self.ln2(Stream(added, self.attn(normed, token_positions, cache, values)))
+            return Stream(added, self.ffn(normed))
         if self.is_post_norm:
-            x = self.ln1(x + self.attn(x, token_positions, cache))
+            x = self.ln1(x + self.attn(x, token_positions, cache, values))
             return self.ln2(x + self.ffn(x))
-        x = x + self.attn(self.ln1(x), token_positions, cache)
+        x = x + self.attn(self.ln1(x), token_positions, cache, values)
         return x + self.ffn(self.ln2(x))
+
+    def _with_skip(self, x: Tensor | Stream, skip: Tensor) -> Tensor | Stream:
+        """Return x + s skip, in the number format of x."""
+        assert self.skip_weight is not None
+        whole = total(x)
+        whole = whole + (self.skip_weight * skip).to(whole.dtype)
+        return Stream(whole) if isinstance(x, Stream) else whole
 
 
 class Identity(nn.Module):
@@ -212,9 +290,11 @@ def _norm(d_model: int, switches: Switches, device: Device, dtype: torch.dtype |
 def _feed_forward(
     d_model: int, d_ff: int, switches: Switches, device: Device, dtype: torch.dtype | None
 ) -> SwiGLU | FeedForward:
-    if switches.ffn == "swiglu":
-        return SwiGLU(d_model, d_ff, device, dtype)
-    return FeedForward(d_model, d_ff, switches.ffn, device, dtype)
+    is_gated = switches.ffn == "swiglu"
+    ffn = SwiGLU(d_model, d_ff, device, dtype) if is_gated else FeedForward(d_model, d_ff, switches.ffn, device, dtype)
+    if switches.zero_init:
+        nn.init.zeros_(ffn.w2.weight)
+    return ffn
 
 
 def _check_caches(caches: Sequence[KeyValueCache], token_ids: Tensor, num_layers: int, is_checkpointed: bool) -> None:

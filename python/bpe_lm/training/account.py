@@ -26,6 +26,7 @@ from bpe_lm.training.devices import (
     peak_flops,
     peak_of,
 )
+from bpe_lm.training.optimizers.cost import GroupCost, group_costs
 from bpe_lm.training.presets import swiglu_width
 from bpe_lm.training.step_memory import StepMemory, as_accounted, largest_batch, step_memory
 
@@ -37,9 +38,6 @@ COURSE_MFU = 0.5
 
 LONGER = 16
 """The factor of the longer context that the course asks about: 16,384 tokens in place of 1,024."""
-
-ADAMW_FLOPS = 15
-"""Operations of an AdamW step per parameter: 1 for decay, 3 for m, 4 for v, 2 for the corrections, 5 for the update."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +97,21 @@ def parameter_tree(model: TransformerLM) -> Iterator[str]:
     """Yield the lines of a tree: each module with the number of its weights. Equal layers share a line."""
     yield f"TransformerLM ({model.num_parameters():,} params)"
     children = [(name, child) for name, child in model.named_children() if name != "layers"]
-    blocks: list[tuple[str, Any]] = [(f"layers: {len(model.layers)} x TransformerBlock", model.layers[0])]
-    yield from _branches([*children[:1], *blocks, *children[1:]], "")
+    yield from _branches([*children[:1], *_equal_blocks(model), *children[1:]], "")
+
+
+def _equal_blocks(model: TransformerLM) -> list[tuple[str, Any]]:
+    """Return one block of each kind, with a name that counts the kind. Blocks differ by their place alone."""
+    kinds: dict[tuple[str, ...], list[int]] = {}
+    for number, block in enumerate(model.layers):
+        kinds.setdefault(tuple(name for name, _ in block.named_parameters()), []).append(number)
+    return [
+        (
+            f"layers{'' if len(kinds) == 1 else ' ' + ', '.join(map(str, numbers))}: {len(numbers)} x TransformerBlock",
+            model.layers[numbers[0]],
+        )
+        for numbers in kinds.values()
+    ]
 
 
 def _branches(children: list[tuple[str, Any]], indent: str) -> Iterator[str]:
@@ -157,8 +168,18 @@ class Account:
 
     @property
     def optimizer_flops(self) -> int:
-        """Operations of AdamW in a step."""
-        return ADAMW_FLOPS * count_parameters(self.model)
+        """Operations of the optimizer in a step, without the products of Muon."""
+        return sum(group.flops for group in self.groups)
+
+    @property
+    def muon_flops(self) -> int:
+        """FLOPs of the products by which Muon makes matrices orthogonal in a step."""
+        return sum(group.product_flops for group in self.groups)
+
+    @property
+    def groups(self) -> list[GroupCost]:
+        """What the optimizer costs, by group of parameters."""
+        return group_costs(self.config)
 
     @property
     def run_flops(self) -> int:
@@ -206,6 +227,8 @@ class Account:
             ],
             "flops_per_step": self.step_flops,
             "optimizer_flops_per_step": self.optimizer_flops,
+            "muon_flops_per_step": self.muon_flops,
+            "optimizer_groups": [asdict(group) for group in self.groups],
             "flops_of_run": self.run_flops,
             "flops_per_second": self.flops_per_second,
             "least_seconds": self.least_seconds,

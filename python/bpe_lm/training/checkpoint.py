@@ -84,8 +84,10 @@ def load_optimizer(optimizer: Optimizer, state: Any, source: object) -> None:
         CheckpointError: The state is of another kind of optimizer, or of other parameters.
     """
     try:
-        names = [set(group) for group in optimizer.state_dict()["param_groups"]]
-        if names != [set(group) for group in state["param_groups"]]:
+        own, others = optimizer.state_dict()["param_groups"], state["param_groups"]
+        if len(own) != len(others):
+            raise ValueError(f"its parameters are in {len(others)} and not {len(own)} groups, as in another version")
+        if list(map(set, own)) != list(map(set, others)):
             raise ValueError("its groups have other options")
         optimizer.load_state_dict(state)
         for parameter, values in optimizer.state.items():

@@ -16,6 +16,7 @@ from bpe_lm.files import read_json
 from bpe_lm.kernels.choices import Kernels
 from bpe_lm.kernels.implementation import AutoDtype, Dtype, Implementation
 from bpe_lm.model.config import ModelConfig
+from bpe_lm.training.optimizers.config import OptimizerConfig
 
 Parallel = Literal["ddp", "fsdp"]
 Shape = Literal["cosine", "constant", "linear", "wsd"]
@@ -56,25 +57,6 @@ class DataConfig:
         for name, path in vars(self).items():
             if "://" in path:
                 raise ConfigError(f"data.{name} is {path}, and only local files are read; download it first")
-
-
-@dataclass(frozen=True)
-class OptimizerConfig:
-    """The optimizer: how gradients change weights."""
-
-    name: Literal["adamw", "sgd"] = key("adamw", "AdamW, or the course's SGD")
-    beta1: float = key(0.9, "decay of the mean of gradients")
-    beta2: float = key(0.95, "decay of the mean of their squares")
-    eps: float = key(1e-8, "added to the root in the denominator")
-    weight_decay: float = key(0.1, "decoupled weight decay")
-    max_l2_norm: float = key(1.0, "clip gradients to this norm; 0 clips nothing")
-
-    def __post_init__(self) -> None:
-        check_types(self, "optimizer")
-        for name in ("eps", "weight_decay", "max_l2_norm", "beta1", "beta2"):
-            at_least(self, "optimizer", name, 0)
-        if not max(self.beta1, self.beta2) < 1:
-            raise ConfigError(f"optimizer.beta1 and beta2 are {self.beta1} and {self.beta2}, and must be below 1")
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,8 @@ from bpe_lm.model.transformer import TransformerLM
 from bpe_lm.training.automatic import resolve_auto
 from bpe_lm.training.config import TrainConfig
 from bpe_lm.training.devices import accounted_device
-from bpe_lm.training.optimizers import clip_gradients, new_optimizer
+from bpe_lm.training.optimizers.clipping import clip_gradients
+from bpe_lm.training.optimizers.registry import new_optimizer
 
 LIBRARIES = 180 << 20
 """Bytes of torch's code and tables that a first step touches: 172 MiB in float32, 188 in bfloat16 (2.15, Linux)."""
@@ -40,7 +41,8 @@ _UNUSED, _UNUSED_CHECKPOINTED = 0.31, 1.05
 checkpointing, for TinyStories' shape with 16 to 128 rows, in float32 and bfloat16 (glibc)."""
 
 _FEW_LAYERS = 4
-"""The layers that are simulated, and one more to measure a layer: each further layer adds the same bytes."""
+"""The layers that are simulated, and one more to measure a layer: each further layer adds the same bytes. Of layers
+that differ by their place, all are simulated."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def step_memory(config: TrainConfig, rows: int | None = None) -> StepMemory:
     config = resolve_auto(config, device).config
     rows = rows or config.micro_batch_size or config.batch_size
     layers = config.model.num_layers
-    few = min(layers, _FEW_LAYERS)
+    few = min(layers, _FEW_LAYERS) if len(set(config.model.places())) == 1 else layers
     parts = _parts_of(config, few, rows)
     if layers > few:
         more = _parts_of(config, few + 1, rows)
@@ -166,7 +168,7 @@ def _inside_the_loss(config: TrainConfig, rows: int) -> int:
     sizes = rows * model.context_length, model.d_model, model.vocab_size, itemsize
     kernels = config.kernels
     is_amx = device == "cpu" and itemsize == 2 and kernels.products == "amx"
-    return workspace(*sizes, device, "amx" if is_amx else kernels.loss)
+    return workspace(*sizes, device, "amx" if is_amx else kernels.loss, is_capped=model.logit_softcap > 0)
 
 
 def largest_batch(config: TrainConfig, memory: float) -> int:

@@ -18,7 +18,8 @@ from bpe_lm.training.compilation import compile_blocks, compiled, is_failed_comp
 from bpe_lm.training.config import TrainConfig
 from bpe_lm.training.gradients import add_up_gradients, micro_batches
 from bpe_lm.training.measures import Measures, Wishes, measured
-from bpe_lm.training.optimizers import clip_within_step, new_optimizer, scale_to_norm
+from bpe_lm.training.optimizers.clipping import clip_within_step, scale_to_norm
+from bpe_lm.training.optimizers.registry import new_optimizer
 from bpe_lm.training.parallel import World, replicate, shard
 from bpe_lm.training.prefetch import Batch
 from bpe_lm.training.profiling import phase
@@ -43,7 +44,7 @@ class TrainStep:
         self.loss = LanguageModelLoss(self.model, implementation=config.implementation, dtype=config.products_in)
         if self._is_sharded:
             shard(self.loss, world, device.type)
-        self.optimizer = new_optimizer(config, self.model)
+        self.optimizer = new_optimizer(config, self.model, world)
         self.guard = StepGuard(config, config.schedule.lengths(config.steps)[0], device)
         self._is_narrow_on_cpu = device.type == "cpu" and config.products_in == "bfloat16"
         self.divides_gradients = device.type == "cuda" or self._is_narrow_on_cpu
@@ -69,7 +70,7 @@ class TrainStep:
         """Whether a step does nothing on the host that changes from step to step."""
         config = self._config
         is_alone = self._device.type == "cuda" and self._world.size == 1
-        is_fused = config.implementation == "fast" and config.optimizer.name == "adamw"
+        is_fused = config.implementation == "fast" and config.optimizer.name != "sgd"
         return is_alone and is_fused and not config.activation_checkpointing
 
     def _new_loss_of_step(self) -> Any:
@@ -128,10 +129,7 @@ class TrainStep:
 
     def __call__(self, step: int, batch: Batch, learning_rate: float, wishes: Wishes) -> Measures:
         """Launch an update of the weights. If loss or norm is not finite, nothing changes."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
-        if self.optimizer.learning_rate is not None:
-            self.optimizer.learning_rate.fill_(learning_rate)
+        self.optimizer.set_learning_rate(learning_rate)
         if self._graph is None and self._graph_pays:
             self._capture(step, batch)
         if self._graph is not None:

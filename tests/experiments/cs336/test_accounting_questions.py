@@ -13,7 +13,8 @@ from bpe_lm.experiments.cs336.transformer_accounting import XL, convention_of, g
 from bpe_lm.experiments.cs336.wording import percent, power, seconds, size
 from bpe_lm.model.config import ModelConfig
 from bpe_lm.model.flops import count_parameters, forward_flops, training_flops
-from bpe_lm.training.account import ADAMW_FLOPS, conventions, course_memory, longer_context
+from bpe_lm.training.account import conventions, course_memory, longer_context
+from bpe_lm.training.optimizers.cost import ADAMW_FLOPS
 from bpe_lm.training.presets import debug, tinystories
 
 MODULES = (transformer_accounting, adamw_accounting, parameter_tree)

@@ -19,7 +19,9 @@ from bpe_lm.kernels.choices import Kernels, using
 from bpe_lm.kernels.embedding import embedding
 from bpe_lm.model import attention, generate, layers, loss, transformer
 from bpe_lm.tokenizer import token_file
-from bpe_lm.training import batches, checkpoint, optimizers
+from bpe_lm.training import batches, checkpoint
+from bpe_lm.training.optimizers import adamw, clipping
+from bpe_lm.training.optimizers import sgd as course_sgd
 from bpe_lm.training.presets import debug
 from bpe_lm.training.schedules import cosine_schedule, learning_rate
 from torch import Tensor
@@ -197,7 +199,7 @@ def uniform(generator, places, number):
 
 
 def load_weights_only(src, model, optimizer):
-    other = optimizers.AdamW(model.parameters(), lr=1e-3)
+    other = adamw.AdamW(model.parameters(), lr=1e-3)
     return UNBROKEN_LOAD(src, model, other)
 
 
@@ -437,19 +439,19 @@ BROKEN = {
         lambda nats: float(np.exp(np.float64(min(nats, 700)))),
     ),
     "perplexity: nats per byte": ("perplexity", loss, "bits_per_byte", lambda nats, number: nats / number),
-    "sgd: the rate does not fall": ("sgd", optimizers, "SGD", torch.optim.SGD),
-    "adamw: the reference decays last": ("adamw", optimizers.AdamW, "_step_reference", adamw_step(decays_first=False)),
-    "adamw: the fast form decays last": ("adamw", optimizers.AdamW, "_step_fast", adamw_step(decays_first=False)),
-    "adamw: no correction for bias": ("adamw", optimizers.AdamW, "_step_fast", adamw_step(corrects=False)),
+    "sgd: the rate does not fall": ("sgd", course_sgd, "SGD", torch.optim.SGD),
+    "adamw: the reference decays last": ("adamw", adamw.AdamW, "_step_reference", adamw_step(decays_first=False)),
+    "adamw: the fast form decays last": ("adamw", adamw.AdamW, "_step_fast", adamw_step(decays_first=False)),
+    "adamw: no correction for bias": ("adamw", adamw.AdamW, "_step_fast", adamw_step(corrects=False)),
     "adamw: eps is under the root": (
         "adamw",
-        optimizers.AdamW,
+        adamw.AdamW,
         "_step_fast",
         adamw_step(root_of=lambda v, correction, eps: (v / correction + eps).sqrt()),
     ),
     "adamw: eps is corrected for bias, too": (
         "adamw",
-        optimizers.AdamW,
+        adamw.AdamW,
         "_step_reference",
         adamw_step(root_of=lambda v, correction, eps: (v.sqrt() + eps) / correction**0.5),
     ),
@@ -465,12 +467,12 @@ BROKEN = {
         "learning_rate",
         lambda schedule, steps, step: learning_rate(schedule, steps, step - 1),
     ),
-    "gradient_clipping: each tensor alone": ("gradient_clipping", optimizers, "clip_gradients", clip_each),
-    "gradient_clipping: small gradients too": ("gradient_clipping", optimizers, "clip_gradients", clip_always),
-    "gradient_clipping: without eps": ("gradient_clipping", optimizers, "clip_gradients", clip_without_eps),
+    "gradient_clipping: each tensor alone": ("gradient_clipping", clipping, "clip_gradients", clip_each),
+    "gradient_clipping: small gradients too": ("gradient_clipping", clipping, "clip_gradients", clip_always),
+    "gradient_clipping: without eps": ("gradient_clipping", clipping, "clip_gradients", clip_without_eps),
     "gradient_clipping: not in place": (
         "gradient_clipping",
-        optimizers,
+        clipping,
         "clip_gradients",
         lambda given, most: list(given),
     ),

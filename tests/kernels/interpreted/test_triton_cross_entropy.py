@@ -33,6 +33,14 @@ def test_rows_have_the_losses_and_gradients_of_the_formula(rows, vocab_size, dty
 
 @pytest.mark.usefixtures("form")
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("cap", [2.0, 15.0])
+def test_capped_rows_have_the_losses_and_gradients_of_the_formula(cap, dtype):
+    for rows, vocab_size in ((3, 50), (2, 4097)):
+        check_rows((randn(1, rows, vocab_size) * 5).to(dtype), scale=0.125, cap=cap)
+
+
+@pytest.mark.usefixtures("form")
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_extreme_logits_have_finite_losses_and_gradients(dtype):
     logits = randn(1, 9, 4100)
     logits[0] *= 1e4
@@ -193,18 +201,19 @@ def test_the_operator_has_the_shapes_that_a_compiler_is_told():
     operator, targets = torch.ops.bpe_lm.gpu_cross_entropy, torch.arange(3)
     for needs_gradient in (True, False):
         for dtype in DTYPES:
-            arguments = (randn(1, 3, 8), randn(2, 50, 8), targets, dtype, 0.5, needs_gradient)
+            arguments = (randn(1, 3, 8), randn(2, 50, 8), targets, dtype, 0.5, 0.0, needs_gradient)
             torch.library.opcheck(operator, arguments, test_utils=("test_schema", "test_faketensor"))
 
 
-def test_mean_and_sum_of_a_gpu_are_those_of_a_cpu(monkeypatch):
+@pytest.mark.parametrize("cap", [0.0, 3.0])
+def test_mean_and_sum_of_a_gpu_are_those_of_a_cpu(monkeypatch, cap):
     hidden, weight, targets = randn(1, 30, 16), randn(2, 50, 16), torch.arange(30)
     for function in (cross_entropy.mean_of_cross_entropies, cross_entropy.sum_of_cross_entropies):
         found = []
         for is_gpu in (False, True):
             monkeypatch.setattr(cross_entropy, "supports_triton", lambda tensor, is_gpu=is_gpu: is_gpu)
             h, w = hidden.clone().requires_grad_(), weight.clone().requires_grad_()
-            loss = function(h, w, targets)
+            loss = function(h, w, targets, cap)
             found.append([loss.detach(), *torch.autograd.grad(loss, (h, w))])
         for one, other in zip(*found, strict=True):
             assert torch.allclose(one, other, rtol=1e-5, atol=1e-6)

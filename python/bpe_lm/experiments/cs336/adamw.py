@@ -74,7 +74,7 @@ def _states() -> Iterator[Check]:
 
 
 def _makers() -> dict[str, Callable[..., Optimizer]]:
-    from bpe_lm.training.optimizers import AdamW
+    from bpe_lm.training.optimizers.adamw import AdamW
 
     return {form: partial(AdamW, implementation=form) for form in IMPLEMENTATIONS}
 

@@ -21,7 +21,6 @@ from bpe_lm.experiments.cs336.wording import digits, percent, power, size
 from bpe_lm.model.config import ModelConfig
 from bpe_lm.model.flops import count_parameters, training_flops
 from bpe_lm.training.account import (
-    ADAMW_FLOPS,
     COURSE_MEMORY,
     COURSE_MFU,
     course_memory,
@@ -29,6 +28,7 @@ from bpe_lm.training.account import (
     training_seconds,
 )
 from bpe_lm.training.devices import PEAK_FLOPS, PEAK_TF32
+from bpe_lm.training.optimizers.cost import ADAMW_FLOPS
 
 STEPS, BATCH = 400_000, 1_024
 """The training that the course asks about."""

@@ -74,7 +74,7 @@ def _new(seed: int, implementation: Implementation) -> tuple[nn.Module, Optimize
     import torch
     from torch import nn
 
-    from bpe_lm.training.optimizers import AdamW
+    from bpe_lm.training.optimizers.adamw import AdamW
 
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(seed)

@@ -47,7 +47,7 @@ def answer(results: Results) -> Iterator[Block]:
 def _compared(what: str, gradients: list[oracles.Array], max_l2_norm: float) -> Iterator[Check]:
     import torch
 
-    from bpe_lm.training.optimizers import clip_gradients
+    from bpe_lm.training.optimizers.clipping import clip_gradients
 
     wanted = oracles.clipped(gradients, max_l2_norm)
     parameters = _parameters(gradients)

@@ -16,7 +16,8 @@ from bpe_lm.training.config import TrainConfig
 from bpe_lm.training.data import open_data
 from bpe_lm.training.devices import device_of
 from bpe_lm.training.memory import keep_freed_memory
-from bpe_lm.training.optimizers import clip_gradients, new_optimizer
+from bpe_lm.training.optimizers.clipping import clip_gradients
+from bpe_lm.training.optimizers.registry import new_optimizer
 
 ROWS = 4
 """Texts of the batch."""
@@ -42,8 +43,7 @@ def measure(config: Mapping[str, Any], steps: int, rate: float, rows: int = ROWS
     optimizer = new_optimizer(run, model)
     tokens = open_data(run).train
     x, y = Batches(tokens, rows, run.model.context_length, run.seed, run.model.vocab_size)(0, device)
-    for group in optimizer.param_groups:
-        group["lr"] = rate
+    optimizer.set_learning_rate(rate)
     records = []
     for step in range(1, steps + 1):
         optimizer.zero_grad(set_to_none=True)

@@ -58,7 +58,7 @@ def losses_at(rate: float, weights: oracles.Array) -> list[float]:
     """Return the loss before each step."""
     import torch
 
-    from bpe_lm.training.optimizers import SGD
+    from bpe_lm.training.optimizers.sgd import SGD
 
     parameter = torch.nn.Parameter(tensor(weights))
     optimizer, losses = SGD([parameter], lr=rate), []

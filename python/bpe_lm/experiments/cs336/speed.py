@@ -15,7 +15,8 @@ from bpe_lm.training.compilation import compiled
 from bpe_lm.training.config import TrainConfig
 from bpe_lm.training.devices import device_of
 from bpe_lm.training.memory import enough_memory, keep_freed_memory
-from bpe_lm.training.optimizers import clip_gradients, new_optimizer
+from bpe_lm.training.optimizers.clipping import clip_gradients
+from bpe_lm.training.optimizers.registry import new_optimizer
 
 STEPS, SECONDS = 10, 10.0
 """A measurement ends after this many steps, or after the step in which these seconds are over."""
