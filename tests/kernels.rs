@@ -348,8 +348,10 @@ fn loss_is_its_formula<E: Element>(cap: Option<f32>, tolerance: f64) {
                     .map(|(gradient, slope)| gradient * slope),
             );
         }
+        // cap (1 - 2 s) has the rounding error of a number as large as the cap.
+        let of_losses = 1e-6 + 2e-7 * f64::from(cap.unwrap_or(0.0));
         assert!(
-            distance(&losses, &exact_losses) < 1e-6,
+            distance(&losses, &exact_losses) < of_losses,
             "{rows} x {vocab_size}: {losses:?} {exact_losses:?}"
         );
         let far = distance(&gradient, &exact);
@@ -369,8 +371,9 @@ fn the_loss_of_float32_is_its_formula() {
 #[test]
 fn the_loss_of_capped_logits_is_its_formula() {
     for cap in [0.5, 3.0, 30.0] {
-        // cap (1 - 2 s) has the rounding error of a number as large as the cap.
-        loss_is_its_formula::<f32>(Some(cap), 1e-6 + 2e-7 * f64::from(cap));
+        // Where many logits are beyond the cap, 1 - tanh^2 loses digits: the smaller the cap, the more.
+        let of_tangents = 1e-6 / f64::from(cap);
+        loss_is_its_formula::<f32>(Some(cap), 1e-6 + 2e-7 * f64::from(cap) + of_tangents);
         loss_is_its_formula::<Bf16>(Some(cap), 4e-3);
     }
 }

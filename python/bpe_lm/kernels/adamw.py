@@ -15,6 +15,12 @@ def reads_flags(device: torch.device) -> bool:
     return device.type in ("cpu", "cuda")
 
 
+def count_step(steps: list[Tensor], found_inf: Tensor | None) -> None:
+    """Add 1 to the numbers of steps in place, or 0 if `found_inf` is 1."""
+    # As a list: torch reads a tensor that stands for a number from the device (seen with 2.11 on CUDA).
+    torch._foreach_add_(steps, 1 if found_inf is None else [1 - found_inf] * len(steps))
+
+
 def fused_adamw(
     parameters: list[Tensor],
     gradients: list[Tensor],
@@ -44,11 +50,7 @@ def fused_adamw(
         grad_scale: One float32, by which the kernel divides gradients before it uses them.
         found_inf: One float32. If it is 1, nothing changes, not even `steps`; the host does not read it.
     """
-    if found_inf is None:
-        torch._foreach_add_(steps, 1)
-    else:
-        # As a list: torch reads a tensor that stands for a number from the device (seen with 2.11 on CUDA).
-        torch._foreach_add_(steps, [1 - found_inf] * len(steps))
+    count_step(steps, found_inf)
     torch._fused_adamw_(
         parameters,
         gradients,

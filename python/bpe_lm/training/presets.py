@@ -10,6 +10,10 @@ from bpe_lm.errors import ConfigError, FileError
 from bpe_lm.fields import nearest, parse_flags
 from bpe_lm.model.config import ModelConfig
 from bpe_lm.training.config import CONFIG, RENAMED, ScheduleConfig, TrainConfig, merge_over, override, read_config
+from bpe_lm.training.optimizers.config import GroupConfig, OptimizerConfig
+
+_MUON_RATE, _ADAMW_RATE = 2e-2, 4e-3
+"""The rates of matrices, and of everything else, in the speedruns (docs/experiment_log.md)."""
 
 
 def tinystories() -> TrainConfig:
@@ -83,6 +87,69 @@ def _gpt2(num_layers: int, d_model: int, num_heads: int, max_learning_rate: floa
     return TrainConfig(model=model, schedule=schedule, steps=400_000, batch_size=1024, micro_batch_size=8)
 
 
+def speedrun_owt() -> TrainConfig:
+    """The course's leaderboard: OpenWebText, 90 minutes of an H100, validation with 512 tokens.
+
+    The matrices of the blocks and the head have 184 M weights. 2 billion tokens are the most: 15,259 steps of 2^17.
+    """
+    model = _speedrun_model(32_000, 512, d_model=1024, num_layers=12, num_heads=8)
+    return _speedrun(model, batch_size=256, steps=15_259, minutes=90)
+
+
+def speedrun_tinystories() -> TrainConfig:
+    """A validation loss of 1.45 on TinyStories as early as possible, by a model of the size of the course's.
+
+    131 M tokens are the most: 4,000 steps.
+    """
+    model = _speedrun_model(10_000, 256, d_model=512, num_layers=4, num_heads=8)
+    return replace(_speedrun(model, batch_size=128, steps=4_000, minutes=10), validate_every=250)
+
+
+def speedrun_cpu() -> TrainConfig:
+    """The same recipe for two cores in 20 minutes."""
+    model = _speedrun_model(10_000, 256, d_model=256, num_layers=6, num_heads=4)
+    return _speedrun(model, batch_size=16, steps=20_000, minutes=20)
+
+
+def _speedrun_model(
+    vocab_size: int, context_length: int, *, d_model: int, num_layers: int, num_heads: int
+) -> ModelConfig:
+    """Return a model with the parts of the records of modded-nanogpt (Jordan et al. 2024)."""
+    return ModelConfig(
+        vocab_size,
+        context_length,
+        d_model,
+        num_layers,
+        num_heads,
+        d_ff=4 * d_model,
+        ffn="relu2",
+        qk_norm=True,
+        logit_softcap=15.0,
+        value_embeddings=2,
+        u_net_skips=True,
+        zero_init=True,
+    )
+
+
+def _speedrun(model: ModelConfig, *, batch_size: int, steps: int, minutes: float) -> TrainConfig:
+    """Return a run by Muon, whose rate falls over the last 70 % of the minutes, or of the steps.
+
+    The rates are those of docs/experiment_log.md.
+    """
+    adamw = GroupConfig(rate=_ADAMW_RATE / _MUON_RATE)
+    optimizer = OptimizerConfig(name="muon", embeddings=adamw, head=adamw, norms=adamw)
+    schedule = ScheduleConfig("linear", max_learning_rate=_MUON_RATE, min_ratio=0.0, warmup=40, decay=0.7, clock="time")
+    return TrainConfig(
+        model=model,
+        optimizer=optimizer,
+        schedule=schedule,
+        steps=steps,
+        batch_size=batch_size,
+        max_time=60 * minutes,
+        validation_tokens=500_000,
+    )
+
+
 def swiglu_width(d_model: int) -> int:
     """The d_ff of the course's handout of 2026: 8/3 d_model, to the nearest multiple of 64."""
     return max(64 * round(8 * d_model / 3 / 64), 64)
@@ -98,6 +165,9 @@ _FUNCTIONS = (
     gpt2_medium,
     gpt2_large,
     gpt2_xl,
+    speedrun_owt,
+    speedrun_tinystories,
+    speedrun_cpu,
 )
 PRESETS = {function.__name__.replace("_", "-"): function for function in _FUNCTIONS}
 """The function of each preset, by the preset's name on the command line, such as `gpt2-small`."""

@@ -42,7 +42,7 @@ class AdamW(GuardedOptimizer):
     def step(self, closure: Closure | None = None) -> float | None:  # type: ignore[override]
         """Update each parameter that has a gradient. Returns the result of `closure`."""
         loss = evaluated(closure)
-        if not self._kernel_reads_flags() and not self._may_step():
+        if not self._kernel_reads_flags() and not self.may_step():
             return loss
         for group in self.param_groups:
             parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
@@ -59,8 +59,8 @@ class AdamW(GuardedOptimizer):
     def _kernel_reads_flags(self) -> bool:
         return self.implementation == "fast" and reads_flags(self.param_groups[0]["params"][0].device)
 
-    def _flags(self) -> tuple[Tensor | None, Tensor | None]:
-        """Return `grad_scale` and `found_inf`, as far as `_may_step` has not done what they say."""
+    def flags(self) -> tuple[Tensor | None, Tensor | None]:
+        """Return `grad_scale` and `found_inf`, as far as `may_step` has not done what they say."""
         return (self.grad_scale, self.found_inf) if self._kernel_reads_flags() else (None, None)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -94,14 +94,14 @@ class AdamW(GuardedOptimizer):
 
     def _step_fast(self, group: dict[str, Any], parameters: list[Parameter]) -> None:
         states = [self.state[parameter] for parameter in parameters]
-        grad_scale, found_inf = self._flags()
+        grad_scale, found_inf = self.flags()
         fused_adamw(
             [local_shard(parameter.data) for parameter in parameters],
             [local_shard(parameter.grad) for parameter in parameters if parameter.grad is not None],
             [local_shard(state["exp_avg"]) for state in states],
             [local_shard(state["exp_avg_sq"]) for state in states],
             [state["step"] for state in states],
-            lr=self._rate_of(group),
+            lr=self.rate_of(group),
             betas=group["betas"],
             eps=group["eps"],
             weight_decay=group["weight_decay"],

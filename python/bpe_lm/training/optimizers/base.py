@@ -40,7 +40,7 @@ class GuardedOptimizer(torch.optim.Optimizer):
         if self.learning_rate is not None:
             self.learning_rate.fill_(learning_rate)
 
-    def _rate_of(self, group: dict[str, Any]) -> float | Tensor:
+    def rate_of(self, group: dict[str, Any]) -> float | Tensor:
         """Return the rate of a group, on the device where the schedule's is."""
         factor = group.get("rate", 1.0)
         if self.learning_rate is None:
@@ -48,7 +48,7 @@ class GuardedOptimizer(torch.optim.Optimizer):
             return rate
         return self.learning_rate if factor == 1 else self.learning_rate * factor
 
-    def _may_step(self) -> bool:
+    def may_step(self) -> bool:
         """Read `found_inf`, and return whether the step may change anything. If so, divide the gradients."""
         if self.found_inf is not None and bool(self.found_inf):
             return False

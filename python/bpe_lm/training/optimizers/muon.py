@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from bpe_lm.kernels.adamw import count_step
 from bpe_lm.kernels.implementation import Implementation
 from bpe_lm.kernels.norms import divide_all
 from bpe_lm.training.optimizers.adamw import AdamW
@@ -81,8 +82,8 @@ class Muon(AdamW):
 
     def _step_muon(self, group: dict[str, Any], parameters: list[Parameter]) -> None:
         updates = self._orthogonal(parameters, self._means(parameters))
-        rate = torch.as_tensor(self._rate_of(group), dtype=torch.float32)
-        _, found_inf = self._flags()
+        rate = torch.as_tensor(self.rate_of(group), dtype=torch.float32)
+        _, found_inf = self.flags()
         if found_inf is not None:
             rate = rate * (1 - found_inf)
         for parameter, update in zip(parameters, updates, strict=True):
@@ -94,7 +95,7 @@ class Muon(AdamW):
 
     def _means(self, parameters: list[Parameter]) -> list[Tensor]:
         """Take the gradients into their means. Returns the means that the same gradients would lead to next."""
-        grad_scale, found_inf = self._flags()
+        grad_scale, found_inf = self.flags()
         gradients = [local_shard(parameter.grad) for parameter in parameters if parameter.grad is not None]
         states = [self._state_of(parameter) for parameter in parameters]
         steps = [state["step"] for state in states]
@@ -105,7 +106,7 @@ class Muon(AdamW):
             weights = weights * (1 - found_inf)
             for gradient in gradients:
                 gradient.masked_fill_(found_inf.bool(), 0)  # It may be infinite, which a weight of 0 would make NaN.
-        torch._foreach_add_(steps, 1 if found_inf is None else [1 - found_inf] * len(steps))
+        count_step(steps, found_inf)
         found = []
         for state, gradient, weight in zip(states, gradients, weights.unbind(), strict=True):
             mean = local_shard(state["momentum_buffer"]).lerp_(gradient, weight)

@@ -18,7 +18,7 @@ class SGD(GuardedOptimizer):
     def step(self, closure: Closure | None = None) -> float | None:  # type: ignore[override]
         """Update each parameter that has a gradient. Returns the result of `closure`."""
         loss = evaluated(closure)
-        if not self._may_step():
+        if not self.may_step():
             return loss
         for group in self.param_groups:
             for parameter in group["params"]:
