@@ -7,7 +7,7 @@ form for each kind of device:
 | operation | fast form | used for |
 | --- | --- | --- |
 | linear | all threads on one row | one row on a CPU, without gradients |
-| embedding | an operator that a compiler leaves whole | a CPU or CUDA, with gradients or under a compiler |
+| embedding | an operator that a compiler leaves whole | a CPU, or CUDA if deterministic; with gradients or compiled |
 | split_and_rotate | triton_rotation.py | self-attention with rotation on an NVIDIA GPU from Ampere on |
 | next_logits | src/decoder, a whole model in one call | up to 16 texts that grow by a token, on a CPU with AVX2 |
 | fused_rms_norm, fused_silu | torch's operators | CUDA |
