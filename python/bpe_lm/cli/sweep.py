@@ -17,7 +17,7 @@ from bpe_lm.errors import ConfigError, OptionError, OutputExists
 from bpe_lm.experiments.cs336.setting import SETTING
 from bpe_lm.experiments.results_table import RESULTS
 from bpe_lm.experiments.runs import Listed, as_json, has_run, list_runs, shown_loss
-from bpe_lm.experiments.study import STUDY, Changes, Study, check_key, grid, in_words, random_draws, run_name
+from bpe_lm.experiments.study import STUDY, Changes, Study, check_key, grid, in_words, random_draws, run_name, variants
 from bpe_lm.fields import key_of, parse_flags
 from bpe_lm.progress import megabytes
 from bpe_lm.training.config import RENAMED, TrainConfig
@@ -38,9 +38,9 @@ def _add_sweep(commands: Any) -> None:
     parser: Parser = commands.add_parser(
         "sweep",
         usage="%(prog)s CONFIG --grid KEY=V,V [--grid ...] --out FOLDER [--seeds N] [--jobs N] [--KEY VALUE ...]",
-        help="train a run for each combination of some values",
-        description="Train a run for each combination of values of some keys, each run by `bpe-lm pretrain` in a "
-        "process and a folder of its own. The same command goes on after a kill, skips the runs that are over, and "
+        help="train a run for each combination of some values, or for each variant of a config",
+        description="Train a run for each combination of values of some keys, or the config and its variants, each run "
+        "by `bpe-lm pretrain` in a process and a folder of its own. The same command goes on after a kill, skips the runs that are over, and "
         "adds those of new values. A run that diverges or fails does not stop the others.",
         epilog="Every key of the config is a flag, as `bpe-lm pretrain --help` lists them. An example, with token "
         "files that `bpe-lm encode` wrote: bpe-lm sweep demo --data.train train.bin --data.valid valid.bin "
@@ -56,6 +56,14 @@ def _add_sweep(commands: Any) -> None:
         metavar="KEY=V,V",
         help="values of a key, as in schedule.max_learning_rate=1e-4,3e-4,1e-3; may be given for several keys "
         "(default: the config's value)",
+    )
+    parser.add_argument(
+        "--variant",
+        action="append",
+        type=_changes,
+        metavar="KEY=V,KEY=V",
+        help="a run of the config with these values, beside a run of the config as it is, as in model.qk_norm=true; "
+        "may be given several times, and the report has the effect of each (default: none)",
     )
     parser.add_argument(
         "--random",
@@ -146,12 +154,19 @@ def _study(options: argparse.Namespace) -> Study:
     choices: dict[str, Sequence[Any]] = {
         key: [_value(key, text) for text in texts] for key, texts in options.grid or ()
     }
-    if options.random is None:
-        changes: Sequence[Changes] = grid(choices)
+    changes: Sequence[Changes]
+    if options.variant:
+        if given or options.random is not None:
+            raise OptionError("--variant says what each run changes; leave out --grid, --random and --log")
+        changes = variants(
+            base, [{key: _value(key, text) for key, text in variant.items()} for variant in options.variant]
+        )
+    elif options.random is None:
+        changes = grid(choices)
     else:
         changes = random_draws(options.random, choices, dict(options.log or ()), base.seed)
     if len(changes) == 1 and options.seeds == 1:
-        raise OptionError("there is one run only; give values with --grid, or --random, or --seeds")
+        raise OptionError("there is one run only; give values with --grid, --variant, --random or --seeds")
     if not base.data.train and "data.train" not in names:
         raise OptionError("data.train is not set; name with --data.train a token file that bpe-lm encode wrote")
     return Study(base, changes, options.seeds, Path(options.out).resolve().name)
@@ -163,6 +178,16 @@ def _choices(text: str) -> tuple[str, list[str]]:
     if not key or not all(found):
         raise argparse.ArgumentTypeError(f"{text!r} is not KEY=V,V, as in batch_size=32,64")
     return _key(key), found
+
+
+def _changes(text: str) -> dict[str, str]:
+    pairs = [(key.strip(), value.strip()) for key, _, value in (part.partition("=") for part in text.split(","))]
+    if not all(key and value for key, value in pairs):
+        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=V,KEY=V, as in model.ffn=relu2,model.d_ff=1024")
+    found = {_key(key): value for key, value in pairs}
+    if len(found) < len(pairs):
+        raise argparse.ArgumentTypeError(f"{text!r} has a key twice")
+    return found
 
 
 def _range(text: str) -> tuple[str, tuple[float, float]]:

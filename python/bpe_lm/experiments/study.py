@@ -91,6 +91,24 @@ def grid(choices: Mapping[str, Sequence[Any]]) -> list[Changes]:
     return [dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())]
 
 
+def variants(base: TrainConfig, changes: Sequence[Changes]) -> list[Changes]:
+    """Return the changes of a run of the base config, and those of each variant, for a report on what each does.
+
+    Raises:
+        ConfigError: A variant has the base's values, or its changes are those of another.
+    """
+    now: dict[str, Any] = dict(keys(base))
+    found: dict[str, Changes] = {run_name({}): {}}
+    for change in changes:
+        name = run_name(change)
+        if all(now[key] == value for key, value in change.items()):
+            raise ConfigError(f"the variant {name} is the config as it is; give another value")
+        if name in found:
+            raise ConfigError(f"the variant {name} is given twice")
+        found[name] = change
+    return list(found.values())
+
+
 def random_draws(
     count: int, choices: Mapping[str, Sequence[Any]], ranges: Mapping[str, tuple[float, float]], seed: int
 ) -> list[Changes]:
