@@ -26,6 +26,11 @@ def test_a_sweep_is_the_study_that_its_options_say():
     assert found.name == "folder"
 
 
+def test_a_variant_may_change_several_keys():
+    found = study("--variant", "model.ffn=relu2,model.d-ff=96", "--variant", "model.qk_norm=true", "--seeds", "2")
+    assert [run.name for run in found.trainings()][:4] == ["base", "ffn=relu2,d_ff=96", "qk_norm=true", "seed=337"]
+
+
 def test_keys_and_values_are_those_of_the_config():
     found = study("--grid", "schedule.max-learning-rate=1e-4, 3", "--grid", "compile=true,off", "--grid", "steps=1e2")
     flags = ["--data.train", "train.bin", "--schedule.max-learning-rate", "1e-4", "--compile", "--steps", "100"]
@@ -57,6 +62,11 @@ def test_a_random_sweep_draws_the_same_runs_each_time():
         (["--random", "3", "--grid", "batch_size=1,2"], "only 2 different runs"),
         (["--grid", "seed=1,2", "--seeds", "2"], "--grid has seed, and --seeds also"),
         (["--grid", "model.num_heads=4,5", "--data.train", "x"], "the run num_heads=5: model.d_model is 32"),
+        (["--variant", "batch_size"], "'batch_size' is not KEY=V,KEY=V"),
+        (["--variant", "batch_size=4,batch-size=5"], "has a key twice"),
+        (["--variant", "batch_size=4", "--grid", "steps=1,2"], "--variant says what each run changes"),
+        (["--variant", "batch_size=4", "--random", "2"], "--variant says what each run changes"),
+        (["--variant", "batch_size=8"], "the variant batch_size=8 is the config as it is"),
         (["--grid", "batch_size=1,2", "--devices", "gpu0"], "is not a GPU"),
         (["--grid", "batch_size=1,2", "--devices", "cuda:0,cuda:0"], "has a GPU twice"),
         (["--grid", "batch_size=1,2", "--devices", "cuda,cuda:0"], "has a GPU twice"),

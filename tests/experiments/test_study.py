@@ -14,6 +14,7 @@ from bpe_lm.experiments.study import (
     read_study,
     record_works,
     run_name,
+    variants,
     written,
 )
 from bpe_lm.experiments.work import Job, Training
@@ -32,6 +33,27 @@ def test_a_grid_has_each_combination_once():
     assert pairs == [(rate, size) for rate in (1e-4, 3e-3) for size in (4, 8, 16)]
     assert runs[0].name == "max_learning_rate=1e-4,batch_size=4"
     assert runs[0].changes == {"schedule.max_learning_rate": 1e-4, "batch_size": 4}
+
+
+def test_variants_are_the_base_and_each_change_alone():
+    changes = [{"model.qk_norm": True}, {"model.ffn": "relu2", "model.d_ff": 96}]
+    runs = Study(BASE, variants(BASE, changes), seeds=2).trainings()
+    names = ["base", "qk_norm=true", "ffn=relu2,d_ff=96"]
+    assert [run.name for run in runs] == [*names, "seed=337", *(f"{name},seed=337" for name in names[1:])]
+    assert runs[0].config == BASE
+    assert runs[2].config == changed(BASE, changes[1])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ([{"batch_size": BASE.batch_size}], "the variant batch_size=8 is the config as it is"),
+        ([{"batch_size": 4}, {"batch_size": 4}], "the variant batch_size=4 is given twice"),
+    ],
+)
+def test_a_variant_that_changes_nothing_new_is_refused(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        variants(BASE, changes)
 
 
 def test_a_run_differs_from_the_base_in_its_changes_alone():

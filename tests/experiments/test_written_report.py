@@ -19,7 +19,7 @@ from bpe_lm.experiments.html import STYLE, to_html
 from bpe_lm.experiments.markdown import to_markdown
 from bpe_lm.experiments.prose import cell_text, paragraphs, spans, state
 from bpe_lm.experiments.report import write_report
-from bpe_lm.experiments.study import Study, grid
+from bpe_lm.experiments.study import Study, grid, run_name
 from bpe_lm.experiments.study_report import StudyResults, study_report
 from bpe_lm.training.config import override
 from bpe_lm.training.identity import sources_sha256
@@ -394,6 +394,25 @@ def test_seeds_have_their_mean_and_standard_error(study):
     best = min(rows, key=lambda row: row[5] if isinstance(row[5], float) else math.inf)
     assert f"**{best[5]:.4f}** ± {best[6]:.4f} (2 seeds)" in preface[2].text
     assert preface[2].text.endswith("`max_learning_rate=1e-3,batch_size=32`.")
+
+
+def test_the_effect_of_a_variant_is_its_difference_from_the_base_with_the_same_seed(tmp_path):
+    base = made_up_runs.base_config()
+    changes = [{}, {"model.qk_norm": True}, {"model.ffn": "relu2", "model.d_ff": 96}, {"model.norm": "none"}]
+    losses = {"base": (2.0, 2.5), "qk_norm=true": (1.75, 2.375), "ffn=relu2,d_ff=96": (2.5, None), "norm=none": None}
+    works = made_up_runs.write_study(tmp_path / "s", Study(base, changes, 2))
+    for work in works:
+        ends = losses[run_name({key: value for key, value in work.changes.items() if key != "seed"})]
+        loss = 2.0 if ends is None else ends[work.config.seed - base.seed]
+        if loss is not None:
+            state = "diverged" if ends is None else "finished"
+            made_up_runs.write_run(tmp_path / "s" / work.name, work.config, loss, state=state)
+    sections, _, _ = study_report(tmp_path / "s")
+    assert table(sections, "Effects").rows == [
+        ("`model.qk_norm` true", 2, -0.1875, 0.0625, -0.25, -0.125, 1.0),
+        ("`model.ffn` `relu2`, `model.d_ff` 96", 1, 0.5, "one seed", 0.5, 0.5, 1.0),
+        ("`model.norm` `none`", 0, *["diverged"] * 4, None),
+    ]
 
 
 def test_the_least_loss_says_how_many_of_its_seeds_diverged(tmp_path):

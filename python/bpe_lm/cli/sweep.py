@@ -40,8 +40,8 @@ def _add_sweep(commands: Any) -> None:
         usage="%(prog)s CONFIG --grid KEY=V,V [--grid ...] --out FOLDER [--seeds N] [--jobs N] [--KEY VALUE ...]",
         help="train a run for each combination of some values, or for each variant of a config",
         description="Train a run for each combination of values of some keys, or the config and its variants, each run "
-        "by `bpe-lm pretrain` in a process and a folder of its own. The same command goes on after a kill, skips the runs that are over, and "
-        "adds those of new values. A run that diverges or fails does not stop the others.",
+        "by `bpe-lm pretrain` in a process and a folder of its own. The same command goes on after a kill, skips the "
+        "runs that are over, and adds those of new values. A run that diverges or fails does not stop the others.",
         epilog="Every key of the config is a flag, as `bpe-lm pretrain --help` lists them. An example, with token "
         "files that `bpe-lm encode` wrote: bpe-lm sweep demo --data.train train.bin --data.valid valid.bin "
         "--data.tokenizer tokenizer --grid schedule.max_learning_rate=1e-3,3e-3 --grid batch_size=16,32 --out "

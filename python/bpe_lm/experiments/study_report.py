@@ -16,6 +16,7 @@ from bpe_lm.data.download import CORPORA
 from bpe_lm.errors import BpeLmError
 from bpe_lm.experiments.blocks import Block, Missing, Picture, Section, Table, Text, literal
 from bpe_lm.experiments.charts import Line, final_losses, loss_curves
+from bpe_lm.experiments.effects import Effect, Ended, effect
 from bpe_lm.experiments.figures import WORSE_THAN_GUESSING, losses_of
 from bpe_lm.experiments.labels import LONGEST
 from bpe_lm.experiments.prose import NOT_RUN, listed_in_words
@@ -68,6 +69,11 @@ class Outcome:
     def standard_error(self) -> float | None:
         """The standard error of the mean; None for fewer than two losses."""
         return standard_error(self.losses)
+
+    @property
+    def is_base(self) -> bool:
+        """Whether the runs are of the base config as it is."""
+        return all(run.changes.keys() <= {SEED} for run in self.runs)
 
     @property
     def is_known(self) -> bool:
@@ -151,6 +157,7 @@ def study_report(folder: Path) -> tuple[list[Section], str, list[Block]]:
         ("The runs", "How did each run end?", _runs(results)),
         ("Losses", "How did the losses fall?", _curves(results)),
         ("Final losses", "What does the final loss depend on?", _final_losses(results)),
+        ("Effects", "What does each variant change?", _effects(results)),
         ("Seeds", "How much do seeds change the final loss?", _seeds(results)),
         ("Origin", "Which machine and which code trained the runs?", _origin(results)),
     ]
@@ -393,6 +400,49 @@ def _least_by(key: str, known: Sequence[Outcome]) -> list[Outcome]:
 def _is_numeric(results: StudyResults, key: str) -> bool:
     values = [results.value(run, key) for run in results.runs]
     return all(isinstance(v, int | float) and not isinstance(v, bool) for v in values) and len(set(values)) > 1
+
+
+def _effects(results: StudyResults) -> Iterable[Block]:
+    outcomes = results.outcomes()
+    base = next((outcome for outcome in outcomes if outcome.is_base), None)
+    if base is None or len(outcomes) == 1:
+        return
+    rows = [
+        (_variant_in_words(results, outcome), *_effect_cells(effect(_ended(base), _ended(outcome)), outcome))
+        for outcome in outcomes
+        if outcome is not base
+    ]
+    yield Table(
+        ("variant", "seeds", "difference in nats", "standard error", "least", "greatest", "times the speed"),
+        rows,
+        "The final validation loss of each variant less that of the base config with the same seed: below 0 is better. "
+        "The speed is in tokens per second.",
+    )
+
+
+def _variant_in_words(results: StudyResults, outcome: Outcome) -> str:
+    changes = {key: value for key, value in outcome.runs[0].changes.items() if key != SEED}
+    return ", ".join(f"{literal(key)} {_cell(results, key, value)}" for key, value in changes.items())
+
+
+def _ended(outcome: Outcome) -> dict[int, Ended]:
+    """Return how the runs ended that are over and converged, by their seeds."""
+    return {
+        record.config.seed: Ended(record.loss, record.tokens_per_second)
+        for run in outcome.runs
+        if (record := run.record) is not None
+        and run.state in DONE
+        and record.loss is not None
+        and not has_diverged(record)
+    }
+
+
+def _effect_cells(found: Effect | None, outcome: Outcome) -> Sequence[Any]:
+    if found is None:
+        return [0, *["diverged" if outcome.diverged else NO_LOSS if outcome.over else None] * 4, None]
+    error = "one seed" if found.standard_error is None else found.standard_error
+    ends = min(found.differences), max(found.differences)
+    return [len(found.differences), found.mean, error, *ends, found.speed]
 
 
 def _seeds(results: StudyResults) -> Iterable[Block]:
