@@ -29,7 +29,7 @@ def train(step: int, loss: float | None = 3.0, **more) -> dict:
     return {"kind": "train", "step": step, "tokens": 128 * step, "seconds": float(step), "loss": loss} | speed | more
 
 
-def valid(step: int, loss: float) -> dict:
+def valid(step: int, loss: float | None) -> dict:
     return {"kind": "valid", "step": step, "tokens": 128 * step, "seconds": float(step), "loss": loss}
 
 
@@ -226,7 +226,8 @@ def test_results_tsv_has_a_line_a_run(tmp_path):
     works = Study(BASE, grid({"batch_size": [2, 4, 8]})).trainings()
     record_works(tmp_path, [*works, Job("job", "json")], base=BASE)
     finished = {"loss": 2.0, "best_loss": 1.5, "seconds": 4.0, "step": 20}
-    write_run(tmp_path / works[0].name, train(1), result=finished, config=works[0].config)
+    records = train(1), valid(10, 2.5), valid(15, None), valid(20, 2.0)
+    write_run(tmp_path / works[0].name, *records, result=finished, config=works[0].config)
     write_run(tmp_path / works[1].name, train(1), result=finished | {"reason": "diverged"}, config=works[1].config)
     write_results(tmp_path)
     with (tmp_path / "results.tsv").open() as file:
@@ -245,6 +246,7 @@ def test_results_tsv_has_a_line_a_run(tmp_path):
         "started": "1970-01-01T00:00:00Z",
     }
     assert lines[2]["changes"] == "batch_size=8"
+    assert [line["losses"] for line in lines] == ["10:2.5 20:2", "", ""]
 
 
 def test_runs_are_read_without_torch():

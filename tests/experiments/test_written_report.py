@@ -268,7 +268,6 @@ def test_rows_that_are_too_short_or_too_long_fit_the_header():
         ([Table(("a", "b"), [(1, None), (2, 3)])], "measured", "in part"),
         ([picture(), Missing("runs")], "measured", "in part"),
         ([Table(("a",), [(1,)]), picture()], "measured", "answered"),
-        ([Text("later")], "pending", "pending"),
     ],
 )
 def test_a_section_says_how_much_of_it_is_answered(blocks, kind, word):

@@ -6,14 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Kind = Literal["example", "check", "calculated", "measured", "pending"]
+Kind = Literal["example", "check", "calculated", "measured"]
 """How a section's answer comes about.
 
 example: Its code runs while the report is written, and the printed answer is shown.
 check: The largest difference from an oracle stands beside its limit.
 calculated: A formula computes it from a config.
 measured: Runs and jobs in the report's folder measured it.
-pending: Nothing measures it yet.
 """
 
 

@@ -162,7 +162,7 @@ def _contents(named: Sequence[tuple[Section, Heading]]) -> str:
 
 def _state(section: Section) -> str:
     word = state(section)
-    look = "waiting" if word in ("in part", "not run", "pending") else word
+    look = "waiting" if word in ("in part", "not run") else word
     return f'<span class="state {look}">{word}</span>'
 
 

@@ -165,14 +165,12 @@ def _short(value: float) -> str:
     return f"{value:.3g}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
 
 
-State = Literal["answered", "passed", "failed", "in part", "not run", "pending"]
+State = Literal["answered", "passed", "failed", "in part", "not run"]
 """How much of a section is answered. "passed" and "failed" are those of sections with checks."""
 
 
 def state(section: Section) -> State:
     """Say how much of a section is answered."""
-    if section.kind == "pending":
-        return "pending"
     checks = [block for block in section.blocks if isinstance(block, Check)]
     if not all(check.passes for check in checks):
         return "failed"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,12 @@ COLUMNS = (
     "commit",
     "processor",
     "started",
+    "losses",
 )
-"""The columns. An empty field is not known: the loss of a run that diverged, or has no validation yet."""
+"""The columns. An empty field is not known: the loss of a run that diverged, or has no validation yet.
+
+`losses` are all validations as SECONDS:LOSS, with the seconds of training until then.
+"""
 
 
 def write_results(folder: Path) -> None:
@@ -69,6 +73,7 @@ def row(listed: Listed) -> Sequence[str]:
             "commit": record.first.get("commit"),
             "processor": (record.first.get("machine") or {}).get("processor"),
             "started": _time(record.first.get("time")),
+            "losses": _losses(record.valid),
         }
     return [_field(values.get(column)) for column in COLUMNS]
 
@@ -76,6 +81,13 @@ def row(listed: Listed) -> Sequence[str]:
 def changes_in_words(listed: Listed) -> str:
     """Return the keys in which a run differs from the base config, with their values."""
     return ", ".join(f"{key}={written(value)}" for key, value in listed.changes.items())
+
+
+def _losses(validations: Sequence[Mapping[str, Any]]) -> str:
+    """Write the losses against the seconds of training. A validation whose loss is not finite is left out."""
+    return " ".join(
+        f"{one['seconds']:.6g}:{one['loss']:.6g}" for one in validations if None not in (one["seconds"], one["loss"])
+    )
 
 
 def _perplexity(loss: float | None) -> float | None:

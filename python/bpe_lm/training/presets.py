@@ -9,7 +9,16 @@ from pathlib import Path
 from bpe_lm.errors import ConfigError, FileError
 from bpe_lm.fields import nearest, parse_flags
 from bpe_lm.model.config import ModelConfig
-from bpe_lm.training.config import CONFIG, RENAMED, ScheduleConfig, TrainConfig, merge_over, override, read_config
+from bpe_lm.training.config import (
+    CONFIG,
+    RENAMED,
+    Clock,
+    ScheduleConfig,
+    TrainConfig,
+    merge_over,
+    override,
+    read_config,
+)
 from bpe_lm.training.optimizers.config import GroupConfig, OptimizerConfig
 
 _MUON_RATE, _ADAMW_RATE = 4e-2, 4e-3
@@ -92,8 +101,8 @@ def speedrun_owt() -> TrainConfig:
 
     The matrices of the blocks and the head have 184 M weights. 2 billion tokens are the most: 15,259 steps of 2^17.
     """
-    model = _speedrun_model(32_000, 512, d_model=1024, num_layers=12, num_heads=8)
-    return _speedrun(model, batch_size=256, steps=15_259, minutes=90)
+    model = ModelConfig(32_000, 512, d_model=1024, num_layers=12, num_heads=8)
+    return speedrun(TrainConfig(model=model, steps=15_259, batch_size=256, validation_tokens=500_000), 5_400)
 
 
 def speedrun_tinystories() -> TrainConfig:
@@ -101,53 +110,43 @@ def speedrun_tinystories() -> TrainConfig:
 
     131 M tokens are the most: 4,000 steps.
     """
-    model = _speedrun_model(10_000, 256, d_model=512, num_layers=4, num_heads=8)
-    return replace(_speedrun(model, batch_size=128, steps=4_000, minutes=10), validate_every=250)
+    model = ModelConfig(10_000, 256, d_model=512, num_layers=4, num_heads=8)
+    config = TrainConfig(model=model, steps=4_000, batch_size=128, validation_tokens=500_000, validate_every=250)
+    return speedrun(config, 600)
 
 
 def speedrun_cpu() -> TrainConfig:
     """The same recipe for two cores in 20 minutes."""
-    model = _speedrun_model(10_000, 256, d_model=256, num_layers=6, num_heads=4)
-    return _speedrun(model, batch_size=16, steps=20_000, minutes=20)
+    model = ModelConfig(10_000, 256, d_model=256, num_layers=6, num_heads=4)
+    return speedrun(TrainConfig(model=model, steps=20_000, batch_size=16, validation_tokens=500_000), 1_200)
 
 
-def _speedrun_model(
-    vocab_size: int, context_length: int, *, d_model: int, num_layers: int, num_heads: int
-) -> ModelConfig:
-    """Return a model with the parts of the records of modded-nanogpt (Jordan et al. 2024)."""
-    return ModelConfig(
-        vocab_size,
-        context_length,
-        d_model,
-        num_layers,
-        num_heads,
-        d_ff=4 * d_model,
+def speedrun(config: TrainConfig, seconds: float) -> TrainConfig:
+    """Return a run of the sizes of a config by the recipe of the speedruns.
+
+    The model has the parts of the records of modded-nanogpt (Jordan et al. 2024), and Muon trains it. The rate rises
+    for 40 steps, or a fifth of a shorter run, and falls over the last 70 %. Rates are those of docs/experiment_log.md.
+
+    Args:
+        config: The sizes of the model, and everything that is not the recipe's.
+        seconds: The time of training, with which the fall ends. 0: the run and the fall end with the steps.
+    """
+    model = replace(
+        config.model,
+        d_ff=4 * config.model.d_model,
         ffn="relu2",
         qk_norm=True,
         logit_softcap=15.0,
-        value_embeddings=2,
+        value_embeddings=min(2, config.model.pairs),
         u_net_skips=True,
         zero_init=True,
     )
-
-
-def _speedrun(model: ModelConfig, *, batch_size: int, steps: int, minutes: float) -> TrainConfig:
-    """Return a run by Muon, whose rate falls over the last 70 % of the minutes, or of the steps.
-
-    The rates are those of docs/experiment_log.md.
-    """
     adamw = GroupConfig(rate=_ADAMW_RATE / _MUON_RATE)
     optimizer = OptimizerConfig(name="muon", embeddings=adamw, head=adamw, norms=adamw)
-    schedule = ScheduleConfig("linear", max_learning_rate=_MUON_RATE, min_ratio=0.0, warmup=40, decay=0.7, clock="time")
-    return TrainConfig(
-        model=model,
-        optimizer=optimizer,
-        schedule=schedule,
-        steps=steps,
-        batch_size=batch_size,
-        max_time=60 * minutes,
-        validation_tokens=500_000,
-    )
+    clock: Clock = "time" if seconds else "steps"
+    warmup = min(40, config.steps // 5)
+    schedule = ScheduleConfig("linear", _MUON_RATE, min_ratio=0.0, warmup=warmup, decay=0.7, clock=clock)
+    return replace(config, model=model, optimizer=optimizer, schedule=schedule, max_time=seconds)
 
 
 def swiglu_width(d_model: int) -> int:

@@ -30,7 +30,7 @@ from bpe_lm.experiments.cs336.results import Results
 from bpe_lm.experiments.edge import Bracket, name_of
 from bpe_lm.experiments.work import Job, Training
 from bpe_lm.model.flops import count_parameters
-from bpe_lm.training.presets import tinystories, tinystories_low_resource
+from bpe_lm.training.presets import speedrun_owt, tinystories, tinystories_low_resource
 from written_runs import cells, small_setting, write_job, write_run, write_tokens
 
 QUESTIONS = [
@@ -70,6 +70,34 @@ def test_a_folder_without_results_says_what_is_missing(results, question):
     assert missing
     assert not cells(blocks, Picture)
     assert all(isinstance(work, Job | Training) for work in question.work(results))
+
+
+@pytest.mark.parametrize("scale", ["smoke", "cpu", "gpu"])
+def test_a_speedrun_has_three_seeds_and_the_time_of_its_scale(tmp_path, scale):
+    configs = [training.config for _, training in leaderboard.runs(Results(small_setting(tmp_path, scale)))]
+    assert [config.seed for config in configs] == [336, 337, 338]
+    assert {config.max_time for config in configs} == {{"smoke": 0.0, "cpu": 120.0, "gpu": 5400.0}[scale]}
+    assert {config.optimizer.name for config in configs} == {"muon"}
+    if scale == "gpu":
+        assert configs[0].model == speedrun_owt().model
+        assert (configs[0].model.context_length, configs[0].device) == (512, "cuda")
+
+
+def test_the_leaderboard_has_the_mean_of_its_seeds(results):
+    for (_, training), loss in zip(leaderboard.runs(results), (3.0, 3.1, 3.2), strict=True):
+        assert leaderboard.QUESTION.work(results)
+        write_run(results.setting, training, loss, "time")
+        job = evaluation(results, training)
+        assert job in list(leaderboard.QUESTION.work(results))
+        write_job(results.setting, job, {"loss": loss, "bits_per_byte": loss / 2, "tokens": 5_000})
+    blocks = list(leaderboard.QUESTION.answer(results))
+    rows = {row[0]: row[1] for table in cells(blocks, Table) for row in table.rows if len(row) == 2}
+    # Losses of 3.0, 3.1 and 3.2: standard deviation 0.1, of the mean 0.1 / √3.
+    assert rows["validation loss at a context of 16"] == "3.1000 ± 0.0577"
+    assert rows["bits per byte"] == "1.5500 ± 0.0289"
+    assert rows["validation tokens"] == "5,000"
+    assert not cells(blocks, Missing)
+    assert cells(blocks, Picture)
 
 
 def do_sweep(results, losses=(3.0, 2.0, 1.5, 1.8, 2.5, None)):

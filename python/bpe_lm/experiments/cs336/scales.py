@@ -49,8 +49,9 @@ SAMPLE_BYTES: Mapping[Scale, Mapping[CorpusKey, int]] = {
 LOW_RESOURCE_SHARE = 1 / 3
 """The course's run for a laptop is done if it takes at most this share of the budget."""
 
-MAIN_SHARE, SMALL_SHARE = 0.3, 0.5
-"""The shares of the rest for the two main runs, and for the small runs. The remainder is for tokenizers and jobs."""
+MAIN_SHARE, SMALL_SHARE, SPEEDRUN_SHARE = 0.25, 0.45, 0.1
+"""The shares of the rest for the two main runs and for the small runs, and that of all hours for the speedruns. The
+remainder is for tokenizers and jobs."""
 
 MODELS = (
     ModelConfig(context_length=128, d_model=192, num_layers=4, num_heads=6, d_ff=512),
