@@ -9,7 +9,7 @@ Answer: not yet known on the course's text.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from statistics import mean
 from typing import Any
 
@@ -20,8 +20,11 @@ from bpe_lm.experiments.cs336.question import Question
 from bpe_lm.experiments.cs336.results import Results
 from bpe_lm.experiments.cs336.scales import SPEEDRUN_SHARE, changes_of, with_bound, with_data, with_vocab
 from bpe_lm.experiments.cs336.shown import losses, missing_runs, model_in_words, runs_table, standing
+from bpe_lm.experiments.cs336.wording import listed
 from bpe_lm.experiments.seeds import standard_error
+from bpe_lm.experiments.study import written
 from bpe_lm.experiments.work import Training, Work
+from bpe_lm.model.config import COURSE, Switches
 from bpe_lm.model.flops import count_parameters
 from bpe_lm.training.config import TrainConfig
 from bpe_lm.training.presets import speedrun, speedrun_owt
@@ -66,8 +69,8 @@ def _answer(results: Results) -> Iterable[Block]:
     minutes = f"{config.max_time / 60:.3g} minutes of training" if config.max_time else f"{config.steps:,} steps"
     yield Text(
         f"The recipe of the speedruns for {minutes}, validations not counted, with {SEEDS} seeds: "
-        f"{model_in_words(config)} at most; Muon for the matrices, relu squared, normalized queries and keys, capped "
-        "logits, value embeddings, skips, and outputs that begin as zeros."
+        f"{model_in_words(config)} at most. Muon trains the matrices. The model differs from the course's in "
+        f"{_parts_in_words(config)}."
     )
     yield from standing(results, "owt")
     yield runs_table(results, labelled, "seed")
@@ -81,6 +84,15 @@ def _answer(results: Results) -> Iterable[Block]:
             "Validation loss against the seconds of training.",
         )
     yield from missing_runs(results, labelled)
+
+
+def _parts_in_words(config: TrainConfig) -> str:
+    """Name the switches of a model that are not the course's, with their values."""
+    switches = [field.name for field in fields(Switches)]
+    own = [
+        (name, getattr(config.model, name)) for name in switches if getattr(config.model, name) != getattr(COURSE, name)
+    ]
+    return listed(f"`{name}` {written(value)}" for name, value in own)
 
 
 def _figures(config: TrainConfig, found: Sequence[Mapping[str, Any]]) -> Table:
