@@ -7,7 +7,7 @@ DEMO := runs/demo
 # Two threads of OpenMP in each of several processes would spin and wait for each other's cores.
 PYTEST := OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
-.PHONY: help demo test test-gpu test-long test-lowest mutants lint format bench clean
+.PHONY: help demo test test-gpu test-long test-lowest faults miri mutants lint format bench clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
@@ -50,8 +50,17 @@ test-gpu: .venv/built ## Run the tests that need an NVIDIA GPU: much of their ti
 test-long: .venv/built ## All tests, also those that take minutes: builds llama.cpp, then runs test-lowest
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt llama-cpp-python
 	cargo test --release -- --include-ignored
-	$(PYTEST) -m 'long or not long'
+	BPE_LM_CASES=many $(PYTEST) -m 'long or not long'
 	$(MAKE) test-lowest
+
+faults: .venv/built ## Every case of the scorecard: kills, faults, damaged files; writes docs/reliability.md (some 30 minutes)
+	$(BIN)/python tests/faults/scorecard.py
+
+# DRD names some 300 conflicts in rayon's queues and std's locks, which it cannot follow; Miri is the judge here.
+miri: ## Look for undefined behaviour in a part of the crate that uses no intrinsics
+	@if cargo +nightly miri --version >/dev/null 2>&1; \
+		then cargo +nightly miri test --lib -- hash_seed merge_table pretoken_table byte_alphabet; \
+		else echo "Miri is not installed: skipped (rustup component add --toolchain nightly miri)"; fi
 
 # A second environment has the lowest versions; its .pth file names the sources and, behind its own packages, those of
 # .venv, for torch and the test tools. WITH_TORCH=1 fetches the lowest torch as well (3 GB on Linux).

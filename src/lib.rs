@@ -58,6 +58,7 @@ mod output;
 mod json;
 mod prefetch;
 mod large_pages;
+mod hash_seed;
 pub mod isa;
 pub mod token_id;
 pub mod byte_alphabet;

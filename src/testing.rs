@@ -8,6 +8,10 @@ use crate::panics::caught;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
+#[path = "../tests/common/row.rs"]
+#[allow(dead_code)]
+mod row;
+
 /// Runs `work`, and panics if it takes more than a minute.
 pub(crate) fn in_a_minute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, result) = channel();
@@ -33,7 +37,9 @@ pub(crate) fn panic_everywhere<T: PartialEq + std::fmt::Debug + Send + 'static>(
             let result = caught(|| work(&job));
             if !job.has_panicked() {
                 assert_eq!(result.expect("a result without a panic"), expected);
-                return usize::try_from(touch).expect("a small number");
+                let panics = usize::try_from(touch).expect("a small number");
+                row::passed("R23", panics);
+                return panics;
             }
             let error = result.expect_err("an error after a panic");
             assert!(is_on_purpose(&error), "at touch {touch}: {error}");

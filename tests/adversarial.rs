@@ -1,6 +1,6 @@
 //! Texts that are made to be slow: megabytes of one kind of character, or of one line. Twice the text must
-//! take about twice the time. The times are printed, and the answers asserted. For texts of full size run
-//! `BPE_LM_MEGABYTES=64 cargo test --release --test adversarial -- --nocapture`.
+//! take about twice the time. The times are printed, and the answers asserted. With `BPE_LM_CASES=many` the texts have
+//! full size, and the times are asserted as well.
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::print_stdout, missing_docs)]
 
 mod common;
@@ -11,6 +11,7 @@ use bpe_lm::pretokenize::Pattern;
 use bpe_lm::special_tokens::SpecialTokens;
 use bpe_lm::train_bpe::{TrainOptions, train_bpe};
 use common::Random;
+use common::row::{few_or, passed};
 use std::path::Path;
 use std::time::Instant;
 
@@ -30,7 +31,7 @@ fn train(path: &Path, pattern: &str) -> f64 {
 
 #[test]
 fn texts_made_to_be_slow() {
-    let megabytes: usize = std::env::var("BPE_LM_MEGABYTES").map_or(2, |n| n.parse().unwrap());
+    let megabytes = few_or(2, 64);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("text");
     let mut random = Random(21);
@@ -54,16 +55,25 @@ fn texts_made_to_be_slow() {
     ];
     for pattern in ["gpt2", "cl100k", "o200k"] {
         for (name, unit) in units.iter().copied().chain([("letters, digits, signs", &mixed[..])]) {
-            let seconds = [megabytes / 2, megabytes].map(|megabytes| {
-                let text = unit.repeat((megabytes << 20) / unit.len());
-                std::fs::write(&path, text).unwrap();
-                train(&path, pattern)
-            });
-            let ratio = seconds[1] / seconds[0];
-            println!(
-                "{pattern:>8} {name:>26} {megabytes:>4} MB {:8.3} s, {ratio:.2} times that of half",
-                seconds[1]
-            );
+            let mut measure = || {
+                let seconds = [megabytes / 2, megabytes].map(|megabytes| {
+                    let text = unit.repeat((megabytes << 20) / unit.len());
+                    std::fs::write(&path, text).unwrap();
+                    train(&path, pattern)
+                });
+                let ratio = seconds[1] / seconds[0];
+                println!(
+                    "{pattern:>8} {name:>26} {megabytes:>4} MB {:8.3} s, {ratio:.2} times that of half",
+                    seconds[1]
+                );
+                ratio
+            };
+            // On a busy machine a measurement may be wrong, so the least of three counts.
+            let is_linear = measure() <= 2.5 || megabytes < 64 || measure() <= 2.5 || measure() <= 2.5;
+            assert!(is_linear, "{pattern}, {name}: twice the text takes more than 2.5 times the time");
+            if megabytes == 64 {
+                passed("R14", 1);
+            }
         }
     }
 }

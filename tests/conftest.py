@@ -6,6 +6,7 @@ from pathlib import Path
 import bpe_lm
 import pytest
 from bpe_lm import _core
+from cases import cases, pytest_collection_modifyitems, pytest_runtest_makereport  # noqa: F401
 from shared_data import SHARED
 
 # A shell that starts tests in the background has them ignore Ctrl-C; those that send it need it.

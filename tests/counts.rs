@@ -5,7 +5,7 @@
 mod common;
 
 use bpe_lm::corpus::{Corpus, Cutter};
-use bpe_lm::counts::{Knobs, PretokenCounts, count_pretokens, count_with_knobs};
+use bpe_lm::counts::{HashSeed, Knobs, PretokenCounts, count_pretokens, count_with_knobs};
 use bpe_lm::error::Error;
 use bpe_lm::isa::Isa;
 use bpe_lm::job::Job;
@@ -13,6 +13,7 @@ use bpe_lm::pretokenize::Pattern;
 use bpe_lm::special_tokens::SpecialTokens;
 use common::Random;
 use common::naive::Counts;
+use common::row::passed;
 use std::path::PathBuf;
 
 /// Splits at special tokens by trying every token at every place, and counts in an ordered map.
@@ -138,6 +139,7 @@ fn chunks_threads_and_cuts_never_change_the_counts() {
         let from_texts = count(&Corpus::from_texts(texts.clone()), pattern, &special, chunk_bytes, threads);
         assert_eq!(from_texts, expected, "case {case}: {special:?} {chunk_bytes} {texts:?}");
     }
+    passed("R12", 2 * 3500);
 }
 
 /// Several windows a chunk, several batches a window, and words that many threads meet for the first time at once.
@@ -181,6 +183,7 @@ fn small_knobs(random: &mut Random) -> Knobs {
         num_shards: *random.pick(&[1, 2, 64, 256]),
         max_long: *random.pick(max_long),
         carry_after: *random.pick(&[1, 100, 5000, 1 << 31]),
+        seed: *random.pick(&[HashSeed::of_process(), HashSeed::chosen(3, 1 << 60), HashSeed::chosen(0, 0)]),
     }
 }
 
@@ -212,6 +215,7 @@ fn full_tables_and_any_number_of_shards_and_threads_count_as_a_map_does() {
             assert!(collect(&found) == expected, "case {case}: {threads} {chunk_bytes} {knobs:?}");
         }
     }
+    passed("R13", 12 * 5);
 }
 
 /// Pretokens around the lengths at which they are no longer their own key, and no longer kept in a table.

@@ -3,6 +3,10 @@
 //! and is skipped where the system does not report a process's peak.
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::print_stdout, missing_docs)]
 
+#[path = "common/row.rs"]
+#[allow(dead_code)]
+mod row;
+
 use bpe_lm::corpus::{Corpus, Cutter};
 use bpe_lm::counts::count_pretokens;
 use bpe_lm::encode_corpus::EncodeOptions;
@@ -103,6 +107,7 @@ fn encoding_takes_the_memory_that_readme_states() {
         let stated = ENCODE_FIXED + ENCODE_PER_THREAD * threads as f64 + longest;
         println!("{what}, {threads} threads: {:.1} MiB, stated {:.1} MiB", peak / MIB, stated / MIB);
         assert!(peak <= stated, "{what}, {threads} threads: {:.1} > {:.1} MiB", peak / MIB, stated / MIB);
+        row::passed("R17", 1);
     };
     for (name, distinct) in [("words", 1_500_000), ("more", 5_000_000)] {
         write_words(&folder.path().join(name), distinct, 1);
@@ -155,6 +160,7 @@ fn counting_takes_the_memory_that_readme_states() {
         let stated = FIXED + PER_THREAD * threads as f64 + table + longest;
         println!("{what}, {threads} threads: {:.1} MiB, stated {:.1} MiB", peak / MIB, stated / MIB);
         assert!(peak <= stated, "{what}, {threads} threads: {:.1} > {:.1} MiB", peak / MIB, stated / MIB);
+        row::passed("R17", 1);
     };
     // The length of the corpus does not matter: 2 MB, then 80 MB.
     for repeats in [1, 40] {

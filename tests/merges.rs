@@ -8,6 +8,7 @@ use bpe_lm::counts::PretokenCounts;
 use bpe_lm::job::Job;
 use bpe_lm::merges::{Learned, MergeOptions, TieBreak, learn_merges};
 use common::naive::{Counts, Naive, Token};
+use common::row::{few_or, passed};
 use common::{Random, spell};
 
 fn learn(counts: &Counts, options: MergeOptions) -> Vec<(Token, Token)> {
@@ -44,18 +45,9 @@ fn random_counts(random: &mut Random) -> Counts {
 }
 
 #[test]
-fn incremental_merges_match_recounting_on_2000_corpora() {
-    match_recounting(336, 2000);
-}
-
-#[test]
-#[ignore = "takes a minute"]
-fn incremental_merges_match_recounting_on_50000_corpora() {
-    match_recounting(337, 50_000);
-}
-
-fn match_recounting(seed: u64, num_corpora: usize) {
-    let mut random = Random(seed);
+fn incremental_merges_match_recounting() {
+    let num_corpora = few_or(2000, 50_000);
+    let mut random = Random(num_corpora as u64);
     for case in 0..num_corpora {
         let counts = random_counts(&mut random);
         let options = MergeOptions {
@@ -79,6 +71,7 @@ fn match_recounting(seed: u64, num_corpora: usize) {
         assert_eq!(learned.token_uses.len(), 256 + expected.merges.len(), "{case}");
         assert_eq!(uses_by_token(&learned), expected.token_uses, "{case}");
     }
+    passed("R10", num_corpora);
 }
 
 #[test]
@@ -104,6 +97,7 @@ fn every_number_of_threads_learns_the_same_merges() {
         let rescanned = MergeOptions { threshold_divisor: 2, long_word: 12, ..few };
         assert_eq!(learn_and_count(&counts, rescanned), expected, "{threads} threads");
     }
+    passed("R13", 8);
 }
 
 /// The number of occurrences of each token that occurs.
@@ -190,6 +184,7 @@ fn counts_beyond_32_bits_are_summed_exactly() {
     for n in [1 << 31, (1 << 31) - 1, 1 << 32, (1 << 32) + 1, 1 << 59] {
         check_all_knobs(&words(&[("ab", n), ("abc", n - 1), ("bc", 1), ("cd", n + 1)]));
     }
+    passed("R15", 5);
 }
 
 #[test]
@@ -205,6 +200,7 @@ fn counts_beyond_63_bits_are_an_error_not_a_wrong_vocabulary() {
     assert!(overflows(&[("ab", u64::MAX - 1), ("ab", 1)]));
     assert!(overflows(&[("ab", u64::MAX - 1), ("ab", 5)]));
     assert!(!overflows(&[("ab", 1 << 61)]));
+    passed("R15", 6);
 }
 
 #[test]
@@ -223,6 +219,7 @@ fn vocabularies_around_65536_agree_with_a_larger_one() {
         let uses = uses_by_token(&learned);
         assert_eq!(uses.iter().map(|(token, uses)| token.len() as u64 * uses).sum::<u64>(), num_bytes);
     }
+    passed("R16", 4);
 }
 
 #[test]

@@ -13,6 +13,7 @@ use bpe_lm::token_file::{Dtype, Manifest, TokenFileOptions, encode_file, open, v
 use bpe_lm::token_id::TokenId;
 use bpe_lm::tokenizer::{Special, Tokenizer};
 use bpe_lm::train_bpe::{TrainOptions, train_bpe};
+use common::row::passed;
 use common::{Random, naive};
 use std::fs;
 use std::io::Write;
@@ -120,6 +121,7 @@ fn files_of_every_kind_become_the_same_ids_for_every_chunk_size_and_thread_count
     let names: Vec<_> =
         fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names.len(), paths.len() + 2 * 6, "{names:?}");
+    passed("R12", 6);
 }
 
 /// The ids by the rule for separators itself: one between two files, unless one is there, apart from whitespace.

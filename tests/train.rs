@@ -13,6 +13,7 @@ use bpe_lm::sample::{Split, write_sample};
 use bpe_lm::special_tokens::SpecialTokens;
 use bpe_lm::train_bpe::{TrainOptions, train_bpe};
 use common::naive::{Counts, Naive, Token};
+use common::row::passed;
 use common::{Random, shared, shared_text, spell};
 use std::cmp::Reverse;
 
@@ -72,6 +73,7 @@ fn merges_are_the_same_for_every_thread_count() {
     for threads in [2, 3, 8] {
         assert!(train_with(threads) == one, "{threads} threads");
     }
+    passed("R13", 3);
 }
 
 #[test]

@@ -86,7 +86,7 @@ def write_whole(path: Path, data: bytes) -> None:
     try:
         write_synced(partial, data)
         partial.replace(path)
-        sync_folder(path.parent)
+        sync(path.parent)
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise FileError(f"could not write {path}: {error.strerror}") from error
@@ -104,12 +104,12 @@ def replace_folder(new: Path, target: Path) -> None:
     replaced = _replaced(target)
     restore_folder(target)
     shutil.rmtree(replaced, ignore_errors=True)
-    sync_folder(new)
+    sync(new)
     try:
         if target.exists():
             target.rename(replaced)
         new.rename(target)
-        sync_folder(target.parent)
+        sync(target.parent)
     finally:
         restore_folder(target)
         if target.exists():
@@ -136,13 +136,41 @@ def write_synced(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def sync_folder(path: Path) -> None:
-    """Wait until the names in a folder are on the disk."""
-    folder = os.open(path, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Wait until a file's content, or the names in a folder, are on the disk."""
+    file = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(file)
     finally:
-        os.close(folder)
+        os.close(file)
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a whole file.
+
+    Raises:
+        FileError: The file could not be read, or is a pipe, a device or a socket, which might never end.
+    """
+    check_is_file(path)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise FileError(f"could not read {path}: {error.strerror}") from error
+
+
+def check_is_file(path: Path) -> None:
+    """Refuse a path of something that exists and is neither a file nor a folder, before it is opened.
+
+    Raises:
+        FileError: The path names a pipe, a device or a socket.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return
+    for matches, kind in _KINDS[1:]:
+        if matches(mode):
+            raise FileError(f"could not read {path}: it is {kind}, not a file")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -154,9 +182,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     try:
         # utf-8-sig skips the byte order mark with which editors on Windows begin a file.
-        found = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_once_each)
-    except OSError as error:
-        raise FileError(f"could not read {path}: {error.strerror}") from error
+        found = json.loads(read_bytes(path).decode("utf-8-sig"), object_pairs_hook=_once_each)
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not JSON: {error}") from error
     if not isinstance(found, dict):

@@ -7,6 +7,7 @@ use super::shards::Shards;
 use super::table::{Knobs, Table};
 use crate::corpus::{Chunk, Corpus, Cutter};
 use crate::error::Error;
+use crate::hash_seed::HashSeed;
 use crate::isa::Isa;
 use crate::job::Job;
 use crate::pretokenize::{Borders, Pretokenizer};
@@ -24,7 +25,8 @@ impl Knobs {
     pub fn new(threads: usize) -> Self {
         let max_lines = (ALL_LINES / threads.next_power_of_two()).clamp(1, MAX_LINES);
         let (num_shards, max_long, carry_after) = (NUM_SHARDS, 1 << 22, 1 << 31);
-        Knobs { isa: Isa::best(), min_share: MIN_SHARE, max_lines, num_shards, max_long, carry_after }
+        let (isa, seed) = (Isa::best(), HashSeed::of_process());
+        Knobs { isa, min_share: MIN_SHARE, max_lines, num_shards, max_long, carry_after, seed }
     }
 }
 
@@ -55,13 +57,13 @@ pub fn count_with_knobs(
 ) -> Result<PretokenCounts, Error> {
     corpus.begin()?;
     let threads = workers(threads, corpus.num_bytes(), knobs.min_share);
-    let shards = Shards::new(knobs.num_shards);
+    let shards = Shards::new(knobs.num_shards, knobs.seed);
     let count = |job: &Job| count_chunks(Table::new(knobs, &shards), corpus, cutter, knobs.isa, job);
     let num_bytes = with_threads(threads, |pool| on_all_threads(pool, job, count))?.iter().sum();
     if num_bytes == 0 {
         return Err(corpus.is_empty_error());
     }
-    Ok(PretokenCounts::new(shards.into_tables(), num_bytes, cutter.special_tokens))
+    Ok(PretokenCounts::new(shards.into_tables(), num_bytes, cutter.special_tokens, knobs.seed))
 }
 
 /// One thread: counts chunks until none is left, and returns the number of bytes of their texts.

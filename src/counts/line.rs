@@ -37,6 +37,7 @@ pub(super) trait Probe: Keys {
 #[allow(clippy::cast_possible_truncation)]
 mod tests {
     use super::*;
+    use crate::hash_seed::HashSeed;
     #[cfg(target_arch = "x86_64")]
     use crate::isa::Isa;
     #[cfg(target_arch = "x86_64")]
@@ -54,7 +55,7 @@ mod tests {
                 line.keys[way] = key(home, way);
             }
         }
-        let mut batch = Batch::default();
+        let mut batch = Batch::new(HashSeed::KNOWN);
         for i in 0..BATCH {
             let home = (i + 3 * case) % NUM_LINES;
             let known = (home + case) % (WAYS + 1);

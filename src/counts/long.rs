@@ -45,6 +45,7 @@ impl Long {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hash_seed::HashSeed;
     use crate::pretoken_key::key;
 
     #[test]
@@ -52,10 +53,11 @@ mod tests {
         let mut long = Long::default();
         let pretokens = [16, 300, LONGEST_KEPT].map(|len| vec![b'a'; len]);
         for _ in 0..2 {
-            let keys = pretokens.each_ref().map(|pretoken| long.store(key(pretoken), pretoken));
+            let keys =
+                pretokens.each_ref().map(|pretoken| long.store(key(pretoken, HashSeed::KNOWN), pretoken));
             assert_eq!(long.len(), 16 + 300 + LONGEST_KEPT + 3 * 2);
             assert!(keys.iter().zip(&pretokens).all(|(&key, pretoken)| long.bytes(key) == pretoken));
-            assert_eq!(long.bytes(key(b"short")), b"");
+            assert_eq!(long.bytes(key(b"short", HashSeed::KNOWN)), b"");
             long.clear();
             assert_eq!(long.len(), 0);
         }

@@ -35,6 +35,7 @@ mod pretoken_counts;
 mod count;
 mod probe;
 
+pub use crate::hash_seed::HashSeed;
 pub use count::{count_pretokens, count_with_knobs};
 pub use pretoken_counts::PretokenCounts;
 #[doc(hidden)]

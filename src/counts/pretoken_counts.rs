@@ -5,6 +5,7 @@ Counts as data: each pretoken and its number of occurrences.
 use super::pretoken_table::PretokenTable;
 use super::shards::shard_of;
 use crate::error::Error;
+use crate::hash_seed::HashSeed;
 use crate::pretoken_key::key;
 use crate::special_tokens::SpecialTokens;
 
@@ -16,11 +17,13 @@ pub struct PretokenCounts {
     num_empty: usize,
     /// The bytes of the texts, special tokens included.
     num_bytes: u64,
+    seed: HashSeed,
 }
 
 impl Default for PretokenCounts {
     fn default() -> Self {
-        PretokenCounts { shards: vec![PretokenTable::default()], num_empty: 0, num_bytes: 0 }
+        let seed = HashSeed::of_process();
+        PretokenCounts { shards: vec![PretokenTable::new(seed)], num_empty: 0, num_bytes: 0, seed }
     }
 }
 
@@ -33,8 +36,8 @@ impl PretokenCounts {
         if pretoken.is_empty() || count == 0 {
             return Ok(());
         }
-        let key = key(pretoken);
-        let shard = shard_of(key, self.shards.len());
+        let key = key(pretoken, self.seed);
+        let shard = shard_of(key, self.shards.len(), self.seed);
         let added = self.shards[shard].add(key, pretoken, count);
         added.ok_or(Error::Limit { what: "the count of a pretoken", limit: u64::MAX })
     }
@@ -59,18 +62,19 @@ impl PretokenCounts {
         self.shards.iter().flat_map(PretokenTable::iter).filter(|&(_, count)| count > 0)
     }
 
-    /// The counts in some tables, without special tokens. The scanner reports a special token as a pretoken
+    /// The counts in some tables of one seed, without special tokens. The scanner reports a special token as a pretoken
     /// that no other equals.
     pub(super) fn new(
         mut shards: Vec<PretokenTable>,
         num_bytes: u64,
         special_tokens: &SpecialTokens,
+        seed: HashSeed,
     ) -> Self {
         let mut num_empty = 0;
         for token in special_tokens.as_slice() {
-            let shard = shard_of(key(token.as_bytes()), shards.len());
+            let shard = shard_of(key(token.as_bytes(), seed), shards.len(), seed);
             num_empty += usize::from(shards[shard].forget(token.as_bytes()));
         }
-        PretokenCounts { shards, num_empty, num_bytes }
+        PretokenCounts { shards, num_empty, num_bytes, seed }
     }
 }

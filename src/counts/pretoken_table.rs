@@ -9,12 +9,12 @@ Why are keys and counts not in the hash table? The hash table must have empty pl
 grows. A place takes 4 bytes, because it holds only a number. Keys and counts are stored in the order of
 insertion, without gaps.
 
-The hash has no secret. A text made for the purpose can give all of its pretokens the same home, and each
-lookup then compares them all. The counts stay right, but take time quadratic in the number of such pretokens.
-The user who trains chooses the corpus. Encoding, which must expect hostile texts, looks at a few lines at
-most ([`crate::encode`]).
+The hash has a secret ([`crate::hash_seed`]). Without it, a text made for the purpose gives all of its pretokens the
+same home, and each lookup compares them all. The tables of workers ([`super::table`], [`crate::encode`]) need no
+secret: a lookup there visits a few lines at most.
 */
 
+use crate::hash_seed::HashSeed;
 use crate::prefetch::prefetch;
 use crate::pretoken_key::{Key, LONG, NO_PLACE, SHORT, home, is_long, key, unplaced};
 
@@ -30,27 +30,28 @@ pub(super) struct PretokenTable {
     counts: Vec<u64>,
     /// The bytes of long pretokens, each after its length (8 bytes).
     long: Vec<u8>,
+    seed: HashSeed,
 }
 
-impl Default for PretokenTable {
-    fn default() -> Self {
+impl PretokenTable {
+    /// An empty table for keys by a seed.
+    pub fn new(seed: HashSeed) -> Self {
         PretokenTable {
             slots: vec![0; MIN_SLOTS],
             keys: vec![[LONG; 16]],
             counts: Vec::new(),
             long: Vec::new(),
+            seed,
         }
     }
-}
 
-impl PretokenTable {
     /// The maximum number of pretokens: the number of a slot fits 32 bits. It is a million less than 2^31, so
     /// that it is enough to check it now and then.
     pub const MAX_LEN: usize = (1 << 31) - (1 << 20);
 
     /// Prefetches what [`PretokenTable::add`] will read for these keys.
     pub fn prefetch(&self, keys: impl Iterator<Item = Key> + Clone) {
-        let slot = |key| home(unplaced(key), self.slots.len());
+        let slot = |key| home(unplaced(key), self.slots.len(), self.seed);
         keys.clone().for_each(|key| prefetch(&self.slots, slot(key)));
         for key in keys {
             let number = self.slots[slot(key)] as usize;
@@ -72,7 +73,7 @@ impl PretokenTable {
 
     /// Takes all occurrences of a pretoken away; says whether there were any.
     pub fn forget(&mut self, pretoken: &[u8]) -> bool {
-        match self.find(key(pretoken), pretoken) {
+        match self.find(key(pretoken, self.seed), pretoken) {
             Ok(number) => std::mem::take(&mut self.counts[number]) > 0,
             Err(_) => false,
         }
@@ -103,7 +104,7 @@ impl PretokenTable {
     /// The number of a pretoken, or the free slot where it belongs.
     #[allow(clippy::cast_possible_truncation)] // The low half of a key is a position.
     fn find(&self, key: Key, bytes: &[u8]) -> Result<usize, usize> {
-        let mut slot = home(key, self.slots.len());
+        let mut slot = home(key, self.slots.len(), self.seed);
         while self.slots[slot] != 0 {
             let found = u128::from_le_bytes(self.keys[self.slots[slot] as usize]);
             let is_same = match is_long(key) {
@@ -139,7 +140,7 @@ impl PretokenTable {
         self.slots.clear();
         self.slots.resize(mask + 1, 0);
         for (number, key) in (1..).zip(&self.keys[1..]) {
-            let mut slot = home(unplaced(u128::from_le_bytes(*key)), mask + 1);
+            let mut slot = home(unplaced(u128::from_le_bytes(*key)), mask + 1, self.seed);
             while self.slots[slot] != 0 {
                 slot = (slot + 1) & mask;
             }
@@ -153,12 +154,30 @@ mod tests {
     use super::*;
     use crate::pretoken_key::of_one_hash;
 
+    impl PretokenTable {
+        fn add_one(&mut self, pretoken: &[u8], count: u64) {
+            self.add(key(pretoken, self.seed), pretoken, count).expect("a sum");
+        }
+
+        /// The number of slots that a lookup of this pretoken visits, on average over all.
+        fn steps(&self, pretokens: &[Vec<u8>]) -> usize {
+            let mask = self.slots.len() - 1;
+            let steps = |pretoken: &Vec<u8>| {
+                let key = key(pretoken, self.seed);
+                let number = self.find(key, pretoken).expect("a number") as u32 + 1;
+                let home = home(key, mask + 1, self.seed);
+                (0..).position(|i| self.slots[(home + i) & mask] == number).expect("a slot") + 1
+            };
+            pretokens.iter().map(steps).sum::<usize>() / pretokens.len()
+        }
+    }
+
     #[test]
     fn only_a_pretoken_that_has_a_count_can_be_forgotten() {
-        let mut table = PretokenTable::default();
+        let mut table = PretokenTable::new(HashSeed::of_process());
         for pretoken in [&b"short"[..], b"a pretoken of some length"] {
             assert!(!table.forget(pretoken));
-            assert_eq!(table.add(key(pretoken), pretoken, 3), Some(()));
+            table.add_one(pretoken, 3);
             assert!(table.forget(pretoken));
             assert!(!table.forget(pretoken));
             assert_eq!(table.iter().last(), Some((pretoken, 0)));
@@ -168,13 +187,39 @@ mod tests {
 
     #[test]
     fn long_pretokens_of_the_same_hash_are_told_apart() {
-        let mut table = PretokenTable::default();
-        let pretokens = of_one_hash(100);
+        let mut table = PretokenTable::new(HashSeed::KNOWN);
+        let pretokens = of_one_hash(100, HashSeed::KNOWN);
         for _ in 0..2 {
-            (1..)
-                .zip(&pretokens)
-                .for_each(|(n, pretoken)| table.add(key(pretoken), pretoken, n).expect("a sum"));
+            (1..).zip(&pretokens).for_each(|(n, pretoken)| table.add_one(pretoken, n));
         }
         assert!(table.iter().eq(pretokens.iter().map(Vec::as_slice).zip((2..).step_by(2))));
+    }
+
+    /// Pretokens of up to 15 bytes whose first eight make one factor of the product zero.
+    fn short_of_one_hash(number: u64) -> Vec<Vec<u8>> {
+        let first = 0x9E37_79B9_7F4A_7C15_u64.to_le_bytes();
+        (0..number).map(|n| [&first[..], &n.to_le_bytes()[..7]].concat()).collect()
+    }
+
+    #[test]
+    fn pretokens_made_to_have_the_same_hash_make_a_lookup_long_only_where_the_seed_is_known() {
+        for made in [short_of_one_hash(3000), of_one_hash(3000, HashSeed::KNOWN)] {
+            let of_seed = |seed| {
+                let mut table = PretokenTable::new(seed);
+                made.iter().for_each(|pretoken| table.add_one(pretoken, 1));
+                let mut found: Vec<_> = table.iter().map(|(pretoken, _)| pretoken.to_vec()).collect();
+                found.sort();
+                (table.steps(&made), found)
+            };
+            let (known, expected) = of_seed(HashSeed::KNOWN);
+            assert_eq!(known, 1500);
+            for seed in
+                [HashSeed::of_process(), HashSeed::chosen(0x0123_4567_89AB_CDEF, 0xFEDC_BA98_7654_3211)]
+            {
+                let (steps, found) = of_seed(seed);
+                assert!(steps <= 8, "{steps} steps with {seed:?}");
+                assert!(found == expected);
+            }
+        }
     }
 }

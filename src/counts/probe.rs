@@ -2,6 +2,7 @@
 The limit of any table, for benches: keys and hashes with next to no table behind them.
 */
 
+use crate::hash_seed::HashSeed;
 use crate::isa::Isa;
 #[cfg(target_arch = "x86_64")]
 use crate::pretoken_key::{Avx2, Avx512};
@@ -26,7 +27,7 @@ fn probe_by(keys: impl Keys, buffer: &[u8], borders: &Borders, table: &mut [u32;
     if text.len() < READ_AHEAD {
         return;
     }
-    let mut batch = Batch::default();
+    let mut batch = Batch::new(HashSeed::of_process());
     let mut rest = borders.inside();
     while rest.len() > 1 {
         let starts = &rest[..rest.len().min(BATCH + 1)];

@@ -10,6 +10,7 @@ worker moves its whole table in the same way, so the sum is computed by all of t
 use super::long::Long;
 use super::pretoken_table::PretokenTable;
 use crate::error::Error;
+use crate::hash_seed::HashSeed;
 use crate::panics::lock;
 use crate::pretoken_key::{Key, hash, unplaced};
 use std::sync::{Mutex, PoisonError};
@@ -18,24 +19,31 @@ use std::sync::{Mutex, PoisonError};
 const BOX: usize = 64;
 
 /// The parts of the map.
-pub(super) struct Shards(Vec<Mutex<PretokenTable>>);
+pub(super) struct Shards {
+    tables: Vec<Mutex<PretokenTable>>,
+    seed: HashSeed,
+}
 
 impl Shards {
-    /// Empty shards. Their number is a power of two.
-    pub fn new(number: usize) -> Self {
-        Shards((0..number).map(|_| Mutex::default()).collect())
+    /// Empty shards for keys by a seed. Their number is a power of two.
+    pub fn new(number: usize, seed: HashSeed) -> Self {
+        let tables = (0..number).map(|_| Mutex::new(PretokenTable::new(seed))).collect();
+        Shards { tables, seed }
     }
 
     /// The content. After a panic of a worker nobody uses it.
     pub fn into_tables(self) -> Vec<PretokenTable> {
-        self.0.into_iter().map(|table| table.into_inner().unwrap_or_else(PoisonError::into_inner)).collect()
+        self.tables
+            .into_iter()
+            .map(|table| table.into_inner().unwrap_or_else(PoisonError::into_inner))
+            .collect()
     }
 }
 
 /// The shard, of `number`, to which a key belongs. The bits of the hash differ from those that find the slot.
 #[allow(clippy::cast_possible_truncation)] // The high half of a hash.
-pub(super) fn shard_of(key: Key, number: usize) -> usize {
-    (hash(unplaced(key)) >> 40) as usize & (number - 1)
+pub(super) fn shard_of(key: Key, number: usize, seed: HashSeed) -> usize {
+    (hash(unplaced(key), seed) >> 40) as usize & (number - 1)
 }
 
 /// A worker's pretokens on their way to the shards.
@@ -50,12 +58,12 @@ pub(super) struct Outbox<'a> {
 impl<'a> Outbox<'a> {
     /// Nothing, on its way to these shards.
     pub fn new(shards: &'a Shards) -> Self {
-        Outbox { shards, boxes: vec![Vec::new(); shards.0.len()], largest: 0 }
+        Outbox { shards, boxes: vec![Vec::new(); shards.tables.len()], largest: 0 }
     }
 
     /// Adds a pretoken. `long` has the bytes of those in the box that are long.
     pub fn push(&mut self, key: Key, count: u32, long: &Long) {
-        let shard = shard_of(key, self.boxes.len());
+        let shard = shard_of(key, self.boxes.len(), self.shards.seed);
         self.boxes[shard].push((key, count));
         if self.boxes[shard].len() == BOX {
             self.deliver(shard, long);
@@ -64,7 +72,8 @@ impl<'a> Outbox<'a> {
 
     /// Adds one occurrence of a pretoken to its shard at once.
     pub fn add_long(&mut self, key: Key, pretoken: &[u8]) {
-        lock(&self.shards.0[shard_of(key, self.boxes.len())]).add(key, pretoken, 1);
+        let shard = shard_of(key, self.boxes.len(), self.shards.seed);
+        lock(&self.shards.tables[shard]).add(key, pretoken, 1);
     }
 
     /// Adds everything to the shards.
@@ -86,7 +95,7 @@ impl<'a> Outbox<'a> {
         if entries.is_empty() {
             return;
         }
-        let mut table = lock(&self.shards.0[shard]);
+        let mut table = lock(&self.shards.tables[shard]);
         table.prefetch(entries.iter().map(|&(key, _)| key));
         for (key, count) in entries.drain(..) {
             table.add(key, long.bytes(key), count.into());
@@ -103,19 +112,21 @@ mod tests {
     #[test]
     fn each_shard_gets_about_its_part_of_all_pretokens() {
         for prefix in ["", "a pretoken of some length "] {
-            let mut sizes = [0_usize; 64];
-            (0..64_000).for_each(|n| sizes[shard_of(key(format!("{prefix}{n}").as_bytes()), 64)] += 1);
+            let (mut sizes, seed) = ([0_usize; 64], HashSeed::of_process());
+            (0..64_000)
+                .for_each(|n| sizes[shard_of(key(format!("{prefix}{n}").as_bytes(), seed), 64, seed)] += 1);
             assert!(sizes.iter().all(|size| (800..1200).contains(size)), "{sizes:?}");
         }
     }
 
     #[test]
     fn a_shard_with_too_many_pretokens_is_an_error() {
-        let shards = Shards::new(1);
+        let seed = HashSeed::of_process();
+        let shards = Shards::new(1, seed);
         let mut outbox = Outbox::new(&shards);
         let long = Long::default();
         for n in 1..=100_usize {
-            outbox.push(key(n.to_string().as_bytes()), 1, &long);
+            outbox.push(key(n.to_string().as_bytes(), seed), 1, &long);
             assert_eq!(outbox.largest, n / BOX * BOX);
         }
         outbox.flush(&long);

@@ -11,6 +11,7 @@ use super::line::{Line, Probe, WAYS};
 use super::long::{LONGEST_KEPT, Long};
 use super::shards::{Outbox, Shards};
 use crate::error::Error;
+use crate::hash_seed::HashSeed;
 use crate::isa::Isa;
 use crate::large_pages::filled;
 #[cfg(target_arch = "x86_64")]
@@ -46,6 +47,8 @@ pub struct Knobs {
     pub max_long: usize,
     /// The number of pretokens after which a worker moves all of its counts, so that they fit 32 bits.
     pub carry_after: u32,
+    /// The secret of the hashes.
+    pub seed: HashSeed,
 }
 
 /// The pretokens that one worker has met and their counts, except what it has moved to the shards.
@@ -78,7 +81,7 @@ impl<'a> Table<'a> {
             num_entries: 0,
             long: Long::default(),
             outbox: Outbox::new(shards),
-            batch: Box::default(),
+            batch: Box::new(Batch::new(knobs.seed)),
             until_carry: knobs.carry_after,
         }
     }
@@ -140,7 +143,7 @@ impl<'a> Table<'a> {
     }
 
     fn count_one(&mut self, probe: impl Probe, pretoken: &[u8]) {
-        self.count_keyed(probe, key(pretoken), pretoken);
+        self.count_keyed(probe, key(pretoken, self.knobs.seed), pretoken);
     }
 
     #[inline(never)]
@@ -305,7 +308,7 @@ mod tests {
     type Entries = BTreeMap<Vec<u8>, u64>;
 
     fn knobs(max_lines: usize) -> Knobs {
-        Knobs { max_lines, num_shards: 1, ..Knobs::new(1) }
+        Knobs { max_lines, num_shards: 1, seed: HashSeed::KNOWN, ..Knobs::new(1) }
     }
 
     fn count(table: &mut Table<'_>, pretoken: &[u8], times: usize) {
@@ -348,13 +351,14 @@ mod tests {
 
     /// Pretokens that belong in line 0 of `num_lines`.
     fn of_line_0(num_lines: usize, prefix: &str) -> impl Iterator<Item = Vec<u8>> {
-        let is_there = move |pretoken: &Vec<u8>| Portable.home(key(pretoken), num_lines) == 0;
+        let is_there =
+            move |pretoken: &Vec<u8>| Portable.home(key(pretoken, HashSeed::KNOWN), num_lines) == 0;
         (0..).map(move |n: u32| format!("{prefix}{n}").into_bytes()).filter(is_there)
     }
 
     #[test]
     fn of_a_full_line_the_rarest_gives_way() {
-        let shards = Shards::new(1);
+        let shards = Shards::new(1, HashSeed::KNOWN);
         let mut table = Table::new(knobs(1), &shards);
         for (pretoken, times) in [(&b"a"[..], 3), (b"b", 1), (b"c", 2), (b"d", 1)] {
             count(&mut table, pretoken, times);
@@ -369,7 +373,7 @@ mod tests {
 
     #[test]
     fn a_pretoken_that_becomes_more_frequent_moves_to_its_home_line() {
-        let shards = Shards::new(1);
+        let shards = Shards::new(1, HashSeed::KNOWN);
         let mut table = Table::new(knobs(4), &shards);
         let words: Vec<_> = of_line_0(4, "").take(4).collect();
         words.iter().for_each(|word| count(&mut table, word, 2));
@@ -387,7 +391,7 @@ mod tests {
     /// The batch finds no long pretoken, so its line does not matter.
     #[test]
     fn a_long_pretoken_stays_where_it_is() {
-        let shards = Shards::new(1);
+        let shards = Shards::new(1, HashSeed::KNOWN);
         let mut table = Table::new(knobs(4), &shards);
         let words: Vec<_> = of_line_0(4, "a word of some length ").take(4).collect();
         words.iter().for_each(|word| count(&mut table, word, 1));
@@ -408,7 +412,7 @@ mod tests {
             (1 << 13, 20_000, 1 << 13),
             (1 << 12, 20_000, 1 << 12),
         ] {
-            let shards = Shards::new(1);
+            let shards = Shards::new(1, HashSeed::KNOWN);
             let mut table = Table::new(knobs(max_lines), &shards);
             let words = words(number);
             words.keys().for_each(|word| count(&mut table, word, 1));
@@ -426,13 +430,13 @@ mod tests {
 
     #[test]
     fn a_table_grows_when_it_has_two_pretokens_a_line() {
-        let shards = Shards::new(1);
+        let shards = Shards::new(1, HashSeed::KNOWN);
         let mut table = Table::new(knobs(1 << 18), &shards);
         let mut sizes = [0; 1 << 12];
         let mut words = (0_u32..).map(|n| n.to_string().into_bytes());
         while table.num_entries < CROWDED << 12 {
             let Some(word) = words.next() else { break };
-            let size = &mut sizes[Portable.home(key(&word), 1 << 12)];
+            let size = &mut sizes[Portable.home(key(&word, HashSeed::KNOWN), 1 << 12)];
             if *size < CROWDED {
                 *size += 1;
                 count(&mut table, &word, 1);
@@ -446,7 +450,7 @@ mod tests {
 
     #[test]
     fn a_table_does_not_grow_when_only_the_lines_of_a_pretoken_are_full() {
-        let shards = Shards::new(1);
+        let shards = Shards::new(1, HashSeed::KNOWN);
         let mut table = Table::new(knobs(1 << 15), &shards);
         let words: Vec<_> = of_line_0(1 << 12, "").take(3 * NEAR + 1).collect();
         words.iter().for_each(|word| count(&mut table, word, 1));
@@ -457,7 +461,7 @@ mod tests {
 
     #[test]
     fn the_bytes_of_long_pretokens_are_bounded() {
-        let shards = Shards::new(1);
+        let shards = Shards::new(1, HashSeed::KNOWN);
         let mut table = Table::new(Knobs { max_long: 1000, ..knobs(1 << 12) }, &shards);
         let words: Vec<_> = (0..100).map(|n| format!("{n:0>90}").into_bytes()).collect();
         let mut most = 0;
@@ -477,9 +481,9 @@ mod tests {
 
     #[test]
     fn long_pretokens_of_the_same_hash_are_told_apart() {
-        let shards = Shards::new(1);
+        let shards = Shards::new(1, HashSeed::KNOWN);
         let mut table = Table::new(knobs(4), &shards);
-        let words = of_one_hash(20);
+        let words = of_one_hash(20, HashSeed::KNOWN);
         for _ in 0..3 {
             words.iter().zip(1..).for_each(|(word, times)| count(&mut table, word, times));
         }
@@ -490,7 +494,7 @@ mod tests {
 
     #[test]
     fn a_pretoken_that_is_too_long_to_be_kept_goes_to_the_shards_at_once() {
-        let shards = Shards::new(1);
+        let shards = Shards::new(1, HashSeed::KNOWN);
         let mut table = Table::new(knobs(1 << 12), &shards);
         let words = [LONGEST_KEPT, LONGEST_KEPT + 1].map(|len| vec![b'a'; len]);
         words.iter().for_each(|word| count(&mut table, word, 2));
@@ -501,7 +505,7 @@ mod tests {
 
     #[test]
     fn an_empty_pretoken_is_not_counted() {
-        let shards = Shards::new(1);
+        let shards = Shards::new(1, HashSeed::KNOWN);
         let mut table = Table::new(knobs(1), &shards);
         for pretoken in [&b""[..], b"a", b"", b"b", b"c", b"", b"d", b""] {
             count(&mut table, pretoken, 1);
@@ -514,7 +518,7 @@ mod tests {
     #[test]
     fn counts_are_moved_before_they_pass_their_bound() {
         for number in [1, 2, 29] {
-            let shards = Shards::new(1);
+            let shards = Shards::new(1, HashSeed::KNOWN);
             let mut table = Table::new(Knobs { carry_after: 100, ..knobs(1 << 12) }, &shards);
             let (special_tokens, mut borders) = (SpecialTokens::default(), Borders::default());
             let pretokenizer =

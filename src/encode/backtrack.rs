@@ -25,6 +25,7 @@ finds them, and they are left out: no text is encoded as their token.
 
 use super::merge_table::{MergeTable, NONE, Symbol};
 use super::prefix_tree::PrefixTree;
+use crate::hash_seed::HashSeed;
 use crate::merges::Merges;
 use crate::token_id::TokenId;
 use crate::vocab::Vocab;
@@ -65,7 +66,7 @@ impl PretokenEncoder {
         let ids = vocab.ids();
         let mut encoder = PretokenEncoder {
             ids: Vec::with_capacity(256 + merges.len()),
-            table: MergeTable::new(merges.len()),
+            table: MergeTable::new(merges.len(), HashSeed::of_process()),
             prefixes: vec![Prefix { len: 1, shorter: NONE }; 256],
             tree: PrefixTree::new(&[]),
             whole: HashMap::new(),

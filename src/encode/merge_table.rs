@@ -3,9 +3,12 @@ A map from pairs of symbols to the symbols that their merges make, and back.
 
 Why not the table that learning uses ([`crate::merges`])? This one never changes once it is built, and the
 pairs are stored by symbol anyway, so that a slot takes four bytes. The slots of 50,000 merges take half a
-megabyte and stay in the second-level cache. Nearly all pairs that are looked up have no merge; a filter of
+megabyte and stay in the second-level cache. The file of a tokenizer may be hostile, so the hash has a secret
+([`crate::hash_seed`]). Nearly all pairs that are looked up have no merge; a filter of
 one bit per pair, in another quarter of a megabyte, answers those.
 */
+
+use crate::hash_seed::HashSeed;
 
 /// A byte, or 256 + the number of a merge that happens. A greater symbol was made later.
 pub(super) type Symbol = u32;
@@ -21,22 +24,24 @@ pub(super) struct MergeTable {
     slots: Vec<Symbol>,
     /// A Bloom filter with one bit for each pair.
     filter: Vec<u64>,
+    seed: HashSeed,
 }
 
 impl MergeTable {
     /// The bytes alone, with room for `num_pairs` merges.
-    pub fn new(num_pairs: usize) -> Self {
+    pub fn new(num_pairs: usize, seed: HashSeed) -> Self {
         MergeTable {
             pairs: vec![[NONE; 2]; 256],
             slots: vec![NONE; (2 * num_pairs + 1).next_power_of_two()],
             filter: vec![0; (num_pairs / 2).next_power_of_two().clamp(64, 1 << 18)],
+            seed,
         }
     }
 
     /// Adds the merge that makes the next symbol, `symbol`, of a pair that has no merge yet.
     pub fn push(&mut self, pair: [Symbol; 2], symbol: Symbol) {
         self.pairs.push(pair);
-        let hash = hash(pair);
+        let hash = self.hash(pair);
         let mut at = hash & (self.slots.len() - 1);
         while self.slots[at] != NONE {
             at = (at + 1) & (self.slots.len() - 1);
@@ -55,7 +60,7 @@ impl MergeTable {
     /// The symbol that a pair is merged into.
     #[inline]
     pub fn get(&self, pair: [Symbol; 2]) -> Option<Symbol> {
-        let hash = hash(pair);
+        let hash = self.hash(pair);
         let (word, bit) = self.bit(hash);
         if self.filter[word] >> bit & 1 == 0 {
             return None;
@@ -75,12 +80,12 @@ impl MergeTable {
         let bit = hash >> 8 & (64 * self.filter.len() - 1);
         (bit / 64, bit % 64)
     }
-}
 
-#[allow(clippy::cast_possible_truncation)] // The upper half of a product is its best-mixed part.
-fn hash([left, right]: [Symbol; 2]) -> usize {
-    let product = (u64::from(left) << 32 | u64::from(right)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    (product >> 32) as usize
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)] // The low bits of a hash.
+    fn hash(&self, [left, right]: [Symbol; 2]) -> usize {
+        self.seed.fold(left.into(), right.into()) as usize
+    }
 }
 
 #[cfg(test)]
@@ -91,7 +96,7 @@ mod tests {
     #[test]
     fn a_table_has_the_merges_that_were_added_and_its_filter_answers_most_other_pairs() {
         for num_pairs in [0, 1, 2, 100, 255, 256, 5000, 50_000] {
-            let mut table = MergeTable::new(num_pairs);
+            let mut table = MergeTable::new(num_pairs, HashSeed::of_process());
             let mut expected = HashMap::new();
             for symbol in (256..).take(num_pairs) {
                 let pair = [symbol * 7 % (symbol / 2 + 1), symbol - 1];
@@ -107,11 +112,27 @@ mod tests {
             let others: Vec<_> = others.filter(|pair| !expected.contains_key(pair)).collect();
             assert!(others.iter().all(|&pair| table.get(pair).is_none()));
             let is_asked = |pair: [Symbol; 2]| {
-                let (word, bit) = table.bit(hash(pair));
+                let (word, bit) = table.bit(table.hash(pair));
                 table.filter[word] >> bit & 1 == 1
             };
             let num_asked = others.into_iter().filter(|&pair| is_asked(pair)).count();
             assert!(num_asked < 9000, "{num_asked} of 90,000 pairs are looked up among {num_pairs}");
+        }
+    }
+
+    /// With the numbers 5 and 7, all pairs with 5 on the left have the same hash.
+    #[test]
+    fn pairs_made_to_have_the_same_hash_lie_together_only_where_the_seed_is_known() {
+        let longest_run = |seed| {
+            let mut table = MergeTable::new(3000, seed);
+            (256..3256).for_each(|symbol| table.push([5, symbol - 1], symbol));
+            assert!((256..3256).all(|symbol| table.get([5, symbol - 1]) == Some(symbol)));
+            let runs = table.slots.split(|&slot| slot == NONE).map(<[_]>::len);
+            runs.max()
+        };
+        assert_eq!(longest_run(HashSeed::chosen(5, 7)), Some(3000));
+        for seed in [HashSeed::of_process(), HashSeed::chosen(0x0123_4567_89AB_CDEF, 0xFEDC_BA98_7654_3211)] {
+            assert!(longest_run(seed) < Some(300), "{seed:?}");
         }
     }
 }

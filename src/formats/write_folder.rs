@@ -3,7 +3,8 @@ Files in a folder that appear whole or not at all.
 
 All files are written and synced in a temporary folder on the same disk first. A new folder then appears by one rename, so a
 kill at any moment leaves no half of a tokenizer. In a folder that exists already, each file is replaced by a rename. Optional
-files of an earlier tokenizer are removed before that, because they would seem to belong to the new tokenizer.
+files of an earlier tokenizer are removed before that, because they would seem to belong to the new tokenizer. If one of these
+calls fails, the old files come back: until the end they have a second name in the temporary folder.
 */
 
 use super::file_names::TRAINING_JSON;
@@ -50,15 +51,41 @@ pub(super) fn write_folder(
         let _ = temporary.keep(); // The folder has its final name, so there is nothing to remove.
         sync_folder(parent)
     } else {
-        for name in names.iter().filter(|name| is_stale(name, files)) {
-            remove(&folder.join(name))?;
-        }
-        for (name, _) in files {
-            let path = folder.join(name);
-            std::fs::rename(temporary.path().join(name), &path)
-                .map_err(|error| Error::io("replace", path, error))?;
-        }
-        sync_folder(folder)
+        let old = temporary.path().join("old");
+        keep(folder, names, &old)?;
+        exchange(folder, temporary.path(), files, names).inspect_err(|_| bring_back(folder, names, &old))
+    }
+}
+
+/// Gives files that exist a second name in the new folder `old`, or copies them where a file can have only one name.
+fn keep(folder: &Path, names: &[&str], old: &Path) -> Result<(), Error> {
+    std::fs::create_dir(old).map_err(|error| Error::io("create", old, error))?;
+    for path in names.iter().map(|name| folder.join(name)).filter(|path| is_taken(path)) {
+        let kept = old.join(path.file_name().unwrap_or_default());
+        std::fs::hard_link(&path, &kept)
+            .or_else(|_| std::fs::copy(&path, &kept).map(drop))
+            .map_err(|error| Error::io("keep", path, error))?;
+    }
+    Ok(())
+}
+
+/// Replaces the files of an earlier tokenizer by new ones.
+fn exchange(folder: &Path, new: &Path, files: &[(&str, String)], names: &[&str]) -> Result<(), Error> {
+    for name in names.iter().filter(|name| is_stale(name, files)) {
+        remove(&folder.join(name))?;
+    }
+    for (name, _) in files {
+        let path = folder.join(name);
+        std::fs::rename(new.join(name), &path).map_err(|error| Error::io("replace", path, error))?;
+    }
+    sync_folder(folder)
+}
+
+/// Undoes an exchange, as far as the disk allows; its error is the one that counts.
+fn bring_back(folder: &Path, names: &[&str], old: &Path) {
+    for name in names {
+        let (kept, path) = (old.join(name), folder.join(name));
+        let _ = if is_taken(&kept) { std::fs::rename(kept, path) } else { std::fs::remove_file(path) };
     }
 }
 

@@ -92,7 +92,7 @@ fn prepare<L>(lines: &[L], text: &[u8], borders: &[u16], from: usize, batch: &mu
     else {
         return;
     };
-    let mut start = usize::from(first);
+    let (mut start, seed) = (usize::from(first), batch.seed());
     for ((&end, key), home) in ends.iter().zip(&mut batch.keys[from..]).zip(&mut batch.homes[from..]) {
         let end = usize::from(end);
         let len = end.wrapping_sub(start);
@@ -107,7 +107,7 @@ fn prepare<L>(lines: &[L], text: &[u8], borders: &[u16], from: usize, batch: &mu
                 *home = hash(found) & mask;
             }
         } else {
-            *key = long_key(&text[start..end]);
+            *key = long_key(&text[start..end], seed);
             *home = self::home(*key, lines.len()) as u32;
         }
         _mm_prefetch::<_MM_HINT_T0>(lines.as_ptr().wrapping_add(*home as usize).cast());

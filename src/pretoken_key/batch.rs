@@ -3,6 +3,7 @@ The first pass over a batch: keys, the lines where they belong, and prefetches.
 */
 
 use super::key::{BATCH, Key};
+use crate::hash_seed::HashSeed;
 
 /// An implementation of the first pass. Each has a hash function of its own.
 pub(crate) trait Keys: Copy {
@@ -10,8 +11,8 @@ pub(crate) trait Keys: Copy {
     /// long pretoken has [`NO_PLACE`](super::NO_PLACE) as its place.
     fn home(self, key: Key, num_lines: usize) -> usize;
 
-    /// Writes the keys of the pretokens of `text` between `borders`, and the lines where they belong, and
-    /// prefetches those. `text` begins with a window and has at least [`READ_AHEAD`](super::READ_AHEAD) bytes.
+    /// Writes the keys of the pretokens of `text` between `borders`, by the batch's seed, and the lines where they
+    /// belong, and prefetches those. `text` begins with a window and has at least [`READ_AHEAD`](super::READ_AHEAD) bytes.
     fn prepare<L>(self, lines: &[L], text: &[u8], borders: &[u16], batch: &mut Batch);
 }
 
@@ -20,11 +21,18 @@ pub(crate) struct Batch {
     pub keys: [Key; BATCH],
     /// The line where each pretoken belongs.
     pub homes: [u32; BATCH],
+    seed: HashSeed,
 }
 
-impl Default for Batch {
-    fn default() -> Self {
-        Batch { keys: [0; BATCH], homes: [0; BATCH] }
+impl Batch {
+    /// A batch of keys by a seed.
+    pub fn new(seed: HashSeed) -> Self {
+        Batch { keys: [0; BATCH], homes: [0; BATCH], seed }
+    }
+
+    /// The seed of all keys.
+    pub fn seed(&self) -> HashSeed {
+        self.seed
     }
 }
 
@@ -52,10 +60,11 @@ mod tests {
                 }
                 borders.push(end as u16);
             }
-            let mut batch = Batch::default();
+            let seed = HashSeed::chosen(first as u64, 1 << 40);
+            let mut batch = Batch::new(seed);
             keys.prepare(&lines, &text, &borders, &mut batch);
             for (i, pair) in borders.windows(2).enumerate() {
-                let expected = key(&text[usize::from(pair[0])..usize::from(pair[1])]);
+                let expected = key(&text[usize::from(pair[0])..usize::from(pair[1])], seed);
                 assert_eq!(batch.keys[i], expected, "{first} {i} {pair:?}");
                 assert_eq!(batch.homes[i] as usize, keys.home(expected, lines.len()), "{first} {i} {pair:?}");
             }

@@ -4,9 +4,10 @@ A pretoken as a number of 128 bits.
 Nine pretokens in ten are shorter than 16 bytes. Their key is the pretoken itself: its bytes, padded with
 zeros, and its length as last byte. Making such a key takes a load of 16 bytes and a mask, and comparing two
 keys compares two numbers. The key of a longer pretoken holds 56 bits of hash, and the place where its bytes
-are stored.
+are stored. Keys that meet in one table have the same seed.
 */
 
+use crate::hash_seed::HashSeed;
 use crate::pretokenize::WINDOW;
 
 /// Bytes 0..15 and the length; or a place (8 bytes), 56 bits of hash, and [`LONG`].
@@ -39,14 +40,14 @@ pub(crate) fn short_key(window: &[u8; READ_AHEAD], start: u16, end: u16) -> Opti
 }
 
 /// The key of a pretoken. The key of a long one has no place.
-pub(crate) fn key(pretoken: &[u8]) -> Key {
+pub(crate) fn key(pretoken: &[u8], seed: HashSeed) -> Key {
     match pretoken.len() {
         len @ 0..=SHORT => {
             let mut bytes = [0; 16];
             bytes[..len].copy_from_slice(pretoken);
             u128::from_le_bytes(bytes) | (len as u128) << 120
         }
-        _ => long_key(pretoken),
+        _ => long_key(pretoken, seed),
     }
 }
 
@@ -64,15 +65,15 @@ pub(crate) static KEEP: [u128; SHORT + 1] = {
 /// The hash of a key. The key of a long pretoken has [`NO_PLACE`] as its place.
 #[inline(always)]
 #[allow(clippy::cast_possible_truncation)] // The halves of a key.
-pub(crate) fn hash(key: Key) -> u64 {
-    fold(key as u64, (key >> 64) as u64)
+pub(crate) fn hash(key: Key, seed: HashSeed) -> u64 {
+    seed.fold(key as u64, (key >> 64) as u64)
 }
 
 /// The first slot to look in, of `num_slots`, a power of two.
 #[inline(always)]
 #[allow(clippy::cast_possible_truncation)] // The low bits of a hash.
-pub(crate) fn home(key: Key, num_slots: usize) -> usize {
-    hash(key) as usize & (num_slots - 1)
+pub(crate) fn home(key: Key, num_slots: usize, seed: HashSeed) -> usize {
+    hash(key, seed) as usize & (num_slots - 1)
 }
 
 /// Whether a key is that of a long pretoken.
@@ -89,28 +90,21 @@ pub(crate) fn unplaced(key: Key) -> Key {
 
 /// The key of a long pretoken, without a place.
 #[inline(never)]
-pub(crate) fn long_key(pretoken: &[u8]) -> Key {
+pub(crate) fn long_key(pretoken: &[u8], seed: HashSeed) -> Key {
     let (blocks, rest) = pretoken.as_chunks::<8>();
     let mut last = [0; 8];
     last[..rest.len()].copy_from_slice(rest);
-    let seed = fold(pretoken.len() as u64, u64::from_le_bytes(last));
-    let hash = blocks.iter().fold(seed, |hash, block| fold(hash, u64::from_le_bytes(*block)));
+    let first = seed.fold(pretoken.len() as u64, u64::from_le_bytes(last));
+    let hash = blocks.iter().fold(first, |hash, block| seed.fold(hash, u64::from_le_bytes(*block)));
     Key::from(NO_PLACE) | Key::from(hash >> 8) << 64 | Key::from(LONG) << 120
 }
 
-/// Multiplies two numbers and combines the halves of the product, both of which are well mixed.
-#[inline]
-#[allow(clippy::cast_possible_truncation)] // The halves of a product.
-fn fold(low: u64, high: u64) -> u64 {
-    let product = u128::from(low ^ 0x9E37_79B9_7F4A_7C15) * u128::from(high ^ 0xD1B5_4A32_D192_ED03);
-    product as u64 ^ (product >> 64) as u64
-}
-
-/// Long pretokens that differ and have the same hash: their last eight bytes make one factor of its last product zero.
+/// Long pretokens that differ and have the same hash for a seed: their last eight bytes make one factor of its last
+/// product zero.
 #[cfg(test)]
-pub(crate) fn of_one_hash(number: u64) -> Vec<Vec<u8>> {
-    let last = 0xD1B5_4A32_D192_ED03_u64.to_le_bytes();
+pub(crate) fn of_one_hash(number: u64, seed: HashSeed) -> Vec<Vec<u8>> {
+    let last = seed.zero().to_le_bytes();
     let pretokens: Vec<_> = (0..number).map(|n| [n.to_le_bytes(), last].concat()).collect();
-    assert!(pretokens.iter().all(|pretoken| key(pretoken) == key(&pretokens[0])));
+    assert!(pretokens.iter().all(|pretoken| key(pretoken, seed) == key(&pretokens[0], seed)));
     pretokens
 }

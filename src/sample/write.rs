@@ -6,7 +6,7 @@ use super::split::Split;
 use super::story::StoryWriter;
 use crate::error::Error;
 use crate::job::Job;
-use crate::output::{check_file, folder_of};
+use crate::output::{check_file, folder_of, sync_folder};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -64,5 +64,6 @@ pub fn write_file(path: &Path, num_bytes: u64, seed: u64, split: Split, job: &Jo
     let written = written.map_err(failed)?;
     file.as_file().sync_all().map_err(failed)?;
     file.persist(path).map_err(|error| failed(error.error))?;
+    sync_folder(folder)?;
     Ok(written)
 }

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -165,6 +166,27 @@ def test_killed_at_any_moment_leaves_a_whole_tokenizer_or_none(sample, tmp_path)
                 break
         else:
             pytest.fail(f"no kill came while {pattern} was there")
+
+
+@pytest.mark.row("R2", few=10, many=50)
+def test_killed_at_random_moments_leaves_a_whole_tokenizer_or_none(sample, tmp_path, cases):
+    arguments = ["train-tokenizer", str(sample), "--vocab-size", "2000", "--out", "out"]
+    command = [sys.executable, "-m", "bpe_lm", *arguments]
+    began = time.monotonic()
+    subprocess.run(command, cwd=tmp_path, capture_output=True, check=True)
+    whole, expected, choose = time.monotonic() - began, saved(tmp_path / "out"), random.Random(cases.asked)
+    for case in cases:
+        folder = tmp_path / str(case)
+        folder.mkdir()
+        with subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            time.sleep(choose.uniform(0.3 * whole, 1.05 * whole))
+            process.kill()
+        left = [path for path in folder.iterdir() if not path.name.startswith(".bpe_lm-")]
+        assert [path.name for path in left] in ([], ["out"])
+        for found in left:
+            assert saved(found) == expected
+    subprocess.run([*command, "--force"], cwd=folder, capture_output=True, check=True)
+    assert saved(folder / "out") == expected
 
 
 def saved(folder):

@@ -2,6 +2,7 @@
 #![allow(dead_code, clippy::print_stderr)]
 
 pub mod naive;
+pub mod row;
 
 use bpe_lm::merges::Merges;
 use naive::Token;

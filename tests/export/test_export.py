@@ -48,6 +48,7 @@ def greedy(made: TransformerLM, ids: list[int]) -> list[int]:
     return list(generate_ids(made, ids, 64, temperature=0))
 
 
+@pytest.mark.row("R33")
 @pytest.mark.parametrize("tied", [False, True])
 def test_transformers_has_the_same_ids_logits_and_text(tokenizer, tmp_path, tied):
     transformers = pytest.importorskip("transformers")

@@ -237,22 +237,24 @@ def gpt2_readers(gpt2, tmp_path_factory) -> Readers:
 A_FEW_MINUTES = [pytest.mark.long, pytest.mark.timeout(3600)]
 
 
-@pytest.mark.parametrize(("seed", "number"), [(1, 100_000), pytest.param(2, 1_000_000, marks=A_FEW_MINUTES)])
-def test_gpt2s_ids_are_tiktokens_and_hugging_faces_on_generated_texts(gpt2_readers, prose, tmp_path, seed, number):
-    texts = Texts(seed, prose)
+@pytest.mark.row("R8", few=100_000, many=1_000_000)
+def test_gpt2s_ids_are_tiktokens_and_hugging_faces_on_generated_texts(gpt2_readers, prose, tmp_path, cases):
+    texts = Texts(cases.asked, prose)
     texts.leave_out_what_differs("gpt2", tmp_path)
-    for batch in texts.batches(number):
+    for batch in texts.batches(cases.asked):
         assert_the_same_ids(gpt2_readers, batch)
+        cases.found(len(batch))
 
 
-@pytest.mark.parametrize(("seed", "number"), [(3, 20_000), pytest.param(4, 1_000_000, marks=A_FEW_MINUTES)])
+@pytest.mark.row("R8", few=20_000, many=1_000_000)
 @pytest.mark.parametrize("pattern", ["cl100k", "o200k"])
-def test_ids_of_trained_vocabularies_are_theirs_on_generated_texts(trained, prose, tmp_path, pattern, seed, number):
+def test_ids_of_trained_vocabularies_are_theirs_on_generated_texts(trained, prose, tmp_path, pattern, cases):
     readers = Readers.of(trained(pattern), tmp_path / "trained")
-    texts = Texts(seed, prose)
+    texts = Texts(cases.asked, prose)
     texts.leave_out_what_differs(pattern, tmp_path / "classes")
-    for batch in texts.batches(number):
+    for batch in texts.batches(cases.asked):
         assert_the_same_ids(readers, batch)
+        cases.found(len(batch))
 
 
 def pieces_after_special(text: str, size: int) -> Iterator[str]:
@@ -552,18 +554,19 @@ def random_bytes(choose: random.Random) -> bytes:
     return bytes(text[choose.randrange(3) :])
 
 
-@pytest.mark.parametrize(("seed", "number"), [(10, 10_000), pytest.param(11, 1_000_000, marks=A_FEW_MINUTES)])
+@pytest.mark.row("R11", few=10_000, many=1_000_000)
 @pytest.mark.parametrize("pattern", [*PATTERNS, CUSTOM])
-def test_any_bytes_come_back(gpt2, pattern, seed, number):
+def test_any_bytes_come_back(gpt2, pattern, cases):
     tokenizer = Tokenizer(gpt2.vocab, gpt2.merges, gpt2.special_tokens, pattern=pattern)
-    choose = random.Random(seed)
-    for _ in range(0, number, BATCH):
+    choose = random.Random(cases.asked)
+    for _ in range(0, cases.asked, BATCH):
         texts = [random_bytes(choose) for _ in range(BATCH)]
         ids, offsets = tokenizer.encode_batch(texts)
         for text, (start, end) in zip(texts, itertools.pairwise(offsets.tolist()), strict=True):
             assert tokenizer.decode_bytes(ids[start:end]) == text
         for place, text in enumerate(texts[: BATCH // 10]):
             assert tokenizer.encode(text) == ids[offsets[place] : offsets[place + 1]].tolist()
+        cases.found(BATCH)
 
 
 @pytest.mark.parametrize("pattern", [*PATTERNS, CUSTOM])
@@ -676,8 +679,9 @@ def test_ids_that_do_not_fit_are_refused(trained):
         tokenizer.encode_batch(["a"], dtype="int64")
 
 
+@pytest.mark.row("R13")
 @pytest.mark.parametrize("pattern", [*PATTERNS, CUSTOM])
-def test_long_texts_are_encoded_by_any_number_of_threads(trained, sample, prose, pattern):
+def test_long_texts_are_encoded_by_any_number_of_threads(trained, sample, prose, pattern, cases):
     parts = trained("gpt2")
     tokenizer = Tokenizer(parts.vocab, parts.merges, SPECIAL, pattern=pattern)
     mixed = "".join(Texts(15, prose).make(1000))
@@ -692,6 +696,7 @@ def test_long_texts_are_encoded_by_any_number_of_threads(trained, sample, prose,
         assert offsets.tolist() == ends
         assert np.array_equal(ids, np.concatenate(expected))
         assert np.array_equal(tokenizer.encode_to_numpy(long.encode(), threads=threads), expected[2])
+        cases.found(1)
 
 
 # Lengths at which the binding takes another way: under the interpreter's lock, without it, on several threads, and on a
@@ -1030,7 +1035,8 @@ def test_what_are_no_ids_is_a_type_error(gpt2):
 # Many at once
 
 
-def test_64_threads_on_one_tokenizer_equal_one(gpt2, prose):
+@pytest.mark.row("R25", few=64, many=640)
+def test_64_threads_on_one_tokenizer_equal_one(gpt2, prose, cases):
     texts = [*Texts(17, prose).make(400), prose[:100_000], prose]
     serial = [gpt2.encode(text) for text in texts]
 
@@ -1046,7 +1052,8 @@ def test_64_threads_on_one_tokenizer_equal_one(gpt2, prose):
         assert "".join(map(decoder.push, serial[part[1]])) == texts[part[1]]
 
     with ThreadPoolExecutor(64) as pool:
-        list(pool.map(work, range(64)))
+        list(pool.map(work, range(cases.asked)))
+    cases.found(cases.asked)
 
 
 FORKED = """
@@ -1182,6 +1189,7 @@ def test_texts_that_are_hard_on_an_encoder(gpt2, hard_texts, pattern, size):
 
 
 @pytest.mark.long
+@pytest.mark.row("R14")
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("pattern", PATTERNS)
 @pytest.mark.parametrize("name", FAMILIES)

@@ -57,6 +57,7 @@ def corpora() -> list[list[str]]:
     return made
 
 
+@pytest.mark.row("R10")
 @pytest.mark.parametrize("texts", corpora())
 def test_the_trainer_equals_ours_on_random_texts(texts):
     assert bpe_lm.train_bpe(iter(texts), 256 + 300, [], tie_break="hf")[1] == hf_merges(texts, 300)

@@ -215,6 +215,7 @@ def test_progress_reports_bytes_then_merges(sample):
     assert all(done <= total for _, done, total in calls if total is not None)
 
 
+@pytest.mark.row("R27")
 def test_a_progress_callback_that_raises_stops_the_work(sample):
     def fail(*_):
         raise ZeroDivisionError("mine")
@@ -224,6 +225,7 @@ def test_a_progress_callback_that_raises_stops_the_work(sample):
     assert bpe_lm.train_bpe(sample, 300, [])
 
 
+@pytest.mark.row("R27")
 def test_a_progress_callback_may_train(sample):
     nested = []
     bpe_lm.train_bpe(sample, 1000, [], progress=lambda *_: nested.append(bpe_lm.train_bpe(iter(["abab"]), 258, [])[1]))
@@ -243,6 +245,7 @@ def no_finalizers():
     gc.enable()
 
 
+@pytest.mark.row("R6")
 @pytest.mark.parametrize("source", ["file", "iterator", "regex", "slow regex", "not text", "many specials", "merging"])
 def test_ctrl_c_returns_within_a_second_and_leaves_no_worker(large_sample, source, no_finalizers):
     patterns = {"regex": r"\p{L}+| ?[^\s\p{L}]+|\s+", "slow regex": r"[a-z]+(?=[0-9])|[a-z]", "not text": r"\p{L}+"}
@@ -303,6 +306,7 @@ def test_other_python_threads_run_meanwhile(large_sample):
     assert max(b - a for a, b in itertools.pairwise(during)) < 0.5
 
 
+@pytest.mark.row("R24")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_works_after_fork(sample):
     code = f"""

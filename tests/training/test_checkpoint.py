@@ -95,7 +95,8 @@ def test_another_models_checkpoint_is_refused(tmp_path):
         load_checkpoint(tmp_path / "none", other, its)
 
 
-def test_every_prefix_and_every_flipped_bit_of_a_folder_is_seen(tmp_path):
+@pytest.mark.row("R20", few=300, many=5000)
+def test_prefixes_and_flipped_bits_of_a_folder_are_seen(tmp_path, cases):
     model, optimizer = stepped()
     path = save_run_checkpoint(tmp_path, model, optimizer, 5, {"seconds": 1.5, "best_loss": None})
     saved = load_run_checkpoint(path, *stepped(seed=2))
@@ -105,7 +106,7 @@ def test_every_prefix_and_every_flipped_bit_of_a_folder_is_seen(tmp_path):
     for file in sorted(path.iterdir()):
         whole = file.read_bytes()
         cuts = [whole[: choose.randrange(len(whole))] for _ in range(40)] + [b""]
-        for _ in range(300):
+        for _ in range(cases.asked):
             flipped = bytearray(whole)
             flipped[choose.randrange(len(whole))] ^= 1 << choose.randrange(8)
             cuts.append(bytes(flipped))
@@ -120,6 +121,8 @@ def test_every_prefix_and_every_flipped_bit_of_a_folder_is_seen(tmp_path):
             assert (found.step, found.progress) == (saved.step, saved.progress)
         file.write_bytes(whole)
     assert equal(model.state_dict(), before)
+    number = cases.asked * len(list(path.iterdir()))
+    cases.asked = cases.passed = number
 
 
 def test_a_damaged_newest_falls_back_loudly(tmp_path):

@@ -173,12 +173,11 @@ def uninterrupted(data, tmp_path_factory) -> Path:
     return folder / "run"
 
 
-@pytest.mark.parametrize("kills", [8, pytest.param(30, marks=[pytest.mark.long, pytest.mark.timeout(1200)])])
-def test_killed_at_random_moments_it_is_the_uninterrupted_one_to_the_bit(config, tmp_path, uninterrupted, kills):
+@pytest.mark.row("R3", few=8, many=30)
+def test_killed_at_random_moments_it_is_the_uninterrupted_one_to_the_bit(config, tmp_path, uninterrupted, cases):
     folder = tmp_path / "run"
-    choose = random.Random(kills)
-    killed = 0
-    while killed < kills:
+    choose = random.Random(cases.asked)
+    for _ in range(cases.asked):
         process = subprocess.Popen(command(config, folder, "--resume"), stderr=subprocess.PIPE, text=True)
         before = len(list(read_records(folder / "metrics.jsonl"))) if folder.exists() else 0
         # Once it is under way: within a few steps, anywhere in them or in a checkpoint.
@@ -187,11 +186,11 @@ def test_killed_at_random_moments_it_is_the_uninterrupted_one_to_the_bit(config,
         time.sleep(choose.random() * 0.4)
         process.kill()
         assert "rror" not in process.communicate()[1]
-        killed += 1
     subprocess.run(command(config, folder, "--resume"), check=True, capture_output=True)
     assert records(folder) == records(uninterrupted)
     assert records(folder, "valid") == records(uninterrupted, "valid")
     assert same(weights(folder), weights(uninterrupted))
+    cases.found(cases.asked)
 
 
 def test_a_killed_run_with_muon_is_the_uninterrupted_one_to_the_bit(config, tmp_path):
@@ -207,6 +206,7 @@ def test_a_killed_run_with_muon_is_the_uninterrupted_one_to_the_bit(config, tmp_
     assert same(weights(tmp_path / "killed"), weights(tmp_path / "whole"))
 
 
+@pytest.mark.row("R6")
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_saves_and_exits(config, tmp_path, uninterrupted, number, status):
     folder = tmp_path / "run"
@@ -291,19 +291,19 @@ def test_memory_that_runs_out_is_one_error_that_says_what_to_do(config, tmp_path
     assert "\n" not in str(caught.value)
 
 
-def poison(trainer: Trainer, steps: set[int], where: str) -> None:
+def poison(trainer: Trainer, steps: set[int], where: str, value: float = float("nan")) -> None:
     eager = trainer._steps.loss_of_step
 
     def loss(x, y):
         found = eager(x, y)
-        return found * float("nan") if trainer.step in steps and where == "loss" else found
+        return found * value if trainer.step in steps and where == "loss" else found
 
     trainer._steps.loss_of_step = loss
     if where == "weight":
-        trainer.model.layers[1].ffn.w2.weight.data[3, 4] = float("inf")
+        trainer.model.layers[1].ffn.w2.weight.data[3, 4] = value
     if where == "gradient":
         weight = trainer.model.layers[0].attn.qkv_proj.weight
-        weight.register_hook(lambda gradient: gradient * float("nan"))
+        weight.register_hook(lambda gradient: gradient * value)
 
 
 def test_a_bad_step_is_skipped(config, tmp_path):
@@ -320,6 +320,10 @@ def test_a_bad_step_is_skipped(config, tmp_path):
     assert all(tensor.isfinite().all() for tensor in weights(tmp_path / "run").values())
 
 
+@pytest.mark.row("R31")
+@pytest.mark.parametrize(
+    "value", [float("nan"), *[pytest.param(float(x), marks=pytest.mark.long) for x in ("inf", "-inf")]]
+)
 @pytest.mark.parametrize(
     ("where", "name"),
     [
@@ -328,14 +332,14 @@ def test_a_bad_step_is_skipped(config, tmp_path):
         ("gradient", "the gradient of layers.0.attn.qkv_proj.weight"),
     ],
 )
-def test_too_many_bad_steps_stop_it_and_what_was_saved_is_untouched(config, tmp_path, where, name):
+def test_too_many_bad_steps_stop_it_and_what_was_saved_is_untouched(config, tmp_path, where, name, value, cases):
     config = override(config, {"max_skipped_steps": 6, "steps": 30, "checkpoint_every": 2, "validate_every": 2})
     with Trainer(config, tmp_path / "run") as trainer:
         step = trainer._train_step
 
         def poisoned(x, y):
             if trainer.step == 5:
-                poison(trainer, set(range(100)), where)
+                poison(trainer, set(range(100)), where, value)
             return step(x, y)
 
         trainer._train_step = poisoned
@@ -349,6 +353,7 @@ def test_too_many_bad_steps_stop_it_and_what_was_saved_is_untouched(config, tmp_
         assert [path.name for path in kept] == ["step-00000004", "step-00000002", "step-00000004"]
     for path in kept:
         assert all(tensor.isfinite().all() for tensor in load_file(path / "model.safetensors").values())
+    cases.found(7)  # The steps from the first bad one to the end.
 
 
 def test_force_and_resume_keep_what_is_there_until_nothing_can_be_wrong(config, data, tmp_path):

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from bpe_lm.errors import BpeLmError, DownloadError, MissingExtra, OptionError
-from bpe_lm.files import StrPath, check_file_target, check_is_local, sync_folder
+from bpe_lm.files import StrPath, check_file_target, check_is_local, sync
 from bpe_lm.progress import Callback, Progress, shown
 
 CORPORA = {
@@ -92,7 +92,7 @@ def _download(repo: str, path: Path, force: bool, report: Callback | None) -> bo
             _check(hub, part, part_path, report)
             os.fsync(part.fileno())
             part_path.replace(path)
-            sync_folder(path.parent)
+            sync(path.parent)
     return True
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from bpe_lm.errors import ExportError, FileError, MissingExtra, OutputExists
 from bpe_lm.export.llama import check_exportable, end_ids, renamed_weights
-from bpe_lm.files import StrPath, check_file_target
+from bpe_lm.files import StrPath, check_file_target, sync
 from bpe_lm.model.config import ModelConfig
 from bpe_lm.model.layers import EPS
 from bpe_lm.model.transformer import TransformerLM
@@ -77,7 +77,9 @@ def export_gguf(model: TransformerLM, tokenizer: Tokenizer, path: StrPath, *, fo
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
         writer.close()
+        sync(partial)
         partial.replace(target)
+        sync(target.parent)
     except OSError as error:
         raise FileError(f"could not write {target}: {error.strerror}") from error
     finally:

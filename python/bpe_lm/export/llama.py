@@ -23,7 +23,15 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from bpe_lm.errors import BpeLmError, CheckpointError, ExportError, FileError, OutputExists
-from bpe_lm.files import StrPath, check_folder_target, read_json, replace_folder, restore_folder, write_whole
+from bpe_lm.files import (
+    StrPath,
+    check_folder_target,
+    read_bytes,
+    read_json,
+    replace_folder,
+    restore_folder,
+    write_whole,
+)
 from bpe_lm.model.config import ModelConfig
 from bpe_lm.model.layers import EPS
 from bpe_lm.model.transformer import TransformerLM
@@ -106,9 +114,7 @@ def load_exported(folder: Path) -> tuple[ModelConfig, dict[str, Tensor]]:
     """
     config = _our_config(folder, read_json(folder / CONFIG))
     try:
-        state = load((folder / WEIGHTS).read_bytes())
-    except OSError as error:
-        raise FileError(f"could not read {folder / WEIGHTS}: {error.strerror}") from error
+        state = load(read_bytes(folder / WEIGHTS))
     except (SafetensorError, ValueError) as error:
         raise CheckpointError(f"{folder / WEIGHTS} is damaged: {error}") from error
     if config.tied_head and "lm_head.weight" not in state:

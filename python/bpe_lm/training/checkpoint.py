@@ -16,8 +16,8 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from bpe_lm.errors import CheckpointError, FileError
-from bpe_lm.files import StrPath, write_whole
+from bpe_lm.errors import CheckpointError
+from bpe_lm.files import StrPath, read_bytes, write_whole
 from bpe_lm.training.sharded import shard_like
 
 Target = StrPath | IO[bytes]
@@ -136,15 +136,3 @@ def unpack(tensors: Mapping[str, Tensor], described: Any) -> Any:
 def copied(tensor: Tensor) -> Tensor:
     """Copy a tensor to the CPU, because safetensors refuses tensors that share memory, as those of a tied head do."""
     return tensor.detach().cpu().contiguous().clone()
-
-
-def read_bytes(path: Path) -> bytes:
-    """Read a whole file.
-
-    Raises:
-        FileError: The file could not be read.
-    """
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise FileError(f"could not read {path}: {error.strerror}") from error

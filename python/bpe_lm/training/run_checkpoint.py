@@ -26,9 +26,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from bpe_lm.errors import CheckpointError, FileError
-from bpe_lm.files import read_json, replace_folder, restore_folder, write_synced
+from bpe_lm.files import check_is_file, read_bytes, read_json, replace_folder, restore_folder, write_synced
 from bpe_lm.model.attention import JOINED, join_projections
-from bpe_lm.training.checkpoint import NOT_OURS, check_model, load_optimizer, pack, read_bytes, unpack
+from bpe_lm.training.checkpoint import NOT_OURS, check_model, load_optimizer, pack, unpack
 from bpe_lm.training.checkpoint_writer import CheckpointWriter
 from bpe_lm.training.host_copies import HostCopies
 from bpe_lm.training.parallel import World
@@ -277,6 +277,7 @@ def _open(path: Path, has_optimizer: bool, *, is_verified: bool = False) -> _Ope
             raise CheckpointError(f"{path} has weights and no optimizer, so no run can go on from it")
         if MODEL not in sums:
             for name in () if is_verified else sums:
+                _check_is_inside(path, name)
                 _check_sum(path / name, _sha256_of(path / name), sums)
             # Earlier versions saved only the tensors of a sharded optimizer.
             return _Opened(saved, None, unpack({}, content.get("optimizer")))
@@ -305,6 +306,11 @@ def has_optimizer(path: Path) -> bool:
 def _names_optimizer(content: Mapping[str, Any]) -> bool:
     # Early versions wrote shards with a state, and did not name it.
     return content.get("optimizer", {}) is not None
+
+
+def _check_is_inside(path: Path, name: str) -> None:
+    if Path(name).name != name:
+        raise CheckpointError(f"{path / MARKER} is damaged: it names a shard {name}, outside of its folder")
 
 
 def _check_sum(path: Path, checksum: str, sums: Mapping[str, str]) -> None:
@@ -347,6 +353,7 @@ def _sha256(content: Any) -> str:
 
 def _sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file, which is read in pieces."""
+    check_is_file(path)
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -44,6 +44,7 @@ pub(super) trait Probe: Keys {
 #[allow(clippy::cast_possible_truncation)]
 mod tests {
     use super::*;
+    use crate::hash_seed::HashSeed;
     #[cfg(target_arch = "x86_64")]
     use crate::isa::Isa;
     #[cfg(target_arch = "x86_64")]
@@ -64,7 +65,7 @@ mod tests {
                     Value { ids: [1, 2, 3].map(|n| (1000 * home + 10 * way + n) as u32), len: len as u32 };
             }
         }
-        let mut batch = Batch::default();
+        let mut batch = Batch::new(HashSeed::KNOWN);
         for i in 0..BATCH {
             let home = (i + 3 * case) % NUM_LINES;
             batch.keys[i] = key(home, (i / 5 + i * i % 23 / 22) % 3);

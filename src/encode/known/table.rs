@@ -6,6 +6,7 @@ use super::line::{FEW_IDS, Line, Probe, Value};
 use crate::encode::backtrack::Scratch;
 use crate::encode::ids::{Id, Ids};
 use crate::encode::rules::Rules;
+use crate::hash_seed::HashSeed;
 use crate::isa::Isa;
 #[cfg(target_arch = "x86_64")]
 use crate::pretoken_key::{Avx2, Avx512};
@@ -144,7 +145,7 @@ impl Known {
         if let Some(first) = borders.first() {
             self.encode_one(probe, rules, &buffer[first], out);
         }
-        let mut batch = self.batch.take().unwrap_or_default();
+        let mut batch = self.batch.take().unwrap_or_else(|| Box::new(Batch::new(HashSeed::KNOWN)));
         while rest.len() > 1 {
             let starts = &rest[..rest.len().min(BATCH + 1)];
             let ends = &starts[1..];
@@ -165,7 +166,7 @@ impl Known {
 
     /// Adds the ids of one pretoken.
     fn encode_one<T: Id>(&mut self, probe: impl Probe, rules: Rules<'_>, pretoken: &[u8], out: &mut Ids<T>) {
-        self.encode_keyed(probe, rules, key(pretoken), pretoken, out);
+        self.encode_keyed(probe, rules, key(pretoken, HashSeed::KNOWN), pretoken, out);
     }
 
     #[inline(never)]
@@ -360,13 +361,17 @@ mod tests {
         kept
     }
 
+    fn key_of(pretoken: &[u8]) -> Key {
+        key(pretoken, HashSeed::KNOWN)
+    }
+
     fn words() -> impl Iterator<Item = Vec<u8>> {
         (0_u32..).map(|n| n.to_string().into_bytes())
     }
 
     /// Pretokens that belong in line 0 of `num_lines`.
     fn of_line_0(num_lines: usize) -> impl Iterator<Item = Vec<u8>> {
-        words().filter(move |word| Portable.home(key(word), num_lines) == 0)
+        words().filter(move |word| Portable.home(key(word, HashSeed::KNOWN), num_lines) == 0)
     }
 
     #[test]
@@ -385,7 +390,7 @@ mod tests {
         let rules = tokenizer.rules(Special::Text);
         let mut known = Known::new(rules);
         let words: Vec<_> = of_line_0(4).take(3).collect();
-        let keys: Vec<_> = words.iter().map(|word| key(word)).collect();
+        let keys: Vec<_> = words.iter().map(|word| key(word, HashSeed::KNOWN)).collect();
         for (word, at_home, next) in [
             (0, [keys[0], 0], [0, 0]),
             (1, [keys[0], keys[1]], [0, 0]),
@@ -406,9 +411,9 @@ mod tests {
         let tokenizer = tokenizer(2, &[]);
         let rules = tokenizer.rules(Special::Text);
         let mut known = Known::new(rules);
-        for (word, last) in [(b"a", 0), (b"b", key(b"b")), (b"c", key(b"c")), (b"b", key(b"b"))] {
+        for (word, last) in [(b"a", 0), (b"b", key_of(b"b")), (b"c", key_of(b"c")), (b"b", key_of(b"b"))] {
             encode(&mut known, rules, word);
-            assert_eq!(known.lines[0].keys, [key(b"a"), last]);
+            assert_eq!(known.lines[0].keys, [key_of(b"a"), last]);
         }
         assert_eq!(num_kept(&known), 2);
     }
@@ -506,7 +511,7 @@ mod tests {
         let tokenizer = tokenizer(4096, &[]);
         let rules = tokenizer.rules(Special::Text);
         let mut known = Known::new(rules);
-        let words = of_one_hash(8);
+        let words = of_one_hash(8, HashSeed::KNOWN);
         for _ in 0..3 {
             words.iter().for_each(|word| encode(&mut known, rules, word));
         }

@@ -2,19 +2,13 @@
 
 import concurrent.futures
 import contextlib
-import ctypes
 import errno
-import gzip
 import itertools
 import json
 import multiprocessing
 import os
 import random
-import shutil
 import signal
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 import zlib
@@ -23,65 +17,26 @@ from pathlib import Path
 import bpe_lm
 import pytest
 from bpe_lm import Tokenizer, _core, errors
-
-END_OF_TEXT = "<|endoftext|>"
-OTHER = "<|other|>"
-
-# What faults.c can do to a call.
-HALF, KILL, TEAR, STOP, FULL = -1, -2, -3, -4, -5
-NAMES = {HALF: "half a write", KILL: "a kill", TEAR: "a kill in a write", STOP: "a stop", FULL: "a full disk"}
+from injection import (
+    END_OF_TEXT,
+    FULL,
+    HALF,
+    KILL,
+    OTHER,
+    STOP,
+    TEAR,
+    beginning,
+    faults,
+    files,
+    is_refused,
+    is_write,
+    name_of,
+    put,
+    start,
+    write_corpus,
+)
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork, no kill")
-
-
-def few_or(number, many):
-    """So many in every run, more in a long one."""
-    return [number, pytest.param(many, marks=[pytest.mark.long, pytest.mark.timeout(3600)])]
-
-
-@pytest.fixture(scope="module")
-def saved(sample, tmp_path_factory) -> Path:
-    """A folder with a tokenizer."""
-    folder = tmp_path_factory.mktemp("saved") / "tokenizer"
-    special_tokens = [END_OF_TEXT, OTHER]
-    Tokenizer(*bpe_lm.train_bpe(sample, 1000, special_tokens), special_tokens).save(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def tokenizer(saved) -> Tokenizer:
-    return Tokenizer.load(saved)
-
-
-@pytest.fixture
-def in_memory(tmp_path):
-    """A folder that needs no disk, where there is such a thing: thousands of runs would wait for it."""
-    if not os.access("/dev/shm", os.W_OK):
-        yield tmp_path
-        return
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-        yield Path(folder)
-
-
-def write_corpus(folder: Path, text: bytes, more: bytes) -> list[Path]:
-    """A corpus of every kind of file; all but the first have `more`."""
-    folder.mkdir()
-    lines = b"".join(json.dumps({"text": part}).encode() + b"\n" for part in more.decode().split(END_OF_TEXT))
-    contents = {"a.txt": text, "b.jsonl": lines, "c.txt.gz": gzip.compress(more, 1), "d.txt.zst": zstd_frame(more)}
-    for name, content in contents.items():
-        (folder / name).write_bytes(content)
-    return [folder / name for name in contents]
-
-
-def zstd_frame(content: bytes) -> bytes:
-    """Blocks that are stored as they are, behind a header that says nothing but how long they may be."""
-    size = 1 << 17
-    frame = bytearray(b"\x28\xb5\x2f\xfd\x00\x38")
-    for at in range(0, len(content), size):
-        block = content[at : at + size]
-        is_last = at + size >= len(content)
-        frame += (len(block) << 3 | is_last).to_bytes(3, "little") + block
-    return bytes(frame)
 
 
 def beside(out: Path, ending: str) -> Path:
@@ -106,18 +61,6 @@ def others(out: Path) -> list[str]:
     return sorted(set(os.listdir(out.parent)) - {out.name, out.name + ".json"})
 
 
-def files(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-def put(folder: Path, contents: dict[str, bytes]) -> None:
-    """Makes a folder that has these files and no others."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    for name, content in contents.items():
-        (folder / name).write_bytes(content)
-
-
 def interrupted(tokenizer: Tokenizer, out: Path, *texts: bytes) -> dict[str, bytes]:
     """What a run leaves that would have written `out` and is killed. Its journal has a line for the end of each text.
 
@@ -139,17 +82,6 @@ def interrupted(tokenizer: Tokenizer, out: Path, *texts: bytes) -> dict[str, byt
     return {f"{out.name}.partial": bytes(start) + data + b"more", f"{out.name}.partial.journal": journal}
 
 
-def beginning(text: bytes, length: int) -> bytes:
-    """So many bytes of a text and what is missing to the end of a document."""
-    return text[: text.index(END_OF_TEXT.encode(), length) + len(END_OF_TEXT)]
-
-
-def start(code: str, *arguments, **options) -> subprocess.Popen:
-    """Runs some lines in another process, which can import this file."""
-    command = [sys.executable, "-c", code, json.dumps(arguments, default=str)]
-    return subprocess.Popen(command, cwd=Path(__file__).parent, stdout=subprocess.PIPE, text=True, **options)
-
-
 # Kills at random moments.
 
 
@@ -162,8 +94,8 @@ tokenizer.encode_file(paths, out, threads=2, **options)
 """
 
 
-@pytest.mark.parametrize("kills", few_or(20, 100))
-def test_killed_at_random_moments_it_goes_on_to_the_same_file(sample, saved, tokenizer, tmp_path, kills):
+@pytest.mark.row("R1", few=20, many=100)
+def test_killed_at_random_moments_it_goes_on_to_the_same_file(sample, saved, tokenizer, tmp_path, cases):
     text = sample.read_bytes()
     paths = write_corpus(tmp_path / "corpus", text * 40, text * 5)
     tokenizer.encode_file(paths, tmp_path / "out.bin", threads=2)
@@ -175,7 +107,7 @@ def test_killed_at_random_moments_it_goes_on_to_the_same_file(sample, saved, tok
     def kill_again_and_again(seed):
         rng, out, lines = random.Random(seed), tmp_path / str(seed) / "out.bin", 0
         out.parent.mkdir()
-        left = kills // 4
+        left = cases.asked // 4
         while left:
             with start(ENCODE, saved, paths, out, {"resume": True}) as process:
                 process.stdout.readline()
@@ -203,64 +135,10 @@ def test_killed_at_random_moments_it_goes_on_to_the_same_file(sample, saved, tok
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         lines = list(pool.map(kill_again_and_again, range(4)))
     assert max(lines) > 1, "no run was killed that had come beyond the first line of its journal"
+    cases.found(cases.asked)
 
 
 # A fault at every call, by faults.c.
-
-
-@pytest.fixture(scope="module")
-def shim(tmp_path_factory) -> Path:
-    compiler = shutil.which(os.environ.get("CC", "cc"))
-    if sys.platform != "linux" or compiler is None:
-        pytest.skip("faults come from a library that a C compiler makes, on Linux")
-    path = tmp_path_factory.mktemp("shim") / "faults.so"
-    source = Path(__file__).with_name("faults.c")
-    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", path, source, "-ldl"], check=True)
-    return path
-
-
-@pytest.fixture(scope="module")
-def small_corpus(sample, tmp_path_factory) -> list[Path]:
-    """Three chunks of text, and a chunk of each other kind."""
-    text = sample.read_bytes()
-    return write_corpus(tmp_path_factory.mktemp("small") / "corpus", beginning(text, 300_000), beginning(text, 5000))
-
-
-@pytest.fixture
-def points(shim, saved, small_corpus, tmp_path):
-    """Calls a function in a process whose calls on files of a folder can be made to go wrong: at how many points?"""
-
-    def run(function, *arguments) -> int:
-        folder = tmp_path / "faults"
-        folder.mkdir()
-        environment = os.environ | {"LD_PRELOAD": str(shim), "FAULTS_FOLDER": str(folder)}
-        code = f"import json, sys, test_faults; test_faults.{function.__name__}(*json.loads(sys.argv[1]))"
-        with start(code, folder, saved, small_corpus, *arguments, env=environment) as process:
-            try:
-                said = process.communicate(timeout=200)[0]
-            finally:
-                process.kill()
-        assert process.returncode == 0
-        points, problems = json.loads(said)
-        print(points, "points")
-        if problems:
-            lines = [f"{len(problems)} problems at {points} points:", *problems]
-            pytest.fail("\n".join(lines).replace(f"{folder}/", ""), pytrace=False)
-        return points
-
-    return run
-
-
-def faults():
-    library = ctypes.CDLL(None)
-    library.faults_set.argtypes = library.faults_add.argtypes = [ctypes.c_long, ctypes.c_int, ctypes.c_int]
-    library.faults_count.restype = ctypes.c_long
-    library.faults_call.argtypes, library.faults_call.restype = [ctypes.c_long], ctypes.c_char_p
-    return library
-
-
-def name_of(action):
-    return NAMES.get(action) or errno.errorcode[action]
 
 
 class Scene:
@@ -359,10 +237,6 @@ class Scene:
                 yield f"{recovery} leaves {others(self.out)}"
 
 
-def is_write(call):
-    return call.startswith(("write", "pwrite"))
-
-
 def fail_each_call(folder, saved, paths, kind, name):
     scene = Scene(kind, folder, saved, paths, name)
     calls, points, problems = dict(scene.calls()), 0, []
@@ -388,9 +262,12 @@ def fail_each_call(folder, saved, paths, kind, name):
 KINDS_AND_NAMES = list(zip(Scene.KINDS, itertools.cycle(["out.npy", "out.bin"]), strict=False))
 
 
+@pytest.mark.row("R4")
 @pytest.mark.parametrize(("kind", "name"), [*KINDS_AND_NAMES, ("new", "out.bin")])
-def test_each_call_may_fail_and_nothing_is_lost(points, kind, name):
-    assert points(fail_each_call, kind, name) >= 60
+def test_each_call_may_fail_and_nothing_is_lost(points, kind, name, cases):
+    number = points(fail_each_call, kind, name)
+    assert number >= 60
+    cases.found(number)
 
 
 def kill_at_each_call(folder, saved, paths, kind, name):
@@ -407,9 +284,12 @@ def kill_at_each_call(folder, saved, paths, kind, name):
     print(json.dumps([points, problems]))
 
 
+@pytest.mark.row("R1")
 @pytest.mark.parametrize(("kind", "name"), KINDS_AND_NAMES)
-def test_killed_at_each_call_it_goes_on_to_the_same_file(points, kind, name):
-    assert points(kill_at_each_call, kind, name) >= 30
+def test_killed_at_each_call_it_goes_on_to_the_same_file(points, kind, name, cases):
+    number = points(kill_at_each_call, kind, name)
+    assert number >= 30
+    cases.found(number)
 
 
 def run_side_by_side(scene, plans):
@@ -437,8 +317,11 @@ def fail_each_call_for_the_journal(folder, saved, paths):
     run_side_by_side(scene, [[(first, 0, 1200), (n, action, 0)] for n, action in points])
 
 
-def test_each_call_for_the_journal_may_fail_or_be_the_last(points):
-    assert points(fail_each_call_for_the_journal) == 32
+@pytest.mark.row("R4")
+def test_each_call_for_the_journal_may_fail_or_be_the_last(points, cases):
+    number = points(fail_each_call_for_the_journal)
+    assert number == 32
+    cases.found(number)
 
 
 def fail_a_write_and_prolong_the_next(folder, saved, paths):
@@ -449,8 +332,11 @@ def fail_a_write_and_prolong_the_next(folder, saved, paths):
     run_side_by_side(scene, [[(n, error, 200), (n + 1, 0, 1300)] for n, error in points])
 
 
-def test_a_write_that_fails_while_another_goes_on_leaves_no_gap(points):
-    assert points(fail_a_write_and_prolong_the_next) == 8
+@pytest.mark.row("R4")
+def test_a_write_that_fails_while_another_goes_on_leaves_no_gap(points, cases):
+    number = points(fail_a_write_and_prolong_the_next)
+    assert number == 8
+    cases.found(number)
 
 
 # Two writers.
@@ -686,9 +572,9 @@ def num_threads() -> int:
     return len(os.listdir("/proc/self/task")) if os.path.exists("/proc/self/task") else threading.active_count()
 
 
-@pytest.mark.parametrize("times", few_or(2, 20))
+@pytest.mark.row("R6", few=2, many=20)
 @pytest.mark.parametrize("name", ["encode", "encode_file", "count_tokens", "encode_to_numpy", "encode_batch", "verify"])
-def test_ctrl_c_at_any_moment_ends_a_call_within_a_second(tokenizer, sample, tmp_path, name, times):
+def test_ctrl_c_at_any_moment_ends_a_call_within_a_second(tokenizer, sample, tmp_path, name, cases):
     call, rng = long_call(name, tokenizer, sample, tmp_path), random.Random(name)
     sent, before = [], num_threads()
 
@@ -697,7 +583,7 @@ def test_ctrl_c_at_any_moment_ends_a_call_within_a_second(tokenizer, sample, tmp
         sent.append(time.monotonic())
         os.kill(os.getpid(), signal.SIGINT)
 
-    for _ in range(times):
+    for _ in cases:
         thread = threading.Thread(target=interrupt, args=[rng.uniform(0, 0.5)])
         thread.start()
         with pytest.raises(KeyboardInterrupt):
@@ -729,17 +615,8 @@ def flipped(content: bytes, rng: random.Random) -> bytes:
     return bytes(changed)
 
 
-def is_refused(function, *arguments, **options) -> bool:
-    try:
-        function(*arguments, **options)
-    except errors.InternalError:
-        raise
-    except bpe_lm.BpeLmError:
-        return True
-    return False
-
-
-def test_a_token_file_that_is_cut_off_is_refused(small):
+@pytest.mark.row("R19")
+def test_a_token_file_that_is_cut_off_is_refused(small, cases):
     _, out = small
     content = out.read_bytes()
     for length in range(len(content)):
@@ -747,9 +624,11 @@ def test_a_token_file_that_is_cut_off_is_refused(small):
         for function in (bpe_lm.open_tokens, bpe_lm.verify):
             with pytest.raises(errors.TokenFileError, match="cut off"):
                 function(out)
+    cases.found(len(content))
 
 
-def test_what_stands_beside_a_token_file_is_refused_when_it_is_cut_off(small):
+@pytest.mark.row("R19")
+def test_what_stands_beside_a_token_file_is_refused_when_it_is_cut_off(small, cases):
     _, out = small
     path, whole = beside(out, ".json"), bpe_lm.verify(out)
     content = path.read_bytes()
@@ -759,14 +638,17 @@ def test_what_stands_beside_a_token_file_is_refused_when_it_is_cut_off(small):
             assert is_refused(bpe_lm.open_tokens, out)
         else:
             assert (length, bpe_lm.verify(out)) == (len(content) - 1, whole)
+    cases.found(len(content))
 
 
+@pytest.mark.row("R19")
 @pytest.mark.parametrize("ending", [".partial.journal", ".partial"])
-def test_what_an_interrupted_run_leaves_may_be_cut_off(tokenizer, small, ending):
+def test_what_an_interrupted_run_leaves_may_be_cut_off(tokenizer, small, ending, cases):
     path, out = small
     expected, left = pair(out), interrupted(tokenizer, out, beginning(path.read_bytes(), 20))
     mended = 0
-    for length in range(len(left[out.name + ending])):
+    cases.asked = len(left[out.name + ending])
+    for length in cases:
         put(out.parent, left | {out.name + ending: left[out.name + ending][:length]})
         if not is_refused(tokenizer.encode_file, path, out, resume=True, threads=1):
             assert (pair(out), others(out)) == (expected, [])
@@ -774,12 +656,12 @@ def test_what_an_interrupted_run_leaves_may_be_cut_off(tokenizer, small, ending)
     assert mended
 
 
-@pytest.mark.parametrize("flips", few_or(1000, 100_000))
-def test_flipped_bits_beside_a_token_file_are_refused_or_do_not_matter(small, flips):
+@pytest.mark.row("R20", few=500, many=30_000)
+def test_flipped_bits_beside_a_token_file_are_refused_or_do_not_matter(small, cases):
     _, out = small
     path, whole, ids, rng = beside(out, ".json"), bpe_lm.verify(out), bpe_lm.open_tokens(out).tolist(), random.Random(1)
     content = path.read_bytes()
-    for _ in range(flips // 2):
+    for _ in cases:
         path.write_bytes(flipped(content, rng))
         if not is_refused(bpe_lm.open_tokens, out):
             tokens = bpe_lm.open_tokens(out)
@@ -788,22 +670,22 @@ def test_flipped_bits_beside_a_token_file_are_refused_or_do_not_matter(small, fl
             assert bpe_lm.verify(out).crc32 == whole.crc32
 
 
-@pytest.mark.parametrize("flips", few_or(1000, 100_000))
-def test_a_flipped_bit_in_a_token_file_is_found(small, flips):
+@pytest.mark.row("R20", few=500, many=30_000)
+def test_a_flipped_bit_in_a_token_file_is_found(small, cases):
     _, out = small
     content, rng = out.read_bytes(), random.Random(2)
-    for _ in range(flips // 2):
+    for _ in cases:
         out.write_bytes(flipped(content, rng))
         with pytest.raises(errors.TokenFileError, match=r"damaged|are not what was written"):
             bpe_lm.verify(out)
 
 
-@pytest.mark.parametrize("flips", few_or(1000, 20_000))
-def test_flipped_bits_in_a_journal_are_refused_or_do_not_matter(tokenizer, small, flips):
+@pytest.mark.row("R20", few=500, many=10_000)
+def test_flipped_bits_in_a_journal_are_refused_or_do_not_matter(tokenizer, small, cases):
     path, out = small
     expected, left = pair(out), interrupted(tokenizer, out, beginning(path.read_bytes(), 20))
     journal, rng, mended = out.name + ".partial.journal", random.Random(3), 0
-    for _ in range(flips // 2):
+    for _ in cases:
         put(out.parent, left | {journal: flipped(left[journal], rng)})
         if not is_refused(tokenizer.encode_file, path, out, resume=True, threads=1):
             assert (pair(out), others(out)) == (expected, [])
@@ -871,16 +753,16 @@ class Fork:
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-@pytest.mark.parametrize("times", few_or(1, 10))
+@pytest.mark.row("R24", few=1, many=10)
 @pytest.mark.parametrize(("method", "number"), [("os.fork", 8), ("fork", 8), ("spawn", 2), ("forkserver", 2)])
-def test_children_of_a_process_that_has_encoded_give_the_right_ids(saved, sample, method, number, times):
+def test_children_of_a_process_that_has_encoded_give_the_right_ids(saved, sample, method, number, cases):
     tokenizer = Tokenizer.load(saved)
     text = beginning(sample.read_bytes(), 100_000)
     expected = tokenizer.encode(text)
     tokenizer.encode_to_numpy(text * 20, threads=2)
     make = Fork if method == "os.fork" else multiprocessing.get_context(method).Process
     inherited = tokenizer if method in ("os.fork", "fork") else str(saved)
-    for _ in range(times):
+    for _ in cases:
         children = [make(target=check_ids, args=(inherited, text, expected)) for _ in range(number)]
         children[0].start()
         with encoding_meanwhile(tokenizer, text):
@@ -893,10 +775,16 @@ def test_children_of_a_process_that_has_encoded_give_the_right_ids(saved, sample
         for child in children:
             child.kill()
         assert codes == [0] * number
+    cases.asked, cases.passed = number * cases.asked, number * cases.passed
 
 
+@pytest.mark.row("R23", few=50, many=500)
 @pytest.mark.parametrize("is_long", [False, True])
-def test_a_panic_is_an_internal_error(is_long):
+def test_a_panic_is_an_internal_error_and_the_next_call_is_right(tokenizer, sample, is_long, cases):
     """Not pyo3's own exception, which no `except Exception` catches."""
-    with pytest.raises(errors.InternalError, match="internal error, please report it: on purpose"):
-        _core.panic("on purpose", is_long)
+    text = beginning(sample.read_bytes(), 20_000)
+    expected = tokenizer.encode(text)
+    for _ in cases:
+        with pytest.raises(errors.InternalError, match="internal error, please report it: on purpose"):
+            _core.panic("on purpose", is_long)
+        assert tokenizer.encode_to_numpy(text, threads=2).tolist() == expected
