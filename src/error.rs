@@ -254,12 +254,33 @@ pub enum Error {
         /// What is wrong, where, and what the user can do.
         reason: String,
     },
+    /// A count file is damaged, cut off, or was counted in another way than the reader expects.
+    #[error("{}: {reason}", path.display())]
+    CountFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, where, and what the user can do.
+        reason: String,
+    },
     /// A corpus exceeds a limit of the algorithm, such as 2^63 bytes or 2^32 sites of pairs.
     #[error("{what} exceeds {limit}; use less text")]
     Limit {
         /// The quantity that is too large.
         what: &'static str,
         /// Its limit.
+        limit: u64,
+    },
+    /// A limit of memory is too small for what was asked for.
+    #[error(
+        "{what} needs {:.0} MiB of memory, and the limit is {:.0} MiB; allow as much (--memory-limit, memory_limit=), or leave the limit out",
+        (*needed as f64 / 1_048_576.0).ceil(), (*limit as f64 / 1_048_576.0).floor()
+    )]
+    MemoryLimit {
+        /// The work.
+        what: &'static str,
+        /// The least limit in bytes.
+        needed: u64,
+        /// The limit in bytes.
         limit: u64,
     },
     /// The system could not start the threads.
@@ -307,6 +328,10 @@ impl Error {
 
     pub(crate) fn token_file(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
         Error::TokenFile { path: path.into(), reason: reason.into() }
+    }
+
+    pub(crate) fn count_file(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
+        Error::CountFile { path: path.into(), reason: reason.into() }
     }
 
     pub(crate) fn format(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {

@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 pub enum Stage {
     /// Reading and counting; the unit is bytes.
     Count,
+    /// Adding sorted counts; the unit is pretokens.
+    Sum,
     /// Learning merges; the unit is merges.
     Merge,
     /// Encoding; the unit is bytes.
@@ -34,6 +36,7 @@ impl Stage {
     pub fn name(self) -> &'static str {
         match self {
             Stage::Count => "count",
+            Stage::Sum => "sum",
             Stage::Merge => "merge",
             Stage::Encode => "encode",
             Stage::Verify => "verify",
@@ -139,6 +142,13 @@ impl Job {
         #[cfg(test)]
         self.touch();
         self.stages.done.fetch_add(amount, Relaxed);
+    }
+
+    /// Adds to the running stage's progress, if the job was not cancelled.
+    pub fn report(&self, amount: u64) -> Result<(), Error> {
+        self.check()?;
+        self.advance(amount);
+        Ok(())
     }
 
     /// Leaves a note for the caller, about something that may be a mistake.

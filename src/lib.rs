@@ -10,6 +10,7 @@ that serve several rows follow below it.
 | | [`SpecialTokens`](special_tokens::SpecialTokens) | [`special_tokens`] | split a text at its special tokens |
 | pretokens | [`Pattern`](pretokenize::Pattern) | [`pretokenize`] | the ranges of a text's pretokens |
 | counts | [`PretokenCounts`](counts::PretokenCounts) | [`counts`] | [`count_pretokens`](counts::count_pretokens), in parallel |
+| count file | [`Header`](count_file::Header) | [`count_file`], [`count_corpus`](mod@count_corpus) | [`count_corpus`](count_corpus::count_corpus): a corpus, or a share of it; [`add_counts`](count_corpus::add_counts) |
 | merges | [`Merges`](merges::Merges) | [`merges`] | [`learn_merges`](merges::learn_merges) from counts |
 | vocabulary | [`Vocab`](vocab::Vocab) | [`vocab`] | the bytes of a token id |
 | training | [`train_bpe`](train_bpe::train_bpe) | [`train_bpe`](mod@train_bpe) | from a corpus to a vocabulary and merges; [`training`] is the record of it |
@@ -66,7 +67,9 @@ pub mod special_tokens;
 pub mod pretokenize;
 mod pretoken_key;
 pub mod corpus;
+pub mod count_file;
 pub mod counts;
+pub mod count_corpus;
 pub mod merges;
 pub mod vocab;
 pub mod training;

@@ -7,10 +7,12 @@ file that it points to would be overwritten.
 */
 
 use crate::error::{Error, is_address};
-use std::fs::{File, FileType, Metadata};
+use std::collections::HashSet;
+use std::fs::{File, FileType, Metadata, Permissions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::FileTypeExt;
-use std::path::Path;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
 
 /// The flag for opening a file that must not be a link.
 pub(crate) const NO_LINK: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
@@ -78,6 +80,64 @@ pub(crate) fn remove(path: &Path) -> Result<(), Error> {
 /// Waits until the names in a folder are on the disk.
 pub(crate) fn sync_folder(folder: &Path) -> Result<(), Error> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| Error::io("sync", folder, error))
+}
+
+/// The first of `paths` that is one of `inputs`, under this or another name.
+pub(crate) fn first_among<'a>(
+    paths: impl IntoIterator<Item = &'a Path>,
+    inputs: impl IntoIterator<Item = impl AsRef<Path>>,
+) -> Option<&'a Path> {
+    let name = |path: &Path| std::fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
+    let inputs: HashSet<_> = inputs.into_iter().filter_map(|path| name(path.as_ref())).collect();
+    paths.into_iter().find(|path| name(path).is_some_and(|name| inputs.contains(&name)))
+}
+
+/// A file that appears only when it is whole. Until then it has another name, and goes away if it is dropped.
+pub(crate) struct NewFile {
+    path: PathBuf,
+    file: NamedTempFile,
+    replace: bool,
+}
+
+impl NewFile {
+    /// Creates the file under another name, in the folder of `path`, which is created if it does not exist.
+    ///
+    /// # Errors
+    /// [`Error::NotAnOutput`]; [`Error::Exists`] unless `replace`; [`Error::Io`].
+    pub fn create(path: &Path, replace: bool) -> Result<Self, Error> {
+        check_file(path)?;
+        if !replace && is_taken(path) {
+            return Err(Error::Exists { path: path.to_owned() });
+        }
+        let failed = |error| Error::io("write", path, error);
+        let folder = folder_of(path);
+        std::fs::create_dir_all(folder).map_err(failed)?;
+        let readable = Permissions::from_mode(0o666);
+        let file = tempfile::Builder::new().permissions(readable).tempfile_in(folder).map_err(failed)?;
+        Ok(NewFile { path: path.to_owned(), file, replace })
+    }
+
+    /// Its final name.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The file, for writing.
+    pub fn file(&self) -> &File {
+        self.file.as_file()
+    }
+
+    /// Waits until the content is on the disk, and gives the file its name.
+    pub fn finish(self) -> Result<(), Error> {
+        let NewFile { path, file, replace } = self;
+        file.as_file().sync_all().map_err(|error| Error::io("write", &path, error))?;
+        let named = if replace { file.persist(&path) } else { file.persist_noclobber(&path) };
+        named.map_err(|error| match error.error.kind() {
+            ErrorKind::AlreadyExists => Error::Exists { path: path.clone() },
+            _ => Error::io("write", &path, error.error),
+        })?;
+        sync_folder(folder_of(&path))
+    }
 }
 
 fn check(path: &Path, found: io::Result<Metadata>, is_right: fn(&FileType) -> bool) -> Result<(), Error> {

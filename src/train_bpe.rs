@@ -3,7 +3,8 @@ The whole pipeline: corpus -> counts -> merges -> vocabulary. This module only c
 */
 
 use crate::corpus::{Corpus, Cutter};
-use crate::counts::count_pretokens;
+use crate::count_file::{CountReader, FAN_IN, Header, Merged, Rules, Runs};
+use crate::counts::{PretokenCounts, count_limited, count_pretokens, held_memory};
 use crate::error::Error;
 use crate::job::{Job, Stage};
 use crate::merges::{Learned, MergeOptions, Merges, TieBreak, learn_merges};
@@ -11,6 +12,9 @@ use crate::pretokenize::Pattern;
 use crate::special_tokens::SpecialTokens;
 use crate::training::{Training, longest_pretokens};
 use crate::vocab::Vocab;
+
+/// The length in bytes beyond which learning stores a pretoken in another way ([`MergeOptions::long_word`]).
+const LONG_WORD: usize = 128;
 
 /// The options of a training.
 #[derive(Clone, Debug)]
@@ -32,6 +36,9 @@ pub struct TrainOptions {
     /// The nominal size of a chunk in bytes. The default of 128 KiB leaves most of the second-level cache to
     /// the table (benches/record/).
     pub chunk_bytes: usize,
+    /// The most memory in bytes that the process may hold. Counts that do not fit are sorted on the disk, in the folder for
+    /// temporary files, and a limit that is too small for learning merges is an error before they are learned.
+    pub memory_limit: Option<u64>,
 }
 
 impl TrainOptions {
@@ -46,6 +53,7 @@ impl TrainOptions {
             max_token_length: None,
             threads: 1,
             chunk_bytes: 256 << 10,
+            memory_limit: None,
         }
     }
 
@@ -77,8 +85,107 @@ pub fn train_bpe(
 ) -> Result<(Vocab, Merges, Training), Error> {
     options.check()?;
     let TrainOptions { special_tokens, pattern, chunk_bytes, .. } = options;
-    let num_merges = Vocab::num_merges(options.vocab_size, special_tokens)?;
     let cutter = Cutter { pattern, special_tokens, chunk_bytes: *chunk_bytes };
+    let Some(limit) = options.memory_limit else {
+        let count = || count_pretokens(corpus, cutter, options.threads, job);
+        let counts = job.stage(Stage::Count, corpus.num_bytes(), count)?;
+        return learn(counts, corpus.skipped_lines(), options, job);
+    };
+    let runs = Runs::new(Rules::new(pattern, special_tokens), &std::env::temp_dir(), FAN_IN);
+    let count = || count_limited(corpus, cutter, options.threads, limit, runs, job);
+    let (runs, num_bytes) = job.stage(Stage::Count, corpus.num_bytes(), count)?;
+    let counts = job.stage(Stage::Sum, None, || {
+        let mut size = LearningSize::default();
+        let reader = runs.into_one(&|amount| job.report(amount), |pretoken| size.add(pretoken))?;
+        size.check(options)?;
+        PretokenCounts::read(reader, job)
+    })?;
+    learn(counts.of_bytes(num_bytes), corpus.skipped_lines(), options, job)
+}
+
+/// Trains a tokenizer from the counts in a file. The result is that of [`train_bpe`] on the texts that were counted.
+///
+/// # Errors
+/// [`Error::CountFile`] for a file that is damaged, or was counted with other special tokens or another pattern than
+/// `options` has; those about the size of the vocabulary; [`Error::Cancelled`].
+pub fn train_from_counts(
+    reader: CountReader,
+    options: &TrainOptions,
+    job: &Job,
+) -> Result<(Vocab, Merges, Training), Error> {
+    options.check()?;
+    let wanted = Rules::new(&options.pattern, &options.special_tokens);
+    let Header { rules, num_distinct, skipped_lines, .. } = reader.header().clone();
+    if let Some(difference) = rules.difference(&wanted) {
+        let reason = format!("it was counted {difference}; train as it was counted, or count again");
+        return Err(Error::count_file(reader.path(), reason));
+    }
+    let read = || {
+        if options.memory_limit.is_some() {
+            let mut size = LearningSize::default();
+            let check = |_| job.check();
+            Merged::new(vec![CountReader::open(reader.path())?], &check)?.for_each(|pretoken, _| {
+                size.add(pretoken);
+                Ok(())
+            })?;
+            size.check(options)?;
+        }
+        PretokenCounts::read(reader, job)
+    };
+    let counts = job.stage(Stage::Sum, Some(num_distinct), read)?;
+    learn(counts, skipped_lines, options, job)
+}
+
+/// What the memory of learning merges depends on.
+#[derive(Clone, Copy, Debug, Default)]
+struct LearningSize {
+    num_distinct: u64,
+    num_bytes: u64,
+    num_long_bytes: u64,
+}
+
+impl LearningSize {
+    fn add(&mut self, pretoken: &[u8]) {
+        self.num_distinct += 1;
+        self.num_bytes += pretoken.len() as u64;
+        if pretoken.len() > LONG_WORD {
+            self.num_long_bytes += pretoken.len() as u64;
+        }
+    }
+
+    /// The bytes that learning takes at most (docs/memory.md).
+    fn needed(self, options: &TrainOptions) -> u64 {
+        let LearningSize { num_distinct, num_bytes, num_long_bytes } = self;
+        let symbol = if options.vocab_size < usize::from(u16::MAX) { 2 } else { 4 };
+        let each_thread = (4 << 20) + 2 * num_bytes;
+        (12 << 20)
+            + 24 * num_distinct
+            + (5 + symbol) * num_bytes
+            + 14 * num_long_bytes
+            + options.threads as u64 * each_thread
+    }
+
+    /// Refuses a limit that is too small for learning.
+    fn check(self, options: &TrainOptions) -> Result<(), Error> {
+        let needed = self.needed(options) + held_memory().unwrap_or(0) as u64;
+        match options.memory_limit {
+            Some(limit) if limit < needed => {
+                Err(Error::MemoryLimit { what: "learning merges from these counts", needed, limit })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Learns merges from counts, and records the training.
+fn learn(
+    counts: PretokenCounts,
+    skipped_lines: u64,
+    options: &TrainOptions,
+    job: &Job,
+) -> Result<(Vocab, Merges, Training), Error> {
+    let TrainOptions { special_tokens, pattern, .. } = options;
+    let num_merges = Vocab::num_merges(options.vocab_size, special_tokens)?;
     let merge_options = MergeOptions {
         tie_break: options.tie_break,
         min_frequency: options.min_frequency,
@@ -86,8 +193,6 @@ pub fn train_bpe(
         threads: options.threads,
         ..MergeOptions::new(num_merges)
     };
-    let counts = job
-        .stage(Stage::Count, corpus.num_bytes(), || count_pretokens(corpus, cutter, options.threads, job))?;
     let (longest_pretokens, num_distinct_pretokens) = (longest_pretokens(&counts), counts.len());
     let num_bytes = counts.num_bytes();
     let num_pretokens = counts.iter().fold(0, |sum: u64, (_, count)| sum.saturating_add(count));
@@ -100,7 +205,7 @@ pub fn train_bpe(
         min_frequency: options.min_frequency,
         max_token_length: options.max_token_length,
         num_bytes,
-        skipped_lines: corpus.skipped_lines(),
+        skipped_lines,
         num_pretokens,
         num_distinct_pretokens,
         count_seconds: job.last(Stage::Count).map_or(0.0, |stage| stage.seconds),

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bpe_lm.model.layers import Embedding, Linear, RMSNorm, RotaryPositionalEmbedding, SwiGLU, silu
     from bpe_lm.model.loss import cross_entropy, perplexity
     from bpe_lm.model.transformer import TransformerBlock, TransformerLM
+    from bpe_lm.tokenizer.counts import Counts, count_pretokens, merge_counts, open_counts
     from bpe_lm.tokenizer.record import Training, load_training
     from bpe_lm.tokenizer.report import train_tokenizer
     from bpe_lm.tokenizer.token_file import Manifest, open_tokens, verify
@@ -43,6 +44,7 @@ __all__ = [
     "SGD",
     "AdamW",
     "BpeLmError",
+    "Counts",
     "Embedding",
     "Linear",
     "Manifest",
@@ -61,6 +63,7 @@ __all__ = [
     "__version__",
     "clip_gradients",
     "cosine_schedule",
+    "count_pretokens",
     "cross_entropy",
     "errors",
     "evaluate_folder",
@@ -73,6 +76,8 @@ __all__ = [
     "load_checkpoint",
     "load_model",
     "load_training",
+    "merge_counts",
+    "open_counts",
     "open_tokens",
     "perplexity",
     "save_checkpoint",
@@ -87,6 +92,7 @@ __all__ = [
 
 _NAMES = {
     "errors": ["BpeLmError"],
+    "tokenizer.counts": ["Counts", "count_pretokens", "merge_counts", "open_counts"],
     "tokenizer.record": ["Training", "load_training"],
     "tokenizer.report": ["train_tokenizer"],
     "tokenizer.token_file": ["Manifest", "open_tokens", "verify"],

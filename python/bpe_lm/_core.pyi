@@ -15,10 +15,12 @@ __all__ = [
     "StreamDecoder",
     "Tokenizer",
     "__version__",
+    "add_count_files",
     "amx_is_available",
     "attention_backward",
     "attention_forward",
     "check_special_tokens",
+    "count",
     "cross_entropy",
     "decoder_is_available",
     "instruction_sets",
@@ -28,6 +30,7 @@ __all__ = [
     "next_logits",
     "norm_backward",
     "norm_forward",
+    "open_count_file",
     "open_mp_library",
     "open_token_file",
     "panic",
@@ -37,6 +40,7 @@ __all__ = [
     "swiglu_backward",
     "swiglu_forward",
     "train",
+    "train_from_count_file",
     "verify_token_file",
     "write_sample",
 ]
@@ -61,10 +65,47 @@ def train(
     pattern: str,
     min_frequency: int,
     max_token_length: int | None,
+    memory_limit: int | None,
     input_format: str,
     json_field: str,
     bad_lines: str,
 ) -> tuple[dict[int, bytes], list[tuple[bytes, bytes]], str]: ...
+def train_from_count_file(
+    path: _Path,
+    vocab_size: int,
+    special_tokens: Sequence[str],
+    *,
+    tie_break: str,
+    threads: int | None,
+    progress: _Progress | None,
+    pattern: str,
+    min_frequency: int,
+    max_token_length: int | None,
+    memory_limit: int | None,
+) -> tuple[dict[int, bytes], list[tuple[bytes, bytes]], str]: ...
+
+_Counts = tuple[str, list[str], int, int, int, int]
+"""Pattern, special tokens, distinct pretokens, pretokens, bytes of text, skipped lines."""
+
+def count(
+    source: Sequence[_Path] | Iterator[str | bytes],
+    out: _Path,
+    special_tokens: Sequence[str],
+    *,
+    pattern: str,
+    share: tuple[int, int],
+    threads: int | None,
+    memory_limit: int | None,
+    force: bool,
+    progress: _Progress | None,
+    input_format: str,
+    json_field: str,
+    bad_lines: str,
+) -> _Counts: ...
+def add_count_files(
+    parts: Sequence[tuple[_Path, str]], out: _Path, force: bool, progress: _Progress | None
+) -> _Counts: ...
+def open_count_file(path: _Path) -> _Counts: ...
 
 @final
 class Tokenizer:

@@ -33,6 +33,10 @@ class TokenFileError(BpeLmError, ValueError):
     """A token file is damaged, incomplete, or of another type or tokenizer than its reader expects."""
 
 
+class CountFileError(BpeLmError, ValueError):
+    """A count file is damaged, incomplete, or was counted with another pattern or other special tokens."""
+
+
 class TokenIdError(BpeLmError, ValueError):
     """An id is not the id of a token."""
 
@@ -74,7 +78,7 @@ class PatternError(OptionError):
 
 
 class LimitExceeded(BpeLmError, OverflowError):
-    """A count needs more than 63 bits, or a corpus has more than 2**32 places to merge at."""
+    """A count needs more than 63 bits, in a count file 64, or a corpus has more than 2**32 places to merge at."""
 
 
 class MissingExtra(BpeLmError, ImportError):
@@ -99,6 +103,10 @@ class ExportError(BpeLmError, ValueError):
 
 class OutOfMemory(BpeLmError, MemoryError):
     """A device or the machine has too little memory."""
+
+
+class MemoryLimitExceeded(BpeLmError, MemoryError):
+    """A limit of memory is too small for the work. The message has both sizes."""
 
 
 class TrainingDiverged(BpeLmError, ArithmeticError):

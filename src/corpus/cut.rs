@@ -72,6 +72,14 @@ impl Cuts<'_> {
         .max(1)
     }
 
+    /// The same rule with another nominal length of a chunk.
+    pub fn with_chunk_bytes(self, chunk_bytes: usize) -> Self {
+        match self {
+            Cuts::Lines(_) => Cuts::Lines(chunk_bytes),
+            Cuts::Pretokens(cutter) => Cuts::Pretokens(Cutter { chunk_bytes, ..cutter }),
+        }
+    }
+
     /// The windows to search for a cut, in order. Each is given by its first and its last position.
     pub fn windows(self, start: u64) -> impl Iterator<Item = (u64, u64)> {
         let nominal = start.saturating_add(self.chunk_bytes() as u64);

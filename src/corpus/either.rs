@@ -6,6 +6,7 @@ use super::chunk::{Chunk, Place, Text};
 use super::cut::Cutter;
 use super::files::Files;
 use super::options::InputOptions;
+use super::share::Share;
 use super::source::SourceInfo;
 use super::texts::Texts;
 use crate::error::Error;
@@ -53,6 +54,26 @@ impl Corpus {
             Corpus::Files(files) => Corpus::Files(files.in_order(start)),
             texts => texts,
         }
+    }
+
+    /// Returns the corpus, set to read one share of it.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for a part of what cannot be divided: pipes, standard input, texts from an iterator.
+    pub fn with_share(self, share: Share) -> Result<Self, Error> {
+        match self {
+            Corpus::Files(files) => files.with_share(share).map(Corpus::Files),
+            Corpus::Texts(texts) if share.is_all() => Ok(Corpus::Texts(texts)),
+            Corpus::Texts(_) => {
+                let value = "part of an iterator".to_owned();
+                Err(Error::Option { name: "shard", value, rule: "given with files only" })
+            }
+        }
+    }
+
+    /// Whether only a share of a corpus is read, which may be empty.
+    pub(crate) fn is_part(&self) -> bool {
+        matches!(self, Corpus::Files(files) if files.is_part())
     }
 
     /// Information about each file.

@@ -14,10 +14,12 @@ use super::line_number::FirstLine;
 use super::options::{BadLines, InputOptions};
 use super::plain::{Claim, to_usize};
 use super::queue::{Queue, Turn};
+use super::share::Share;
 use super::source::{Kind, Reader, Source, SourceInfo};
 use super::stream::Stream;
 use crate::error::Error;
 use crate::job::Job;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -31,6 +33,10 @@ pub struct Files {
     options: InputOptions,
     /// The place at which reading begins, if the sources are read in order.
     start: Option<Place>,
+    /// The part of the files that is read.
+    share: Share,
+    /// The positions in each source between which the share's stretch lies; they may be equal. Empty if all is read.
+    stretches: Vec<Range<u64>>,
     queue: Queue<Open>,
     skipped_lines: AtomicU64,
     pub(super) is_begun: AtomicBool,
@@ -60,7 +66,8 @@ impl Files {
         }
         let queue = Queue::new(0, Vec::new());
         let (skipped_lines, is_begun) = (AtomicU64::new(0), AtomicBool::new(false));
-        Ok(Files { sources, options, start: None, queue, skipped_lines, is_begun })
+        let (share, stretches) = (Share::default(), Vec::new());
+        Ok(Files { sources, options, start: None, share, stretches, queue, skipped_lines, is_begun })
     }
 
     /// Returns the files, set to be read in order from `start`.
@@ -70,17 +77,64 @@ impl Files {
         self
     }
 
+    /// Returns the files, set to read one share of them.
+    pub(super) fn with_share(mut self, share: Share) -> Result<Self, Error> {
+        if share.is_all() {
+            return Ok(self);
+        }
+        let Some(total) = self.len() else {
+            let rule = "left out with standard input and pipes, whose length is not known";
+            return Err(Error::Option { name: "shard", value: "part of a stream".to_owned(), rule });
+        };
+        let (all, mut before) = (share.stretch(total), 0);
+        for len in self.sources.iter().filter_map(Source::len) {
+            let position = |at: u64| at.saturating_sub(before).min(len);
+            self.stretches.push(position(all.start)..position(all.end));
+            before += len;
+        }
+        self.share = share;
+        Ok(self)
+    }
+
+    /// Whether only a share of the files is read.
+    pub(super) fn is_part(&self) -> bool {
+        !self.share.is_all()
+    }
+
     /// Information about each source, without reading it.
     pub(super) fn infos(&self) -> Result<Vec<SourceInfo>, Error> {
         self.sources.iter().map(|source| source.info(&self.options.json_field)).collect()
     }
 
     pub(super) fn num_bytes(&self) -> Option<u64> {
-        let len = |source: &Source| match source.kind {
-            Kind::File { len, .. } => Some(len),
-            Kind::Pipe | Kind::StandardInput => None,
+        self.len().map(|len| {
+            let stretch = self.share.stretch(len);
+            stretch.end - stretch.start
+        })
+    }
+
+    /// The number of bytes of all files, if it is known.
+    fn len(&self) -> Option<u64> {
+        self.sources.iter().map(Source::len).sum()
+    }
+
+    /// Opens the part of a source that belongs to the share. `None` if the source has no such part.
+    fn open(&self, source: usize, cutter: Cutter<'_>, job: &Job) -> Result<Option<Reader>, Error> {
+        let start = self.start.filter(|start| start.source == source).map_or(0, |start| start.offset);
+        let Some(stretch) = self.stretches.get(source) else {
+            return self.sources[source].open(start, job).map(Some);
         };
-        self.sources.iter().map(len).sum()
+        let cuts = self.cuts(source, cutter);
+        let has_cuts = self.sources[source].is_plain() && cuts.can_cut();
+        if stretch.is_empty() || (stretch.start > 0 && !has_cuts) {
+            return Ok(None);
+        }
+        match self.sources[source].open(start, job)? {
+            Reader::Plain(plain) if has_cuts => {
+                plain.between(stretch, cuts, job).map(Reader::Plain).map(Some)
+            }
+            whole => Ok(Some(whole)),
+        }
     }
 
     pub(super) fn skipped_lines(&self) -> u64 {
@@ -124,7 +178,7 @@ impl Files {
                 chunk.number = number;
                 return self.read_plain(source, &claim, cutter, job, chunk).map(|()| true);
             }
-            match self.take(job)? {
+            match self.take(cutter, job)? {
                 None => return Ok(false),
                 Some(Open { source, reader: Reader::Stream(stream) }) => {
                     return self.read_stream(source, stream, cutter, job, chunk).map(|()| true);
@@ -143,15 +197,17 @@ impl Files {
     }
 
     /// Takes a source that no other worker is reading. Returns `None` when all sources are read.
-    fn take(&self, job: &Job) -> Result<Option<Open>, Error> {
-        Ok(match self.queue.take(self.sources.len(), self.start.is_some(), job)? {
-            None => None,
-            Some(Turn::Open(open)) => Some(open),
-            Some(Turn::Next(source)) => {
-                let start = self.start.filter(|start| start.source == source).map_or(0, |start| start.offset);
-                Some(Open { source, reader: self.sources[source].open(start, job)? })
+    fn take(&self, cutter: Cutter<'_>, job: &Job) -> Result<Option<Open>, Error> {
+        loop {
+            match self.queue.take(self.sources.len(), self.start.is_some(), job)? {
+                None => return Ok(None),
+                Some(Turn::Open(open)) => return Ok(Some(open)),
+                Some(Turn::Next(source)) => match self.open(source, cutter, job)? {
+                    Some(reader) => return Ok(Some(Open { source, reader })),
+                    None => self.queue.pass_over(),
+                },
             }
-        })
+        }
     }
 
     /// Reads a chunk that was claimed, while other workers read others of the same file.

@@ -58,6 +58,17 @@ impl SharedFile {
         Ok(())
     }
 
+    /// The text between the cuts for two positions, as a file of its own. Those cuts depend on the file alone, not on the
+    /// length of chunks. A cut leaves the pretokens on both sides as they are, so places to cut inside the stretch need
+    /// not look beyond its end.
+    pub fn between(&self, positions: &Range<u64>, cuts: Cuts<'_>, job: &Job) -> Result<Self, Error> {
+        let cuts = cuts.with_chunk_bytes(FIRST_WINDOW as usize);
+        let start = self.cut(positions.start, cuts, job)?;
+        let end = self.cut(positions.end, cuts, job)?;
+        let file = self.file.try_clone().map_err(|error| Error::corpus_file(&self.path, error))?;
+        Ok(SharedFile::new(file, self.path.clone(), end, start))
+    }
+
     /// The cut for a position.
     fn cut(&self, position: u64, cuts: Cuts<'_>, job: &Job) -> Result<u64, Error> {
         if position <= self.start || position >= self.len {
@@ -122,6 +133,11 @@ impl Plain {
     /// A file of which no chunk is claimed.
     pub fn new(file: SharedFile) -> Self {
         Plain { file: Arc::new(file), next: 0 }
+    }
+
+    /// The part between the cuts for two positions, of which no chunk is claimed.
+    pub fn between(&self, positions: &Range<u64>, cuts: Cuts<'_>, job: &Job) -> Result<Self, Error> {
+        self.file.between(positions, cuts, job).map(Plain::new)
     }
 
     /// Claims the next chunk. Whoever sees that it is the last one claims no more.

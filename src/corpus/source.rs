@@ -120,6 +120,19 @@ impl Source {
         }
     }
 
+    /// Its length in bytes, if it is known.
+    pub fn len(&self) -> Option<u64> {
+        match self.kind {
+            Kind::File { len, .. } => Some(len),
+            Kind::Pipe | Kind::StandardInput => None,
+        }
+    }
+
+    /// Whether it can be read from any place.
+    pub fn is_plain(&self) -> bool {
+        matches!(self.kind, Kind::File { compression: Compression::None, .. })
+    }
+
     /// Information about the source, without reading it.
     pub fn info(&self, json_field: &str) -> Result<SourceInfo, Error> {
         let file = match self.kind {

@@ -4,8 +4,10 @@ Counting a corpus, by any number of workers that share nothing but the shards.
 
 use super::pretoken_counts::PretokenCounts;
 use super::shards::Shards;
+use super::spill::Room;
 use super::table::{Knobs, Table};
 use crate::corpus::{Chunk, Corpus, Cutter};
+use crate::count_file::Runs;
 use crate::error::Error;
 use crate::hash_seed::HashSeed;
 use crate::isa::Isa;
@@ -27,6 +29,12 @@ impl Knobs {
         let (num_shards, max_long, carry_after) = (NUM_SHARDS, 1 << 22, 1 << 31);
         let (isa, seed) = (Isa::best(), HashSeed::of_process());
         Knobs { isa, min_share: MIN_SHARE, max_lines, num_shards, max_long, carry_after, seed }
+    }
+
+    /// The settings for a room.
+    pub(super) fn within(room: &Room) -> Self {
+        let &Room { workers, max_lines, max_long, num_shards, .. } = room;
+        Knobs { max_lines, max_long, num_shards, ..Knobs::new(workers) }
     }
 }
 
@@ -55,15 +63,49 @@ pub fn count_with_knobs(
     job: &Job,
     knobs: Knobs,
 ) -> Result<PretokenCounts, Error> {
+    let shards = Shards::new(knobs.num_shards, knobs.seed);
+    let num_bytes = count_into(&shards, corpus, cutter, threads, job, knobs)?;
+    Ok(PretokenCounts::new(shards.into_tables(), num_bytes, cutter.special_tokens, knobs.seed))
+}
+
+/// Counts the pretokens of a corpus within a limit of the process's memory, in bytes. Returns the counts as runs, which
+/// are added to `runs`, and the bytes of the texts.
+///
+/// # Errors
+/// [`Error::MemoryLimit`] with the least limit, before any work; those of [`count_pretokens`]; [`Error::Io`] of the runs.
+pub(crate) fn count_limited(
+    corpus: &Corpus,
+    cutter: Cutter<'_>,
+    threads: usize,
+    limit: u64,
+    runs: Runs,
+    job: &Job,
+) -> Result<(Runs, u64), Error> {
+    let room = Room::new(limit, threads)?;
+    let knobs = Knobs::within(&room);
+    let shards = Shards::limited(&room, knobs.seed, runs, cutter.special_tokens, job);
+    let num_bytes = count_into(&shards, corpus, cutter, room.workers, job, knobs)?;
+    let runs = shards.into_runs()?;
+    Ok((runs.ok_or_else(|| Error::Internal("shards without runs".to_owned()))?, num_bytes))
+}
+
+/// Counts into shards. Returns the bytes of the texts.
+pub(super) fn count_into(
+    shards: &Shards<'_>,
+    corpus: &Corpus,
+    cutter: Cutter<'_>,
+    threads: usize,
+    job: &Job,
+    knobs: Knobs,
+) -> Result<u64, Error> {
     corpus.begin()?;
     let threads = workers(threads, corpus.num_bytes(), knobs.min_share);
-    let shards = Shards::new(knobs.num_shards, knobs.seed);
-    let count = |job: &Job| count_chunks(Table::new(knobs, &shards), corpus, cutter, knobs.isa, job);
+    let count = |job: &Job| count_chunks(Table::new(knobs, shards), corpus, cutter, knobs.isa, job);
     let num_bytes = with_threads(threads, |pool| on_all_threads(pool, job, count))?.iter().sum();
-    if num_bytes == 0 {
+    if num_bytes == 0 && !corpus.is_part() {
         return Err(corpus.is_empty_error());
     }
-    Ok(PretokenCounts::new(shards.into_tables(), num_bytes, cutter.special_tokens, knobs.seed))
+    Ok(num_bytes)
 }
 
 /// One thread: counts chunks until none is left, and returns the number of bytes of their texts.
@@ -90,7 +132,7 @@ fn count_chunks(
         }
         job.advance(chunk.input_bytes);
     }
-    table.move_all();
+    table.finish()?;
     Ok(num_bytes)
 }
 

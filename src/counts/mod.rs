@@ -14,6 +14,8 @@ a lock around every insertion, which stops all workers, and a lookup has to foll
 next. Here a lookup takes one cache line, as it does in encoding, and both share the code that makes keys
 ([`crate::pretoken_key`]).
 
+Where memory has a limit, full shards move to the disk as sorted runs (`spill`), which are added at the end.
+
 Sums do not depend on who counted what, so the result is the same for every number of threads, chunk size and
 order of files.
 
@@ -29,15 +31,21 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod pretoken_table;
+mod spill;
 mod shards;
 mod table;
+mod listed;
 mod pretoken_counts;
+mod store;
 mod count;
 mod probe;
 
 pub use crate::hash_seed::HashSeed;
+pub(crate) use count::count_limited;
 pub use count::{count_pretokens, count_with_knobs};
 pub use pretoken_counts::PretokenCounts;
 #[doc(hidden)]
 pub use probe::probe_one_line;
+pub(crate) use spill::held_memory;
+pub(crate) use store::{Totals, write_counts, write_sum};
 pub use table::Knobs;

@@ -14,9 +14,13 @@ same home, and each lookup compares them all. The tables of workers ([`super::ta
 secret: a lookup there visits a few lines at most.
 */
 
+use crate::count_file::SortedCounts;
+use crate::error::Error;
 use crate::hash_seed::HashSeed;
+use crate::job::Job;
 use crate::prefetch::prefetch;
 use crate::pretoken_key::{Key, LONG, NO_PLACE, SHORT, home, is_long, key, unplaced};
+use std::cmp::Ordering;
 
 /// The number of slots of an empty table.
 const MIN_SLOTS: usize = 1 << 7;
@@ -48,6 +52,25 @@ impl PretokenTable {
     /// The maximum number of pretokens: the number of a slot fits 32 bits. It is a million less than 2^31, so
     /// that it is enough to check it now and then.
     pub const MAX_LEN: usize = (1 << 31) - (1 << 20);
+
+    /// An empty table for keys by a seed, with memory for `len` pretokens, less than half of the slots, and for `long` bytes
+    /// of long ones.
+    pub fn with_room(num_slots: usize, len: usize, long: usize, seed: HashSeed) -> Self {
+        let (mut keys, counts) = (Vec::with_capacity(len + 1), Vec::with_capacity(len));
+        keys.push([LONG; 16]);
+        PretokenTable {
+            slots: vec![0; num_slots.next_power_of_two().max(MIN_SLOTS)],
+            keys,
+            counts,
+            long: Vec::with_capacity(long),
+            seed,
+        }
+    }
+
+    /// The number of bytes of long pretokens, with their lengths.
+    pub fn num_long_bytes(&self) -> usize {
+        self.long.len()
+    }
 
     /// Prefetches what [`PretokenTable::add`] will read for these keys.
     pub fn prefetch(&self, keys: impl Iterator<Item = Key> + Clone) {
@@ -85,12 +108,8 @@ impl PretokenTable {
     }
 
     /// Each pretoken and its count, by number.
-    #[allow(clippy::cast_possible_truncation)] // The low half of a key is a position.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], u64)> {
-        self.keys[1..].iter().zip(&self.counts).map(|(key, &count)| match key[SHORT] {
-            LONG => (self.long_bytes(u128::from_le_bytes(*key) as u64), count),
-            len => (&key[..len.into()], count),
-        })
+        (1..).zip(&self.counts).map(|(at, &count)| (self.bytes(at), count))
     }
 
     /// The bytes of a long pretoken at a position.
@@ -99,6 +118,40 @@ impl PretokenTable {
         let (len, bytes) = self.long[position as usize..].split_at(8);
         let len = len.first_chunk().map_or(0, |len| u64::from_le_bytes(*len));
         &bytes[..len as usize]
+    }
+
+    /// The table's entries in ascending order of their bytes. Looking pretokens up is over until
+    /// [`SortedTable::clear`].
+    pub fn into_sorted(mut self, job: &Job) -> Result<SortedTable, Error> {
+        let mut order = std::mem::take(&mut self.slots);
+        let num_slots = order.len();
+        order.clear();
+        order.extend((1..).zip(&self.counts).filter(|&(_, &count)| count > 0).map(|(number, _)| number));
+        for piece in order.chunks_mut(PIECE) {
+            job.check()?;
+            piece.sort_unstable_by(|&a, &b| self.compare(a as usize, b as usize));
+        }
+        Ok(SortedTable { table: self, order, num_slots })
+    }
+
+    /// The order of the bytes of two pretokens, given by their numbers + 1.
+    fn compare(&self, a: usize, b: usize) -> Ordering {
+        let (short_a, short_b) = (&self.keys[a], &self.keys[b]);
+        if short_a[SHORT] == LONG || short_b[SHORT] == LONG {
+            return self.bytes(a).cmp(self.bytes(b));
+        }
+        // A shorter pretoken is padded with zeros, and its length comes last.
+        u128::from_be_bytes(*short_a).cmp(&u128::from_be_bytes(*short_b))
+    }
+
+    /// The bytes of a pretoken, given by its number + 1.
+    #[allow(clippy::cast_possible_truncation)] // The low half of a key is a position.
+    fn bytes(&self, at: usize) -> &[u8] {
+        let key = &self.keys[at];
+        match key[SHORT] {
+            LONG => self.long_bytes(u128::from_le_bytes(*key) as u64),
+            len => &key[..len.into()],
+        }
     }
 
     /// The number of a pretoken, or the free slot where it belongs.
@@ -146,6 +199,65 @@ impl PretokenTable {
             }
             self.slots[slot] = number;
         }
+    }
+}
+
+/// The number of pretokens that are sorted at once, between two checks of the cancel flag.
+const PIECE: usize = 1 << 18;
+
+/// A table whose entries are sorted, in pieces. The order takes the memory of the slots.
+pub(super) struct SortedTable {
+    table: PretokenTable,
+    /// Numbers + 1, each piece in ascending order of the pretokens.
+    order: Vec<u32>,
+    num_slots: usize,
+}
+
+impl SortedTable {
+    /// Each piece of the entries.
+    fn pieces(&self) -> impl Iterator<Item = Piece<'_>> {
+        self.order.chunks(PIECE).map(|order| Piece { table: &self.table, order, at: 0 })
+    }
+
+    /// An empty table with the same memory.
+    pub fn clear(self) -> PretokenTable {
+        let SortedTable { mut table, mut order, num_slots } = self;
+        order.clear();
+        order.resize(num_slots, 0);
+        table.slots = order;
+        table.keys.truncate(1);
+        table.counts.clear();
+        table.long.clear();
+        table
+    }
+}
+
+/// All entries of some tables, in sorted pieces.
+pub(super) fn pieces(tables: &[SortedTable]) -> Vec<Piece<'_>> {
+    tables.iter().flat_map(SortedTable::pieces).collect()
+}
+
+/// Some entries of a table, in order.
+pub(super) struct Piece<'a> {
+    table: &'a PretokenTable,
+    /// The number + 1 of the entry and of those after it.
+    order: &'a [u32],
+    at: usize,
+}
+
+impl SortedCounts for Piece<'_> {
+    fn advance(&mut self) -> Result<bool, Error> {
+        let next = self.order.split_off_first();
+        self.at = next.map_or(0, |&at| at as usize);
+        Ok(next.is_some())
+    }
+
+    fn pretoken(&self) -> &[u8] {
+        self.table.bytes(self.at)
+    }
+
+    fn count(&self) -> u64 {
+        self.table.counts[self.at - 1]
     }
 }
 

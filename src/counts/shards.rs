@@ -9,35 +9,74 @@ worker moves its whole table in the same way, so the sum is computed by all of t
 
 use super::long::Long;
 use super::pretoken_table::PretokenTable;
+use super::spill::{Room, Spill};
+use crate::count_file::Runs;
 use crate::error::Error;
 use crate::hash_seed::HashSeed;
+use crate::job::Job;
 use crate::panics::lock;
 use crate::pretoken_key::{Key, hash, unplaced};
+use crate::special_tokens::SpecialTokens;
 use std::sync::{Mutex, PoisonError};
 
 /// The number of pretokens that are added to a shard at once.
 const BOX: usize = 64;
 
 /// The parts of the map.
-pub(super) struct Shards {
+pub(super) struct Shards<'s> {
     tables: Vec<Mutex<PretokenTable>>,
     seed: HashSeed,
+    /// Where full tables go, if memory is limited.
+    spill: Option<Spill<'s>>,
 }
 
-impl Shards {
+impl<'s> Shards<'s> {
     /// Empty shards for keys by a seed. Their number is a power of two.
     pub fn new(number: usize, seed: HashSeed) -> Self {
         let tables = (0..number).map(|_| Mutex::new(PretokenTable::new(seed))).collect();
-        Shards { tables, seed }
+        Shards { tables, seed, spill: None }
+    }
+
+    /// Empty shards whose tables do not grow beyond the room.
+    pub fn limited(
+        room: &Room,
+        seed: HashSeed,
+        runs: Runs,
+        special_tokens: &'s SpecialTokens,
+        job: &'s Job,
+    ) -> Self {
+        let tables = room.tables(seed).into_iter().map(Mutex::new).collect();
+        Shards { tables, seed, spill: Some(Spill::new(room, seed, BOX, runs, special_tokens, job)) }
     }
 
     /// The content. After a panic of a worker nobody uses it.
     pub fn into_tables(self) -> Vec<PretokenTable> {
-        self.tables
-            .into_iter()
-            .map(|table| table.into_inner().unwrap_or_else(PoisonError::into_inner))
-            .collect()
+        into_inner(self.tables)
     }
+
+    /// All counts of limited shards as runs.
+    pub fn into_runs(self) -> Result<Option<Runs>, Error> {
+        self.spill.map(|spill| spill.finish(into_inner(self.tables))).transpose()
+    }
+
+    /// Lets the tables spill if one of them is full.
+    fn make_room(&self) -> Result<(), Error> {
+        match &self.spill {
+            Some(spill) if spill.is_due() => spill.spill(&self.tables),
+            _ => Ok(()),
+        }
+    }
+
+    /// Remembers if a table is full.
+    fn look(&self, table: &PretokenTable) {
+        if let Some(spill) = &self.spill {
+            spill.look(table);
+        }
+    }
+}
+
+fn into_inner(tables: Vec<Mutex<PretokenTable>>) -> Vec<PretokenTable> {
+    tables.into_iter().map(|table| table.into_inner().unwrap_or_else(PoisonError::into_inner)).collect()
 }
 
 /// The shard, of `number`, to which a key belongs. The bits of the hash differ from those that find the slot.
@@ -48,17 +87,19 @@ pub(super) fn shard_of(key: Key, number: usize, seed: HashSeed) -> usize {
 
 /// A worker's pretokens on their way to the shards.
 pub(super) struct Outbox<'a> {
-    shards: &'a Shards,
+    shards: &'a Shards<'a>,
     /// For each shard, at most [`BOX`] keys and counts.
     boxes: Vec<Vec<(Key, u32)>>,
     /// The number of pretokens in the largest shard that was seen.
     largest: usize,
+    /// The error of spilling. What is added after it is lost.
+    error: Option<Error>,
 }
 
 impl<'a> Outbox<'a> {
     /// Nothing, on its way to these shards.
-    pub fn new(shards: &'a Shards) -> Self {
-        Outbox { shards, boxes: vec![Vec::new(); shards.tables.len()], largest: 0 }
+    pub fn new(shards: &'a Shards<'a>) -> Self {
+        Outbox { shards, boxes: vec![Vec::new(); shards.tables.len()], largest: 0, error: None }
     }
 
     /// Adds a pretoken. `long` has the bytes of those in the box that are long.
@@ -72,8 +113,12 @@ impl<'a> Outbox<'a> {
 
     /// Adds one occurrence of a pretoken to its shard at once.
     pub fn add_long(&mut self, key: Key, pretoken: &[u8]) {
-        let shard = shard_of(key, self.boxes.len(), self.shards.seed);
-        lock(&self.shards.tables[shard]).add(key, pretoken, 1);
+        if self.make_room() {
+            let shard = shard_of(key, self.boxes.len(), self.shards.seed);
+            let mut table = lock(&self.shards.tables[shard]);
+            table.add(key, pretoken, 1);
+            self.shards.look(&table);
+        }
     }
 
     /// Adds everything to the shards.
@@ -82,15 +127,27 @@ impl<'a> Outbox<'a> {
     }
 
     /// # Errors
-    /// [`Error::Limit`] when a shard has too many pretokens.
-    pub fn check(&self) -> Result<(), Error> {
+    /// [`Error::Limit`] when a shard has too many pretokens; those of spilling.
+    pub fn check(&mut self) -> Result<(), Error> {
+        if let Some(error) = self.error.take() {
+            return Err(error);
+        }
         if self.largest <= PretokenTable::MAX_LEN {
             return Ok(());
         }
         Err(Error::Limit { what: "the number of distinct pretokens", limit: PretokenTable::MAX_LEN as u64 })
     }
 
+    /// Lets the shards spill if one is full. Returns false after an error.
+    fn make_room(&mut self) -> bool {
+        self.error = self.error.take().or_else(|| self.shards.make_room().err());
+        self.error.is_none()
+    }
+
     fn deliver(&mut self, shard: usize, long: &Long) {
+        if !self.make_room() {
+            return self.boxes[shard].clear();
+        }
         let entries = &mut self.boxes[shard];
         if entries.is_empty() {
             return;
@@ -101,6 +158,7 @@ impl<'a> Outbox<'a> {
             table.add(key, long.bytes(key), count.into());
         }
         self.largest = self.largest.max(table.len());
+        self.shards.look(&table);
     }
 }
 

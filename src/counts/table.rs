@@ -74,7 +74,7 @@ enum Found {
 
 impl<'a> Table<'a> {
     /// An empty table.
-    pub fn new(knobs: Knobs, shards: &'a Shards) -> Self {
+    pub fn new(knobs: Knobs, shards: &'a Shards<'a>) -> Self {
         Table {
             knobs,
             lines: filled(Line::default(), MIN_LINES.min(knobs.max_lines)),
@@ -90,7 +90,7 @@ impl<'a> Table<'a> {
     /// beginning on.
     ///
     /// # Errors
-    /// [`Error::Limit`] when there are too many distinct pretokens.
+    /// [`Error::Limit`] when there are too many distinct pretokens; those of spilling.
     #[allow(clippy::cast_possible_truncation)] // A window has some thousand pretokens.
     pub fn count_window(&mut self, buffer: &[u8], borders: &Borders) -> Result<(), Error> {
         let num_pretokens = borders.inside().len() as u32 + 1;
@@ -259,6 +259,15 @@ impl<'a> Table<'a> {
         self.long.clear();
     }
 
+    /// Moves all counts to the shards, when the corpus has ended.
+    ///
+    /// # Errors
+    /// As [`Table::count_window`], and those of spilling.
+    pub fn finish(mut self) -> Result<(), Error> {
+        self.move_all();
+        self.outbox.check()
+    }
+
     fn may_grow(&self) -> bool {
         self.lines.len() < self.knobs.max_lines
     }
@@ -336,7 +345,7 @@ mod tests {
         assert_eq!((table.num_entries, table.long.len()), (0, 0));
     }
 
-    fn in_shards(shards: Shards) -> Entries {
+    fn in_shards(shards: Shards<'_>) -> Entries {
         let tables = shards.into_tables();
         tables
             .iter()

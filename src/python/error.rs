@@ -32,6 +32,7 @@ pub(super) fn to_py(error: Error) -> PyErr {
         Error::Busy { .. } => "OutputBusy",
         Error::Resume { .. } => "ResumeMismatch",
         Error::TokenFile { .. } => "TokenFileError",
+        Error::CountFile { .. } => "CountFileError",
         Error::SpecialInText { .. } => "SpecialTokenFound",
         Error::TokenId { .. } => "TokenIdError",
         Error::VocabTooSmall { .. } => "VocabTooSmall",
@@ -41,6 +42,7 @@ pub(super) fn to_py(error: Error) -> PyErr {
         Error::Option { .. } | Error::Threads { .. } => "OptionError",
         Error::Tokenizer { .. } | Error::Format { .. } => "FormatError",
         Error::Limit { .. } => "LimitExceeded",
+        Error::MemoryLimit { .. } => "MemoryLimitExceeded",
         Error::Cancelled | Error::Internal(_) => "InternalError",
     };
     new(class, &error.to_string())

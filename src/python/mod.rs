@@ -3,6 +3,7 @@ The Python module `bpe_lm._core`: extract, detach, call one function of the core
 */
 
 mod convert;
+mod counts;
 mod error;
 mod few;
 mod held_text;

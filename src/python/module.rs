@@ -4,7 +4,7 @@ The functions and classes of the Python module.
 
 use super::streams::{EncodeIterator, PyStreamDecoder};
 use super::tokenizer::PyTokenizer;
-use super::{machine, run, text, token_file, train};
+use super::{counts, machine, run, text, token_file, train};
 use crate::byte_alphabet;
 use crate::formats;
 use pyo3::prelude::*;
@@ -19,6 +19,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("FILE_NAMES", formats::FILE_NAMES)?;
     module.add("BYTE_ALPHABET", byte_alphabet::to_text(&(0..=255).collect::<Vec<u8>>()))?;
     module.add_function(wrap_pyfunction!(train::train, module)?)?;
+    module.add_function(wrap_pyfunction!(train::train_from_count_file, module)?)?;
     #[cfg(target_arch = "x86_64")]
     {
         module.add_function(wrap_pyfunction!(kernels::attention_forward, module)?)?;
@@ -37,6 +38,9 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PyStreamDecoder>()?;
     module.add_function(wrap_pyfunction!(train::check_special_tokens, module)?)?;
     module.add_function(wrap_pyfunction!(train::load_training, module)?)?;
+    module.add_function(wrap_pyfunction!(counts::count, module)?)?;
+    module.add_function(wrap_pyfunction!(counts::add_count_files, module)?)?;
+    module.add_function(wrap_pyfunction!(counts::open_count_file, module)?)?;
     module.add_function(wrap_pyfunction!(token_file::open_token_file, module)?)?;
     module.add_function(wrap_pyfunction!(token_file::verify_token_file, module)?)?;
     module.add_function(wrap_pyfunction!(machine::amx_is_available, module)?)?;

@@ -6,25 +6,39 @@ use super::convert;
 use super::error::{guarded, to_py};
 use super::run::{Texts, run};
 use crate::corpus::{BadLines, Corpus, Format, InputOptions};
+use crate::count_file::CountReader;
 use crate::formats;
-use crate::merges::TieBreak;
+use crate::merges::{Merges, TieBreak};
 use crate::pretokenize::Pattern;
 use crate::special_tokens::SpecialTokens;
 use crate::threads::resolve_threads;
-use crate::train_bpe::{TrainOptions, train_bpe};
+use crate::train_bpe::{TrainOptions, train_bpe, train_from_counts};
+use crate::training::Training;
+use crate::vocab::Vocab;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyIterator, PyList};
 use std::path::PathBuf;
 
-/// The texts to train on: files, or an iterator of texts.
+/// The texts to train on or to count: files, or an iterator of texts.
 #[derive(FromPyObject)]
 pub(super) enum Source<'py> {
     Paths(Vec<PathBuf>),
     Texts(Bound<'py, PyIterator>),
 }
 
+/// A vocabulary, merges, and the record of their training as JSON.
+type Trained<'py> = (Bound<'py, PyDict>, Bound<'py, PyList>, String);
+
+fn to_python<'py>(
+    py: Python<'py>,
+    (vocab, merges, training): &(Vocab, Merges, Training),
+) -> PyResult<Trained<'py>> {
+    let training = formats::training_json::to_json(training);
+    Ok((convert::vocab_to_py(py, vocab)?, convert::merges_to_py(py, vocab, merges)?, training))
+}
+
 #[pyfunction]
-#[pyo3(signature = (source, vocab_size, special_tokens, *, tie_break, threads, progress, pattern, min_frequency, max_token_length, input_format, json_field, bad_lines))]
+#[pyo3(signature = (source, vocab_size, special_tokens, *, tie_break, threads, progress, pattern, min_frequency, max_token_length, memory_limit, input_format, json_field, bad_lines))]
 #[allow(clippy::too_many_arguments)] // They are the options of the Python function, one for one.
 pub(super) fn train<'py>(
     py: Python<'py>,
@@ -37,10 +51,11 @@ pub(super) fn train<'py>(
     pattern: &str,
     min_frequency: u64,
     max_token_length: Option<usize>,
+    memory_limit: Option<u64>,
     input_format: &str,
     json_field: String,
     bad_lines: &str,
-) -> PyResult<(Bound<'py, PyDict>, Bound<'py, PyList>, String)> {
+) -> PyResult<Trained<'py>> {
     guarded(|| {
         let special_tokens = SpecialTokens::new(special_tokens).map_err(to_py)?;
         let options = TrainOptions {
@@ -49,6 +64,7 @@ pub(super) fn train<'py>(
             pattern: Pattern::new(pattern).map_err(to_py)?,
             min_frequency,
             max_token_length,
+            memory_limit,
             ..TrainOptions::new(vocab_size, special_tokens)
         };
         options.check().map_err(to_py)?;
@@ -64,10 +80,43 @@ pub(super) fn train<'py>(
                 (Corpus::from_texts(received), Some(texts))
             }
         };
-        let (vocab, merges, training) =
-            run(py, progress, texts, move |job| train_bpe(&corpus, &options, job))?;
-        let training = formats::training_json::to_json(&training);
-        Ok((convert::vocab_to_py(py, &vocab)?, convert::merges_to_py(py, &vocab, &merges)?, training))
+        let trained = run(py, progress, texts, move |job| train_bpe(&corpus, &options, job))?;
+        to_python(py, &trained)
+    })
+}
+
+/// Trains from a count file.
+#[pyfunction]
+#[pyo3(signature = (path, vocab_size, special_tokens, *, tie_break, threads, progress, pattern, min_frequency, max_token_length, memory_limit))]
+#[allow(clippy::too_many_arguments)] // They are the options of the Python function, one for one.
+pub(super) fn train_from_count_file<'py>(
+    py: Python<'py>,
+    path: PathBuf,
+    vocab_size: usize,
+    special_tokens: Vec<String>,
+    tie_break: &str,
+    threads: Option<usize>,
+    progress: Option<Bound<'py, PyAny>>,
+    pattern: &str,
+    min_frequency: u64,
+    max_token_length: Option<usize>,
+    memory_limit: Option<u64>,
+) -> PyResult<Trained<'py>> {
+    guarded(|| {
+        let special_tokens = SpecialTokens::new(special_tokens).map_err(to_py)?;
+        let options = TrainOptions {
+            tie_break: TieBreak::new(tie_break).map_err(to_py)?,
+            threads: resolve_threads(threads).map_err(to_py)?,
+            pattern: Pattern::new(pattern).map_err(to_py)?,
+            min_frequency,
+            max_token_length,
+            memory_limit,
+            ..TrainOptions::new(vocab_size, special_tokens)
+        };
+        options.check().map_err(to_py)?;
+        let reader = CountReader::open(&path).map_err(to_py)?;
+        let trained = run(py, progress, None, move |job| train_from_counts(reader, &options, job))?;
+        to_python(py, &trained)
     })
 }
 

@@ -6,9 +6,8 @@ use super::split::Split;
 use super::story::StoryWriter;
 use crate::error::Error;
 use crate::job::Job;
-use crate::output::{check_file, folder_of, sync_folder};
+use crate::output::NewFile;
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// The line that ends each story.
@@ -52,18 +51,11 @@ fn write_until(
 /// # Errors
 /// [`Error::Io`] with the path, [`Error::Cancelled`].
 pub fn write_file(path: &Path, num_bytes: u64, seed: u64, split: Split, job: &Job) -> Result<u64, Error> {
-    check_file(path)?;
-    let failed = |error| Error::io("write", path, error);
-    let folder = folder_of(path);
-    std::fs::create_dir_all(folder).map_err(failed)?;
-    let readable = std::fs::Permissions::from_mode(0o666);
-    let mut file = tempfile::Builder::new().permissions(readable).tempfile_in(folder).map_err(failed)?;
+    let file = NewFile::create(path, true)?;
     let check = || job.check().map_err(io::Error::other);
-    let written = write_until(&mut file, num_bytes, seed, split, check);
+    let written = write_until(&mut file.file(), num_bytes, seed, split, check);
     job.check()?;
-    let written = written.map_err(failed)?;
-    file.as_file().sync_all().map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
-    sync_folder(folder)?;
+    let written = written.map_err(|error| Error::io("write", path, error))?;
+    file.finish()?;
     Ok(written)
 }

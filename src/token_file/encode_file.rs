@@ -15,10 +15,9 @@ use crate::encode::Id;
 use crate::encode_corpus::{EncodeOptions, EncodedChunk, encode_corpus, separator_id};
 use crate::error::Error;
 use crate::job::{Job, Stage};
+use crate::output::first_among;
 use crate::threads::on_two_threads;
 use crate::tokenizer::Tokenizer;
-use std::collections::HashSet;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::mpsc::sync_channel;
@@ -107,10 +106,8 @@ fn plan(
 
 /// Refuses to replace a file of the corpus by its ids.
 fn refuse_to_overwrite(plan: &Manifest, paths: &Paths) -> Result<(), Error> {
-    let name = |path: &Path| std::fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
     let texts = plan.sources.iter().filter(|source| source.file.is_some());
-    let texts: HashSet<_> = texts.filter_map(|source| name(source.name.as_ref())).collect();
-    match paths.all().into_iter().find(|path| name(path).is_some_and(|name| texts.contains(&name))) {
+    match first_among(paths.all(), texts.map(|source| &source.name)) {
         Some(path) => Err(Error::NotAnOutput { path: path.to_owned(), kind: "one of the texts" }),
         None => Ok(()),
     }

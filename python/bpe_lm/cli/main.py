@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from bpe_lm import _core
 from bpe_lm.cli import (
     config,
+    counts,
     data,
     doctor,
     export,
@@ -23,7 +24,21 @@ from bpe_lm.cli import (
 from bpe_lm.cli.arguments import Parser
 from bpe_lm.cli.guard import guarded, run
 
-FILES = (data, tokenizer, token_files, config, training, sweep, reproduce, report, export, figures, replay, doctor)
+FILES = (
+    data,
+    tokenizer,
+    counts,
+    token_files,
+    config,
+    training,
+    sweep,
+    reproduce,
+    report,
+    export,
+    figures,
+    replay,
+    doctor,
+)
 """The files that add commands, in the order of --help: the way from text to a model."""
 
 

@@ -112,6 +112,23 @@ def add_tokenizer_option(parser: argparse.ArgumentParser, *, action: str = "stor
     parser.add_argument("--tokenizer", required=True, action=action, metavar="PATH", help=_TOKENIZER_HELP + more)
 
 
+def add_pretokens_options(parser: argparse.ArgumentParser, *, more: str = "") -> None:
+    """Add the options that say how texts become pretokens. `more` says what the defaults are otherwise."""
+    parser.add_argument(
+        "--special-token",
+        action="append",
+        metavar="TEXT",
+        default=[],
+        help=f"text that is one token, such as '<|endoftext|>'; give it again for more (default: none{more})",
+    )
+    parser.add_argument(
+        "--pattern",
+        metavar="REGEX",
+        help="how texts are split before merging: a regular expression, or gpt2, cl100k, llama3, qwen2, qwen3.5, "
+        f"o200k, tekken, kimi_k2, deepseek_v3 (default: gpt2{more})",
+    )
+
+
 def add_input_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say how files of text are read."""
     parser.add_argument(
@@ -140,6 +157,17 @@ def add_input_options(parser: argparse.ArgumentParser) -> None:
 def add_threads_option(parser: argparse.ArgumentParser) -> None:
     """Add --threads."""
     parser.add_argument("--threads", type=whole(), metavar="N", help="number of worker threads (default: one per core)")
+
+
+def add_memory_limit_option(parser: argparse.ArgumentParser, folder: str) -> None:
+    """Add --memory-limit. `folder` says where counts go that do not fit."""
+    parser.add_argument(
+        "--memory-limit",
+        type=size,
+        metavar="SIZE",
+        help="most memory that the process may hold, such as 256MiB; counts that do not fit are sorted on the disk, "
+        f"in {folder} (default: no limit)",
+    )
 
 
 def add_json_option(parser: argparse.ArgumentParser) -> None:

@@ -12,6 +12,8 @@ from bpe_lm.cli.inspection import print_inspection
 from bpe_lm.cli.options import (
     add_input_options,
     add_json_option,
+    add_memory_limit_option,
+    add_pretokens_options,
     add_quiet_option,
     add_threads_option,
     add_tokenizer_option,
@@ -19,9 +21,11 @@ from bpe_lm.cli.options import (
     whole,
 )
 from bpe_lm.cli.tables import duration, print_json, print_rows, print_table
+from bpe_lm.errors import OptionError
 from bpe_lm.picture import check_picture
 from bpe_lm.progress import megabytes
 from bpe_lm.tokenizer.comparison import PILE_BYTES, Compression, compare
+from bpe_lm.tokenizer.counts import open_counts
 from bpe_lm.tokenizer.figures import draw_lengths
 from bpe_lm.tokenizer.inspection import inspect
 from bpe_lm.tokenizer.report import TrainingReport, train_tokenizer
@@ -39,10 +43,16 @@ def _add_train_tokenizer(commands: Any) -> None:
     parser = commands.add_parser(
         "train-tokenizer",
         help="train a byte-level BPE tokenizer on text files",
-        description="Train a byte-level BPE tokenizer on text files, and save it in a folder in every format.",
+        description="Train a byte-level BPE tokenizer on text files, or on the counts of texts, and save it in a "
+        "folder in every format.",
     )
     parser.add_argument(
-        "corpus", nargs="+", help="files of text or JSON lines, plain, gzip or zstd; - for standard input"
+        "corpus", nargs="*", help="files of text or JSON lines, plain, gzip or zstd; - for standard input"
+    )
+    parser.add_argument(
+        "--from-counts",
+        metavar="FILE",
+        help="count file of bpe-lm count to train on, in place of texts (default: the texts are counted)",
     )
     parser.add_argument(
         "--vocab-size",
@@ -52,20 +62,7 @@ def _add_train_tokenizer(commands: Any) -> None:
         help="number of tokens: 256 bytes, merges and special tokens",
     )
     parser.add_argument("--out", required=True, metavar="FOLDER", help="folder to write the tokenizer into")
-    parser.add_argument(
-        "--special-token",
-        action="append",
-        metavar="TEXT",
-        default=[],
-        help="text that is one token, such as '<|endoftext|>'; give it again for more (default: none)",
-    )
-    parser.add_argument(
-        "--pattern",
-        default="gpt2",
-        metavar="REGEX",
-        help="how texts are split before merging: a regular expression, or gpt2, cl100k, llama3, qwen2, qwen3.5, "
-        "o200k, tekken, kimi_k2, deepseek_v3",
-    )
+    add_pretokens_options(parser, more=", or as in the counts")
     add_input_options(parser)
     parser.add_argument(
         "--tie-break",
@@ -84,6 +81,7 @@ def _add_train_tokenizer(commands: Any) -> None:
         help="never merge into longer tokens (default: no limit)",
     )
     add_threads_option(parser)
+    add_memory_limit_option(parser, "the folder for temporary files (TMPDIR)")
     parser.add_argument("--force", action="store_true", help="replace the tokenizer in FOLDER")
     add_json_option(parser)
     add_quiet_option(parser)
@@ -91,11 +89,14 @@ def _add_train_tokenizer(commands: Any) -> None:
 
 
 def _train_tokenizer(options: argparse.Namespace) -> None:
+    if (options.from_counts is None) == (not options.corpus):
+        raise OptionError("give either files of text or --from-counts FILE")
+    counts = None if options.from_counts is None else open_counts(options.from_counts)
     with notes_afterwards():
         report = train_tokenizer(
-            options.corpus,
+            counts or options.corpus,
             options.vocab_size,
-            options.special_token,
+            options.special_token or (counts.special_tokens if counts else []),
             options.out,
             progress=not options.quiet,
             force=options.force,
@@ -104,6 +105,7 @@ def _train_tokenizer(options: argparse.Namespace) -> None:
             threads=options.threads,
             min_frequency=options.min_frequency,
             max_token_length=options.max_token_length,
+            memory_limit=options.memory_limit,
             input_format=options.input_format,
             json_field=options.json_field,
             bad_lines=options.bad_lines,

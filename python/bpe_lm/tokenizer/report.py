@@ -11,6 +11,7 @@ from bpe_lm.errors import OutputExists
 from bpe_lm.files import StrPath, check_file_target, check_folder_target
 from bpe_lm.machine import peak_memory
 from bpe_lm.progress import Progress
+from bpe_lm.tokenizer.counts import Counts
 from bpe_lm.tokenizer.record import bytes_per_token
 from bpe_lm.tokenizer.token_file import Manifest
 from bpe_lm.tokenizer.tokenizer import Dtype, Special, Tokenizer
@@ -52,7 +53,7 @@ class TrainingReport:
 
 
 def train_tokenizer(
-    corpus: Sequence[StrPath],
+    corpus: Sequence[StrPath] | Counts,
     vocab_size: int,
     special_tokens: Sequence[str],
     folder: StrPath,
@@ -60,11 +61,12 @@ def train_tokenizer(
     progress: Progress = False,
     force: bool = False,
     num_longest: int = 5,
-    pattern: str = "gpt2",
+    pattern: str | None = None,
     tie_break: str = "bytes",
     threads: int | None = None,
     min_frequency: int = 1,
     max_token_length: int | None = None,
+    memory_limit: int | None = None,
     input_format: str = "auto",
     json_field: str = "text",
     bad_lines: str = "error",
@@ -72,7 +74,7 @@ def train_tokenizer(
     """Train a tokenizer on files and save it in a folder, in every format and with its training.json.
 
     Args:
-        corpus: The files, as for `train_bpe`, which also explains the options that are not listed here.
+        corpus: The files or `Counts`, as for `train_bpe`, which also explains the options that are not listed here.
         vocab_size: The number of tokens, including the 256 bytes and the special tokens.
         special_tokens: Tokens that are never divided or merged.
         folder: The folder to write, see `Tokenizer.save`.
@@ -86,11 +88,15 @@ def train_tokenizer(
         SpecialTokenError: Before any work: the tokenizer could not be saved with a special token.
         BpeLmError: As `train_bpe` and `Tokenizer.save`.
     """
-    names = checks.paths("corpus", corpus)
+    if isinstance(corpus, Counts):
+        names: list[StrPath] = [corpus.path]
+        pattern = corpus.pattern if pattern is None else pattern
+    else:
+        names = checks.paths("corpus", corpus)
     _check_target(folder, force)
     start = time.perf_counter()
     vocab, merges, training = train_and_record(
-        names,
+        corpus if isinstance(corpus, Counts) else names,
         vocab_size,
         special_tokens,
         progress=progress,
@@ -99,11 +105,12 @@ def train_tokenizer(
         threads=threads,
         min_frequency=min_frequency,
         max_token_length=max_token_length,
+        memory_limit=memory_limit,
         input_format=input_format,
         json_field=json_field,
         bad_lines=bad_lines,
     )
-    tokenizer = Tokenizer(vocab, merges, special_tokens, pattern=pattern)
+    tokenizer = Tokenizer(vocab, merges, special_tokens, pattern=pattern or "gpt2")
     tokenizer.save(folder, training=training, force=force)
     seconds = time.perf_counter() - start
     longest = longest_learned(tokenizer, num_longest)

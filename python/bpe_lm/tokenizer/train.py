@@ -6,42 +6,39 @@ So only what every call needs is imported here.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from bpe_lm import _core, checks
-from bpe_lm.errors import ArgumentTypeError, CorpusError, OptionError, VocabTooLarge, VocabTooSmall
+from bpe_lm.errors import OptionError, VocabTooLarge, VocabTooSmall
+from bpe_lm.tokenizer.corpus import OF_FILES, checked_source
+from bpe_lm.tokenizer.counts import Counts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, TypeAlias
+    from typing import Any
 
-    from bpe_lm.files import StrPath
     from bpe_lm.progress import Progress
+    from bpe_lm.tokenizer.corpus import Corpus
     from bpe_lm.tokenizer.record import Training
-
-    Corpus: TypeAlias = StrPath | Sequence[StrPath] | Iterable[str | bytes]
 
 Vocab = dict[int, bytes]
 Merges = list[tuple[bytes, bytes]]
 
 _GREATEST = 2**63 - 1
 
-_OF_FILES = {"input_format": "auto", "json_field": "text", "bad_lines": "error"}
-"""The options that only files have, with their defaults."""
-
 
 def train_bpe(
-    input_path: Corpus,
+    input_path: Corpus | Counts,
     vocab_size: int,
     special_tokens: Sequence[str],
     *,
     tie_break: str = "bytes",
     threads: int | None = None,
     progress: Progress = False,
-    pattern: str = "gpt2",
+    pattern: str | None = None,
     min_frequency: int = 1,
     max_token_length: int | None = None,
+    memory_limit: int | None = None,
     input_format: str = "auto",
     json_field: str = "text",
     bad_lines: str = "error",
@@ -55,7 +52,8 @@ def train_bpe(
     Args:
         input_path: A path, a list or tuple of paths, or any other iterable of texts (str or bytes; write `iter(texts)`
             for a list of texts). Each file, each item, and each line of a JSON lines file is a text of its own. Files
-            may be compressed (gzip, zstd) or pipes, and `"-"` is standard input.
+            may be compressed (gzip, zstd) or pipes, and `"-"` is standard input. `Counts` stand for the texts that were
+            counted.
         vocab_size: The number of tokens, including the 256 bytes and the special tokens.
         special_tokens: Texts that are one token each. They take no part in merges, and text on either side of them is
             not merged together. Where several match, the leftmost wins, then the longest.
@@ -66,15 +64,18 @@ def train_bpe(
         progress: True shows progress on stderr: bars in a terminal, lines in a notebook or a pipe. A function is called
             with the stage ("count" in bytes, then "merge" in merges), the amount that is done, and the total (or
             None), at most ten times a second and once at the end of each stage.
-        pattern: `"gpt2"`, `"cl100k"` (GPT-4's), `"llama3"`, `"qwen2"`, `"qwen3.5"`, `"o200k"` (GPT-4o's), `"tekken"`,
-            `"kimi_k2"`, `"deepseek_v3"`, or a regular expression for `fancy-regex`, matched on bytes. A stretch of text
-            that it does not match is one pretoken. A regular expression of your own needs each text whole, so memory
-            grows with the longest text. Where its engine gives up, after a million steps of backtracking
-            (`[\\p{L}_]+|\\s+(?!\\S)|\\s+` does on a million spaces), the text is cut after at most 64 KiB, always at
-            the same place.
+        pattern: By default `"gpt2"`, or that of `Counts`. Others are `"cl100k"` (GPT-4's), `"llama3"`, `"qwen2"`,
+            `"qwen3.5"`, `"o200k"` (GPT-4o's), `"tekken"`, `"kimi_k2"`, `"deepseek_v3"`, or a regular expression for
+            `fancy-regex`, matched on bytes. A stretch of text that it does not match is one pretoken. A regular
+            expression of your own needs each text whole, so memory grows with the longest text. Where its engine gives
+            up, after a million steps of backtracking (`[\\p{L}_]+|\\s+(?!\\S)|\\s+` does on a million spaces), the text
+            is cut after at most 64 KiB, always at the same place.
         min_frequency: Learning stops at the first pair whose count is less than this.
         max_token_length: The greatest length of a token in bytes. A pair that would make a longer token is not merged.
             With or without a limit, no two merges make the same bytes.
+        memory_limit: The most memory in bytes that the process may hold, with what it holds when the call begins.
+            Counts that do not fit are sorted on the disk, in the folder for temporary files (`TMPDIR`). The result is
+            the same. A stretch of text that cannot be cut is held whole, whatever the limit (docs/memory.md).
         input_format: `"text"`, `"jsonl"`, or `"auto"`, which takes files named .jsonl, .ndjson or .json (and these with
             .gz, .zst or .zstd after them) as JSON lines, and all others as text. With `"auto"`, first bytes that do not
             fit are an error: JSON under another name than .txt, one JSON array, Parquet, xz, UTF-16, ...; many NUL
@@ -93,6 +94,9 @@ def train_bpe(
         OptionError: An option is not possible; the subclass (VocabTooSmall, SpecialTokenError, PatternError, ...) says
             which.
         ArgumentTypeError: An argument is of the wrong type.
+        CountFileError: A count file is damaged, or was counted with other special tokens or another pattern.
+        MemoryLimitExceeded: The limit is below the least for counting, or below what learning needs from the counts.
+            The message has both sizes.
         LimitExceeded: The corpus has more than 2**63 bytes, or more than 2**32 places to merge at.
     """
     vocab, merges, _ = _train(
@@ -105,6 +109,7 @@ def train_bpe(
         pattern=pattern,
         min_frequency=min_frequency,
         max_token_length=max_token_length,
+        memory_limit=memory_limit,
         input_format=input_format,
         json_field=json_field,
         bad_lines=bad_lines,
@@ -113,16 +118,17 @@ def train_bpe(
 
 
 def train_and_record(
-    input_path: Corpus,
+    input_path: Corpus | Counts,
     vocab_size: int,
     special_tokens: Sequence[str],
     *,
     tie_break: str = "bytes",
     threads: int | None = None,
     progress: Progress = False,
-    pattern: str = "gpt2",
+    pattern: str | None = None,
     min_frequency: int = 1,
     max_token_length: int | None = None,
+    memory_limit: int | None = None,
     input_format: str = "auto",
     json_field: str = "text",
     bad_lines: str = "error",
@@ -146,6 +152,7 @@ def train_and_record(
         pattern=pattern,
         min_frequency=min_frequency,
         max_token_length=max_token_length,
+        memory_limit=memory_limit,
         input_format=input_format,
         json_field=json_field,
         bad_lines=bad_lines,
@@ -155,7 +162,7 @@ def train_and_record(
 
 
 def _train(
-    input_path: Corpus, vocab_size: int, special_tokens: Sequence[str], *, progress: Progress, **options: Any
+    input_path: Corpus | Counts, vocab_size: int, special_tokens: Sequence[str], *, progress: Progress, **options: Any
 ) -> tuple[Vocab, Merges, str]:
     """Learn, and return the record as JSON."""
     special_tokens = checks.strings("special_tokens", special_tokens)
@@ -165,43 +172,27 @@ def _train(
     if vocab_size > _GREATEST:
         raise VocabTooLarge(f"vocab size {vocab_size} is greater than any vocabulary can be")
     _check_limit("min_frequency", options["min_frequency"])
-    for name in ("threads", "max_token_length"):
+    for name in ("threads", "max_token_length", "memory_limit"):
         if options[name] is not None:
             _check_limit(name, options[name])
-    for name in ("tie_break", "pattern", *_OF_FILES):
-        checks.string(name, options[name])
-    source = _source(input_path)
-    if not isinstance(source, list) and any(options[name] != default for name, default in _OF_FILES.items()):
-        raise OptionError("input_format, json_field and bad_lines are for files; an iterable's items are texts already")
+    checks.string("tie_break", options["tie_break"])
+    if options["pattern"] is None:
+        options["pattern"] = input_path.pattern if isinstance(input_path, Counts) else "gpt2"
+    checks.string("pattern", options["pattern"])
+    if isinstance(input_path, Counts):
+        if any(options.pop(name) != default for name, default in OF_FILES.items()):
+            raise OptionError("input_format, json_field and bad_lines are for texts, and these are counted already")
+        source, train = input_path.path, _core.train_from_count_file
+    else:
+        source, train = checked_source(input_path, options), _core.train
     if progress is False:
-        return _core.train(source, vocab_size, special_tokens, progress=None, **options)
+        return train(source, vocab_size, special_tokens, progress=None, **options)
     from bpe_lm.progress import shown
 
     with shown(progress) as callback:
-        return _core.train(source, vocab_size, special_tokens, progress=callback, **options)
+        return train(source, vocab_size, special_tokens, progress=callback, **options)
 
 
 def _check_limit(name: str, limit: int) -> None:
     if not 1 <= checks.integer(name, limit) <= _GREATEST:
         raise OptionError(f"{name} = {limit} is not possible: it must be at least 1, and at most {_GREATEST}")
-
-
-def _source(corpus: Any) -> Any:
-    if isinstance(corpus, bytes | bytearray):
-        raise ArgumentTypeError("the corpus is bytes; give a path, or iter([text]) for a text")
-    if isinstance(corpus, str | os.PathLike):
-        return [checks.path("the corpus", corpus)]
-    if not isinstance(corpus, list | tuple):
-        if not isinstance(corpus, Iterable):
-            raise checks.wrong_type("the corpus", corpus, "a path, a list of paths, or an iterable of texts")
-        return iter(corpus)
-    for path in corpus:
-        if not isinstance(path, str | os.PathLike):
-            raise ArgumentTypeError(
-                f"the list has a {type(path).__name__}, and must have paths only; give iter(texts) for texts"
-            )
-        if " " in str(path) and not os.path.lexists(path):
-            raise CorpusError(
-                f"{str(path)[:200]!r} does not exist; a list must have paths only, give iter(texts) for texts"
-            )
-    return list(corpus)

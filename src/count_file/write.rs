@@ -1,0 +1,84 @@
+/*!
+Writing a count file.
+*/
+
+use super::block::{Block, header};
+use super::header::Header;
+use super::rules::Rules;
+use crate::error::Error;
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+/// A count file that is being written. Until [`CountWriter::finish`], zeros are in place of its header.
+pub(crate) struct CountWriter<'a> {
+    file: &'a File,
+    /// The name in errors.
+    path: PathBuf,
+    header: Header,
+    block: Block,
+    num_blocks: u32,
+}
+
+impl<'a> CountWriter<'a> {
+    /// Begins an empty file. `path` is its name in errors.
+    pub fn new(file: &'a File, path: &Path, rules: Rules) -> Result<Self, Error> {
+        let header = Header::new(rules);
+        let len = header.to_bytes().ok_or(RULES_TOO_LONG)?.len();
+        let writer =
+            CountWriter { file, path: path.to_owned(), header, block: Block::default(), num_blocks: 0 };
+        writer.write(&vec![0; len])?;
+        Ok(writer)
+    }
+
+    /// Adds a pretoken, which is greater than the one before it, with its count, which is not 0.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] when the sum of all counts would pass 2^64 - 1; [`Error::Io`].
+    pub fn push(&mut self, pretoken: &[u8], count: u64) -> Result<(), Error> {
+        let sum = self.header.num_pretokens.checked_add(count);
+        self.header.num_pretokens =
+            sum.ok_or(Error::Limit { what: "the number of pretokens", limit: u64::MAX })?;
+        self.header.num_distinct += 1;
+        self.block.push(pretoken, count);
+        if self.block.is_full() { self.end_block() } else { Ok(()) }
+    }
+
+    fn end_block(&mut self) -> Result<(), Error> {
+        self.write(&self.block.header())?;
+        self.write(&self.block.content)?;
+        self.block.clear();
+        let more = self.num_blocks.checked_add(1);
+        self.num_blocks =
+            more.ok_or(Error::Limit { what: "the number of blocks", limit: u32::MAX.into() })?;
+        Ok(())
+    }
+
+    /// Writes the end and the header, and returns the header.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn finish(mut self, num_bytes: u64, skipped_lines: u64) -> Result<Header, Error> {
+        if self.block.entries > 0 {
+            self.end_block()?;
+        }
+        self.write(&header(self.num_blocks, &[]))?;
+        (self.header.num_bytes, self.header.skipped_lines) = (num_bytes, skipped_lines);
+        let bytes = self.header.to_bytes().ok_or(RULES_TOO_LONG)?;
+        self.file.seek(SeekFrom::Start(0)).map_err(|error| self.failed(error))?;
+        self.write(&bytes)?;
+        Ok(self.header)
+    }
+
+    fn write(&self, bytes: &[u8]) -> Result<(), Error> {
+        let mut file = self.file;
+        file.write_all(bytes).map_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, error: io::Error) -> Error {
+        Error::io("write", &self.path, error)
+    }
+}
+
+const RULES_TOO_LONG: Error =
+    Error::Limit { what: "the length of the special tokens", limit: u32::MAX as u64 };

@@ -1,0 +1,447 @@
+//! Count files: what one machine counts, shares of a corpus, and sums. The tokenizer learned from them is the one that is
+//! learned in memory, and no damaged file is read.
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, missing_docs)]
+
+mod common;
+
+use bpe_lm::corpus::{Corpus, InputOptions, Share};
+use bpe_lm::count_corpus::{CountOptions, Part, add_counts, add_counts_by, count_corpus, store_counts};
+use bpe_lm::count_file::{CountReader, Header, Rules, Weight};
+use bpe_lm::counts::PretokenCounts;
+use bpe_lm::error::Error;
+use bpe_lm::job::Job;
+use bpe_lm::merges::TieBreak;
+use bpe_lm::pretokenize::Pattern;
+use bpe_lm::special_tokens::SpecialTokens;
+use bpe_lm::train_bpe::{TrainOptions, train_bpe, train_from_counts};
+use common::naive::{Counts, Naive};
+use common::{Random, spell};
+use std::path::{Path, PathBuf};
+
+fn job() -> Job {
+    Job::default()
+}
+
+fn rules() -> Rules {
+    Rules::new(&Pattern::Gpt2, &SpecialTokens::default())
+}
+
+fn read(path: &Path) -> Result<Counts, Error> {
+    let counts = PretokenCounts::read(CountReader::open(path)?, &job())?;
+    let found: Counts = counts.iter().map(|(pretoken, count)| (pretoken.to_vec(), count)).collect();
+    assert_eq!(found.len(), counts.len());
+    Ok(found)
+}
+
+fn store(counts: &Counts, out: &Path) -> Header {
+    let mut table = PretokenCounts::default();
+    counts.iter().for_each(|(pretoken, &count)| table.add(pretoken, count).unwrap());
+    store_counts(table, rules(), out, true, &job()).unwrap()
+}
+
+fn parts(paths: &[PathBuf]) -> Vec<Part> {
+    paths.iter().map(|path| Part { path: path.clone(), weight: Weight::default() }).collect()
+}
+
+fn add(paths: &[PathBuf], out: &Path) -> Result<Header, Error> {
+    add_counts(&parts(paths), out, true, &job())
+}
+
+fn random_counts(random: &mut Random) -> Counts {
+    let alphabets: [&[u8]; 4] = [b"ab", b"\0a", b"\xFE\xFFa", b"abcdefgh"];
+    let alphabet = *random.pick(&alphabets);
+    let longest = *random.pick(&[3, 20, 300]);
+    let entries = (0..random.below(200))
+        .map(|_| (random.bytes(longest, alphabet), 1 + (random.next() >> random.below(64)) / 4096));
+    entries.filter(|(pretoken, _)| !pretoken.is_empty()).collect()
+}
+
+#[test]
+fn a_file_has_the_counts_that_were_stored_and_its_bytes_depend_on_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+    let mut random = Random(1);
+    for _ in 0..200 {
+        let counts = random_counts(&mut random);
+        let header = store(&counts, &one);
+        assert_eq!(read(&one).unwrap(), counts);
+        assert_eq!((header.num_distinct, header.num_pretokens), (counts.len() as u64, counts.values().sum()));
+        let mut backwards = PretokenCounts::default();
+        counts.iter().rev().for_each(|(pretoken, &count)| backwards.add(pretoken, count).unwrap());
+        store_counts(backwards, rules(), &two, true, &job()).unwrap();
+        assert_eq!(std::fs::read(&one).unwrap(), std::fs::read(&two).unwrap());
+    }
+}
+
+#[test]
+fn files_of_many_blocks_are_read_and_added() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let words = |step: usize| -> Counts {
+        (0..60_000).step_by(step).map(|n| (format!(" word number {n}").into_bytes(), n as u64 + 1)).collect()
+    };
+    let long = vec![b'x'; 300_000];
+    let mut expected = words(1);
+    store(&expected, &path("all"));
+    assert!(std::fs::metadata(path("all")).unwrap().len() > 3 * 65_536);
+    let mut third = words(3);
+    third.insert(long.clone(), 5);
+    store(&third, &path("third"));
+    add(&[path("all"), path("third")], &path("sum")).unwrap();
+    words(3).into_iter().for_each(|(word, count)| *expected.get_mut(&word).unwrap() += count);
+    expected.insert(long, 5);
+    assert_eq!(read(&path("sum")).unwrap(), expected);
+}
+
+const PIECES: [&str; 22] = [
+    " ",
+    "  ",
+    "\n",
+    "a",
+    "word",
+    " word",
+    "don't",
+    "12",
+    "...",
+    "中",
+    "é",
+    "\u{3000}",
+    "<|endoftext|>",
+    "<|end",
+    "<|",
+    "of",
+    "|>",
+    "x<x",
+    "x",
+    "averyveryverylongword",
+    "\r\n",
+    "Word",
+];
+
+/// Writes a few files: text, JSON lines, or gzip, short or with kilobytes between two places to cut.
+fn write_files(folder: &Path, random: &mut Random) -> Vec<PathBuf> {
+    use std::io::Write;
+    let number = 1 + random.below(3);
+    let file = |i: usize| {
+        let mut text = random.text(400, &PIECES);
+        match random.below(6) {
+            0 => text.push_str(&"z".repeat(10_000)),
+            1 => text = text.repeat(40),
+            _ => text.push('.'),
+        }
+        let lines = || text.split('\r').map(|line| serde_json::json!({ "text": line }).to_string() + "\n");
+        let path = folder.join(format!("{i}.{}", random.pick(&["txt", "txt", "jsonl", "txt.gz"])));
+        match path.extension().unwrap().to_str().unwrap() {
+            "jsonl" => std::fs::write(&path, lines().collect::<String>()).unwrap(),
+            "gz" => {
+                let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+                gzip.write_all(text.as_bytes()).unwrap();
+                std::fs::write(&path, gzip.finish().unwrap()).unwrap();
+            }
+            _ => std::fs::write(&path, &text).unwrap(),
+        }
+        path
+    };
+    (0..number).map(file).collect()
+}
+
+/// Special tokens and long stretches are at the cuts; the files are counted by 1 to 8 machines, whose results are added in any
+/// order, a few at a time.
+#[test]
+fn the_shares_of_a_corpus_add_up_to_the_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: String| folder.path().join(name);
+    let mut random = Random(2);
+    let patterns = ["gpt2", "cl100k", "deepseek_v3", r"\p{L}+|\s+"].map(|name| Pattern::new(name).unwrap());
+    let tokens: [&[&str]; 4] =
+        [&[], &["<|endoftext|>"], &["<|endoftext|>", "<|end", "|>"], &["x<x", " word", "a\n"]];
+    for case in 0..150 {
+        let files = write_files(folder.path(), &mut random);
+        let special_tokens = SpecialTokens::new(random.pick(&tokens).iter().copied()).unwrap();
+        let pattern = random.pick(&patterns).clone();
+        let usual = CountOptions { replace: true, ..CountOptions::new(pattern, special_tokens) };
+        let whole = path("whole".to_owned());
+        let header = count_corpus(&Corpus::open(&files).unwrap(), &usual, &whole, &job()).unwrap();
+        let number = 1 + random.below(8);
+        let mut shares: Vec<PathBuf> = (0..number).map(|i| path(format!("share-{i}"))).collect();
+        let mut sum = 0;
+        for (i, share) in shares.iter().enumerate() {
+            let options = CountOptions {
+                chunk_bytes: 1 + random.below(5000),
+                threads: 1 + random.below(3),
+                ..usual.clone()
+            };
+            let corpus =
+                Corpus::open(&files).unwrap().with_share(Share::new(i as u32, number as u32).unwrap());
+            sum += count_corpus(&corpus.unwrap(), &options, share, &job()).unwrap().num_bytes;
+        }
+        assert_eq!(sum, header.num_bytes, "case {case}: {files:?} {number}");
+        shares.rotate_left(random.below(number));
+        let added = path("added".to_owned());
+        let fan_in = 2 + random.below(3);
+        assert_eq!(add_counts_by(&parts(&shares), &added, true, fan_in, &job()).unwrap(), header);
+        assert!(
+            std::fs::read(&added).unwrap() == std::fs::read(&whole).unwrap(),
+            "case {case}: {files:?} {number} {usual:?}"
+        );
+        files.iter().for_each(|file| std::fs::remove_file(file).unwrap());
+    }
+}
+
+#[test]
+fn what_cannot_be_divided_is_refused_and_shares_may_be_empty() {
+    let folder = tempfile::tempdir().unwrap();
+    let (text, out) = (folder.path().join("text"), folder.path().join("out"));
+    std::fs::write(&text, "ab").unwrap();
+    let options =
+        CountOptions { replace: true, ..CountOptions::new(Pattern::Gpt2, SpecialTokens::default()) };
+    let mut shares = Vec::new();
+    for i in 0..5 {
+        let corpus = Corpus::open([&text]).unwrap().with_share(Share::new(i, 5).unwrap()).unwrap();
+        count_corpus(&corpus, &options, &out, &job()).unwrap();
+        shares.extend(read(&out).unwrap());
+    }
+    assert_eq!(shares, [(b"ab".to_vec(), 1)]);
+    let half = Share::new(0, 2).unwrap();
+    assert!(matches!(Corpus::from_texts([b"a".to_vec()]).with_share(half), Err(Error::Option { .. })));
+    assert!(matches!(Corpus::open(["-"]).unwrap().with_share(half), Err(Error::Option { .. })));
+    assert!(Corpus::open(["-"]).unwrap().with_share(Share::default()).is_ok());
+    for (index, number) in [(0, 0), (1, 1), (8, 8), (0, (1 << 20) + 1)] {
+        assert!(matches!(Share::new(index, number), Err(Error::Option { name: "shard", .. })));
+    }
+    let onto_itself = count_corpus(&Corpus::open([&text]).unwrap(), &options, &text, &job());
+    assert!(matches!(onto_itself, Err(Error::NotAnOutput { kind: "one of the texts", .. })));
+    let kept = CountOptions { replace: false, ..options };
+    let over = count_corpus(&Corpus::open([&text]).unwrap(), &kept, &out, &job());
+    assert!(matches!(over, Err(Error::Exists { .. })));
+}
+
+/// From a file that was counted in shares, the tokenizer and its record are those of the whole corpus, and of the oracle.
+#[test]
+fn the_tokenizer_of_added_shares_is_the_tokenizer_of_the_corpus() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: String| folder.path().join(name);
+    let mut random = Random(3);
+    for case in 0..60 {
+        let text = random.text(600, &PIECES) + ".";
+        let file = path("text.txt".to_owned());
+        std::fs::write(&file, &text).unwrap();
+        let special_tokens = SpecialTokens::new(["<|endoftext|>"]).unwrap();
+        let tie_break = *random.pick(&[TieBreak::Bytes, TieBreak::Hf]);
+        let num_merges = random.below(80);
+        let options = TrainOptions {
+            tie_break,
+            threads: 2,
+            ..TrainOptions::new(257 + num_merges, special_tokens.clone())
+        };
+        let counting = CountOptions { replace: true, ..CountOptions::new(Pattern::Gpt2, special_tokens) };
+        let number = 1 + random.below(5);
+        let shares: Vec<PathBuf> = (0..number).map(|i| path(format!("share-{i}"))).collect();
+        for (i, share) in shares.iter().enumerate() {
+            let corpus =
+                Corpus::open([&file]).unwrap().with_share(Share::new(i as u32, number as u32).unwrap());
+            count_corpus(&corpus.unwrap(), &counting, share, &job()).unwrap();
+        }
+        let all = path("all".to_owned());
+        add(&shares, &all).unwrap();
+        let counts = read(&all).unwrap();
+        let (vocab, merges, training) =
+            train_from_counts(CountReader::open(&all).unwrap(), &options, &job()).unwrap();
+        let in_memory = train_bpe(&Corpus::open([&file]).unwrap(), &options, &job()).unwrap();
+        assert_eq!(merges, in_memory.1, "case {case}");
+        assert!(vocab.iter().eq(in_memory.0.iter()));
+        let mut expected = in_memory.2;
+        (expected.count_seconds, expected.merge_seconds) = (training.count_seconds, training.merge_seconds);
+        assert_eq!(training, expected, "case {case}");
+        let naive = Naive { num_merges, tie_break, min_frequency: 1, max_token_length: usize::MAX };
+        assert_eq!(spell(&merges), naive.learn(&counts), "case {case}");
+    }
+}
+
+/// Counts of 2^32 and beyond, without a corpus of that size: sums and weights reach them.
+#[test]
+fn counts_beyond_32_bits_are_exact_and_those_beyond_64_are_errors() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let counts = Counts::from([(b"ab".to_vec(), 3), (b"c".to_vec(), 1), (b"cd".to_vec(), 2)]);
+    store(&counts, &path("small"));
+    for (weight, factor) in
+        [("4294967295", (1 << 32) - 1), ("4294967296", 1 << 32), ("1099511627776", 1 << 40)]
+    {
+        let part = Part { path: path("small"), weight: Weight::new(weight).unwrap() };
+        add_counts(&[part.clone(), part], &path("large"), true, &job()).unwrap();
+        let expected: Counts =
+            counts.iter().map(|(pretoken, n)| (pretoken.clone(), 2 * n * factor)).collect();
+        assert_eq!(read(&path("large")).unwrap(), expected);
+        let options = TrainOptions::new(259, SpecialTokens::default());
+        let reader = CountReader::open(&path("large")).unwrap();
+        let (_, merges, training) = train_from_counts(reader, &options, &job()).unwrap();
+        assert_eq!(merges.as_slice()[..2], [(97, 98), (99, 100)]);
+        assert_eq!(training.merge_counts[..2], [6 * factor, 4 * factor]);
+        assert_eq!(training.num_pretokens, 12 * factor);
+    }
+    // 2^62, 2^63, and what no longer fits.
+    let mut one = Counts::from([(b"a".to_vec(), 1 << 62)]);
+    store(&one, &path("x"));
+    add(&[path("x"), path("x")], &path("y")).unwrap();
+    one.insert(b"a".to_vec(), 1 << 63);
+    assert_eq!(read(&path("y")).unwrap(), one);
+    add(&[path("y"), path("x")], &path("z")).unwrap();
+    one.insert(b"a".to_vec(), 3 << 62);
+    assert_eq!(read(&path("z")).unwrap(), one);
+    let before = std::fs::read(path("z")).unwrap();
+    for too_many in [&[path("y"), path("y")][..], &[path("z"), path("x")]] {
+        let error = add(too_many, &path("z")).unwrap_err();
+        assert!(matches!(error, Error::Limit { what: "the count of a pretoken", .. }), "{error}");
+    }
+    // The sum of two pretokens' counts does not fit, although each count does.
+    store(&Counts::from([(b"b".to_vec(), 1 << 63)]), &path("b"));
+    let error = add(&[path("y"), path("b")], &path("z")).unwrap_err();
+    assert!(matches!(error, Error::Limit { what: "the number of pretokens", .. }), "{error}");
+    let twice = Part { path: path("y"), weight: Weight::new("2").unwrap() };
+    let error = add_counts(&[twice], &path("z"), true, &job()).unwrap_err();
+    assert!(matches!(error, Error::Limit { what: "the weighted count of a pretoken", .. }), "{error}");
+    assert_eq!(std::fs::read(path("z")).unwrap(), before);
+    // More bytes than learning can count are an error, not a wrong vocabulary; one less is right.
+    let train = |count| {
+        store(&Counts::from([(b"ab".to_vec(), count)]), &path("w"));
+        let options = TrainOptions::new(258, SpecialTokens::default());
+        train_from_counts(CountReader::open(&path("w")).unwrap(), &options, &job())
+    };
+    assert!(matches!(train(1 << 62), Err(Error::Limit { what: "the number of bytes in the corpus", .. })));
+    assert_eq!(train((1 << 62) - 1).unwrap().2.merge_counts, [(1 << 62) - 1]);
+}
+
+#[test]
+fn weights_are_applied_to_each_count_of_a_file_and_rounded_half_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let mut random = Random(4);
+    for _ in 0..100 {
+        let (a, b) = (random_counts(&mut random), random_counts(&mut random));
+        store(&a, &path("a"));
+        store(&b, &path("b"));
+        let (text, numerator, denominator) = *random.pick(&[
+            ("2.5", 5_u128, 2_u128),
+            ("0.1", 1, 10),
+            ("0.333", 333, 1000),
+            ("1", 1, 1),
+            ("7", 7, 1),
+        ]);
+        let weighted = Part { path: path("a"), weight: Weight::new(text).unwrap() };
+        let plain = Part { path: path("b"), weight: Weight::default() };
+        add_counts(&[weighted, plain], &path("sum"), true, &job()).unwrap();
+        let mut expected = b.clone();
+        for (pretoken, count) in a {
+            let twice = 2 * u128::from(count) * numerator + denominator;
+            let product = (twice / (2 * denominator)) as u64;
+            if product > 0 {
+                *expected.entry(pretoken).or_default() += product;
+            }
+        }
+        assert_eq!(read(&path("sum")).unwrap(), expected, "{text}");
+    }
+}
+
+#[test]
+fn files_that_were_counted_in_another_way_are_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let count = |name: &str, pattern: &str, tokens: &[&str]| {
+        let special = SpecialTokens::new(tokens.iter().copied()).unwrap();
+        let options =
+            CountOptions { replace: true, ..CountOptions::new(Pattern::new(pattern).unwrap(), special) };
+        let corpus = Corpus::from_texts([b"a text".to_vec()]);
+        count_corpus(&corpus, &options, &path(name), &job()).unwrap();
+    };
+    count("gpt2", "gpt2", &["b", "a"]);
+    count("same", "gpt2", &["a", "b"]);
+    count("cl100k", "cl100k", &["a", "b"]);
+    count("fewer", "gpt2", &["a"]);
+    assert_eq!(std::fs::read(path("gpt2")).unwrap(), std::fs::read(path("same")).unwrap());
+    assert!(add(&[path("gpt2"), path("same")], &path("sum")).is_ok());
+    for (other, named) in [
+        ("cl100k", "pattern \"cl100k\", not \"gpt2\""),
+        ("fewer", "special tokens [\"a\"], not [\"a\", \"b\"]"),
+    ] {
+        let error = add(&[path("gpt2"), path(other)], &path("sum")).unwrap_err().to_string();
+        assert!(error.contains(named) && error.contains(other), "{error}");
+        let options = TrainOptions::new(300, SpecialTokens::new(["a", "b"]).unwrap());
+        let reader = CountReader::open(&path(other)).unwrap();
+        let error = train_from_counts(reader, &options, &job()).unwrap_err();
+        assert!(matches!(error, Error::CountFile { .. }) && error.to_string().contains(named), "{error}");
+    }
+    assert!(matches!(add(&[], &path("sum")), Err(Error::Option { .. })));
+}
+
+#[test]
+fn a_file_that_is_cut_off_or_has_a_flipped_bit_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("counts");
+    let mut random = Random(5);
+    let counts = random_counts(&mut random);
+    store(&counts, &path);
+    let whole = std::fs::read(&path).unwrap();
+    let refused = |bytes: &[u8], what: &str| {
+        std::fs::write(&path, bytes).unwrap();
+        let error = read(&path).expect_err(what);
+        assert!(matches!(error, Error::CountFile { .. }), "{what}: {error}");
+    };
+    for len in 0..whole.len() {
+        refused(&whole[..len], &format!("cut off after {len}"));
+    }
+    for _ in 0..1000 {
+        let mut bytes = whole.clone();
+        let bit = random.below(8 * bytes.len());
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        refused(&bytes, &format!("bit {bit}"));
+    }
+    refused(&[&whole[..], b"\0"].concat(), "one byte more");
+    refused(&[&whole[..], &whole].concat(), "twice");
+    refused(
+        b"a text of some length, which is longer than the header of a count file and has no magic in it",
+        "text",
+    );
+    assert!(matches!(CountReader::open(folder.path()), Err(Error::CountFile { .. })));
+    assert!(matches!(CountReader::open(&folder.path().join("missing")), Err(Error::Io { .. })));
+    std::fs::write(&path, &whole).unwrap();
+    assert_eq!(read(&path).unwrap(), counts);
+}
+
+#[test]
+fn a_cancelled_or_failed_sum_leaves_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let words: Counts = (0..50_000).map(|n| (format!("word {n}").into_bytes(), 1)).collect();
+    store(&words, &path("a"));
+    let cancelled = Job::default();
+    cancelled.cancel();
+    let stopped = add_counts(&parts(&[path("a"), path("a")]), &path("sum"), false, &cancelled);
+    assert!(matches!(stopped, Err(Error::Cancelled)));
+    let mut damaged = std::fs::read(path("a")).unwrap();
+    let last = damaged.len() - 100;
+    damaged[last] ^= 1;
+    std::fs::write(path("b"), damaged).unwrap();
+    assert!(matches!(add(&[path("a"), path("b")], &path("sum")), Err(Error::CountFile { .. })));
+    let mut names: Vec<_> =
+        std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["a", "b"]);
+}
+
+#[test]
+fn skipped_lines_are_added() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("a.jsonl"), "{\"text\": \"a b\"}\n{\"no\": 1}\n".repeat(50)).unwrap();
+    let options =
+        CountOptions { replace: true, ..CountOptions::new(Pattern::Gpt2, SpecialTokens::default()) };
+    let input = InputOptions { bad_lines: bpe_lm::corpus::BadLines::Skip, ..InputOptions::default() };
+    for i in 0..3 {
+        let corpus = Corpus::open_with([path("a.jsonl")], input.clone()).unwrap();
+        let corpus = corpus.with_share(Share::new(i, 3).unwrap()).unwrap();
+        count_corpus(&corpus, &options, &path(&i.to_string()), &job()).unwrap();
+    }
+    let header = add(&[path("0"), path("1"), path("2")], &path("sum")).unwrap();
+    assert_eq!((header.skipped_lines, header.num_bytes, header.num_pretokens), (50, 150, 100));
+}
