@@ -1,11 +1,11 @@
 /*!
 A corpus into a count file, and several count files into one.
 
-A corpus that is too large for one machine is counted in shares, each by a machine of its own, and the files are added by any
+A corpus that is too large for one machine is counted in shards, each by a machine of its own, and the files are added by any
 of them. The sum is the same file as if one machine had counted everything.
 */
 
-use crate::corpus::{Corpus, Cutter};
+use crate::corpus::{Corpus, Cutter, Shard};
 use crate::count_file::{CountReader, FAN_IN, Header, Merged, Report, Rules, Runs, Weight, Weighted};
 use crate::counts::{PretokenCounts, Totals, count_limited, count_pretokens, write_counts, write_sum};
 use crate::error::Error;
@@ -29,6 +29,8 @@ pub struct CountOptions {
     /// The most memory in bytes that the process may hold. What does not fit is sorted on the disk, in the folder of the
     /// output.
     pub memory_limit: Option<u64>,
+    /// The shard that is counted; everything if it is not given.
+    pub shard: Option<Shard>,
     /// Whether a file that exists is replaced.
     pub replace: bool,
 }
@@ -42,24 +44,28 @@ impl CountOptions {
             threads: 1,
             chunk_bytes: 256 << 10,
             memory_limit: None,
+            shard: None,
             replace: false,
         }
     }
 }
 
-/// Counts a corpus, or a share of it, into the file `out`, which appears whole or not at all.
+/// Counts a corpus, or a shard of it, into the file `out`, which appears whole or not at all.
 ///
 /// # Errors
 /// [`Error::NotAnOutput`] and [`Error::Exists`] before any work; those of
 /// [`count_pretokens`]; [`Error::Io`]; [`Error::MemoryLimit`] with the least limit, if it is greater.
 pub fn count_corpus(corpus: &Corpus, options: &CountOptions, out: &Path, job: &Job) -> Result<Header, Error> {
-    let CountOptions { pattern, special_tokens, threads, chunk_bytes, memory_limit, replace } = options;
+    let CountOptions { pattern, special_tokens, threads, chunk_bytes, memory_limit, shard, replace } =
+        options;
     let texts = corpus.infos()?.into_iter().filter(|text| text.file.is_some()).map(|text| text.name);
     if first_among([out], texts).is_some() {
         return Err(Error::NotAnOutput { path: out.to_owned(), kind: "one of the texts" });
     }
     let file = NewFile::create(out, *replace)?;
     let cutter = Cutter { pattern, special_tokens, chunk_bytes: *chunk_bytes };
+    let part = shard.map(|shard| corpus.shard(shard, cutter, job)).transpose()?;
+    let corpus = part.as_ref().unwrap_or(corpus);
     let rules = Rules::new(pattern, special_tokens);
     let totals =
         |num_bytes| Totals { rules: rules.clone(), num_bytes, skipped_lines: corpus.skipped_lines() };

@@ -25,6 +25,11 @@ impl<'a> Object<'a> {
         self.0.get(key).ok_or_else(|| format!("{key} is missing"))
     }
 
+    /// An entry that may be null or missing, as in files of older versions.
+    pub fn lenient(&self, key: &str) -> Option<&'a Value> {
+        self.0.get(key).filter(|value| !value.is_null())
+    }
+
     /// A whole number from 0 on.
     pub fn number(&self, key: &str) -> Result<u64, String> {
         self.typed(key, "a whole number", Value::as_u64)

@@ -55,7 +55,7 @@ fn texts_made_to_be_slow() {
     ];
     for pattern in ["gpt2", "cl100k", "o200k"] {
         for (name, unit) in units.iter().copied().chain([("letters, digits, signs", &mixed[..])]) {
-            let mut measure = || {
+            let measure = || {
                 let seconds = [megabytes / 2, megabytes].map(|megabytes| {
                     let text = unit.repeat((megabytes << 20) / unit.len());
                     std::fs::write(&path, text).unwrap();

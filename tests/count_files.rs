@@ -1,10 +1,10 @@
-//! Count files: what one machine counts, shares of a corpus, and sums. The tokenizer learned from them is the one that is
+//! Count files: what one machine counts, shards of a corpus, and sums. The tokenizer learned from them is the one that is
 //! learned in memory, and no damaged file is read.
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, missing_docs)]
 
 mod common;
 
-use bpe_lm::corpus::{Corpus, InputOptions, Share};
+use bpe_lm::corpus::{Corpus, InputOptions, Shard};
 use bpe_lm::count_corpus::{CountOptions, Part, add_counts, add_counts_by, count_corpus, store_counts};
 use bpe_lm::count_file::{CountReader, Header, Rules, Weight};
 use bpe_lm::counts::PretokenCounts;
@@ -169,11 +169,11 @@ fn the_shares_of_a_corpus_add_up_to_the_whole() {
             let options = CountOptions {
                 chunk_bytes: 1 + random.below(5000),
                 threads: 1 + random.below(3),
+                shard: Some(Shard::new(i as u64, number as u64).unwrap()),
                 ..usual.clone()
             };
-            let corpus =
-                Corpus::open(&files).unwrap().with_share(Share::new(i as u32, number as u32).unwrap());
-            sum += count_corpus(&corpus.unwrap(), &options, share, &job()).unwrap().num_bytes;
+            let corpus = Corpus::open(&files).unwrap();
+            sum += count_corpus(&corpus, &options, share, &job()).unwrap().num_bytes;
         }
         assert_eq!(sum, header.num_bytes, "case {case}: {files:?} {number}");
         shares.rotate_left(random.below(number));
@@ -197,17 +197,18 @@ fn what_cannot_be_divided_is_refused_and_shares_may_be_empty() {
         CountOptions { replace: true, ..CountOptions::new(Pattern::Gpt2, SpecialTokens::default()) };
     let mut shares = Vec::new();
     for i in 0..5 {
-        let corpus = Corpus::open([&text]).unwrap().with_share(Share::new(i, 5).unwrap()).unwrap();
-        count_corpus(&corpus, &options, &out, &job()).unwrap();
+        let options = CountOptions { shard: Some(Shard::new(i, 5).unwrap()), ..options.clone() };
+        count_corpus(&Corpus::open([&text]).unwrap(), &options, &out, &job()).unwrap();
         shares.extend(read(&out).unwrap());
     }
     assert_eq!(shares, [(b"ab".to_vec(), 1)]);
-    let half = Share::new(0, 2).unwrap();
-    assert!(matches!(Corpus::from_texts([b"a".to_vec()]).with_share(half), Err(Error::Option { .. })));
-    assert!(matches!(Corpus::open(["-"]).unwrap().with_share(half), Err(Error::Option { .. })));
-    assert!(Corpus::open(["-"]).unwrap().with_share(Share::default()).is_ok());
+    let half = CountOptions { shard: Some(Shard::new(0, 2).unwrap()), ..options.clone() };
+    for whole in [Corpus::from_texts([b"a".to_vec()]), Corpus::open(["-"]).unwrap()] {
+        let refused = count_corpus(&whole, &half, &out, &job());
+        assert!(matches!(refused, Err(Error::Option { name: "shard", .. })));
+    }
     for (index, number) in [(0, 0), (1, 1), (8, 8), (0, (1 << 20) + 1)] {
-        assert!(matches!(Share::new(index, number), Err(Error::Option { name: "shard", .. })));
+        assert!(matches!(Shard::new(index, number), Err(Error::Option { name: "shard", .. })));
     }
     let onto_itself = count_corpus(&Corpus::open([&text]).unwrap(), &options, &text, &job());
     assert!(matches!(onto_itself, Err(Error::NotAnOutput { kind: "one of the texts", .. })));
@@ -238,9 +239,9 @@ fn the_tokenizer_of_added_shares_is_the_tokenizer_of_the_corpus() {
         let number = 1 + random.below(5);
         let shares: Vec<PathBuf> = (0..number).map(|i| path(format!("share-{i}"))).collect();
         for (i, share) in shares.iter().enumerate() {
-            let corpus =
-                Corpus::open([&file]).unwrap().with_share(Share::new(i as u32, number as u32).unwrap());
-            count_corpus(&corpus.unwrap(), &counting, share, &job()).unwrap();
+            let shard = Some(Shard::new(i as u64, number as u64).unwrap());
+            let counting = CountOptions { shard, ..counting.clone() };
+            count_corpus(&Corpus::open([&file]).unwrap(), &counting, share, &job()).unwrap();
         }
         let all = path("all".to_owned());
         add(&shares, &all).unwrap();
@@ -439,7 +440,7 @@ fn skipped_lines_are_added() {
     let input = InputOptions { bad_lines: bpe_lm::corpus::BadLines::Skip, ..InputOptions::default() };
     for i in 0..3 {
         let corpus = Corpus::open_with([path("a.jsonl")], input.clone()).unwrap();
-        let corpus = corpus.with_share(Share::new(i, 3).unwrap()).unwrap();
+        let options = CountOptions { shard: Some(Shard::new(i, 3).unwrap()), ..options.clone() };
         count_corpus(&corpus, &options, &path(&i.to_string()), &job()).unwrap();
     }
     let header = add(&[path("0"), path("1"), path("2")], &path("sum")).unwrap();

@@ -64,6 +64,21 @@ fn ids(path: &Path) -> Vec<TokenId> {
     }
 }
 
+/// The positions in the index, read by its layout.
+fn documents(path: &Path) -> Vec<u64> {
+    let bytes = fs::read(format!("{}.idx", path.display())).unwrap();
+    let numbers: Vec<u64> = bytes[8..].as_chunks().0.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect();
+    assert_eq!((&bytes[..8], numbers[0]), (&b"BPELMIDX"[..], 1));
+    assert_eq!((numbers[1], numbers[2]), (numbers.len() as u64 - 4, ids(path).len() as u64));
+    assert_eq!(numbers[3], u64::from(crc32fast::hash(&bytes[40..])));
+    numbers[4..].to_vec()
+}
+
+/// The first id, and each id after a separator.
+fn naive_documents(ids: &[TokenId], separator: TokenId) -> Vec<u64> {
+    (0..ids.len()).filter(|&i| i == 0 || ids[i - 1] == separator).map(|i| i as u64).collect()
+}
+
 fn encode(
     tokenizer: &Tokenizer,
     paths: &[PathBuf],
@@ -113,6 +128,11 @@ fn files_of_every_kind_become_the_same_ids_for_every_chunk_size_and_thread_count
         let mut manifest =
             encode(&tokenizer, &paths, &out, &options(&tokenizer, threads, chunk_bytes)).unwrap();
         assert_eq!(ids(&out), expected, "{threads} threads, {chunk_bytes} bytes");
+        assert_eq!(
+            documents(&out),
+            naive_documents(&expected, separator),
+            "{threads} threads, {chunk_bytes}"
+        );
         assert_eq!(manifest.skipped_lines, 2);
         assert_eq!(verify(&out, Some(&tokenizer.hash()), &Job::default()).unwrap(), manifest);
         manifest.sources.clear();
@@ -120,7 +140,7 @@ fn files_of_every_kind_become_the_same_ids_for_every_chunk_size_and_thread_count
     }
     let names: Vec<_> =
         fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(names.len(), paths.len() + 2 * 6, "{names:?}");
+    assert_eq!(names.len(), paths.len() + 3 * 6, "{names:?}");
     passed("R12", 6);
 }
 
@@ -168,6 +188,7 @@ fn separators_between_files_do_not_depend_on_where_whitespace_is_cut() {
             let manifest =
                 encode(&tokenizer, &paths, &out, &options(&tokenizer, threads, chunk_bytes)).unwrap();
             assert_eq!(ids(&out), expected, "{threads} threads, {chunk_bytes} bytes, {texts:?}");
+            assert_eq!(documents(&out), naive_documents(&expected, tokenizer.special_id(SEPARATOR).unwrap()));
             assert_eq!(manifest.text_bytes, texts.iter().map(|text| text.len() as u64).sum::<u64>());
         }
     }
@@ -194,8 +215,18 @@ fn nothing_but_a_file_is_replaced_or_followed_with_and_without_force() {
         ("a directory", |path| fs::create_dir(path).unwrap()),
         ("a link", |path| std::os::unix::fs::symlink(path.with_file_name("other.txt"), path).unwrap()),
     ];
-    let endings =
-        ["", ".json", ".partial", ".partial.journal", ".partial.json", ".partial.old", ".partial.old.json"];
+    let endings = [
+        "",
+        ".json",
+        ".idx",
+        ".partial",
+        ".partial.idx",
+        ".partial.journal",
+        ".partial.json",
+        ".partial.old",
+        ".partial.old.json",
+        ".partial.old.idx",
+    ];
     for ending in endings {
         for (kind, make) in make {
             if kind == "a link" && !ending.starts_with(".partial") {

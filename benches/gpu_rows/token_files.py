@@ -8,7 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from bpe_lm.tokenizer.token_file import Manifest, open_tokens
+from bpe_lm.tokenizer.manifest import Manifest
+from bpe_lm.tokenizer.token_file import open_tokens
 
 _BLOCK = 64 << 20
 

@@ -25,9 +25,12 @@ if TYPE_CHECKING:
     from bpe_lm.model.loss import cross_entropy, perplexity
     from bpe_lm.model.transformer import TransformerBlock, TransformerLM
     from bpe_lm.tokenizer.counts import Counts, count_pretokens, merge_counts, open_counts
+    from bpe_lm.tokenizer.joined import join_tokens
+    from bpe_lm.tokenizer.manifest import Manifest
     from bpe_lm.tokenizer.record import Training, load_training
     from bpe_lm.tokenizer.report import train_tokenizer
-    from bpe_lm.tokenizer.token_file import Manifest, open_tokens, verify
+    from bpe_lm.tokenizer.token_export import export_tokens
+    from bpe_lm.tokenizer.token_file import open_tokens, verify
     from bpe_lm.tokenizer.tokenizer import Tokenizer
     from bpe_lm.tokenizer.train import train_and_record, train_bpe
     from bpe_lm.training.batches import get_batch
@@ -68,11 +71,13 @@ __all__ = [
     "errors",
     "evaluate_folder",
     "export_folder",
+    "export_tokens",
     "generate_batch",
     "generate_from_folder",
     "generate_ids",
     "generate_texts_from_folder",
     "get_batch",
+    "join_tokens",
     "load_checkpoint",
     "load_model",
     "load_training",
@@ -95,7 +100,10 @@ _NAMES = {
     "tokenizer.counts": ["Counts", "count_pretokens", "merge_counts", "open_counts"],
     "tokenizer.record": ["Training", "load_training"],
     "tokenizer.report": ["train_tokenizer"],
-    "tokenizer.token_file": ["Manifest", "open_tokens", "verify"],
+    "tokenizer.joined": ["join_tokens"],
+    "tokenizer.manifest": ["Manifest"],
+    "tokenizer.token_export": ["export_tokens"],
+    "tokenizer.token_file": ["open_tokens", "verify"],
     "tokenizer.tokenizer": ["Tokenizer"],
     "tokenizer.train": ["train_and_record", "train_bpe"],
     "model.attention": ["MultiheadSelfAttention", "scaled_dot_product_attention", "softmax"],

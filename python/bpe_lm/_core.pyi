@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
+from pathlib import Path
 from typing import Any, final
 
 import numpy as np
@@ -31,6 +32,7 @@ __all__ = [
     "norm_backward",
     "norm_forward",
     "open_count_file",
+    "open_document_index",
     "open_mp_library",
     "open_token_file",
     "panic",
@@ -93,7 +95,7 @@ def count(
     special_tokens: Sequence[str],
     *,
     pattern: str,
-    share: tuple[int, int],
+    shard: tuple[int, int] | None,
     threads: int | None,
     memory_limit: int | None,
     force: bool,
@@ -169,6 +171,8 @@ class Tokenizer:
         out: _Path,
         arguments: Mapping[str, Any],
         dtype: str | None,
+        index: bool,
+        shard: tuple[int, int] | None,
         resume: bool,
         force: bool,
         progress: _Progress | None,
@@ -270,6 +274,7 @@ def kernels_are_available() -> bool: ...
 def open_mp_library() -> str | None: ...
 def panic(message: str, is_long: bool) -> None: ...
 def check_special_tokens(special_tokens: Sequence[str]) -> None: ...
+def open_document_index(path: _Path) -> tuple[Path, int, int]: ...
 def open_token_file(path: _Path, dtype: str | None, tokenizer: str | None) -> str: ...
 def verify_token_file(path: _Path, tokenizer: str | None, progress: _Progress | None) -> str: ...
 def instruction_sets() -> list[str]: ...

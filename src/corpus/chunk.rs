@@ -11,7 +11,7 @@ use std::ops::Range;
 const PADDING: usize = READ_AHEAD;
 
 /// A place in the text of a file.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// The index of the file, from 0.
     pub source: usize,

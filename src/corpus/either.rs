@@ -6,11 +6,12 @@ use super::chunk::{Chunk, Place, Text};
 use super::cut::Cutter;
 use super::files::Files;
 use super::options::InputOptions;
-use super::share::Share;
+use super::shard::Shard;
 use super::source::SourceInfo;
 use super::texts::Texts;
 use crate::error::Error;
 use crate::job::Job;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -48,32 +49,36 @@ impl Corpus {
         Corpus::Texts(Texts::new(texts))
     }
 
-    /// Returns the corpus, set to read its files in order from `start`, in numbered chunks.
-    pub(crate) fn in_order(self, start: Place) -> Self {
+    /// The corpus, set to read a part of its files in order, in numbered chunks. Texts of an iterator have an order, and
+    /// no parts.
+    pub(crate) fn in_order(self, part: Range<Place>) -> Self {
         match self {
-            Corpus::Files(files) => Corpus::Files(files.in_order(start)),
+            Corpus::Files(files) => Corpus::Files(files.in_order(part)),
             texts => texts,
         }
     }
 
-    /// Returns the corpus, set to read one share of it.
+    /// One shard of the corpus.
     ///
     /// # Errors
-    /// [`Error::Option`] for a part of what cannot be divided: pipes, standard input, texts from an iterator.
-    pub fn with_share(self, share: Share) -> Result<Self, Error> {
-        match self {
-            Corpus::Files(files) => files.with_share(share).map(Corpus::Files),
-            Corpus::Texts(texts) if share.is_all() => Ok(Corpus::Texts(texts)),
-            Corpus::Texts(_) => {
-                let value = "part of an iterator".to_owned();
-                Err(Error::Option { name: "shard", value, rule: "given with files only" })
-            }
-        }
+    /// [`Error::Option`] for what cannot be divided: pipes, standard input, texts from an iterator; those of reading.
+    pub(crate) fn shard(&self, shard: Shard, cutter: Cutter<'_>, job: &Job) -> Result<Self, Error> {
+        let Corpus::Files(files) = self else {
+            let (value, rule) = ("a part of an iterator".to_owned(), "given with files only");
+            return Err(Error::Option { name: "shard", value, rule });
+        };
+        Ok(Corpus::Files(files.part_of(files.part(shard, cutter, job)?)))
     }
 
-    /// Whether only a share of a corpus is read, which may be empty.
+    /// Whether only a part of the corpus is read, which may be empty.
     pub(crate) fn is_part(&self) -> bool {
         matches!(self, Corpus::Files(files) if files.is_part())
+    }
+
+    /// All of the files.
+    pub(crate) fn whole(&self) -> Range<Place> {
+        let len = if let Corpus::Files(files) = self { files.len() } else { 0 };
+        Place::default()..Place { source: len, offset: 0 }
     }
 
     /// Information about each file.

@@ -14,11 +14,12 @@ use super::line_number::FirstLine;
 use super::options::{BadLines, InputOptions};
 use super::plain::{Claim, to_usize};
 use super::queue::{Queue, Turn};
-use super::share::Share;
+use super::shard::Shard;
 use super::source::{Kind, Reader, Source, SourceInfo};
 use super::stream::Stream;
 use crate::error::Error;
 use crate::job::Job;
+use std::cmp::Ordering;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -31,12 +32,10 @@ const STEP: usize = 1 << 24;
 pub struct Files {
     sources: Vec<Source>,
     options: InputOptions,
-    /// The place at which reading begins, if the sources are read in order.
-    start: Option<Place>,
-    /// The part of the files that is read.
-    share: Share,
-    /// The positions in each source between which the share's stretch lies; they may be equal. Empty if all is read.
-    stretches: Vec<Range<u64>>,
+    /// The part that is read; all if it is not given.
+    part: Option<Range<Place>>,
+    /// Whether only one source is open at a time.
+    is_in_order: bool,
     queue: Queue<Open>,
     skipped_lines: AtomicU64,
     pub(super) is_begun: AtomicBool,
@@ -66,39 +65,86 @@ impl Files {
         }
         let queue = Queue::new(0, Vec::new());
         let (skipped_lines, is_begun) = (AtomicU64::new(0), AtomicBool::new(false));
-        let (share, stretches) = (Share::default(), Vec::new());
-        Ok(Files { sources, options, start: None, share, stretches, queue, skipped_lines, is_begun })
+        Ok(Files { sources, options, part: None, is_in_order: false, queue, skipped_lines, is_begun })
     }
 
-    /// Returns the files, set to be read in order from `start`.
-    pub(super) fn in_order(mut self, start: Place) -> Self {
-        self.queue = Queue::new(start.source, Vec::new());
-        self.start = Some(start);
-        self
+    /// The same files, set to be read in order, and only a part of them. Neither has begun to be read.
+    pub(crate) fn in_order(&self, part: Range<Place>) -> Self {
+        Files { is_in_order: true, ..self.part_of(part) }
     }
 
-    /// Returns the files, set to read one share of them.
-    pub(super) fn with_share(mut self, share: Share) -> Result<Self, Error> {
-        if share.is_all() {
-            return Ok(self);
-        }
-        let Some(total) = self.len() else {
+    /// The same files, of which only a part is read. Neither has begun to be read.
+    pub(super) fn part_of(&self, part: Range<Place>) -> Self {
+        let queue = Queue::new(part.start.source, Vec::new());
+        let (skipped_lines, is_begun) = (AtomicU64::new(0), AtomicBool::new(false));
+        let (sources, options) = (self.sources.clone(), self.options.clone());
+        Files { sources, options, part: Some(part), is_in_order: false, queue, skipped_lines, is_begun }
+    }
+
+    /// The number of files.
+    pub(super) fn len(&self) -> usize {
+        self.sources.len()
+    }
+
+    /// The part that a shard has.
+    pub(crate) fn part(&self, shard: Shard, cutter: Cutter<'_>, job: &Job) -> Result<Range<Place>, Error> {
+        let Some(total) = self.sources.iter().map(Source::len).sum() else {
             let rule = "left out with standard input and pipes, whose length is not known";
-            return Err(Error::Option { name: "shard", value: "part of a stream".to_owned(), rule });
+            return Err(Error::Option { name: "shard", value: "a part of a stream".to_owned(), rule });
         };
-        let (all, mut before) = (share.stretch(total), 0);
-        for len in self.sources.iter().filter_map(Source::len) {
-            let position = |at: u64| at.saturating_sub(before).min(len);
-            self.stretches.push(position(all.start)..position(all.end));
+        let Range { start, end } = shard.stretch(total);
+        Ok(self.border(start, cutter, job)?..self.border(end, cutter, job)?)
+    }
+
+    /// The border for a position in all files together.
+    ///
+    /// A border lies behind the first character of a text that is not whitespace, or at its beginning. So a separator
+    /// before the text never depends on the next shard.
+    fn border(&self, position: u64, cutter: Cutter<'_>, job: &Job) -> Result<Place, Error> {
+        let mut before = 0;
+        for (number, source) in self.sources.iter().enumerate() {
+            let len = source.len().unwrap_or(0);
+            if position == before {
+                return Ok(Place { source: number, offset: 0 });
+            }
+            if position < before + len {
+                let cuts = self.cuts(number, cutter);
+                let offset = match source.is_plain() && cuts.can_cut() {
+                    true => source.shared(len, 0..len)?.border(position - before, cuts, job)?,
+                    false => len,
+                };
+                let next = Place { source: number + 1, offset: 0 };
+                return Ok(if offset < len { Place { source: number, offset } } else { next });
+            }
             before += len;
         }
-        self.share = share;
-        Ok(self)
+        Ok(Place { source: self.sources.len(), offset: 0 })
     }
 
-    /// Whether only a share of the files is read.
+    /// A part that ends at a place in the file before which it lies, and begins `window` bytes earlier or more; at least
+    /// all of that file if it cannot be cut. The second value says whether the part begins where the file does.
+    pub(crate) fn before(
+        &self,
+        end: Place,
+        window: u64,
+        cutter: Cutter<'_>,
+        job: &Job,
+    ) -> Result<(Range<Place>, bool), Error> {
+        let number = if end.offset > 0 { end.source } else { end.source.saturating_sub(1) };
+        let (source, cuts) = (&self.sources[number], self.cuts(number, cutter));
+        let len = source.len().unwrap_or(0);
+        let last = if end.offset > 0 { end.offset } else { len };
+        let nominal = last.saturating_sub(window);
+        let start = match nominal > 0 && source.is_plain() && cuts.can_cut() {
+            true => source.shared(len, 0..len)?.border(nominal, cuts, job)?.min(last),
+            false => 0,
+        };
+        Ok((Place { source: number, offset: start }..end, start == 0))
+    }
+
+    /// Whether only a part of the files is read.
     pub(super) fn is_part(&self) -> bool {
-        !self.share.is_all()
+        self.part.is_some()
     }
 
     /// Information about each source, without reading it.
@@ -107,34 +153,24 @@ impl Files {
     }
 
     pub(super) fn num_bytes(&self) -> Option<u64> {
-        self.len().map(|len| {
-            let stretch = self.share.stretch(len);
-            stretch.end - stretch.start
-        })
+        match &self.part {
+            None => self.sources.iter().map(Source::len).sum(),
+            Some(part) => self.num_bytes_in(part),
+        }
     }
 
-    /// The number of bytes of all files, if it is known.
-    fn len(&self) -> Option<u64> {
-        self.sources.iter().map(Source::len).sum()
-    }
-
-    /// Opens the part of a source that belongs to the share. `None` if the source has no such part.
-    fn open(&self, source: usize, cutter: Cutter<'_>, job: &Job) -> Result<Option<Reader>, Error> {
-        let start = self.start.filter(|start| start.source == source).map_or(0, |start| start.offset);
-        let Some(stretch) = self.stretches.get(source) else {
-            return self.sources[source].open(start, job).map(Some);
+    /// The number of bytes of a part. In a compressed file this is a guess: a place in it counts its text.
+    pub(super) fn num_bytes_in(&self, part: &Range<Place>) -> Option<u64> {
+        let len = |(number, source): (usize, &Source)| {
+            let len = source.len()?;
+            let bound = |place: Place| match number.cmp(&place.source) {
+                Ordering::Less => len,
+                Ordering::Equal => place.offset.min(len),
+                Ordering::Greater => 0,
+            };
+            Some(bound(part.end).saturating_sub(bound(part.start)))
         };
-        let cuts = self.cuts(source, cutter);
-        let has_cuts = self.sources[source].is_plain() && cuts.can_cut();
-        if stretch.is_empty() || (stretch.start > 0 && !has_cuts) {
-            return Ok(None);
-        }
-        match self.sources[source].open(start, job)? {
-            Reader::Plain(plain) if has_cuts => {
-                plain.between(stretch, cuts, job).map(Reader::Plain).map(Some)
-            }
-            whole => Ok(Some(whole)),
-        }
+        self.sources.iter().enumerate().map(len).sum()
     }
 
     pub(super) fn skipped_lines(&self) -> u64 {
@@ -178,7 +214,7 @@ impl Files {
                 chunk.number = number;
                 return self.read_plain(source, &claim, cutter, job, chunk).map(|()| true);
             }
-            match self.take(cutter, job)? {
+            match self.take(job)? {
                 None => return Ok(false),
                 Some(Open { source, reader: Reader::Stream(stream) }) => {
                     return self.read_stream(source, stream, cutter, job, chunk).map(|()| true);
@@ -197,17 +233,21 @@ impl Files {
     }
 
     /// Takes a source that no other worker is reading. Returns `None` when all sources are read.
-    fn take(&self, cutter: Cutter<'_>, job: &Job) -> Result<Option<Open>, Error> {
-        loop {
-            match self.queue.take(self.sources.len(), self.start.is_some(), job)? {
-                None => return Ok(None),
-                Some(Turn::Open(open)) => return Ok(Some(open)),
-                Some(Turn::Next(source)) => match self.open(source, cutter, job)? {
-                    Some(reader) => return Ok(Some(Open { source, reader })),
-                    None => self.queue.pass_over(),
-                },
+    fn take(&self, job: &Job) -> Result<Option<Open>, Error> {
+        let num_sources = match &self.part {
+            None => self.sources.len(),
+            Some(part) => part.end.source + usize::from(part.end.offset > 0),
+        };
+        Ok(match self.queue.take(num_sources, self.is_in_order, job)? {
+            None => None,
+            Some(Turn::Open(open)) => Some(open),
+            Some(Turn::Next(source)) => {
+                let offset = |place: Place| (place.source == source).then_some(place.offset);
+                let start = self.part.as_ref().and_then(|part| offset(part.start)).unwrap_or(0);
+                let end = self.part.as_ref().and_then(|part| offset(part.end));
+                Some(Open { source, reader: self.sources[source].open(start, end, job)? })
             }
-        }
+        })
     }
 
     /// Reads a chunk that was claimed, while other workers read others of the same file.

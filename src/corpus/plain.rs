@@ -28,16 +28,37 @@ pub(super) struct SharedFile {
     file: File,
     path: PathBuf,
     len: u64,
-    /// The place where reading begins.
+    /// The places where reading begins and ends.
     start: u64,
+    end: u64,
     /// Positions that have the same cut, which is the end of the range.
     same_cut: Mutex<Range<u64>>,
 }
 
 impl SharedFile {
-    /// A file of `len` bytes that is read from `start` on.
-    pub fn new(file: File, path: PathBuf, len: u64, start: u64) -> Self {
-        SharedFile { file, path, len, start, same_cut: Mutex::default() }
+    /// A file of `len` bytes, of which a range is read.
+    pub fn new(file: File, path: PathBuf, len: u64, range: Range<u64>) -> Self {
+        SharedFile { file, path, len, start: range.start, end: range.end, same_cut: Mutex::default() }
+    }
+
+    /// The border of two shards for a position: its cut, which depends on the file alone and not on the length of chunks.
+    pub fn border(&self, position: u64, cuts: Cuts<'_>, job: &Job) -> Result<u64, Error> {
+        let cut = self.cut(position, cuts.with_chunk_bytes(FIRST_WINDOW as usize), job)?;
+        if matches!(cuts, Cuts::Pretokens(_)) && self.is_blank(cut, job)? { Ok(0) } else { Ok(cut) }
+    }
+
+    /// Whether the first `len` bytes are ASCII whitespace.
+    fn is_blank(&self, len: u64, job: &Job) -> Result<bool, Error> {
+        let (mut at, mut buffer) = (0, vec![0; FIRST_WINDOW as usize]);
+        while at < len {
+            let step = buffer.len().min(to_usize(len - at)?);
+            self.read(&mut buffer[..step], at, job)?;
+            if !buffer[..step].trim_ascii().is_empty() {
+                return Ok(false);
+            }
+            at += step as u64;
+        }
+        Ok(true)
     }
 
     /// Fills `buffer` from an offset in the file.
@@ -56,17 +77,6 @@ impl SharedFile {
             }
         }
         Ok(())
-    }
-
-    /// The text between the cuts for two positions, as a file of its own. Those cuts depend on the file alone, not on the
-    /// length of chunks. A cut leaves the pretokens on both sides as they are, so places to cut inside the stretch need
-    /// not look beyond its end.
-    pub fn between(&self, positions: &Range<u64>, cuts: Cuts<'_>, job: &Job) -> Result<Self, Error> {
-        let cuts = cuts.with_chunk_bytes(FIRST_WINDOW as usize);
-        let start = self.cut(positions.start, cuts, job)?;
-        let end = self.cut(positions.end, cuts, job)?;
-        let file = self.file.try_clone().map_err(|error| Error::corpus_file(&self.path, error))?;
-        Ok(SharedFile::new(file, self.path.clone(), end, start))
     }
 
     /// The cut for a position.
@@ -135,26 +145,22 @@ impl Plain {
         Plain { file: Arc::new(file), next: 0 }
     }
 
-    /// The part between the cuts for two positions, of which no chunk is claimed.
-    pub fn between(&self, positions: &Range<u64>, cuts: Cuts<'_>, job: &Job) -> Result<Self, Error> {
-        self.file.between(positions, cuts, job).map(Plain::new)
-    }
-
     /// Claims the next chunk. Whoever sees that it is the last one claims no more.
     pub fn claim(&mut self, cuts: Cuts<'_>) -> Claim {
         let chunk_bytes = if cuts.can_cut() { cuts.chunk_bytes() as u64 } else { u64::MAX };
         let position = |number: u64| self.file.start.saturating_add(number.saturating_mul(chunk_bytes));
         let positions = (position(self.next), position(self.next + 1));
         self.next += 1;
-        Claim { file: Arc::clone(&self.file), positions, is_last: positions.1 >= self.file.len }
+        Claim { file: Arc::clone(&self.file), positions, is_last: positions.1 >= self.file.end }
     }
 }
 
 impl Claim {
     /// The range of the chunk, which may be empty.
     pub fn range(&self, cuts: Cuts<'_>, job: &Job) -> Result<Range<u64>, Error> {
-        let start = self.file.cut(self.positions.0, cuts, job)?;
-        Ok(start..self.file.cut(self.positions.1, cuts, job)?)
+        let last = self.file.end;
+        let start = self.file.cut(self.positions.0, cuts, job)?.min(last);
+        Ok(start..if self.is_last { last } else { self.file.cut(self.positions.1, cuts, job)?.min(last) })
     }
 }
 
@@ -176,7 +182,7 @@ mod tests {
     fn shared(bytes: &[u8], start: u64) -> SharedFile {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
-        SharedFile::new(file, PathBuf::from("text"), bytes.len() as u64, start)
+        SharedFile::new(file, PathBuf::from("text"), bytes.len() as u64, start..bytes.len() as u64)
     }
 
     /// Texts with many places to cut, with few, and with none for a long time.

@@ -92,12 +92,6 @@ impl<T> Queue<T> {
         self.returned.notify_all();
     }
 
-    /// Ends the turn of a source of which nothing is read.
-    pub fn pass_over(&self) {
-        lock(&self.state).num_taken -= 1;
-        self.returned.notify_one();
-    }
-
     /// Gives a source back, or `None` if its last chunk was taken. Returns the number of the chunk that was
     /// taken from it.
     pub fn give_back(&self, open: Option<T>) -> u64 {

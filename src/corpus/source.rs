@@ -14,6 +14,7 @@ use crate::job::Job;
 use crate::output::kind_of;
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -33,6 +34,7 @@ pub struct SourceInfo {
 
 /// A file or pipe of a corpus. It is opened only when a worker reads it, because the system limits the number
 /// of open files per process.
+#[derive(Clone)]
 pub(super) struct Source {
     path: PathBuf,
     pub kind: Kind,
@@ -43,6 +45,7 @@ pub(super) struct Source {
 }
 
 /// The kind of a source.
+#[derive(Clone, Copy)]
 pub(super) enum Kind {
     File { len: u64, compression: Compression },
     Pipe,
@@ -155,8 +158,14 @@ impl Source {
         Ok((metadata.len(), u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)))
     }
 
-    /// Opens the source at an offset in its text.
-    pub fn open(&self, start: u64, job: &Job) -> Result<Reader, Error> {
+    /// Opens a plain file, of which a range is read.
+    pub fn shared(&self, len: u64, range: Range<u64>) -> Result<SharedFile, Error> {
+        let file = File::open(&self.path).map_err(|error| Error::corpus_file(&self.path, error))?;
+        Ok(SharedFile::new(file, self.path.clone(), len, range))
+    }
+
+    /// Opens the source at an offset in its text. A plain file may be read up to another offset.
+    pub fn open(&self, start: u64, end: Option<u64>, job: &Job) -> Result<Reader, Error> {
         let file = || {
             let mut options = File::options();
             if matches!(self.kind, Kind::Pipe) {
@@ -168,7 +177,8 @@ impl Source {
         };
         let opened = match self.kind {
             Kind::File { len, compression: Compression::None } => file().map(|file| {
-                Reader::Plain(Plain::new(SharedFile::new(file, self.path.clone(), len, start.min(len))))
+                let range = start.min(len)..end.unwrap_or(len);
+                Reader::Plain(Plain::new(SharedFile::new(file, self.path.clone(), len, range)))
             }),
             Kind::File { .. } | Kind::Pipe => {
                 file().and_then(|file| Stream::new(file, job)).map(Reader::Stream)

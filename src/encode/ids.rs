@@ -18,7 +18,7 @@ mod sealed {
 }
 
 /// A token id as it is written: u16 or u32.
-pub trait Id: sealed::Sealed + Copy + Default + Send + Sync + 'static {
+pub trait Id: sealed::Sealed + Copy + Default + Eq + Send + Sync + 'static {
     /// The greatest id.
     const MAX: TokenId;
     /// The id in this type. The caller has compared [`Id::MAX`] with the vocabulary.

@@ -66,7 +66,8 @@ pub fn count_tokens(
 ) -> Result<Counted, Error> {
     let mut counted = Counted::default();
     let start = Start::default();
-    let corpus = corpus.in_order(start.place);
+    let whole = corpus.whole();
+    let corpus = corpus.in_order(whole);
     job.stage(Stage::Encode, corpus.num_bytes(), || {
         encode_corpus(tokenizer, &corpus, options, start, job, |encoded| {
             counted.tokens += (encoded.ids.len() + usize::from(encoded.separator.is_some())) as u64;
@@ -81,7 +82,6 @@ pub fn count_tokens(
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::corpus::Place;
     use crate::merges::Merges;
     use crate::pretokenize::Pattern;
     use crate::special_tokens::SpecialTokens;
@@ -97,7 +97,9 @@ mod tests {
 
     fn corpus(path: &Path) -> Corpus {
         std::fs::write(path, b"some words and some words more\n".repeat(60)).unwrap();
-        Corpus::open([path]).unwrap().in_order(Place::default())
+        let corpus = Corpus::open([path]).unwrap();
+        let whole = corpus.whole();
+        corpus.in_order(whole)
     }
 
     #[test]

@@ -6,6 +6,7 @@ Each worker takes the next chunk and encodes it (`worker`). Chunks are delivered
 */
 
 mod options;
+mod part;
 mod separators;
 mod in_order;
 mod worker;
@@ -15,4 +16,5 @@ pub(crate) use encode::encode_corpus;
 pub use encode::{Counted, count_tokens};
 pub use options::EncodeOptions;
 pub(crate) use options::separator_id;
+pub(crate) use part::Part;
 pub(crate) use separators::{EncodedChunk, Start};

@@ -34,6 +34,14 @@ impl Worker<'_> {
         R: FnMut(EncodedChunk<'_, T>) -> Result<W, Error>,
         W: FnOnce(&[T]) -> Result<(), Error>,
     {
+        self.for_each_chunk(|number, finished| order.push(number, finished, self.job).map(Some))
+    }
+
+    /// Encodes chunks until none is left, or `finish` returns no buffer for the next one.
+    pub fn for_each_chunk<T: Id>(
+        &self,
+        mut finish: impl FnMut(u64, Finished<T>) -> Result<Option<Ids<T>>, Error>,
+    ) -> Result<(), Error> {
         let (mut chunk, mut ids, mut held) = (Chunk::default(), Ids::default(), None);
         let special_tokens = self.tokenizer.uncut(self.options.special.unwrap_or(Special::Allow));
         let pattern = self.tokenizer.pattern();
@@ -47,7 +55,10 @@ impl Worker<'_> {
             let (_, encoder) = held.get_or_insert_with(|| (special, self.encoder(special)));
             ids.clear();
             let finished = self.encode_chunk(encoder, &chunk, special, ids)?;
-            ids = order.push(chunk.number, finished, self.job)?;
+            match finish(chunk.number, finished)? {
+                Some(room) => ids = room,
+                None => break,
+            }
         }
         if let Some((special, encoder)) = held {
             self.tokenizer.give_back(special, encoder);
@@ -87,8 +98,8 @@ impl Worker<'_> {
         }
         let text_bytes = chunk.texts.iter().map(|text| text.range.len() as u64).sum();
         let (begins, ends) = self.edges(chunk, special, ids.as_slice());
-        let &Chunk { end, input_bytes, skipped_lines, .. } = chunk;
-        Ok(Finished { ids, begins, ends, end, input_bytes, text_bytes, skipped_lines })
+        let &Chunk { end, input_bytes, skipped_lines, is_jsonl, .. } = chunk;
+        Ok(Finished { ids, begins, ends, end, input_bytes, text_bytes, skipped_lines, is_jsonl })
     }
 
     /// The content at the chunk's beginning and at its end.

@@ -5,7 +5,7 @@ Count files: counting into them, adding them, and reading them.
 use super::error::{guarded, to_py};
 use super::run::{Texts, run};
 use super::train::Source;
-use crate::corpus::{BadLines, Corpus, Format, InputOptions, Share};
+use crate::corpus::{BadLines, Corpus, Format, InputOptions, Shard};
 use crate::count_corpus::{CountOptions, Part, add_counts, count_corpus};
 use crate::count_file::{CountReader, Header, Weight};
 use crate::pretokenize::Pattern;
@@ -23,7 +23,7 @@ fn description(header: Header) -> Description {
 }
 
 #[pyfunction]
-#[pyo3(signature = (source, out, special_tokens, *, pattern, share, threads, memory_limit, force, progress, input_format, json_field, bad_lines))]
+#[pyo3(signature = (source, out, special_tokens, *, pattern, shard, threads, memory_limit, force, progress, input_format, json_field, bad_lines))]
 #[allow(clippy::too_many_arguments)] // They are the options of the Python function, one for one.
 pub(super) fn count<'py>(
     py: Python<'py>,
@@ -31,7 +31,7 @@ pub(super) fn count<'py>(
     out: PathBuf,
     special_tokens: Vec<String>,
     pattern: &str,
-    share: (u32, u32),
+    shard: Option<(u64, u64)>,
     threads: Option<usize>,
     memory_limit: Option<u64>,
     force: bool,
@@ -45,10 +45,10 @@ pub(super) fn count<'py>(
         let options = CountOptions {
             threads: resolve_threads(threads).map_err(to_py)?,
             memory_limit,
+            shard: shard.map(|(index, of)| Shard::new(index, of)).transpose().map_err(to_py)?,
             replace: force,
             ..CountOptions::new(Pattern::new(pattern).map_err(to_py)?, special_tokens)
         };
-        let share = Share::new(share.0, share.1).map_err(to_py)?;
         let input = InputOptions {
             format: Format::new(input_format).map_err(to_py)?,
             json_field,
@@ -61,7 +61,6 @@ pub(super) fn count<'py>(
                 (Corpus::from_texts(received), Some(texts))
             }
         };
-        let corpus = corpus.with_share(share).map_err(to_py)?;
         let header = run(py, progress, texts, move |job| count_corpus(&corpus, &options, &out, job))?;
         Ok(description(header))
     })

@@ -41,6 +41,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(counts::count, module)?)?;
     module.add_function(wrap_pyfunction!(counts::add_count_files, module)?)?;
     module.add_function(wrap_pyfunction!(counts::open_count_file, module)?)?;
+    module.add_function(wrap_pyfunction!(token_file::open_document_index, module)?)?;
     module.add_function(wrap_pyfunction!(token_file::open_token_file, module)?)?;
     module.add_function(wrap_pyfunction!(token_file::verify_token_file, module)?)?;
     module.add_function(wrap_pyfunction!(machine::amx_is_available, module)?)?;

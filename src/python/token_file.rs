@@ -22,6 +22,17 @@ pub(super) fn open_token_file(
     })
 }
 
+/// Checks the index of a token file by its header and its length. Returns its path, the number of bytes before the
+/// first position, and the number of documents.
+#[pyfunction]
+pub(super) fn open_document_index(path: PathBuf) -> PyResult<(PathBuf, u64, u64)> {
+    guarded(|| {
+        let manifest = token_file::open(&path, None, None).map_err(to_py)?;
+        let (index, info) = token_file::open_index(&path, &manifest).map_err(to_py)?;
+        Ok((index, token_file::INDEX_HEADER_BYTES, info.documents))
+    })
+}
+
 /// Checks all bytes of a token file. Returns its manifest as JSON.
 #[pyfunction]
 pub(super) fn verify_token_file(

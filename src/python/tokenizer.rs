@@ -10,7 +10,7 @@ use super::ids::{array, each_id, token_id};
 use super::ints::Ints;
 use super::run::run;
 use super::streams::{EncodeIterator, PyStreamDecoder};
-use crate::corpus::{BadLines, Corpus, Format, InputOptions};
+use crate::corpus::{BadLines, Corpus, Format, InputOptions, Shard};
 use crate::encode::Id;
 use crate::encode_batch::{Batch, check_fits, encode_batch, encode_text, in_the_text};
 use crate::encode_corpus::{EncodeOptions, count_tokens};
@@ -336,6 +336,8 @@ impl PyTokenizer {
         out: PathBuf,
         arguments: FileArguments,
         dtype: Option<&str>,
+        index: bool,
+        shard: Option<(u64, u64)>,
         resume: bool,
         force: bool,
         progress: Option<Bound<'_, PyAny>>,
@@ -343,7 +345,8 @@ impl PyTokenizer {
         guarded(|| {
             let (corpus, encode) = arguments.options(&self.tokenizer, paths).map_err(to_py)?;
             let dtype = dtype.map(Dtype::new).transpose().map_err(to_py)?;
-            let options = TokenFileOptions { encode, dtype, resume, force };
+            let shard = shard.map(|(index, of)| Shard::new(index, of)).transpose().map_err(to_py)?;
+            let options = TokenFileOptions { encode, dtype, index, shard, resume, force };
             let tokenizer = Arc::clone(&self.tokenizer);
             let manifest =
                 run(py, progress, None, move |job| encode_file(&tokenizer, corpus, &out, &options, job))?;

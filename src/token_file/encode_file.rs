@@ -3,6 +3,7 @@ Encoding a corpus into a token file: one thread pool encodes, one thread syncs.
 */
 
 use super::dtype::Dtype;
+use super::index::IndexInfo;
 use super::journal::Journal;
 use super::manifest::Manifest;
 use super::options::TokenFileOptions;
@@ -10,13 +11,14 @@ use super::partial::{Opened, Partial};
 use super::paths::Paths;
 use super::placed::Placed;
 use super::sync::{Syncer, sync_now_and_then, whole};
-use crate::corpus::{Corpus, Place};
+use crate::corpus::Corpus;
 use crate::encode::Id;
-use crate::encode_corpus::{EncodeOptions, EncodedChunk, encode_corpus, separator_id};
+use crate::encode_corpus::{EncodeOptions, EncodedChunk, Part, encode_corpus, separator_id};
 use crate::error::Error;
 use crate::job::{Job, Stage};
 use crate::output::first_among;
 use crate::threads::on_two_threads;
+use crate::token_id::TokenId;
 use crate::tokenizer::Tokenizer;
 use std::path::Path;
 use std::sync::Mutex;
@@ -54,26 +56,34 @@ fn encode_and_sync(
     }
     let paths = Paths::new(out);
     paths.check()?;
-    separator_id(tokenizer, &corpus, &options.encode)?;
+    let separator = separator_id(tokenizer, &corpus, &options.encode)?;
     let plan = plan(tokenizer, &corpus, &paths, options)?;
     refuse_to_overwrite(&plan, &paths)?;
+    let part = match options.shard {
+        None => Part::whole(&corpus),
+        Some(shard) => Part::shard(tokenizer, &corpus, &options.encode, separator, shard, job)?,
+    };
     std::fs::create_dir_all(paths.folder()).map_err(|error| Error::io("create", paths.folder(), error))?;
-    let (mut partial, mut journal) = match Partial::open(paths, plan.clone(), options)? {
+    let (mut partial, mut journal) = match Partial::open(paths, plan.clone(), &part, options)? {
         Opened::Whole(manifest) => return Ok(manifest),
         Opened::Partial(partial, journal) => (partial, journal),
     };
     if let Some(start) = partial.start() {
-        let corpus = corpus.in_order(start.place);
-        let written = job.stage(Stage::Encode, corpus.num_bytes(), || {
-            job.advance(bytes_before(&plan, start.place));
-            let work = Work { tokenizer, corpus: &corpus, options: &options.encode, job, sync };
+        let all = corpus.in_order(part.range.clone());
+        let num_bytes = all.num_bytes();
+        let corpus = all.in_order(part.rest(start));
+        let written = job.stage(Stage::Encode, num_bytes, || {
+            job.advance(num_bytes.unwrap_or(0).saturating_sub(corpus.num_bytes().unwrap_or(0)));
+            let ends = separator.filter(|_| options.index);
+            let work = Work { tokenizer, corpus: &corpus, options: &options.encode, ends, job, sync };
             match plan.dtype {
                 Dtype::Uint16 => work.write::<u16>(&mut partial, &mut journal),
                 Dtype::Uint32 => work.write::<u32>(&mut partial, &mut journal),
             }?;
             check_unchanged(&corpus, &plan)
         });
-        if partial.is_empty() {
+        // A shard of a small corpus may have nothing.
+        if partial.is_empty() && (written.is_err() || options.shard.is_none()) {
             partial.discard(journal);
             return Err(written.err().unwrap_or_else(|| corpus.is_empty_error()));
         }
@@ -100,6 +110,8 @@ fn plan(
         sources: corpus.infos()?,
         text_bytes: 0,
         skipped_lines: 0,
+        shard: options.shard,
+        index: options.index.then(IndexInfo::default),
         checksums: Vec::new(),
     })
 }
@@ -111,14 +123,6 @@ fn refuse_to_overwrite(plan: &Manifest, paths: &Paths) -> Result<(), Error> {
         Some(path) => Err(Error::NotAnOutput { path: path.to_owned(), kind: "one of the texts" }),
         None => Ok(()),
     }
-}
-
-/// The number of bytes of the files before a place, for the progress. For a compressed file this is a guess: the place
-/// counts its text.
-fn bytes_before(plan: &Manifest, place: Place) -> u64 {
-    let len = |source: usize| plan.sources.get(source)?.file.map(|(len, _)| len);
-    let before: u64 = (0..place.source).filter_map(len).sum();
-    before + len(place.source).unwrap_or(0).min(place.offset)
 }
 
 /// Refuses files that were changed while they were read.
@@ -133,6 +137,8 @@ struct Work<'a> {
     tokenizer: &'a Tokenizer,
     corpus: &'a Corpus,
     options: &'a EncodeOptions,
+    /// The separator at whose ends documents begin, if they are looked for.
+    ends: Option<TokenId>,
     job: &'a Job,
     sync: Syncer,
 }
@@ -142,14 +148,15 @@ impl Work<'_> {
     fn write<T: Id>(&self, partial: &mut Partial, journal: &mut Journal) -> Result<(), Error> {
         let start = partial.start().unwrap_or_default();
         let (growing, data_offset, mut count) = (partial.file(), partial.data_offset(), partial.count());
+        let ends = self.ends.map(<T as Id>::new);
         let shared = Mutex::new(partial);
         let partial = &shared;
         let (many_are_new, syncs) = sync_channel(1);
         let encode = move |job: &Job| {
             let write = |placed: Placed, ids: &[T]| {
-                let written = placed.write(&growing.file, data_offset, ids);
+                let written = placed.write(&growing.file, data_offset, ids, ends);
                 let written = written.map_err(|error| Error::io("write", &growing.path, error))?;
-                if whole(partial)?.add(written) {
+                if whole(partial)?.add(written)? {
                     let _ = many_are_new.try_send(()); // If the channel is full, an earlier signal is still waiting.
                 }
                 Ok(())
@@ -172,11 +179,11 @@ impl Work<'_> {
 mod tests {
     use super::super::manifest::BLOCK_BYTES;
     use super::*;
+    use crate::corpus::Place;
     use crate::merges::Merges;
     use crate::pretokenize::Pattern;
     use crate::special_tokens::SpecialTokens;
     use crate::testing::{in_a_minute, is_on_purpose, panic_everywhere};
-    use crate::token_id::TokenId;
     use crate::vocab::Vocab;
 
     const TEXT: &[u8] = b"some words and some words more\n<|endoftext|>";
@@ -218,7 +225,9 @@ mod tests {
         let (tokenizer, text, options) = small(folder.path());
         let (corpus, paths) = (Corpus::open([&text]).unwrap(), Paths::new(&folder.path().join("ids.bin")));
         let plan = plan(&tokenizer, &corpus, &paths, &options).unwrap();
-        let Opened::Partial(mut partial, mut journal) = Partial::open(paths, plan, &options).unwrap() else {
+        let part = Part::whole(&corpus);
+        let Opened::Partial(mut partial, mut journal) = Partial::open(paths, plan, &part, &options).unwrap()
+        else {
             panic!("there is no such file yet")
         };
         let partial = Mutex::new(&mut *partial);
@@ -257,7 +266,8 @@ mod tests {
             let (corpus, paths) =
                 (Corpus::open([&text]).unwrap(), Paths::new(&folder.path().join("ids.npy")));
             let plan = plan(&tokenizer, &corpus, &paths, &options).unwrap();
-            let Opened::Partial(mut partial, _) = Partial::open(paths, plan, &options).unwrap() else {
+            let part = Part::whole(&corpus);
+            let Opened::Partial(mut partial, _) = Partial::open(paths, plan, &part, &options).unwrap() else {
                 panic!("there is no such file yet")
             };
             let (file, data_offset) = (partial.file(), partial.data_offset());
@@ -285,11 +295,11 @@ mod tests {
             let (mut written, mut checksums) = (vec![false; lens.len()], Vec::new());
             for i in (0..lens.len()).map(|i| (i * step + step / 2) % lens.len()) {
                 let placed = placed[i].take().unwrap();
-                partial.add(placed.write(&file.file, data_offset, &chunks[i].1).unwrap());
+                partial.add(placed.write(&file.file, data_offset, &chunks[i].1, Some(9)).unwrap()).unwrap();
                 written[i] = true;
                 let num_whole = written.iter().take_while(|&&written| written).count();
                 let whole = bytes[..num_whole].concat();
-                let entry = partial.entry();
+                let entry = partial.entry().unwrap();
                 checksums.extend(entry.blocks);
                 let mut blocks: Vec<u32> = whole.chunks(BLOCK_BYTES).map(crc32fast::hash).collect();
                 let tail = if whole.len() % BLOCK_BYTES > 0 { blocks.pop().unwrap() } else { 0 };

@@ -6,7 +6,8 @@ recognised. The first line describes the file that is to be written, and each ot
 written. Lines are only added, and each is synced after the ids that it describes.
 */
 
-use super::manifest::Manifest;
+use super::index::Progress;
+use super::manifest::{Manifest, index_from_json, index_to_json};
 use super::paths::Paths;
 use crate::corpus::Place;
 use crate::encode_corpus::Start;
@@ -30,6 +31,8 @@ pub(super) struct Entry {
     /// The checksums of whole blocks since the last entry, and of the ids after them.
     pub blocks: Vec<u32>,
     pub tail: u32,
+    /// How much of the index is written, if there is one.
+    pub index: Option<Progress>,
     /// Whether there is nothing more to encode.
     pub is_done: bool,
 }
@@ -45,6 +48,8 @@ impl Entry {
             "skipped_lines": self.skipped_lines,
             "blocks": self.blocks,
             "tail": self.tail,
+            "index": self.index.map(|index| index_to_json(index.info)),
+            "begins": self.index.map(|index| index.begins),
             "is_done": self.is_done,
         })
         .to_string()
@@ -55,6 +60,9 @@ impl Entry {
         let object = Object::new(&value).map_err(|reason| format!("an entry is {reason}"))?;
         let checksum = |n: u64| u32::try_from(n).map_err(|_| "a checksum has more than 32 bits".to_owned());
         let source = object.size("source")?;
+        let index = object.lenient("index").map(|index| -> Result<Progress, String> {
+            Ok(Progress { info: index_from_json(index)?, begins: object.bool("begins")? })
+        });
         let blocks = object.numbers("blocks")?.into_iter().map(checksum);
         Ok(Entry {
             next: Start {
@@ -66,6 +74,7 @@ impl Entry {
             skipped_lines: object.number("skipped_lines")?,
             blocks: blocks.collect::<Result<_, _>>()?,
             tail: checksum(object.number("tail")?)?,
+            index: index.transpose()?,
             is_done: object.bool("is_done")?,
         })
     }

@@ -3,8 +3,9 @@ The description of a token file, which is the content of `OUT.json`.
 */
 
 use super::dtype::Dtype;
+use super::index::IndexInfo;
 use super::npy;
-use crate::corpus::SourceInfo;
+use crate::corpus::{Shard, SourceInfo};
 use crate::error::Error;
 use crate::json::{self, Object};
 use crate::tokenizer::Special;
@@ -40,6 +41,10 @@ pub struct Manifest {
     pub text_bytes: u64,
     /// The number of lines of JSON that were left out.
     pub skipped_lines: u64,
+    /// The part of the files that was encoded, if it was not all of them.
+    pub shard: Option<Shard>,
+    /// The index of the documents, if there is one.
+    pub index: Option<IndexInfo>,
     /// The CRC-32 of each [`BLOCK_BYTES`] of ids, and of the rest.
     pub checksums: Vec<u32>,
 }
@@ -68,6 +73,8 @@ impl Manifest {
             "text_bytes": self.text_bytes,
             "skipped_lines": self.skipped_lines,
             "sources": sources,
+            "shard": self.shard.map(|shard| json!({"index": shard.index(), "of": shard.of()})),
+            "index": self.index.map(index_to_json),
             "block_bytes": BLOCK_BYTES,
             "crc32": checksums,
         })
@@ -88,10 +95,6 @@ impl Manifest {
                 return Err(format!("{key} is {}, and this version reads only {known}", object.get(key)?));
             }
         }
-        let checksum = |sum: &Value| {
-            let sum = sum.as_str().and_then(|sum| u32::from_str_radix(sum, 16).ok());
-            sum.ok_or_else(|| "a checksum is not a hexadecimal number".to_owned())
-        };
         let name = |key| object.optional(key, Value::as_str);
         let manifest = Manifest {
             dtype: Dtype::new(object.string("dtype")?).map_err(|error| error.to_string())?,
@@ -104,6 +107,8 @@ impl Manifest {
             text_bytes: object.number("text_bytes")?,
             skipped_lines: object.number("skipped_lines")?,
             sources: object.list("sources")?.iter().map(source_from_json).collect::<Result<_, _>>()?,
+            shard: object.lenient("shard").map(shard_from_json).transpose()?,
+            index: object.lenient("index").map(index_from_json).transpose()?,
             checksums: object.list("crc32")?.iter().map(checksum).collect::<Result<_, _>>()?,
         };
         let is_possible = || {
@@ -143,9 +148,35 @@ impl Manifest {
             .or_else(|| differs("the header's length", &self.data_offset, &other.data_offset))
             .or_else(|| differs("the choice for special tokens", &self.special, &other.special))
             .or_else(|| differs("the separator", &self.separator, &other.separator))
+            .or_else(|| {
+                let has_index =
+                    |manifest: &Manifest| if manifest.index.is_some() { "with" } else { "without" };
+                differs("the choice of an index", &has_index(self), &has_index(other))
+            })
+            .or_else(|| differs("the shard", &self.shard, &other.shard))
             .or_else(|| differs("the list of files", &names(self), &names(other)))
             .or_else(source)
     }
+}
+
+pub(super) fn index_to_json(index: IndexInfo) -> Value {
+    json!({"documents": index.documents, "crc32": format!("{:08x}", index.crc32)})
+}
+
+pub(super) fn index_from_json(index: &Value) -> Result<IndexInfo, String> {
+    let object = Object::new(index).map_err(|reason| format!("index is {reason}"))?;
+    let info = IndexInfo { documents: object.number("documents")?, crc32: checksum(object.get("crc32")?)? };
+    info.num_bytes().map(|_| info).ok_or_else(|| "there are no so many documents".to_owned())
+}
+
+fn checksum(sum: &Value) -> Result<u32, String> {
+    let sum = sum.as_str().and_then(|sum| u32::from_str_radix(sum, 16).ok());
+    sum.ok_or_else(|| "a checksum is not a hexadecimal number".to_owned())
+}
+
+fn shard_from_json(shard: &Value) -> Result<Shard, String> {
+    let object = Object::new(shard).map_err(|reason| format!("shard is {reason}"))?;
+    Shard::new(object.number("index")?, object.number("of")?).map_err(|error| error.to_string())
 }
 
 fn source_to_json(source: &SourceInfo) -> Value {

@@ -13,12 +13,15 @@ thread of its own, for which encoding does not wait (`sync.rs`).
 Each worker writes its own chunks, so after a crash the file may have a hole (`placed.rs`). A line of the journal never
 describes ids behind a hole: it counts a chunk only when all chunks before it are written.
 
-`OUT` appears by a rename, after all of it was synced (`replace_pair.rs`). Without an `OUT.json` that fits, no
+`OUT.idx` says where documents begin (`index.rs`). It is written, synced and resumed like the ids.
+
+`OUT` appears by a rename, after all of it was synced (`replace.rs`). Without an `OUT.json` that fits, no
 reader accepts it.
 */
 
 mod dtype;
 mod encode_file;
+mod index;
 mod journal;
 mod manifest;
 mod npy;
@@ -26,12 +29,13 @@ mod options;
 mod partial;
 mod paths;
 mod placed;
-mod replace_pair;
+mod replace;
 mod sync;
 mod verify;
 
 pub use dtype::Dtype;
 pub use encode_file::encode_file;
+pub use index::{HEADER_BYTES as INDEX_HEADER_BYTES, IndexInfo};
 pub use manifest::{BLOCK_BYTES, Manifest};
 pub use options::TokenFileOptions;
-pub use verify::{open, verify};
+pub use verify::{open, open_index, verify};

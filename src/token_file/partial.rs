@@ -2,15 +2,16 @@
 `OUT.partial`: a token file that is being written.
 */
 
+use super::index::{Index, IndexInfo, Progress};
 use super::journal::{Entry, Journal};
 use super::manifest::{BLOCK_BYTES, Manifest};
 use super::npy;
 use super::options::TokenFileOptions;
 use super::paths::Paths;
 use super::placed::{Piece, Written};
-use super::replace_pair::replace_pair;
+use super::replace::replace;
 use super::verify;
-use crate::encode_corpus::Start;
+use crate::encode_corpus::{Part, Start};
 use crate::error::Error;
 use crate::output::{NO_LINK, is_taken, remove};
 use crc32fast::Hasher as Crc;
@@ -18,7 +19,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The number of new bytes that are synced together between two lines of the journal. (benches/record/3-encode.md)
@@ -43,6 +44,8 @@ enum Found {
 pub(super) struct Partial {
     paths: Paths,
     file: Arc<File>,
+    /// The index, if one is written.
+    index: Option<Index>,
     /// The description of the file, as far as it is written without a hole. Its checksums are those of whole
     /// blocks.
     manifest: Manifest,
@@ -62,10 +65,15 @@ pub(super) struct Partial {
 }
 
 impl Partial {
-    /// Opens or creates the file. `manifest` describes the file that is to be written.
-    pub fn open(paths: Paths, manifest: Manifest, options: &TokenFileOptions) -> Result<Opened, Error> {
+    /// Opens or creates the file. `manifest` describes the file that is to be written, with the ids of `part`.
+    pub fn open(
+        paths: Paths,
+        manifest: Manifest,
+        part: &Part,
+        options: &TokenFileOptions,
+    ) -> Result<Opened, Error> {
         let journal = Journal::lock(&paths)?;
-        match Partial::open_locked(&paths, &journal, manifest, options) {
+        match Partial::open_locked(&paths, &journal, manifest, part, options) {
             Ok(Found::Begun(partial)) => Ok(Opened::Partial(Box::new(partial), journal)),
             Ok(Found::Nothing(partial)) => {
                 let journal = journal.begin(&partial.manifest)?;
@@ -74,6 +82,7 @@ impl Partial {
             }
             Ok(Found::Whole(manifest)) => {
                 remove(&paths.partial)?;
+                remove(&paths.partial_index)?;
                 journal.remove()?;
                 Ok(Opened::Whole(manifest))
             }
@@ -90,6 +99,7 @@ impl Partial {
         paths: &Paths,
         journal: &Journal,
         manifest: Manifest,
+        part: &Part,
         options: &TokenFileOptions,
     ) -> Result<Found, Error> {
         let left = journal.len()?;
@@ -99,7 +109,7 @@ impl Partial {
                     return Err(Error::Resume { path: paths.partial.clone(), reason });
                 }
                 let file = open(paths)?;
-                return Partial::go_on(paths, file, manifest, last).map(Found::Begun);
+                return Partial::go_on(paths, file, manifest, part, last).map(Found::Begun);
             }
         } else if options.resume && paths.out.exists() {
             let whole = verify::open(&paths.out, None, None)?;
@@ -109,7 +119,7 @@ impl Partial {
             };
         }
         if !options.force && !options.resume {
-            for path in [&paths.out, &paths.manifest] {
+            for path in [&paths.out, &paths.manifest, &paths.index] {
                 if is_taken(path) {
                     return Err(Error::Exists { path: path.clone() });
                 }
@@ -120,18 +130,25 @@ impl Partial {
         }
         journal.clear()?;
         let file = open(paths)?;
-        Partial::go_on(paths, file, manifest, None).map(Found::Nothing)
+        Partial::go_on(paths, file, manifest, part, None).map(Found::Nothing)
     }
 
     /// Cuts the file back to an entry of the journal, and reads the last block again.
-    fn go_on(paths: &Paths, file: File, mut manifest: Manifest, last: Option<Entry>) -> Result<Self, Error> {
+    fn go_on(
+        paths: &Paths,
+        file: File,
+        mut manifest: Manifest,
+        part: &Part,
+        last: Option<Entry>,
+    ) -> Result<Self, Error> {
         let failed = |error| Error::io("write", &paths.partial, error);
         if last.as_ref().is_some_and(|last| last.next.place.source >= manifest.sources.len()) {
             let reason = "its journal describes a file that does not exist".to_owned();
             return Err(Error::Resume { path: paths.partial.clone(), reason });
         }
         let is_done = last.as_ref().is_some_and(|last| last.is_done);
-        let (next, tail) = last.as_ref().map_or((Start::default(), 0), |last| (last.next, last.tail));
+        let progress = last.as_ref().map(|last| last.index);
+        let (next, tail) = last.as_ref().map_or((part.start, 0), |last| (last.next, last.tail));
         if let Some(last) = last {
             (manifest.count, manifest.text_bytes) = (last.count, last.text_bytes);
             (manifest.skipped_lines, manifest.checksums) = (last.skipped_lines, last.blocks);
@@ -139,6 +156,7 @@ impl Partial {
         let mut partial = Partial {
             paths: paths.clone(),
             file: Arc::new(file),
+            index: None,
             num_entered: manifest.checksums.len(),
             manifest,
             num_added: 0,
@@ -151,7 +169,8 @@ impl Partial {
         };
         let len = partial.file.metadata().map_err(failed)?.len();
         let needed = partial.manifest.num_bytes();
-        if is_done && len == 0 && std::fs::metadata(&paths.out).is_ok_and(|out| out.len() == needed) {
+        partial.open_index(progress, part.begins, is_done)?;
+        if is_done && len == 0 && is_of_len(&paths.out, needed) {
             // The file has its final name already, and only `OUT.json` is missing.
             std::fs::remove_file(&paths.partial).map_err(failed)?;
             partial.end_block(tail);
@@ -178,6 +197,32 @@ impl Partial {
         Ok(partial)
     }
 
+    /// Opens the index, if one is wanted, and goes on with what the journal's last entry states, if there is one.
+    fn open_index(
+        &mut self,
+        entry: Option<Option<Progress>>,
+        begins: bool,
+        is_done: bool,
+    ) -> Result<(), Error> {
+        if self.manifest.index.is_none() {
+            return remove(&self.paths.partial_index);
+        }
+        let nothing = Progress { info: IndexInfo::default(), begins };
+        let progress = entry.unwrap_or(Some(nothing)).ok_or_else(|| Error::Resume {
+            path: self.paths.partial.clone(),
+            reason: "its journal does not state the index".to_owned(),
+        })?;
+        if is_done {
+            self.manifest.index = Some(progress.info);
+            let is_there = |path| progress.info.num_bytes().is_some_and(|len| is_of_len(path, len));
+            if !is_there(&self.paths.partial_index) && is_there(&self.paths.index) {
+                return Ok(()); // It has its final name already.
+            }
+        }
+        self.index = Some(Index::open(&self.paths, progress, is_done)?);
+        Ok(())
+    }
+
     /// Adds the checksum of the last block, if it is not whole.
     fn end_block(&mut self, tail: u32) {
         if !(self.manifest.count * self.manifest.dtype.num_bytes()).is_multiple_of(BLOCK_BYTES as u64) {
@@ -201,11 +246,14 @@ impl Partial {
     }
 
     /// Adds a chunk that is written. Returns whether much is new, so that a sync should start.
-    pub fn add(&mut self, written: Written) -> bool {
+    pub fn add(&mut self, written: Written) -> Result<bool, Error> {
         self.num_new += written.pieces.iter().map(|piece| piece.len).sum::<usize>();
         self.after_hole.insert(written.number, written);
         while let Some(written) = self.after_hole.remove(&self.num_added) {
             self.num_added += 1;
+            if let Some(index) = &mut self.index {
+                index.add(written.start, written.count, &written.ends)?;
+            }
             self.manifest.count += written.count;
             self.manifest.text_bytes += written.text_bytes;
             self.manifest.skipped_lines += written.skipped_lines;
@@ -216,7 +264,7 @@ impl Partial {
         if is_much {
             self.num_new = 0;
         }
-        is_much
+        Ok(is_much)
     }
 
     /// Adds bytes to the checksums.
@@ -239,25 +287,36 @@ impl Partial {
     pub fn discard(self: Box<Self>, journal: Journal) {
         // The run's own error is the one to report. A file that cannot be removed stays as a killed run
         // leaves it.
-        let _ = remove(&self.paths.partial).and_then(|()| journal.remove());
+        let Paths { partial, partial_index, .. } = &self.paths;
+        let _ = remove(partial).and_then(|()| remove(partial_index)).and_then(|()| journal.remove());
     }
 
     /// The entry for the journal. It is true once everything that is written now is synced.
-    pub fn entry(&mut self) -> Entry {
+    pub fn entry(&mut self) -> Result<Entry, Error> {
+        if let Some(index) = &mut self.index {
+            index.flush()?;
+        }
         let blocks = self.manifest.checksums[self.num_entered..].to_vec();
         self.num_entered = self.manifest.checksums.len();
-        Entry {
+        Ok(Entry {
             next: self.next,
             count: self.manifest.count,
             text_bytes: self.manifest.text_bytes,
             skipped_lines: self.manifest.skipped_lines,
             blocks,
             tail: self.crc.clone().finalize(),
+            index: self.index.as_ref().map(Index::progress),
             is_done: self.is_done,
-        }
+        })
     }
 
-    /// The file, for writing and syncing it.
+    /// All files, for syncing them.
+    pub fn files(&self) -> Vec<Growing> {
+        let index = |index: &Index| Growing { file: Arc::clone(&index.file), path: index.path.clone() };
+        self.index.as_ref().map(index).into_iter().chain([self.file()]).collect()
+    }
+
+    /// The file of the ids, for writing them.
     pub fn file(&self) -> Growing {
         Growing { file: Arc::clone(&self.file), path: self.paths.partial.clone() }
     }
@@ -270,12 +329,16 @@ impl Partial {
         if !self.is_done {
             self.is_done = true;
             self.write_header().map_err(|error| Error::io("write", &self.paths.partial, error))?;
-            let entry = self.entry();
-            self.file().sync()?;
+            if let Some(index) = &mut self.index {
+                index.end(self.manifest.count)?;
+            }
+            let entry = self.entry()?;
+            self.manifest.index = entry.index.map(|index| index.info);
+            self.files().iter().try_for_each(Growing::sync)?;
             journal.push(&entry)?;
             self.end_block(entry.tail);
         }
-        replace_pair(&self.paths, &self.manifest)?;
+        replace(&self.paths, &self.manifest)?;
         journal.remove()?;
         Ok(self.manifest)
     }
@@ -299,6 +362,10 @@ impl Growing {
     pub fn sync(&self) -> Result<(), Error> {
         self.file.sync_data().map_err(|error| Error::io("sync", &self.path, error))
     }
+}
+
+fn is_of_len(path: &Path, len: u64) -> bool {
+    std::fs::metadata(path).is_ok_and(|found| found.len() == len)
 }
 
 fn open(paths: &Paths) -> Result<File, Error> {

@@ -13,11 +13,14 @@ use std::path::{Path, PathBuf};
 pub(super) struct Paths {
     pub out: PathBuf,
     pub manifest: PathBuf,
+    pub index: PathBuf,
     pub partial: PathBuf,
+    pub partial_index: PathBuf,
     pub journal: PathBuf,
     pub new_manifest: PathBuf,
     pub old_out: PathBuf,
     pub old_manifest: PathBuf,
+    pub old_index: PathBuf,
 }
 
 impl Paths {
@@ -31,25 +34,39 @@ impl Paths {
         Paths {
             out: out.to_owned(),
             manifest: beside(".json"),
+            index: beside(".idx"),
             partial: beside(".partial"),
+            partial_index: beside(".partial.idx"),
             journal: beside(".partial.journal"),
             new_manifest: beside(".partial.json"),
             old_out: beside(".partial.old"),
             old_manifest: beside(".partial.old.json"),
+            old_index: beside(".partial.old.idx"),
         }
     }
 
     /// All of the names.
-    pub fn all(&self) -> [&Path; 7] {
-        let Paths { out, manifest, partial, journal, new_manifest, old_out, old_manifest } = self;
-        [out, manifest, partial, journal, new_manifest, old_out, old_manifest]
+    pub fn all(&self) -> [&Path; 10] {
+        let Paths { out, manifest, index, partial, partial_index, journal, .. } = self;
+        let Paths { new_manifest, old_out, old_manifest, old_index, .. } = self;
+        [
+            out,
+            manifest,
+            index,
+            partial,
+            partial_index,
+            journal,
+            new_manifest,
+            old_out,
+            old_manifest,
+            old_index,
+        ]
     }
 
     /// Refuses names of things that are not regular files, and links under this program's own names.
     pub fn check(&self) -> Result<(), Error> {
-        let [out, manifest, own @ ..] = self.all();
-        check_file(out)?;
-        check_file(manifest)?;
+        let [out, manifest, index, own @ ..] = self.all();
+        [out, manifest, index].into_iter().try_for_each(check_file)?;
         own.into_iter().try_for_each(check_own_file)
     }
 

@@ -6,6 +6,7 @@ Each worker also makes the checksums of what it writes. The checksum of a block 
 pieces, when the chunks before it are written too ([`Partial::add`](super::partial::Partial::add)).
 */
 
+use super::index::ends_of;
 use super::manifest::BLOCK_BYTES;
 use crate::encode::Id;
 use crate::encode_corpus::{EncodedChunk, Start};
@@ -32,7 +33,10 @@ pub(super) struct Placed {
 /// A chunk that is written, and what the description of the file gets once all chunks before it are written.
 pub(super) struct Written {
     pub number: u64,
+    pub start: u64,
     pub count: u64,
+    /// The ends of its separators, if an index is written.
+    pub ends: Vec<u64>,
     pub next: Start,
     pub text_bytes: u64,
     pub skipped_lines: u64,
@@ -60,19 +64,27 @@ impl Placed {
         }
     }
 
-    /// Writes the ids into the file, where they begin at `data_offset`.
-    pub fn write<T: Id>(self, file: &File, data_offset: u64, ids: &[T]) -> io::Result<Written> {
+    /// Writes the ids into the file, where they begin at `data_offset`. `ends` is the separator whose ends are found.
+    pub fn write<T: Id>(
+        self,
+        file: &File,
+        data_offset: u64,
+        ids: &[T],
+        ends: Option<T>,
+    ) -> io::Result<Written> {
         let separator = self.separator.map(<T as Id>::new);
         let mut offset = self.start * size_of::<T>() as u64;
-        let mut pieces = Vec::new();
+        let (mut pieces, mut all_ends, mut start) = (Vec::new(), Vec::new(), self.start);
         for ids in [separator.as_slice(), ids] {
+            all_ends.append(&mut ends_of(ids, ends, start));
+            start += ids.len() as u64;
             let bytes = T::bytes(ids);
             file.write_all_at(&bytes, data_offset + offset)?;
             add_pieces(&bytes, offset, &mut pieces);
             offset += bytes.len() as u64;
         }
-        let Placed { number, count, next, text_bytes, skipped_lines, .. } = self;
-        Ok(Written { number, count, next, text_bytes, skipped_lines, pieces })
+        let Placed { number, start, count, next, text_bytes, skipped_lines, .. } = self;
+        Ok(Written { number, start, count, ends: all_ends, next, text_bytes, skipped_lines, pieces })
     }
 }
 

@@ -7,7 +7,7 @@ wait for the disk (benches/record/7-limit-of-the-chip.md).
 */
 
 use super::journal::Journal;
-use super::partial::Partial;
+use super::partial::{Growing, Partial};
 use crate::error::Error;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Mutex, MutexGuard};
@@ -28,11 +28,11 @@ pub(super) fn sync_now_and_then(
 ) -> Result<(), Error> {
     let mut last = Instant::now();
     while let Some(is_due) = wait(many_are_new, last) {
-        let (file, entry) = {
+        let (files, entry) = {
             let mut partial = whole(partial)?;
-            (partial.file(), is_due.then(|| partial.entry()))
+            (partial.files(), is_due.then(|| partial.entry()).transpose()?)
         };
-        file.sync()?;
+        files.iter().try_for_each(Growing::sync)?;
         if let Some(entry) = entry {
             journal.push(&entry)?;
             last = Instant::now();

@@ -4,6 +4,7 @@ expects.
 */
 
 use super::dtype::Dtype;
+use super::index::{self, IndexInfo};
 use super::manifest::{BLOCK_BYTES, Manifest};
 use super::npy;
 use super::paths::Paths;
@@ -13,7 +14,7 @@ use crate::output::kind_of;
 use crc32fast::Hasher as Crc;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The number of bytes between two checks of the cancel flag.
 const STEP: usize = 1 << 20;
@@ -64,7 +65,21 @@ pub fn open(path: &Path, dtype: Option<Dtype>, tokenizer: Option<&str>) -> Resul
     Ok(manifest)
 }
 
-/// Reads a token file and compares its checksums.
+/// The path of a token file's index, after a check of its header and its length against the manifest.
+///
+/// # Errors
+/// [`Error::TokenFile`] if there is no index, or not the one that the manifest describes; [`Error::Io`].
+pub fn open_index(path: &Path, manifest: &Manifest) -> Result<(PathBuf, IndexInfo), Error> {
+    let Some(info) = manifest.index else {
+        let reason = "it was encoded without an index of its documents; encode it again without --no-index (index=True)";
+        return Err(Error::token_file(path, reason));
+    };
+    let index = Paths::new(path).index;
+    index::check(&index, info, manifest.count)?;
+    Ok((index, info))
+}
+
+/// Reads a token file and its index, and compares the checksums.
 ///
 /// # Errors
 /// As [`open`]; [`Error::TokenFile`] with the first block that is damaged; [`Error::Cancelled`].
@@ -99,7 +114,8 @@ pub fn verify(path: &Path, tokenizer: Option<&str>, job: &Job) -> Result<Manifes
                 return Err(Error::token_file(path, reason));
             }
         }
-        Ok(())
+        let Some(info) = manifest.index else { return Ok(()) };
+        index::verify(&Paths::new(path).index, info, manifest.count, job)
     })?;
     Ok(manifest)
 }

@@ -50,7 +50,10 @@ def test_there_and_back(folder, tokenizer):
     assert part == tokenizer.decode_bytes(ids[10:30])
     checked = run("verify", "runs/a.bin", "--tokenizer", "t", "--quiet", cwd=folder)
     assert (checked.returncode, checked.stderr) == (0, b"")
-    assert checked.stdout == f"runs/a.bin: {len(ids):,} tokens of uint16, undamaged\n".encode()
+    documents = text.count(END_OF_TEXT.encode()) + (not text.endswith(END_OF_TEXT.encode()))
+    assert len(ids.documents) == documents
+    expected = f"runs/a.bin: {len(ids):,} tokens of uint16 in {documents:,} documents, undamaged\n"
+    assert checked.stdout == expected.encode()
 
 
 def test_numpys_files_compressed_files_and_standard_input(folder, tokenizer):

@@ -320,7 +320,7 @@ def test_the_terminal_shows_text_and_says_what_it_hides(run, ninth, capsys):
 
 
 def one_row(tokens: list[bytes], losses: list[float]) -> Replay:
-    row = Row(5, list(range(len(tokens))), [printable(token) for token in tokens], losses)
+    row = Row("a.bin", 5, list(range(len(tokens))), [printable(token) for token in tokens], losses)
     return Replay(3, 2, 1.5, 1.5, 0.1, 1e-3, {}, [row])
 
 

@@ -43,22 +43,23 @@ def beside(out: Path, ending: str) -> Path:
     return out.with_name(out.name + ending)
 
 
-def pair(out: Path) -> tuple[bytes, bytes]:
-    return out.read_bytes(), beside(out, ".json").read_bytes()
+def trio(out: Path) -> tuple[bytes, bytes, bytes]:
+    return out.read_bytes(), beside(out, ".json").read_bytes(), beside(out, ".idx").read_bytes()
 
 
-def readable(out: Path) -> tuple[bytes, bytes] | None:
-    """A token file and what stands beside it, if a reader takes it for whole."""
+def readable(out: Path) -> tuple[bytes, bytes, bytes] | None:
+    """A token file and what stands beside it, if a reader takes it for whole. Its documents can be read then."""
     try:
-        bpe_lm.open_tokens(out)
+        tokens = bpe_lm.open_tokens(out)
     except (errors.TokenFileError, errors.FileError):
         return None
-    return pair(out)
+    assert len(tokens.documents) == bpe_lm.verify(out).documents
+    return trio(out)
 
 
 def others(out: Path) -> list[str]:
     """What is in a folder that has no file but a token file."""
-    return sorted(set(os.listdir(out.parent)) - {out.name, out.name + ".json"})
+    return sorted(set(os.listdir(out.parent)) - {out.name, out.name + ".json", out.name + ".idx"})
 
 
 def interrupted(tokenizer: Tokenizer, out: Path, *texts: bytes) -> dict[str, bytes]:
@@ -66,20 +67,31 @@ def interrupted(tokenizer: Tokenizer, out: Path, *texts: bytes) -> dict[str, byt
 
     Those are beginnings of the first file, up to a special token.
     """
-    ids, said = pair(out)
-    plan = json.loads(said) | {"count": 0, "text_bytes": 0, "skipped_lines": 0, "crc32": []}
+    ids, said, _ = trio(out)
+    nothing = {"documents": 0, "crc32": "00000000"}
+    plan = json.loads(said) | {"count": 0, "text_bytes": 0, "skipped_lines": 0, "crc32": [], "index": nothing}
+    separator = tokenizer.special_ids[END_OF_TEXT]
     start, size, num_blocks, lines = plan["data_offset"], plan["block_bytes"], 0, [plan]
     for text in texts:
-        count = len(tokenizer.encode_to_numpy(text))
+        encoded = tokenizer.encode_to_numpy(text)
+        count = len(encoded)
+        positions = b"".join(n.to_bytes(8, "little") for n in range(count) if n == 0 or encoded[n - 1] == separator)
+        index = {"documents": len(positions) // 8, "crc32": f"{zlib.crc32(positions):08x}"}
+        begins = bool(encoded[-1] == separator)
         data = ids[start:][: count * {"uint16": 2, "uint32": 4}[plan["dtype"]]]
         sums = [zlib.crc32(data[at : at + size]) for at in range(0, len(data) + 1, size)]
         reached = {"source": 0, "offset": len(text), "text_bytes": len(text), "is_separated": True, "count": count}
         blocks = {"blocks": sums[num_blocks:-1], "tail": sums[-1], "skipped_lines": 0, "is_done": False}
+        blocks |= {"index": index, "begins": begins}
         lines.append(reached | blocks)
         num_blocks = len(sums) - 1
     lines = [json.dumps(line).encode() for line in lines]
     journal = b"".join(b"%s %08x\n" % (line, zlib.crc32(line)) for line in lines)
-    return {f"{out.name}.partial": bytes(start) + data + b"more", f"{out.name}.partial.journal": journal}
+    return {
+        f"{out.name}.partial": bytes(start) + data + b"more",
+        f"{out.name}.partial.idx": bytes(40) + positions + b"more",
+        f"{out.name}.partial.journal": journal,
+    }
 
 
 # Kills at random moments.
@@ -102,7 +114,7 @@ def test_killed_at_random_moments_it_goes_on_to_the_same_file(sample, saved, tok
     began = time.monotonic()
     tokenizer.encode_file(paths, tmp_path / "out.bin", threads=2, force=True)
     whole = time.monotonic() - began
-    expected = pair(tmp_path / "out.bin")
+    expected = trio(tmp_path / "out.bin")
 
     def kill_again_and_again(seed):
         rng, out, lines = random.Random(seed), tmp_path / str(seed) / "out.bin", 0
@@ -120,7 +132,7 @@ def test_killed_at_random_moments_it_goes_on_to_the_same_file(sample, saved, tok
                     time.sleep(rng.uniform(0.05, 0.05 + whole))
                 process.kill()
             if process.returncode == 0:
-                assert (pair(out), others(out)) == (expected, [])
+                assert (trio(out), others(out)) == (expected, [])
                 put(out.parent, {})
                 continue
             assert process.returncode == -signal.SIGKILL
@@ -129,7 +141,7 @@ def test_killed_at_random_moments_it_goes_on_to_the_same_file(sample, saved, tok
             lines = max(lines, len(journal.read_bytes().splitlines()) if journal.exists() else 0)
             left -= 1
         Tokenizer.load(saved).encode_file(paths, out, resume=True, threads=2)
-        assert (pair(out), others(out)) == (expected, [])
+        assert (trio(out), others(out)) == (expected, [])
         return lines
 
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
@@ -157,11 +169,11 @@ class Scene:
         self.faults = faults()
         put(self.out.parent, {})
         self.encode()
-        self.old, self.new, self.before = None, pair(self.out), {}
+        self.old, self.new, self.before = None, trio(self.out), {}
         if kind == "other":
             self.encode(self.paths[:1], force=True)
         if kind in ("other", "same"):
-            self.old, self.before = pair(self.out), files(self.out.parent)
+            self.old, self.before = trio(self.out), files(self.out.parent)
         if kind in ("resume", "anew"):
             text = beginning(Path(self.paths[0]).read_bytes(), 150_000)
             self.before = interrupted(self.tokenizer, self.out, text)
@@ -348,7 +360,7 @@ def stop_at_each_call(folder, saved, paths, kind, options):
     points, problems, others_paths = 0, [], paths if "resume" in options else paths[:2]
     put(scene.out.parent, {})
     scene.encode(others_paths)
-    others_pair = pair(scene.out)
+    others_trio = trio(scene.out)
     for n, call in scene.calls():
         put(scene.out.parent, scene.before)
         process, pipe = scene.fork((n, STOP, 0))
@@ -360,7 +372,7 @@ def stop_at_each_call(folder, saved, paths, kind, options):
         said = scene.end(process, pipe)
         points += 1
         may_be = [scene.new] if said is None else []
-        may_be += [others_pair] if other is None else []
+        may_be += [others_trio] if other is None else []
         if not may_be and scene.old:
             may_be = [scene.old]
         found = []
@@ -401,7 +413,7 @@ def test_a_second_writer_is_told_so_within_a_second(saved, tokenizer, sample, tm
         assert first.wait(20) == 0
     assert bpe_lm.open_tokens(out).tolist() == tokenizer.encode("Once upon a time")
     assert bpe_lm.verify(out).sources == [{"name": str(pipe), "bytes": None, "modified_ns": None, "json_field": None}]
-    assert sorted(os.listdir(tmp_path)) == ["out.bin", "out.bin.json", "pipe"]
+    assert sorted(os.listdir(tmp_path)) == ["out.bin", "out.bin.idx", "out.bin.json", "pipe"]
 
 
 def wait_for(path):
@@ -421,7 +433,7 @@ def left(tokenizer, sample, tmp_path):
     path, out = tmp_path / "text.txt", tmp_path / "out" / "out.bin"
     path.write_bytes(text)
     tokenizer.encode_file(path, out)
-    expected = pair(out)
+    expected = trio(out)
     put(out.parent, interrupted(tokenizer, out, beginning(text, 5000)))
     return path, out, expected
 
@@ -470,7 +482,7 @@ def test_other_options_are_not_gone_on_with(sample, tokenizer, left, is_finished
             made_by.encode_file(paths, out, resume=True, **options)
         assert files(out.parent) == before
     tokenizer.encode_file(path, out, resume=True)
-    assert (pair(out), others(out)) == (expected, [])
+    assert (trio(out), others(out)) == (expected, [])
 
 
 def test_a_file_of_several_blocks_is_gone_on_with_and_checked(sample, tmp_path):
@@ -480,11 +492,11 @@ def test_a_file_of_several_blocks_is_gone_on_with_and_checked(sample, tmp_path):
     path.write_bytes(text)
     made = tokenizer.encode_file(path, out, dtype="uint32")
     assert len(made.crc32) == 2
-    expected = pair(out)
+    expected = trio(out)
     texts = [beginning(text, length) for length in (10_000_000, 17_000_000, 18_000_000)]
     put(out.parent, interrupted(tokenizer, out, *texts))
     tokenizer.encode_file(path, out, dtype="uint32", resume=True)
-    assert (pair(out) == expected, others(out)) == (True, [])
+    assert (trio(out) == expected, others(out)) == (True, [])
     place = made.data_offset + made.block_bytes
     with open(out, "r+b") as file:
         file.seek(place + 5)
@@ -500,7 +512,7 @@ def test_what_a_run_has_left_is_not_overwritten_unasked(tokenizer, left):
         tokenizer.encode_file(path, out)
     assert files(out.parent) == before
     tokenizer.encode_file(path, out, force=True)
-    assert (pair(out), others(out)) == (expected, [])
+    assert (trio(out), others(out)) == (expected, [])
 
 
 def test_nothing_goes_on_from_a_pipe(tokenizer, sample, tmp_path):
@@ -642,16 +654,16 @@ def test_what_stands_beside_a_token_file_is_refused_when_it_is_cut_off(small, ca
 
 
 @pytest.mark.row("R19")
-@pytest.mark.parametrize("ending", [".partial.journal", ".partial"])
+@pytest.mark.parametrize("ending", [".partial.journal", ".partial", ".partial.idx"])
 def test_what_an_interrupted_run_leaves_may_be_cut_off(tokenizer, small, ending, cases):
     path, out = small
-    expected, left = pair(out), interrupted(tokenizer, out, beginning(path.read_bytes(), 20))
+    expected, left = trio(out), interrupted(tokenizer, out, beginning(path.read_bytes(), 20))
     mended = 0
     cases.asked = len(left[out.name + ending])
     for length in cases:
         put(out.parent, left | {out.name + ending: left[out.name + ending][:length]})
         if not is_refused(tokenizer.encode_file, path, out, resume=True, threads=1):
-            assert (pair(out), others(out)) == (expected, [])
+            assert (trio(out), others(out)) == (expected, [])
             mended += 1
     assert mended
 
@@ -680,15 +692,34 @@ def test_a_flipped_bit_in_a_token_file_is_found(small, cases):
             bpe_lm.verify(out)
 
 
+@pytest.mark.row("R20", few=200, many=10_000)
+def test_an_index_that_is_cut_off_or_has_a_flipped_bit_is_found(small, cases):
+    _, out = small
+    path, rng = beside(out, ".idx"), random.Random(4)
+    content = path.read_bytes()
+    assert len(content) == 40 + 8 * 4
+    for _ in cases:
+        path.write_bytes(flipped(content, rng))
+        with pytest.raises(errors.TokenFileError, match=r"out.*idx.*encode its token file again"):
+            bpe_lm.verify(out)
+    for length in range(len(content)):
+        path.write_bytes(content[:length])
+        assert is_refused(lambda: bpe_lm.open_tokens(out).documents)
+    path.unlink()
+    assert len(bpe_lm.open_tokens(out)) > 0
+    with pytest.raises(errors.TokenFileError, match="missing"):
+        bpe_lm.open_tokens(out).documents.starts  # noqa: B018
+
+
 @pytest.mark.row("R20", few=500, many=10_000)
 def test_flipped_bits_in_a_journal_are_refused_or_do_not_matter(tokenizer, small, cases):
     path, out = small
-    expected, left = pair(out), interrupted(tokenizer, out, beginning(path.read_bytes(), 20))
+    expected, left = trio(out), interrupted(tokenizer, out, beginning(path.read_bytes(), 20))
     journal, rng, mended = out.name + ".partial.journal", random.Random(3), 0
     for _ in cases:
         put(out.parent, left | {journal: flipped(left[journal], rng)})
         if not is_refused(tokenizer.encode_file, path, out, resume=True, threads=1):
-            assert (pair(out), others(out)) == (expected, [])
+            assert (trio(out), others(out)) == (expected, [])
             mended += 1
     assert mended
 

@@ -72,7 +72,7 @@ def test_an_identity_is_planned_without_torch(config, tmp_path):
 def test_every_key_counts_except_paths_and_those_that_watch():
     names = {name for name, _ in keys(TrainConfig())}
     out = {name for name in names if not is_part_of_identity(name)}
-    assert out == WATCHING | {"data.train", "data.valid", "data.tokenizer", "tokens"}
+    assert out == WATCHING | {"data.train", "data.mixture", "data.valid", "data.tokenizer", "tokens"}
     assert out <= FREE_TO_CHANGE
 
 

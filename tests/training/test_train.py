@@ -25,7 +25,8 @@ from bpe_lm.errors import (
     TokenFileError,
     TrainingDiverged,
 )
-from bpe_lm.tokenizer.token_file import Manifest, open_tokens
+from bpe_lm.tokenizer.manifest import Manifest
+from bpe_lm.tokenizer.token_file import open_tokens
 from bpe_lm.training import trainer as training
 from bpe_lm.training.config import TrainConfig, override
 from bpe_lm.training.devices import device_of

@@ -12,6 +12,7 @@ from bpe_lm.cli.options import (
     add_memory_limit_option,
     add_pretokens_options,
     add_quiet_option,
+    add_shard_option,
     add_threads_option,
 )
 from bpe_lm.cli.tables import print_json, print_rows
@@ -37,12 +38,7 @@ def add_commands(commands: Any) -> None:
         "input; with --merge, count files",
     )
     parser.add_argument("-o", "--out", required=True, metavar="FILE", help="count file to write")
-    parser.add_argument(
-        "--shard",
-        type=shard,
-        metavar="I/N",
-        help="count only shard I, from 0 to N - 1, of N shards of about the same size (default: everything)",
-    )
+    add_shard_option(parser, "count")
     parser.add_argument("--merge", action="store_true", help="add count files instead of counting texts")
     parser.add_argument(
         "--weight",
@@ -61,14 +57,6 @@ def add_commands(commands: Any) -> None:
     add_json_option(parser)
     add_quiet_option(parser)
     parser.set_defaults(run=_count)
-
-
-def shard(text: str) -> tuple[int, int]:
-    """Parse i/n."""
-    index, slash, number = text.partition("/")
-    if not (slash and index.isdecimal() and number.isdecimal() and int(index) < int(number)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a shard; write I/N with I from 0 to N - 1, such as 0/8")
-    return int(index), int(number)
 
 
 def weight(text: str) -> tuple[str, str]:
@@ -118,7 +106,7 @@ def _count_texts(options: argparse.Namespace) -> Counts:
         options.out,
         options.special_token,
         pattern=options.pattern or "gpt2",
-        shard=options.shard or (0, 1),
+        shard=options.shard,
         threads=options.threads,
         memory_limit=options.memory_limit,
         force=options.force,

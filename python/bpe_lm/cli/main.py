@@ -19,6 +19,7 @@ from bpe_lm.cli import (
     sweep,
     token_files,
     tokenizer,
+    tokens,
     training,
 )
 from bpe_lm.cli.arguments import Parser
@@ -29,6 +30,7 @@ FILES = (
     tokenizer,
     counts,
     token_files,
+    tokens,
     config,
     training,
     sweep,

@@ -55,6 +55,24 @@ def size(text: str) -> int:
     return int(float(number) * (1024 if is_binary else 1000) ** ("KMGT".index(unit.upper()) + 1 if unit else 0))
 
 
+def shard(text: str) -> tuple[int, int]:
+    """Parse I/N."""
+    index, slash, of = text.partition("/")
+    if not (slash and index.isdecimal() and of.isdecimal() and int(index) < int(of)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a shard; write I/N with I from 0 to N - 1, such as 0/8")
+    return int(index), int(of)
+
+
+def add_shard_option(parser: argparse.ArgumentParser, verb: str) -> None:
+    """Add --shard. `verb` says what is done with the shard."""
+    parser.add_argument(
+        "--shard",
+        type=shard,
+        metavar="I/N",
+        help=f"{verb} only shard I of N, from 0/N on, such as each on a machine of its own (default: everything)",
+    )
+
+
 def one_of(*choices: str) -> Callable[[str], str]:
     """Return the type of a few words."""
 

@@ -103,7 +103,10 @@ def print_replay(replay: Replay, num_rows: int) -> None:
     printer.print("\nThe batch, coloured by the loss of each token in nats:", _legend())
     rows = replay.rows[: num_rows or None]
     for number, row in enumerate(rows, 1):
-        printer.print(f"\nrow {number:,}, from token {row.start:,}, mean loss {row.mean_loss:.4f}", style="bold")
+        of_file = f" of {row.file}" if len({row.file for row in replay.rows}) > 1 else ""
+        printer.print(
+            f"\nrow {number:,}, from token {row.start:,}{of_file}, mean loss {row.mean_loss:.4f}", style="bold"
+        )
         printer.print(_coloured(row, is_ascii=printer.options.ascii_only), soft_wrap=True)
     hidden = len(replay.rows) - len(rows)
     if hidden:

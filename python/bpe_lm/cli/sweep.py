@@ -167,7 +167,7 @@ def _study(options: argparse.Namespace) -> Study:
         changes = random_draws(options.random, choices, dict(options.log or ()), base.seed)
     if len(changes) == 1 and options.seeds == 1:
         raise OptionError("there is one run only; give values with --grid, --variant, --random or --seeds")
-    if not base.data.train and "data.train" not in names:
+    if not base.data.training and not {"data.train", "data.mixture"} & set(names):
         raise OptionError("data.train is not set; name with --data.train a token file that bpe-lm encode wrote")
     return Study(base, changes, options.seeds, Path(options.out).resolve().name)
 

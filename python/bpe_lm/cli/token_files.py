@@ -12,6 +12,7 @@ from bpe_lm.cli.options import (
     add_input_options,
     add_json_option,
     add_quiet_option,
+    add_shard_option,
     add_threads_option,
     add_tokenizer_option,
     one_of,
@@ -70,6 +71,13 @@ def _add_encode(commands: Any) -> None:
         metavar="TYPE",
         help="type of the ids: uint16 or uint32 (default: uint16 if all ids fit)",
     )
+    add_shard_option(parser, "encode")
+    parser.add_argument(
+        "--no-index",
+        dest="index",
+        action="store_false",
+        help="leave out FILE.idx, which says where documents begin (8 bytes for each)",
+    )
     add_input_options(parser)
     add_threads_option(parser)
     add_json_option(parser)
@@ -88,6 +96,8 @@ def _encode(options: argparse.Namespace) -> None:
                 special=options.special,
                 separator=options.separator,
                 dtype=options.dtype,
+                index=options.index,
+                shard=options.shard,
                 resume=options.resume,
                 force=options.force,
                 threads=options.threads,
@@ -113,6 +123,7 @@ def _print_encoding_report(report: EncodingReport) -> None:
             ("texts", f"{', '.join(report.corpus)} ({megabytes(manifest.text_bytes)})"),
             *([("bad lines skipped", f"{manifest.skipped_lines:,}")] if manifest.skipped_lines else []),
             ("tokens", f"{manifest.count:,} of {manifest.dtype}"),
+            *([("documents", f"{manifest.documents:,}")] if manifest.documents is not None else []),
             ("bytes per token", f"{manifest.bytes_per_token:.2f}"),
             ("time", f"{report.seconds:.2f} s ({speed:,.0f} MB/s)"),
             ("peak memory", megabytes(report.peak_memory)),
@@ -159,4 +170,5 @@ def _verify(options: argparse.Namespace) -> None:
     tokenizer = Tokenizer.load(options.tokenizer) if options.tokenizer else None
     for path in options.file:
         manifest = verify(path, tokenizer=tokenizer, progress=not options.quiet)
-        print(f"{path}: {manifest.count:,} tokens of {manifest.dtype}, undamaged", flush=True)
+        documents = "" if manifest.documents is None else f" in {manifest.documents:,} documents"
+        print(f"{path}: {manifest.count:,} tokens of {manifest.dtype}{documents}, undamaged", flush=True)

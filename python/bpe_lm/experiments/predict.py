@@ -19,7 +19,7 @@ from bpe_lm.experiments.planning import Standing, plan_all, write_config
 from bpe_lm.experiments.runs import read_run
 from bpe_lm.experiments.work import Job, Work
 from bpe_lm.model.flops import count_parameters
-from bpe_lm.tokenizer.token_file import Manifest
+from bpe_lm.tokenizer.joined import manifest_of
 from bpe_lm.training.config import DataConfig, ScheduleConfig, TrainConfig
 from bpe_lm.training.optimizers.config import MuonConfig, OptimizerConfig
 
@@ -132,8 +132,8 @@ def _validation_tokens(config: TrainConfig) -> int:
     if config.validation_tokens or not config.data.valid:
         return config.validation_tokens
     try:
-        return Manifest.from_json(Path(f"{config.data.valid}.json").read_text("utf-8")).count
-    except (OSError, ValueError, KeyError):
+        return manifest_of(config.data.valid).count
+    except BpeLmError:
         return 0
 
 
@@ -158,7 +158,7 @@ def shape_of(config: TrainConfig) -> TrainConfig:
     muon = config.optimizer.muon
     return TrainConfig(
         model=config.model,
-        data=DataConfig(train=config.data.train),
+        data=DataConfig(train=config.data.train, mixture=config.data.mixture),
         optimizer=OptimizerConfig(
             name=config.optimizer.name,
             max_l2_norm=float(clips),

@@ -48,11 +48,12 @@ ROUNDING = 1e-3
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the batch: `start` is the number of its first token in the token file.
+    """A row of the batch: `start` is the number of its first token in the token file `file`.
 
     `ids` and `texts` are its inputs and the last target. `losses` has the loss of each token except the first, in nats.
     """
 
+    file: str
     start: int
     ids: list[int]
     texts: list[str]
@@ -218,7 +219,9 @@ def _config(folder: Path, device: str | None, train: StrPath | None, tokenizer: 
             "cannot be done again"
         )
     data = replace(config.data, valid="")
-    data = replace(data, train=str(train or data.train), tokenizer=str(tokenizer or data.tokenizer))
+    data = replace(data, tokenizer=str(tokenizer or data.tokenizer))
+    if train:
+        data = replace(data, train=str(train), mixture="")
     if not data.tokenizer:
         raise ConfigError(
             f"the run in {folder} names no tokenizer, which turns ids into text; name it with --tokenizer"
@@ -323,10 +326,13 @@ def _rows(trainer: Trainer, vocab: Mapping[int, bytes]) -> list[Row]:
     """Return the rows of the next step's batch, with the loss of each token."""
     x, y = trainer.next_batch()
     rows = []
-    for start, inputs, targets in zip(trainer.batches.starts(trainer.step), x, y, strict=True):
+    files = [path for path, _ in trainer.config.data.training]
+    mixture = trainer.batches.mixture
+    for token, inputs, targets in zip(trainer.batches.starts(trainer.step), x, y, strict=True):
         ids = [*inputs.tolist(), int(targets[-1])]
         losses = token_losses(trainer.loss, inputs, targets).tolist()
-        rows.append(Row(int(start), ids, [printable(vocab[id]) for id in ids], losses))
+        file, start = mixture.place(int(token)) if mixture else (0, int(token))
+        rows.append(Row(files[file], start, ids, [printable(vocab[id]) for id in ids], losses))
     return rows
 
 

@@ -27,7 +27,7 @@ from bpe_lm.fields import keys
 from bpe_lm.files import read_json
 from bpe_lm.training.identity import sources_sha256
 
-SEED, DATA = "seed", ("data.train", "data.valid", "data.tokenizer")
+SEED, DATA = "seed", ("data.train", "data.mixture", "data.valid", "data.tokenizer")
 
 COUNTS_AS_DIVERGED = f"A run whose losses end above {WORSE_THAN_GUESSING:g} times that of guessing counts as diverged."
 

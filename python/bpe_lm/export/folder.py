@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from bpe_lm.errors import OptionError, TokenFileError
@@ -16,7 +15,9 @@ from bpe_lm.files import StrPath
 from bpe_lm.kernels.implementation import Dtype
 from bpe_lm.model.generate import generate, generate_texts
 from bpe_lm.progress import Progress
-from bpe_lm.tokenizer.token_file import Manifest, open_tokens, verify
+from bpe_lm.tokenizer.joined import manifest_of
+from bpe_lm.tokenizer.manifest import Manifest
+from bpe_lm.tokenizer.token_file import open_tokens, verify
 from bpe_lm.training.devices import device_of
 from bpe_lm.training.evaluate import Evaluation, evaluate
 from bpe_lm.training.memory import enough_memory
@@ -69,7 +70,7 @@ def evaluate_folder(
     trained = Pretrained.open(folder)
     path = trained.tokens_path(tokens)
     ids = open_tokens(path)
-    manifest = Manifest.from_json(Path(f"{path}.json").read_text(encoding="utf-8"))
+    manifest = manifest_of(path)
     _check_tokenizer(trained, path, manifest)
     verify(path)
     place, dtype = device_of(device), dtype or trained.dtype

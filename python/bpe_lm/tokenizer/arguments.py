@@ -9,6 +9,7 @@ from bpe_lm.errors import OptionError, SpecialTokenError
 from bpe_lm.files import StrPath
 
 _MOST_THREADS = 1024
+_MOST_SHARDS = 1 << 20
 
 
 def special_tokens_and_ids(given: Sequence[str] | Mapping[str, int] | None) -> tuple[list[str], list[int] | None]:
@@ -51,6 +52,21 @@ def encoding_options(
         "json_field": checks.string("json_field", json_field),
         "bad_lines": checks.string("bad_lines", bad_lines),
     }
+
+
+def checked_shard(shard: tuple[int, int]) -> tuple[int, int]:
+    """Return the number of a part, and the number of all parts.
+
+    Raises:
+        OptionError: There is no such part.
+        ArgumentTypeError: A number is not an int, or they are not two.
+    """
+    if not isinstance(shard, tuple | list) or len(shard) != 2:
+        raise checks.wrong_type("shard", shard, "two ints, such as (0, 8)")
+    index, of = checks.integer("shard[0]", shard[0]), checks.integer("shard[1]", shard[1])
+    if not 0 <= index < of <= _MOST_SHARDS:
+        raise OptionError(f"shard {index}/{of} is not possible: it must be i/n, i from 0 to n - 1, n at most 1048576")
+    return index, of
 
 
 def checked_threads(threads: int | None) -> int | None:

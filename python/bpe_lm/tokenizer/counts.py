@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bpe_lm import _core, checks
-from bpe_lm.errors import ArgumentTypeError, OptionError
+from bpe_lm.errors import OptionError
+from bpe_lm.tokenizer.arguments import checked_shard
 from bpe_lm.tokenizer.corpus import checked_source
 
 TYPE_CHECKING = False
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from bpe_lm.files import StrPath
     from bpe_lm.progress import Progress
     from bpe_lm.tokenizer.corpus import Corpus
-
-_MOST_SHARES = 1 << 20
 
 
 class Counts:
@@ -71,7 +70,7 @@ def count_pretokens(
     special_tokens: Sequence[str] = (),
     *,
     pattern: str = "gpt2",
-    shard: tuple[int, int] = (0, 1),
+    shard: tuple[int, int] | None = None,
     threads: int | None = None,
     memory_limit: int | None = None,
     force: bool = False,
@@ -89,8 +88,8 @@ def count_pretokens(
         corpus: The texts, as for `train_bpe`, which also explains the options that are not listed here.
         out: The file to write.
         special_tokens: Texts that are one token each, and are not counted. Their order does not matter.
-        shard: (i, n) counts shard i, from 0, of n. The bytes of all files in this order are divided into n equal
-            stretches, which are moved to places where no pretoken is split. A file that cannot be cut, because it is
+        shard: (i, n) counts shard i, from 0, of n; None counts everything. The bytes of all files in this order are
+            divided into n equal stretches, whose ends are moved to places where no pretoken is split. A file that cannot be cut, because it is
             compressed or the pattern is a regular expression of your own, belongs whole to the shard that has its
             beginning. Shards may be empty.
         memory_limit: The most memory in bytes that the process may hold, with what it holds when the call begins.
@@ -111,7 +110,8 @@ def count_pretokens(
     options = {"input_format": input_format, "json_field": json_field, "bad_lines": bad_lines}
     source = checked_source(corpus, options)
     out, special_tokens = checks.path("out", out), checks.strings("special_tokens", special_tokens)
-    more = {"pattern": checks.string("pattern", pattern), "share": _checked_shard(shard), "force": bool(force)}
+    more = {"pattern": checks.string("pattern", pattern), "force": bool(force)}
+    more["shard"] = None if shard is None else checked_shard(shard)
     sizes = {"threads": threads, "memory_limit": memory_limit}
     for name, size in sizes.items():
         if size is not None and not 1 <= checks.integer(name, size) < 2**63:
@@ -163,15 +163,6 @@ def merge_counts(
     with shown(progress) as callback:
         parts = [(name, by_name.get(name, "1")) for name in names]
         return Counts(out, _core.add_count_files(parts, out, force=bool(force), progress=callback))
-
-
-def _checked_shard(shard: Any) -> tuple[int, int]:
-    if not isinstance(shard, tuple | list) or len(shard) != 2:
-        raise ArgumentTypeError(f"shard is {shard!r}; give two ints, such as (0, 8) for the first of eight")
-    index, number = (checks.integer("a number of shard", part) for part in shard)
-    if not 0 <= index < number <= _MOST_SHARES:
-        raise OptionError(f"shard = {index}/{number} is not possible: write i/n with i from 0 to n - 1")
-    return index, number
 
 
 def _weight(weight: Any) -> str:

@@ -12,8 +12,8 @@ from bpe_lm.files import StrPath, check_file_target, check_folder_target
 from bpe_lm.machine import peak_memory
 from bpe_lm.progress import Progress
 from bpe_lm.tokenizer.counts import Counts
+from bpe_lm.tokenizer.manifest import Manifest
 from bpe_lm.tokenizer.record import bytes_per_token
-from bpe_lm.tokenizer.token_file import Manifest
 from bpe_lm.tokenizer.tokenizer import Dtype, Special, Tokenizer
 from bpe_lm.tokenizer.tokens import longest_learned, quoted
 from bpe_lm.tokenizer.train import train_and_record
@@ -179,6 +179,8 @@ def encode_corpus(
     special: Special | None = None,
     separator: str | None = None,
     dtype: Dtype | None = None,
+    index: bool = True,
+    shard: tuple[int, int] | None = None,
     resume: bool = False,
     force: bool = False,
     threads: int | None = None,
@@ -199,6 +201,8 @@ def encode_corpus(
         special=special,
         separator=separator,
         dtype=dtype,
+        index=index,
+        shard=shard,
         resume=resume,
         force=force,
         threads=threads,

@@ -12,10 +12,17 @@ from bpe_lm._core import StreamDecoder
 from bpe_lm.errors import ArgumentTypeError, FileError, FormatError, OptionError
 from bpe_lm.files import StrPath
 from bpe_lm.progress import Progress, shown
-from bpe_lm.tokenizer.arguments import checked_threads, encoding_options, file_in, special_tokens_and_ids
+from bpe_lm.tokenizer.arguments import (
+    checked_shard,
+    checked_threads,
+    encoding_options,
+    file_in,
+    special_tokens_and_ids,
+)
 from bpe_lm.tokenizer.conversion import to_huggingface, to_tiktoken
+from bpe_lm.tokenizer.manifest import Manifest
 from bpe_lm.tokenizer.record import Training
-from bpe_lm.tokenizer.token_file import Manifest, open_tokens
+from bpe_lm.tokenizer.token_file import open_tokens
 
 END_OF_TEXT = "<|endoftext|>"
 
@@ -325,6 +332,8 @@ class Tokenizer:
         special: Special | None = None,
         separator: str | None = None,
         dtype: Dtype | None = None,
+        index: bool = True,
+        shard: tuple[int, int] | None = None,
         resume: bool = False,
         force: bool = False,
         threads: int | None = None,
@@ -349,6 +358,11 @@ class Tokenizer:
                 do not already have it there (white space aside). The default is the only special token, or
                 `<|endoftext|>`.
             dtype: The default is uint16 if all ids fit, else uint32 with a warning.
+            index: Write `OUT.idx`, which says where documents begin (`open_tokens(out).documents`). It has 8 bytes
+                for each text of JSON lines, file of text, or text between separators.
+            shard: Encode part (i, n) of the texts, with i from 0 to n - 1. The ids of the n parts, one after another,
+                are those of all texts. A part has an n-th of the bytes, and compressed files are never divided. Pipes
+                have no parts.
             resume: Continue from the files of an interrupted call, if there are any. The result is the same to
                 the byte. Pipes cannot be resumed.
             force: Replace `out`, and delete the files of an interrupted call.
@@ -373,6 +387,7 @@ class Tokenizer:
         sources = checks.paths("paths", paths)
         target = checks.path("out", out)
         options = encoding_options(special, separator, threads, input_format, json_field, bad_lines)
+        part = None if shard is None else checked_shard(shard)
         if dtype is not None:
             checks.string("dtype", dtype)
         if dtype is None and self.vocab_size > 2**16:
@@ -381,7 +396,9 @@ class Tokenizer:
                 stacklevel=2,
             )
         with shown(progress) as callback:
-            manifest = self._core.encode_file(sources, target, options, dtype, bool(resume), bool(force), callback)
+            manifest = self._core.encode_file(
+                sources, target, options, dtype, bool(index), part, bool(resume), bool(force), callback
+            )
         return Manifest.from_json(manifest)
 
     def count_tokens(

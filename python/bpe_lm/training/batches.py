@@ -11,11 +11,13 @@ from jaxtyping import Int
 from torch import Tensor
 
 from bpe_lm.errors import TokenFileError
+from bpe_lm.tokenizer.token_array import Joined
+from bpe_lm.training.mixture import Mixture
 
 if TYPE_CHECKING:
     from bpe_lm.model.layers import Device
 
-Tokens = npt.NDArray[np.integer]
+Tokens = npt.NDArray[np.integer] | Joined
 
 
 def get_batch(
@@ -32,7 +34,15 @@ def get_batch(
         raise ValueError(f"{len(dataset)} tokens are fewer than a context of {context_length} and the token after it")
     generator = generator or np.random.default_rng()
     starts = generator.integers(0, number, batch_size)
-    return to_device(dataset[starts[:, None] + np.arange(context_length + 1)].astype(np.int64), device)
+    return to_device(rows_of(dataset, starts, context_length + 1).astype(np.int64), device)
+
+
+def rows_of(dataset: Tokens, starts: npt.NDArray[np.int64], length: int) -> npt.NDArray[np.integer]:
+    """Return rows of tokens that begin at `starts`. Shape (batch, length)."""
+    if isinstance(dataset, Joined):
+        return np.stack([dataset[start : start + length] for start in starts.tolist()])
+    rows: npt.NDArray[np.integer] = dataset[starts[:, None] + np.arange(length)]
+    return rows
 
 
 def to_device(
@@ -49,21 +59,44 @@ def to_device(
 
 
 class Batches:
-    """The batches of a run. Each step has its own stream of a counter-based generator (Philox)."""
+    """The batches of a run. Each step has its own stream of a counter-based generator (Philox).
 
-    def __init__(self, dataset: Tokens, batch_size: int, context_length: int, seed: int, vocab_size: int):
+    A row is as likely to begin at any place of the dataset as at any other. With a `mixture`, the dataset has several
+    files one after another, the mixture chooses the file of each row, and no row reaches from one file into the next.
+    """
+
+    def __init__(
+        self,
+        dataset: Tokens,
+        batch_size: int,
+        context_length: int,
+        seed: int,
+        vocab_size: int,
+        mixture: Mixture | None = None,
+    ):
         if len(dataset) < context_length + 1:
             raise TokenFileError(
                 f"the training file has {len(dataset):,} tokens, fewer than a context of {context_length} and the "
                 "token after it; encode more text, or make model.context_length smaller"
             )
         self.dataset, self.batch_size, self.context_length = dataset, batch_size, context_length
-        self.seed, self.vocab_size = seed, vocab_size
+        self.seed, self.vocab_size, self.mixture = seed, vocab_size, mixture
 
     def starts(self, step: int) -> npt.NDArray[np.int64]:
         """Return the numbers of the tokens with which the rows of a batch begin. Shape (batch,)."""
         generator = np.random.Generator(np.random.Philox(key=self.seed, counter=[0, 0, 0, step]))
-        return generator.integers(0, len(self.dataset) - self.context_length, self.batch_size)
+        if self.mixture is None:
+            return generator.integers(0, len(self.dataset) - self.context_length, self.batch_size)
+        sources = self.sources(step)
+        return self.mixture.offsets[sources] + generator.integers(
+            0, self.mixture.lengths[sources] - self.context_length
+        )
+
+    def sources(self, step: int) -> npt.NDArray[np.int64]:
+        """Return the numbers of the files that the rows of a batch come from. Shape (batch,)."""
+        if self.mixture is None:
+            return np.zeros(self.batch_size, dtype=np.int64)
+        return self.mixture.sources(step * self.batch_size, self.batch_size)
 
     def __call__(
         self, step: int, device: Device, rows: slice = slice(None)
@@ -74,23 +107,24 @@ class Batches:
             TokenFileError: An id is beyond the vocabulary.
         """
         starts = self.starts(step)[rows]
-        tokens = self.dataset[starts[:, None] + np.arange(self.context_length + 1)].astype(np.int64)
-        check_ids(self.dataset, starts, int(tokens.max()), self.vocab_size)
+        tokens = rows_of(self.dataset, starts, self.context_length + 1).astype(np.int64)
+        check_ids(tokens, starts, self.vocab_size)
         return to_device(tokens, device)
 
 
 def check_ids(
-    dataset: Tokens, starts: npt.NDArray[np.int64], greatest: int, vocab_size: int, kind: str = "training"
+    rows: npt.NDArray[np.int64], starts: npt.NDArray[np.int64], vocab_size: int, kind: str = "training"
 ) -> None:
-    """Check that the greatest id of some rows, which begin at `starts`, is in the vocabulary.
+    """Check that the greatest id of some rows, which begin at the tokens `starts`, is in the vocabulary.
 
     Raises:
         TokenFileError: The id is beyond the vocabulary; the message names its place.
     """
+    greatest = int(rows.max())
     if greatest < vocab_size:
         return
-    place = next(int(s) + int(np.argmax(dataset[s:] == greatest)) for s in starts if (dataset[s:] == greatest).any())
+    row, place = np.argwhere(rows == greatest)[0].tolist()
     raise TokenFileError(
-        f"token {place:,} of the {kind} file is {greatest:,}, and model.vocab_size is {vocab_size:,}; "
-        "encode it with the tokenizer of the run"
+        f"token {int(starts[row]) + place:,} of the {kind} file is {greatest:,}, and model.vocab_size is "
+        f"{vocab_size:,}; encode it with the tokenizer of the run"
     )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -24,6 +26,8 @@ Clock = Literal["steps", "time"]
 
 CONFIG_FORMAT = 2
 """The version of a run's config.json, under its key `format`. Format 1 had no such key."""
+
+_WEIGHT_CHARACTERS = 12
 
 WSD_DECAY = 0.2
 """The default length of the fall at the end of a wsd schedule, as a fraction of the run."""
@@ -46,17 +50,52 @@ TENSORBOARD = "tensorboard"
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Token files that `bpe-lm encode` wrote, and the tokenizer that it used."""
+    """Token files that `bpe-lm encode` wrote or `bpe-lm tokens join` joined, and the tokenizer that encoded them.
+
+    In `mixture` a path with spaces has quotes. Only the ratios of the weights matter.
+    """
 
     train: str = key("", "token file to train on")
     valid: str = key("", "token file to validate on")
     tokenizer: str = key("", "tokenizer that encoded them")
+    mixture: str = key("", "in place of train several files, each after its weight: '0.7 web.bin 0.3 code.bin'")
 
     def __post_init__(self) -> None:
         check_types(self, "data")
-        for name, path in vars(self).items():
+        if self.train and self.mixture:
+            raise ConfigError("data.train and data.mixture are both set; give one of them")
+        for name, path in [*self.files(), ("data.tokenizer", self.tokenizer)]:
             if "://" in path:
-                raise ConfigError(f"data.{name} is {path}, and only local files are read; download it first")
+                raise ConfigError(f"{name} is {path}, and only local files are read; download it first")
+
+    @property
+    def training(self) -> tuple[tuple[str, Fraction], ...]:
+        """The token files to train on, each with its weight. The weights are 1 together.
+
+        Raises:
+            ConfigError: `mixture` is not weights and paths in turns, or a weight is not above 0.
+        """
+        if not self.mixture:
+            return ((self.train, Fraction(1)),) if self.train else ()
+        words = _words(self.mixture)
+        files = [(path, _weight(text)) for text, path in zip(words[::2], words[1::2], strict=True)]
+        total = sum(weight for _, weight in files)
+        return tuple((path, weight / total) for path, weight in files)
+
+    def files(self) -> list[tuple[str, str]]:
+        """Return the token files, each with the name of its key, and first those to train on."""
+        train = "data.mixture" if self.mixture else "data.train"
+        files = [(train, path) for path, _ in self.training]
+        return [*files, ("data.valid", self.valid)] if self.valid else files
+
+    def with_paths(self, change: Callable[[str], str]) -> DataConfig:
+        """Return a config of other paths."""
+        words = _words(self.mixture) if self.mixture else []
+        words[1::2] = map(change, words[1::2])
+        paths = {
+            name: change(path) if (path := getattr(self, name)) else "" for name in ("train", "valid", "tokenizer")
+        }
+        return replace(self, mixture=shlex.join(words), **paths)
 
 
 @dataclass(frozen=True)
@@ -384,6 +423,28 @@ def _check_length(config: ScheduleConfig, name: str) -> None:
         raise ConfigError(f"schedule.{name} is 1.0, and could mean all of the run or one step; it must be {wanted}")
     if value == int(value):
         object.__setattr__(config, name, int(value))
+
+
+def _words(mixture: str) -> list[str]:
+    try:
+        words = shlex.split(mixture)
+    except ValueError as error:
+        raise ConfigError(f"data.mixture is {mixture!r}: {error}") from None
+    if len(words) % 2:
+        raise ConfigError(
+            f"data.mixture is {mixture!r}, and must be weights and token files in turns: 0.7 web.bin 0.3 code.bin"
+        )
+    return words
+
+
+def _weight(text: str) -> Fraction:
+    try:
+        weight = Fraction(Decimal(text)) if len(text) <= _WEIGHT_CHARACTERS else None
+    except (ArithmeticError, ValueError):
+        weight = None
+    if weight is None or weight <= 0 or weight.denominator > 10**_WEIGHT_CHARACTERS or weight > 10**_WEIGHT_CHARACTERS:
+        raise ConfigError(f"data.mixture has the weight {text!r}, and a weight is a number above 0, such as 0.7")
+    return weight
 
 
 def _exactly(number: float) -> Fraction:

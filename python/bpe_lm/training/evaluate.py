@@ -112,7 +112,7 @@ def _on_device(
 ) -> tuple[Tensor, Tensor]:
     """Return inputs and targets of the windows in a batch. On a GPU the host does not wait for the copy."""
     batch = np.asarray(tokens[start : start + length + 1]).astype(np.int64)
-    check_ids(tokens, np.array([start]), int(batch.max()), config.vocab_size, "validation")
+    check_ids(batch[None], np.array([start]), config.vocab_size, "validation")
     ids = torch.from_numpy(batch)
     if device.type == "cuda":
         ids = ids.pin_memory()

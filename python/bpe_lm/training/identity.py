@@ -1,7 +1,7 @@
 """The identity of a run: three hashes of everything that its result depends on, except the machine.
 
 config: The config, without the keys that name files or only watch the run (`is_part_of_identity` has the reasons).
-data: The checksums of both token files, and their tokenizer.
+data: The checksums of all token files, their tokenizer, and the weights of a mixture.
 sources: The code of this package's folders model/, kernels/ and training/, and of the kernels in Rust.
 
 No file here imports torch, so that a plan of many runs can ask for identities without it.
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ from typing import Any
 from bpe_lm import _core
 from bpe_lm.errors import ConfigError
 from bpe_lm.fields import keys
-from bpe_lm.tokenizer.token_file import Manifest
+from bpe_lm.tokenizer.joined import manifest_of
+from bpe_lm.tokenizer.manifest import Manifest
 from bpe_lm.training.config import TrainConfig
 
 PACKAGE = Path(__file__).parents[1]
@@ -37,17 +38,26 @@ def planned_identity(config: TrainConfig) -> dict[str, str]:
         FileError: A token file does not exist, or could not be read.
         TokenFileError: A token file is incomplete.
     """
-    if not config.data.train:
+    training = [manifest_of(path) for path, _ in config.data.training]
+    if not training:
         raise ConfigError("data.train is not set; name a token file that bpe-lm encode wrote")
-    paths = [path for path in (config.data.train, config.data.valid) if path]
-    return run_identity(config, *(Manifest.from_json(_core.open_token_file(path, None, None)) for path in paths))
+    return run_identity(config, training, manifest_of(config.data.valid) if config.data.valid else None)
 
 
-def run_identity(config: TrainConfig, train: Manifest, valid: Manifest | None = None) -> dict[str, str]:
+def run_identity(config: TrainConfig, train: Sequence[Manifest], valid: Manifest | None = None) -> dict[str, str]:
     """Return the identity of a run with this config and these token files."""
     values = {name: value for name, value in keys(config) if is_part_of_identity(name)}
-    tokens = [[file.tokenizer, file.count, file.crc32] for file in (train, valid) if file is not None]
+    tokens: list[Any] = [_tokens(file) for file in train]
+    if len(tokens) > 1:
+        weights = [str(weight) for _, weight in config.data.training]
+        tokens = [[[weight, file] for weight, file in zip(weights, tokens, strict=True)]]
+    if valid is not None:
+        tokens.append(_tokens(valid))
     return {"config": _sha256(values), "data": _sha256(tokens), "sources": sources_sha256()}
+
+
+def _tokens(file: Manifest) -> list[Any]:
+    return [file.tokenizer, file.count, file.crc32]
 
 
 def is_part_of_identity(name: str) -> bool:

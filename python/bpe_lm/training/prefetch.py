@@ -11,11 +11,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from bpe_lm.training.batches import Batches
+from bpe_lm.training.batches import Batches, rows_of
 
 
 class Batch(NamedTuple):
@@ -94,8 +93,7 @@ class _Fetch:
         if self._copied[turn] is not None:
             self._copied[turn].synchronize()  # The copy before the last one has left this buffer.
         starts = self._batches.starts(step)[self._rows]
-        places = starts[:, None] + np.arange(self._batches.context_length + 1)
-        buffer.numpy()[...] = self._batches.dataset[places]
+        buffer.numpy()[...] = rows_of(self._batches.dataset, starts, self._batches.context_length + 1)
         with self._on_stream():
             batch = self._on_device(buffer)
             if self._stream is not None:

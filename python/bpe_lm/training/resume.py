@@ -41,6 +41,7 @@ FREE_TO_CHANGE = frozenset(
         "trackio_project",
         "tensorboard",
         "data.train",
+        "data.mixture",
         "data.valid",
         "data.tokenizer",
     }

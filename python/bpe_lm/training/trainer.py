@@ -123,7 +123,12 @@ class Trainer:
         check_rows(config.batch_size, config.micro_batch_size, self.world)
         self.data = open_data(config)
         self.batches = Batches(
-            self.data.train, config.batch_size, config.model.context_length, config.seed, config.model.vocab_size
+            self.data.train,
+            config.batch_size,
+            config.model.context_length,
+            config.seed,
+            config.model.vocab_size,
+            self.data.mixture,
         )
         # Prefetching pays where a step leaves the host time: on a CPU both would share its cores.
         self._prefetch = (
@@ -163,7 +168,7 @@ class Trainer:
         self.progress, self.step = RunState(), 0
         if old is not None:
             self._load(old)
-        identity = run_identity(as_asked(self.config, chosen.keys), *self.data.manifests)
+        identity = run_identity(as_asked(self.config, chosen.keys), self.data.train_manifests, self.data.valid_manifest)
         go_on_with_identity(
             self.progress, identity, self.step, self.folder, warns=world.is_first and self.result is None
         )
@@ -218,8 +223,7 @@ class Trainer:
     def _begin_verification(self) -> None:
         """Read the token files in the background, once on each machine."""
         if self.world.local_rank == 0:
-            data = self.config.data
-            self._verification = Verification(dict.fromkeys(path for path in (data.train, data.valid) if path))
+            self._verification = Verification(dict.fromkeys(path for _, path in self.config.data.files()))
 
     def _finish_verification(self) -> None:
         if self._verification is not None:

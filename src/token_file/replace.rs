@@ -1,9 +1,9 @@
 /*!
-From `OUT.partial` to `OUT` and `OUT.json`.
+From `OUT.partial` to `OUT`, `OUT.idx` and `OUT.json`.
 
-Two files cannot appear by one rename. So the old `OUT.json` is moved away first, and without it no reader
-accepts `OUT`. Then `OUT` is replaced, and last the new `OUT.json` appears. If a step fails, the steps before
-it are undone, and the old pair is as it was. If the power fails, the journal still exists, and a run that
+Three files cannot appear by one rename. So the old `OUT.json` is moved away first, and without it no reader
+accepts `OUT`. Then `OUT` and its index are replaced, and last the new `OUT.json` appears. If a step fails, the steps before
+it are undone, and the old files are as they were. If the power fails, the journal still exists, and a run that
 resumes does the same steps again.
 */
 
@@ -16,8 +16,8 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// Gives a finished file its name, and writes its manifest beside it.
-pub(super) fn replace_pair(paths: &Paths, manifest: &Manifest) -> Result<(), Error> {
+/// Gives a finished file its name, gives its index one too, and writes its manifest beside them.
+pub(super) fn replace(paths: &Paths, manifest: &Manifest) -> Result<(), Error> {
     let text = manifest.to_json() + "\n";
     let write = || {
         let mut options = File::options();
@@ -27,24 +27,27 @@ pub(super) fn replace_pair(paths: &Paths, manifest: &Manifest) -> Result<(), Err
         file.sync_all()
     };
     let written = write().map_err(|error| Error::io("write", &paths.new_manifest, error));
-    if let Err(error) = written.and_then(|()| move_all(paths)) {
+    if let Err(error) = written.and_then(|()| move_all(paths, manifest.index.is_some())) {
         remove(&paths.new_manifest)?;
         return Err(error);
     }
     paths.sync_folder()?;
     remove(&paths.old_manifest)?;
+    remove(&paths.old_index)?;
     remove(&paths.old_out)
 }
 
-/// Renames all files, or none.
-fn move_all(paths: &Paths) -> Result<(), Error> {
-    let has_partial = match std::fs::metadata(&paths.partial) {
-        Ok(_) => true,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
-        Err(error) => return Err(Error::io("open", &paths.partial, error)),
-    };
+/// Renames all files, or none. `keeps_index` says that an index which has its name already is the new one.
+fn move_all(paths: &Paths, keeps_index: bool) -> Result<(), Error> {
     let mut moves = vec![(&paths.manifest, &paths.old_manifest)];
-    if has_partial {
+    let has_index = exists(&paths.partial_index)?;
+    if has_index || !keeps_index {
+        moves.push((&paths.index, &paths.old_index));
+    }
+    if has_index {
+        moves.push((&paths.partial_index, &paths.index));
+    }
+    if exists(&paths.partial)? {
         moves.extend([(&paths.out, &paths.old_out), (&paths.partial, &paths.out)]);
     }
     moves.push((&paths.new_manifest, &paths.manifest));
@@ -65,6 +68,10 @@ fn move_all(paths: &Paths) -> Result<(), Error> {
 }
 
 /// Whether a file may be missing, because an old pair may not exist.
-fn is_optional(paths: &Paths, from: &Path) -> bool {
-    from == paths.manifest || from == paths.out
+fn is_optional(paths: &Paths, from: &PathBuf) -> bool {
+    [&paths.manifest, &paths.index, &paths.out].contains(&from)
+}
+
+fn exists(path: &Path) -> Result<bool, Error> {
+    path.try_exists().map_err(|error| Error::io("open", path, error))
 }
