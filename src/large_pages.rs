@@ -28,11 +28,3 @@ pub(crate) fn advise_large_pages<T>(items: &[T]) {
     #[cfg(not(target_os = "linux"))]
     let _ = items;
 }
-
-/// A vector of `len` copies of a value, in large pages if they are many.
-pub(crate) fn filled<T: Copy>(value: T, len: usize) -> Vec<T> {
-    let mut items = Vec::with_capacity(len);
-    advise_large_pages(items.spare_capacity_mut());
-    items.resize(len, value);
-    items
-}

@@ -60,6 +60,7 @@ mod json;
 mod prefetch;
 mod large_pages;
 mod hash_seed;
+mod room;
 pub mod isa;
 pub mod token_id;
 pub mod byte_alphabet;

@@ -13,11 +13,11 @@ use super::shards::{Outbox, Shards};
 use crate::error::Error;
 use crate::hash_seed::HashSeed;
 use crate::isa::Isa;
-use crate::large_pages::filled;
 #[cfg(target_arch = "x86_64")]
 use crate::pretoken_key::{Avx2, Avx512};
 use crate::pretoken_key::{BATCH, Batch, FEW, Key, Portable, READ_AHEAD, SHORT, is_long, key, unplaced};
 use crate::pretokenize::Borders;
+use crate::room::filled;
 
 /// The number of lines of a new table, which take 256 KiB.
 const MIN_LINES: usize = 1 << 12;

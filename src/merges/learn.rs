@@ -13,9 +13,13 @@ use super::words::Words;
 use crate::counts::PretokenCounts;
 use crate::error::Error;
 use crate::job::Job;
+use crate::room::give_back_freed;
 use crate::threads::with_threads;
 use rayon::ThreadPool;
 use std::ops::Range;
+
+/// The number of distinct pretokens whose counts are worth giving back: some megabytes.
+const WORTH_GIVING_BACK: usize = 1 << 17;
 
 /// The result of learning: the merges, and how often each merge and token occurred.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -102,7 +106,7 @@ impl<S: Symbol> Learner<S> {
     fn new(counts: PretokenCounts, options: MergeOptions, job: &Job) -> Result<Self, Error> {
         Ok(Learner {
             options,
-            words: job.phase("words", || Words::new(&counts, options.long_word, &|| job.check()))?,
+            words: words(counts, options, job)?,
             order: TokenOrder::new(options.tie_break),
             neighbours: Neighbours::new(),
             merges: Merges::default(),
@@ -167,6 +171,17 @@ impl<S: Symbol> Learner<S> {
             index.update(right, &self.order, |y| S::key(b, y), |y| S::key(new, y), &check)
         })
     }
+}
+
+/// The words of a corpus. The memory of their counts goes back to the system.
+fn words<S: Symbol>(counts: PretokenCounts, options: MergeOptions, job: &Job) -> Result<Words<S>, Error> {
+    let words = job.phase("words", || Words::new(&counts, options.long_word, &|| job.check()))?;
+    let is_large = counts.len() >= WORTH_GIVING_BACK;
+    drop(counts);
+    if is_large {
+        give_back_freed();
+    }
+    Ok(words)
 }
 
 #[cfg(test)]

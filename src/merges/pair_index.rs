@@ -19,7 +19,7 @@ use super::heap::Heap;
 use super::neighbours::{Side, Tally};
 use super::pair::{Pair, Site, Symbol};
 use super::pair_table::PairTable;
-use super::site_lists::{SiteLists, room};
+use super::site_lists::SiteLists;
 use super::tie_break::TokenOrder;
 use super::totals::{Limits, Totals};
 use super::words::Words;
@@ -204,22 +204,27 @@ impl<S: Symbol> PairIndex<S> {
         Ok(())
     }
 
-    /// Removes the sites of pairs that cannot be merged any more before the next index is built.
+    /// Removes the sites of pairs that cannot be merged any more before the next index is built. The ranges of the
+    /// entries are in ascending order, so all others move towards the beginning, in place.
     fn collect_garbage(&mut self, check: Check<'_>) -> Result<(), Error> {
-        let mut kept = room(self.sites.len() - self.dead_sites);
+        let mut kept = 0;
         for entry in &mut self.entries {
-            let start = kept.len();
+            let start = kept;
             if entry.count >= self.threshold {
-                for sites in self.sites[entry.sites()].chunks(CHECK_EVERY) {
+                let sites = entry.sites();
+                for from in sites.clone().step_by(CHECK_EVERY) {
                     check()?;
-                    kept.extend_from_slice(sites);
+                    let part = from..sites.end.min(from + CHECK_EVERY);
+                    let len = part.len();
+                    self.sites.copy_within(part, kept);
+                    kept += len;
                 }
             } else {
                 entry.len = 0;
             }
             entry.start = start;
         }
-        self.sites = kept;
+        self.sites.truncate(kept);
         self.dead_sites = 0;
         Ok(())
     }

@@ -11,8 +11,8 @@ must go into a table with room for all of them: in a table that still has to gro
 first slots.
 */
 
-use crate::large_pages::filled;
 use crate::prefetch::prefetch;
+use crate::room::{filled, lengthen};
 
 /// Two symbols in one integer.
 pub(super) trait PairKey: Copy + Eq + Send + Sync + 'static {
@@ -133,17 +133,38 @@ impl<K: PairKey, V: Copy + Default> PairTable<K, V> {
     /// The greatest logarithm of a number of parts.
     pub const MAX_LOG_PARTS: u32 = LOG_FEWEST_SLOTS;
 
+    /// Doubles the number of slots in place. The upper half of the old slots is moved first, from the last slot on, so
+    /// that an entry, whose number doubles, comes to a slot that was moved already. Where it does not, because
+    /// others were in its way, it waits until all are moved.
     #[cold]
     #[inline(never)]
     fn grow(&mut self) {
+        let (nothing, num_slots) = ((K::NONE, V::default()), self.slots.len());
+        lengthen(&mut self.slots, nothing, 2 * num_slots);
         self.shift -= 1;
-        let doubled = filled((K::NONE, V::default()), 2 * self.slots.len());
-        for slot in std::mem::replace(&mut self.slots, doubled) {
+        let mut waiting = Vec::new();
+        for from in (0..num_slots).rev() {
+            let slot = std::mem::replace(&mut self.slots[from], nothing);
             if slot.0 != K::NONE {
-                let at = self.find(slot.0);
-                self.slots[at] = slot;
+                match self.find_from(from, slot.0) {
+                    Some(at) => self.slots[at] = slot,
+                    None => waiting.push(slot),
+                }
             }
         }
+        for slot in waiting {
+            let at = self.find(slot.0);
+            self.slots[at] = slot;
+        }
+    }
+
+    /// The free slot for a key, if its search passes only slots from number `from` on.
+    fn find_from(&self, from: usize, key: K) -> Option<usize> {
+        let home = self.home(key);
+        if home < from {
+            return None;
+        }
+        Some(self.find(key)).filter(|&at| at >= home)
     }
 }
 
@@ -174,6 +195,38 @@ mod tests {
                 assert_eq!(found, expected, "{num_entries} entries, {log_parts}");
             }
         }
+    }
+
+    #[test]
+    fn entries_are_found_after_the_table_has_grown_around_any_crowded_slots() {
+        for crowded in [0, 1, 3, 511, 512, 700, 1022, 1023] {
+            for num_crowded in [1, 5, 300, 639] {
+                let all = (0..).filter(|key: &u32| key.hash() >> 54 == crowded).take(num_crowded);
+                let near = (0..).filter(|key: &u32| (key.hash() >> 54).abs_diff(crowded) == 1).take(200);
+                let keys: Vec<_> = all.chain(near).chain((7..).step_by(65_539).take(500)).collect();
+                let mut table: PairTable<u32, u32> = PairTable::new();
+                for (i, &key) in keys.iter().enumerate() {
+                    *table.entry(key) = !key;
+                    assert_eq!(table.get(keys[i / 2]), Some(!keys[i / 2]));
+                }
+                assert!(keys.iter().all(|&key| table.get(key) == Some(!key)), "{crowded} {num_crowded}");
+                let distinct: std::collections::BTreeSet<_> = keys.iter().collect();
+                assert_eq!((table.len(), table.iter().count()), (distinct.len(), distinct.len()));
+                assert!(table.slots.len() > 1 << LOG_FEWEST_SLOTS || distinct.len() <= 640);
+            }
+        }
+    }
+
+    /// The second key of the last slot wraps around behind the first slot, whose key moves to the second slot.
+    #[test]
+    fn an_entry_that_wrapped_around_is_found_after_the_table_has_grown() {
+        let of_slot = |slot: u64| (0..).filter(move |key: &u32| key.hash() >> 53 == slot);
+        let middle = (0..).filter(|key: &u32| (200..1800).contains(&(key.hash() >> 53)));
+        let keys: Vec<_> = of_slot(1).take(1).chain(of_slot(2047).take(2)).chain(middle.take(700)).collect();
+        let mut table: PairTable<u32, u32> = PairTable::new();
+        keys.iter().for_each(|&key| *table.entry(key) = !key);
+        assert_eq!((table.slots.len(), table.len()), (2 << LOG_FEWEST_SLOTS, keys.len()));
+        assert!(keys.iter().all(|&key| table.get(key) == Some(!key)));
     }
 
     #[test]

@@ -17,8 +17,8 @@ use super::pair_table::{PairKey, PairTable};
 use super::totals::{Total, Totals};
 use super::words::{Share, Words};
 use crate::error::Error;
-use crate::large_pages::advise_large_pages;
 use crate::prefetch::prefetch;
+use crate::room::room;
 use rayon::ThreadPool;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -79,7 +79,8 @@ impl SiteLists {
         pool: &ThreadPool,
         check: Check<'_>,
     ) -> Result<(Vec<Site>, Vec<u32>), Error> {
-        let mut sites = room(num_sites);
+        // As many sites again are added by merges. Moving a vector that grows would split its large pages.
+        let mut sites = room(2 * num_sites);
         grow(&mut sites, num_sites, || AtomicU32::new(0), check)?;
         pool.install(|| {
             self.shares
@@ -128,14 +129,6 @@ impl SiteLists {
         }
         len
     }
-}
-
-/// Room for these sites, and for as many that merges add: memory that is not touched costs nothing, but moving a
-/// vector that grows splits its large pages.
-pub(super) fn room<T>(num_sites: usize) -> Vec<T> {
-    let mut sites = Vec::with_capacity(2 * num_sites);
-    advise_large_pages(sites.spare_capacity_mut());
-    sites
 }
 
 /// Lists the sites of one share.

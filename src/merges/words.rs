@@ -16,7 +16,7 @@ use super::pair::{Site, Symbol};
 use super::rewrite::{Merge, ShortPart, ShortWord, Workers};
 use crate::counts::PretokenCounts;
 use crate::error::Error;
-use crate::large_pages::advise_large_pages;
+use crate::room::room;
 use std::ops::Range;
 
 /// All words of two symbols or more.
@@ -42,7 +42,7 @@ impl<S: Symbol> Words<S> {
     /// [`Error::Limit`] when there are 2^32 sites or symbols, or when symbols could be counted beyond 2^63.
     pub fn new(counts: &PretokenCounts, long_word: usize, check: Check<'_>) -> Result<Self, Error> {
         let (single, nodes) = (vec![0; 256], Nodes::new());
-        let (symbols, short) = room(counts, long_word, check)?;
+        let (symbols, short) = room_for(counts, long_word, check)?;
         let mut words = Words { symbols, short, nodes, single, long_word };
         let mut num_bytes: u64 = 0;
         for (i, (pretoken, count)) in counts.iter().enumerate() {
@@ -198,7 +198,7 @@ impl<S: Symbol> Words<S> {
 }
 
 /// Room for the short words and their symbols, in large pages: a merge of a pair touches words all over it.
-fn room<S>(
+fn room_for<S>(
     counts: &PretokenCounts,
     long_word: usize,
     check: Check<'_>,
@@ -214,10 +214,7 @@ fn room<S>(
         }
     }
     check_size(num_symbols)?;
-    let (mut symbols, mut short) = (Vec::with_capacity(num_symbols), Vec::with_capacity(num_words));
-    advise_large_pages(symbols.spare_capacity_mut());
-    advise_large_pages(short.spare_capacity_mut());
-    Ok((symbols, short))
+    Ok((room(num_symbols), room(num_words)))
 }
 
 /// Refuses more symbols than sites can number.

@@ -162,10 +162,11 @@ def many_words(tmp_path_factory):
 
 
 MEASURED = """
-import resource, sys
+import sys
 from bpe_lm.cli.main import main
+from bpe_lm.machine import peak_memory
 status = main(sys.argv[1:])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+print(peak_memory())
 sys.exit(status)
 """
 

@@ -89,9 +89,9 @@ def count_pretokens(
         out: The file to write.
         special_tokens: Texts that are one token each, and are not counted. Their order does not matter.
         shard: (i, n) counts shard i, from 0, of n; None counts everything. The bytes of all files in this order are
-            divided into n equal stretches, whose ends are moved to places where no pretoken is split. A file that cannot be cut, because it is
-            compressed or the pattern is a regular expression of your own, belongs whole to the shard that has its
-            beginning. Shards may be empty.
+            divided into n equal stretches, whose ends move to places where no pretoken is split. A file that cannot
+            be cut, because it is compressed or the pattern is a regular expression of your own, belongs whole to the
+            shard that has its beginning. Shards may be empty.
         memory_limit: The most memory in bytes that the process may hold, with what it holds when the call begins.
             Counts that do not fit are sorted on the disk, in the folder of `out`, in files without a name. The file is
             the same. A stretch of text that cannot be cut is held whole, whatever the limit (docs/memory.md).
