@@ -65,7 +65,8 @@ def pytest_runtest_makereport(item, call):
     if marker is not None and path and (report.when == "call" or report.outcome != "passed"):
         found = item.stash.get(_CASES, Cases(1))
         passed = 1 if _CASES not in item.stash and report.outcome == "passed" else found.passed
-        counts = {"row": marker.args[0], "asked": found.asked, "passed": passed, "outcome": report.outcome}
+        outcome = "not run" if report.when == "setup" and report.failed else report.outcome
+        counts = {"row": marker.args[0], "asked": found.asked, "passed": passed, "outcome": outcome}
         with open(path, "a", encoding="utf-8") as file:
             file.write(json.dumps({"test": item.nodeid, **counts}) + "\n")
     return report

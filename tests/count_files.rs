@@ -78,7 +78,7 @@ fn files_of_many_blocks_are_read_and_added() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let words = |step: usize| -> Counts {
-        (0..60_000).step_by(step).map(|n| (format!(" word number {n}").into_bytes(), n as u64 + 1)).collect()
+        (0..60_000_u64).step_by(step).map(|n| (format!(" word number {n}").into_bytes(), n + 1)).collect()
     };
     let long = vec![b'x'; 300_000];
     let mut expected = words(1);

@@ -63,7 +63,7 @@ fn mutated(random: &mut Random, seeds: &[Vec<u8>]) -> Vec<u8> {
     bytes
 }
 
-/// Runs `work` on many mutations of the seeds. Each must end within two seconds, without a panic.
+/// Runs `work` on many mutations of the seeds. Each must end within ten seconds, on a busy machine too, without a panic.
 fn fuzz(name: &str, few: usize, seeds: &[Vec<u8>], mut work: impl FnMut(&[u8])) {
     let cases = few_or(few, 40 * few);
     let mut random = Random(name.len() as u64 + cases as u64);
@@ -73,7 +73,7 @@ fn fuzz(name: &str, few: usize, seeds: &[Vec<u8>], mut work: impl FnMut(&[u8])) 
         let ends = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(&bytes)));
         let what = format!("{name}, case {case}: {:?}", String::from_utf8_lossy(&bytes));
         assert!(ends.is_ok(), "a panic: {what}");
-        assert!(start.elapsed() < Duration::from_secs(2), "{:?}: {what}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(10), "{:?}: {what}", start.elapsed());
     }
     passed("R21", cases);
 }

@@ -31,6 +31,8 @@ def write_token_file(path: Path, count: int, vocab_size: int, seed: int) -> Path
         text_bytes=4 * count,
         skipped_lines=0,
         sources=[],
+        shard=None,
+        index=None,
         block_bytes=_BLOCK,
         crc32=checksums,
     )

@@ -43,13 +43,13 @@ impl SharedFile {
 
     /// The border of two shards for a position: its cut, which depends on the file alone and not on the length of chunks.
     pub fn border(&self, position: u64, cuts: Cuts<'_>, job: &Job) -> Result<u64, Error> {
-        let cut = self.cut(position, cuts.with_chunk_bytes(FIRST_WINDOW as usize), job)?;
+        let cut = self.cut(position, cuts.with_chunk_bytes(to_usize(FIRST_WINDOW)?), job)?;
         if matches!(cuts, Cuts::Pretokens(_)) && self.is_blank(cut, job)? { Ok(0) } else { Ok(cut) }
     }
 
     /// Whether the first `len` bytes are ASCII whitespace.
     fn is_blank(&self, len: u64, job: &Job) -> Result<bool, Error> {
-        let (mut at, mut buffer) = (0, vec![0; FIRST_WINDOW as usize]);
+        let (mut at, mut buffer) = (0, vec![0; to_usize(FIRST_WINDOW)?]);
         while at < len {
             let step = buffer.len().min(to_usize(len - at)?);
             self.read(&mut buffer[..step], at, job)?;

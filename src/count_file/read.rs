@@ -157,7 +157,7 @@ impl CountReader {
 
 impl SortedCounts for CountReader {
     fn advance(&mut self) -> Result<bool, Error> {
-        while self.entries_left == 0 {
+        if self.entries_left == 0 {
             let (is_first, last) = (self.num_blocks == 0, self.pretoken.clone());
             if !self.next_block()? {
                 return Ok(false);

@@ -37,10 +37,9 @@ impl Weight {
     pub fn new(text: &str) -> Result<Self, Error> {
         let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
         let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-        let decimals = if is_number(decimals) { decimals.trim_end_matches('0') } else { decimals };
-        let is_possible = is_number(whole)
-            && decimals.len() <= MAX_DECIMALS
-            && (decimals.is_empty() || is_number(decimals));
+        let is_decimal = is_number(whole) && is_number(decimals);
+        let decimals = decimals.trim_end_matches('0');
+        let is_possible = is_decimal && decimals.len() <= MAX_DECIMALS;
         let numerator = is_possible.then(|| format!("{whole}{decimals}").parse().ok()).flatten();
         let refused = || Error::Option {
             name: "weight",

@@ -262,6 +262,7 @@ impl SortedCounts for Piece<'_> {
 }
 
 #[cfg(test)]
+#[allow(clippy::cast_possible_truncation)]
 mod tests {
     use super::*;
     use crate::pretoken_key::of_one_hash;

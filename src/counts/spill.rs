@@ -213,13 +213,13 @@ mod tests {
 
     fn text(words: u64, seed: u64) -> Vec<u8> {
         let word = |i: u64| {
-            let n = (i * i + seed) * 0x9E37_79B9 % 5000;
-            let tail = if n % 7 == 0 {
+            let n = (i * i / 3 + seed) * 0x9E37_79B9 % 5000;
+            let tail = if n.is_multiple_of(7) {
                 "-which-is-a-word-of-some-length".repeat(1 + n as usize % 5)
             } else {
                 String::new()
             };
-            format!(" w{n:x}{}{}", tail.replace('-', "q"), if n % 11 == 0 { "<|e>" } else { "" })
+            format!(" w{n:x}{}{}", tail.replace('-', "q"), if n.is_multiple_of(11) { "<|e>" } else { "" })
         };
         (0..words).map(word).collect::<String>().into_bytes()
     }

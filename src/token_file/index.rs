@@ -15,7 +15,7 @@ resumed has the same index as any other. All numbers are little-endian:
 ```
 
 Why is the file written with the ids, and not made from them later? While ids are encoded they are in the cache, where
-looking for the separator is nearly free (benches/record/9-index-of-documents.md). Later all of a file would have to be
+looking for the separator is nearly free (benches/record/9-past-one-machine.md). Later all of a file would have to be
 read again. Positions are written as the journal gets to know them, so they need no memory, and the header comes last.
 */
 
@@ -31,7 +31,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The number of bytes before the first position.
-pub const HEADER_BYTES: u64 = 40;
+pub const HEADER_BYTES: u64 = HEADER_LEN as u64;
+const HEADER_LEN: usize = 40;
 const MAGIC: &[u8; 8] = b"BPELMIDX";
 const VERSION: u64 = 1;
 /// The number of bytes of positions that are written or read at once.
@@ -52,8 +53,8 @@ impl IndexInfo {
         self.documents.checked_mul(8)?.checked_add(HEADER_BYTES)
     }
 
-    fn header(self, count: u64) -> [u8; HEADER_BYTES as usize] {
-        let mut header = [0; HEADER_BYTES as usize];
+    fn header(self, count: u64) -> [u8; HEADER_LEN] {
+        let mut header = [0; HEADER_LEN];
         header[..8].copy_from_slice(MAGIC);
         let numbers = [VERSION, self.documents, count, self.crc32.into()];
         for (place, number) in header[8..].chunks_exact_mut(8).zip(numbers) {
@@ -188,7 +189,7 @@ pub(super) fn check(path: &Path, info: IndexInfo, count: u64) -> Result<(), Erro
         }
         _ => {}
     }
-    let mut header = [0; HEADER_BYTES as usize];
+    let mut header = [0; HEADER_LEN];
     File::open(path).and_then(|mut file| file.read_exact(&mut header)).map_err(failed)?;
     if header != info.header(count) {
         return refused("its first bytes are not those of the token file's index");

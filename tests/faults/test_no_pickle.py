@@ -27,7 +27,6 @@ def run(command, record) -> str:
     return record.read_text() if record.exists() else ""
 
 
-@pytest.mark.row("R32")
 @pytest.mark.parametrize("is_ours", [False, True])
 def test_the_tripwire_sees_the_package_and_nobody_else(tmp_path, is_ours):
     path = str(ROOT / "python" / "bpe_lm" / "reader.py") if is_ours else "/somewhere/else.py"

@@ -227,7 +227,7 @@ def test_shards_are_encoded_and_joined_from_the_command_line(tokenizer, text, tm
     assert (done.returncode, done.stdout.split(" tokens")[0]) == (0, f"all.bin: {count:,}"), done.stderr
     assert run("decode", "all.bin", "--tokenizer", "t", cwd=tmp_path).stdout.encode() == text.read_bytes()
     for arguments, status, message in [
-        (["encode", "text.txt", "--tokenizer", "t", "--out", "x.bin", "--shard", "2/2"], 1, "i from 0 to n - 1"),
+        (["encode", "text.txt", "--tokenizer", "t", "--out", "x.bin", "--shard", "2/2"], 2, "I from 0 to N - 1"),
         (["encode", "text.txt", "--tokenizer", "t", "--out", "x.bin", "--shard", "two"], 2, "I/N"),
         (["encode", "-", "--tokenizer", "t", "--out", "x.bin", "--shard", "0/2"], 1, "standard input"),
         (["tokens", "join", "1.bin", "--out", "y.bin"], 1, "shard 0/2 is missing"),

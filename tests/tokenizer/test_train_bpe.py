@@ -137,7 +137,7 @@ def test_each_known_pattern_merges_what_the_others_keep_apart():
         ({"threads": "2"}, errors.ArgumentTypeError, "threads is of type str; give an int"),
         ({"min_frequency": None}, errors.ArgumentTypeError, "min_frequency is of type NoneType; give an int"),
         ({"max_token_length": 2.5}, errors.ArgumentTypeError, "max_token_length is of type float; give an int"),
-        ({"pattern": None}, errors.ArgumentTypeError, "pattern is of type NoneType; give a str"),
+        ({"pattern": 7}, errors.ArgumentTypeError, "pattern is of type int; give a str"),
         ({"tie_break": 1}, errors.ArgumentTypeError, "tie_break is of type int; give a str"),
         ({"input_format": 1}, errors.ArgumentTypeError, "input_format is of type int; give a str"),
         ({"progress": "yes"}, errors.ArgumentTypeError, "progress is of type str; give True, False or a function"),

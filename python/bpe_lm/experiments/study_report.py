@@ -73,7 +73,7 @@ class Outcome:
     @property
     def is_base(self) -> bool:
         """Whether the runs are of the base config as it is."""
-        return all(run.changes.keys() <= {SEED} for run in self.runs)
+        return all(map(is_base, self.runs))
 
     @property
     def is_known(self) -> bool:
@@ -99,6 +99,11 @@ class StudyResults:
         self.varied = list(dict.fromkeys(key for run in self.runs for key in run.changes))
         self.swept = [key for key in self.varied if key != SEED]
         self._names_of_paths = {key: _names(self._text_values(key)) for key in DATA}
+
+    @property
+    def has_variants(self) -> bool:
+        """Whether there are runs of the base config as it is, and others beside them."""
+        return any(is_base(run) for run in self.runs) and not all(is_base(run) for run in self.runs)
 
     def value(self, run: Listed, key: str) -> Any:
         """Return the value of a key in a run, or None if it is not known."""
@@ -130,6 +135,11 @@ class StudyResults:
         losses = [record.loss for record in over if record.loss is not None and not has_diverged(record)]
         changes = {key: self.value(runs[0], key) for key in self.swept}
         return Outcome(changes, runs, losses, sum(map(has_diverged, over)), len(over))
+
+
+def is_base(run: Listed) -> bool:
+    """Return whether a run is of the base config, with any seed."""
+    return run.changes.keys() <= {SEED}
 
 
 def _names(paths: Iterable[str]) -> dict[str, str]:
@@ -314,7 +324,9 @@ def _cell(results: StudyResults, key: str, value: Any) -> str | None:
 def _curves(results: StudyResults) -> Iterable[Block]:
     begun = [(run, run.record) for run in results.runs if run.record is not None]
     names = {run.name: run.name for run in results.runs}
-    are_long = len(results.varied) > 1 and any(len(name) > LONGEST for name in names.values())
+    are_long = (
+        not results.has_variants and len(results.varied) > 1 and any(len(name) > LONGEST for name in names.values())
+    )
     if are_long:
         names = {
             run.name: ", ".join(results.in_words(key, results.value(run, key)) for key in results.varied)
@@ -338,7 +350,7 @@ def _curves(results: StudyResults) -> Iterable[Block]:
 
 def _final_losses(results: StudyResults) -> Iterable[Block]:
     numeric = [key for key in results.swept if _is_numeric(results, key)]
-    if not numeric:
+    if not numeric or results.has_variants:
         return
     outcomes = results.outcomes()
     for key in numeric:
@@ -404,9 +416,9 @@ def _is_numeric(results: StudyResults, key: str) -> bool:
 
 def _effects(results: StudyResults) -> Iterable[Block]:
     outcomes = results.outcomes()
-    base = next((outcome for outcome in outcomes if outcome.is_base), None)
-    if base is None or len(outcomes) == 1:
+    if not results.has_variants:
         return
+    base = next(outcome for outcome in outcomes if outcome.is_base)
     rows = [
         (_variant_in_words(results, outcome), *_effect_cells(effect(_ended(base), _ended(outcome)), outcome))
         for outcome in outcomes

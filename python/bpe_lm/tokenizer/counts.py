@@ -9,7 +9,6 @@ from collections.abc import Mapping
 
 from bpe_lm import _core, checks
 from bpe_lm.errors import OptionError
-from bpe_lm.tokenizer.arguments import checked_shard
 from bpe_lm.tokenizer.corpus import checked_source
 
 TYPE_CHECKING = False
@@ -110,16 +109,27 @@ def count_pretokens(
     options = {"input_format": input_format, "json_field": json_field, "bad_lines": bad_lines}
     source = checked_source(corpus, options)
     out, special_tokens = checks.path("out", out), checks.strings("special_tokens", special_tokens)
-    more = {"pattern": checks.string("pattern", pattern), "force": bool(force)}
-    more["shard"] = None if shard is None else checked_shard(shard)
-    sizes = {"threads": threads, "memory_limit": memory_limit}
-    for name, size in sizes.items():
+    for name, size in (("threads", threads), ("memory_limit", memory_limit)):
         if size is not None and not 1 <= checks.integer(name, size) < 2**63:
             raise OptionError(f"{name} = {size} is not possible: it must be at least 1, and less than 2**63")
     from bpe_lm.progress import shown
+    from bpe_lm.tokenizer.arguments import checked_shard
 
     with shown(progress) as callback:
-        found = _core.count(source, out, special_tokens, progress=callback, **sizes, **more, **options)
+        found = _core.count(
+            source,
+            out,
+            special_tokens,
+            pattern=checks.string("pattern", pattern),
+            shard=None if shard is None else checked_shard(shard),
+            threads=threads,
+            memory_limit=memory_limit,
+            force=bool(force),
+            progress=callback,
+            input_format=input_format,
+            json_field=json_field,
+            bad_lines=bad_lines,
+        )
     return Counts(out, found)
 
 

@@ -211,16 +211,11 @@ def _entries(name: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     if values.get("version") != VERSION:
         raise FormatError(f"{name} has version {values.get('version')!r}, and this version of bpe-lm reads {VERSION}")
     entries = values.get("parts")
-    is_right = (
-        isinstance(entries, list)
-        and entries
-        and all(
-            isinstance(entry, dict)
-            and set(entry) == {"path", "count", "index", "shard", "crc32"}
-            and isinstance(entry["path"], str)
-            for entry in entries
-        )
-    )
-    if not is_right:
+    if not isinstance(entries, list) or not entries or not all(map(_is_entry, entries)):
         raise FormatError(f"{name} lists no parts, or not as they are written; join the parts again")
     return entries, values
+
+
+def _is_entry(entry: Any) -> bool:
+    names = {"path", "count", "index", "shard", "crc32"}
+    return isinstance(entry, dict) and set(entry) == names and isinstance(entry["path"], str)

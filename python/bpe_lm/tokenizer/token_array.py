@@ -139,7 +139,7 @@ class Joined:
         for part, number in zip(self._parts, self._added, strict=True):
             yield from part + number if number else part
 
-    def __array__(self, dtype: npt.DTypeLike = None, copy: bool | None = None) -> npt.NDArray[Any]:
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         """Copy all elements into one array."""
         if copy is False:
             raise ValueError("joined token files become one array only by a copy")

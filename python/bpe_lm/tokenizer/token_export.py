@@ -64,7 +64,8 @@ def export_tokens(path: StrPath, out: StrPath, to: str, *, copy: bool = False, f
         files = [stack.enter_context(_written(file)) for file in others]
         write(_Source(path, manifest), *files)
         if copy:
-            copied, tokens = stack.enter_context(_written(ids)), open_tokens(path)
+            copied = stack.enter_context(_written(ids))
+            tokens = open_tokens(path)
             for start in range(0, len(tokens), 16 * _BLOCK):
                 copied.write(tokens[start : start + 16 * _BLOCK].tobytes())
         elif not is_there:

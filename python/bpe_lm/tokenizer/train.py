@@ -6,7 +6,7 @@ So only what every call needs is imported here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from bpe_lm import _core, checks
 from bpe_lm.errors import OptionError, VocabTooLarge, VocabTooSmall
@@ -179,6 +179,8 @@ def _train(
     if options["pattern"] is None:
         options["pattern"] = input_path.pattern if isinstance(input_path, Counts) else "gpt2"
     checks.string("pattern", options["pattern"])
+    source: Any
+    train: Callable[..., tuple[Vocab, Merges, str]]
     if isinstance(input_path, Counts):
         if any(options.pop(name) != default for name, default in OF_FILES.items()):
             raise OptionError("input_format, json_field and bad_lines are for texts, and these are counted already")
