@@ -3,9 +3,9 @@ Count files: counting into them, adding them, and reading them.
 */
 
 use super::error::{guarded, to_py};
-use super::run::{Texts, run};
-use super::train::Source;
-use crate::corpus::{BadLines, Corpus, Format, InputOptions, Shard};
+use super::run::run;
+use super::train::{Source, open};
+use crate::corpus::Shard;
 use crate::count_corpus::{CountOptions, Part, add_counts, count_corpus};
 use crate::count_file::{CountReader, Header, Weight};
 use crate::pretokenize::Pattern;
@@ -49,18 +49,7 @@ pub(super) fn count<'py>(
             replace: force,
             ..CountOptions::new(Pattern::new(pattern).map_err(to_py)?, special_tokens)
         };
-        let input = InputOptions {
-            format: Format::new(input_format).map_err(to_py)?,
-            json_field,
-            bad_lines: BadLines::new(bad_lines).map_err(to_py)?,
-        };
-        let (corpus, texts) = match source {
-            Source::Paths(paths) => (Corpus::open_with(paths, input).map_err(to_py)?, None),
-            Source::Texts(texts) => {
-                let (texts, received) = Texts::new(texts);
-                (Corpus::from_texts(received), Some(texts))
-            }
-        };
+        let (corpus, texts) = open(source, input_format, json_field, bad_lines)?;
         let header = run(py, progress, texts, move |job| count_corpus(&corpus, &options, &out, job))?;
         Ok(description(header))
     })

@@ -68,20 +68,30 @@ pub(super) fn train<'py>(
             ..TrainOptions::new(vocab_size, special_tokens)
         };
         options.check().map_err(to_py)?;
-        let input = InputOptions {
-            format: Format::new(input_format).map_err(to_py)?,
-            json_field,
-            bad_lines: BadLines::new(bad_lines).map_err(to_py)?,
-        };
-        let (corpus, texts) = match source {
-            Source::Paths(paths) => (Corpus::open_with(paths, input).map_err(to_py)?, None),
-            Source::Texts(texts) => {
-                let (texts, received) = Texts::new(texts);
-                (Corpus::from_texts(received), Some(texts))
-            }
-        };
+        let (corpus, texts) = open(source, input_format, json_field, bad_lines)?;
         let trained = run(py, progress, texts, move |job| train_bpe(&corpus, &options, job))?;
         to_python(py, &trained)
+    })
+}
+
+/// Opens the texts of a call. Those of an iterator also need somebody who draws them from it.
+pub(super) fn open<'py>(
+    source: Source<'py>,
+    input_format: &str,
+    json_field: String,
+    bad_lines: &str,
+) -> PyResult<(Corpus, Option<Texts<'py>>)> {
+    let input = InputOptions {
+        format: Format::new(input_format).map_err(to_py)?,
+        json_field,
+        bad_lines: BadLines::new(bad_lines).map_err(to_py)?,
+    };
+    Ok(match source {
+        Source::Paths(paths) => (Corpus::open_with(paths, input).map_err(to_py)?, None),
+        Source::Texts(texts) => {
+            let (texts, received) = Texts::new(texts);
+            (Corpus::from_texts(received), Some(texts))
+        }
     })
 }
 
