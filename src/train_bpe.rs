@@ -7,14 +7,11 @@ use crate::count_file::{CountReader, FAN_IN, Header, Merged, Rules, Runs};
 use crate::counts::{PretokenCounts, count_limited, count_pretokens, held_memory};
 use crate::error::Error;
 use crate::job::{Job, Stage};
-use crate::merges::{Learned, MergeOptions, Merges, TieBreak, learn_merges};
+use crate::merges::{LONG_WORD, Learned, MergeOptions, Merges, TieBreak, learn_merges};
 use crate::pretokenize::Pattern;
 use crate::special_tokens::SpecialTokens;
 use crate::training::{Training, longest_pretokens};
 use crate::vocab::Vocab;
-
-/// The length in bytes beyond which learning stores a pretoken in another way ([`MergeOptions::long_word`]).
-const LONG_WORD: usize = 128;
 
 /// The options of a training.
 #[derive(Clone, Debug)]

@@ -32,6 +32,9 @@ pub struct Learned {
     pub token_uses: Vec<u64>,
 }
 
+/// The usual length in bytes beyond which a pretoken is stored in another way ([`MergeOptions::long_word`]).
+pub(crate) const LONG_WORD: usize = 128;
+
 /// What to learn, and six knobs that change the time and never the result.
 #[derive(Clone, Copy, Debug)]
 pub struct MergeOptions {
@@ -67,7 +70,7 @@ impl MergeOptions {
             min_frequency: 1,
             max_token_length: usize::MAX,
             threshold_divisor: 16,
-            long_word: 128,
+            long_word: LONG_WORD,
             max_dead_sites: 1 << 16,
             min_share: 1 << 18,
             min_sites: 1 << 12,

@@ -31,6 +31,7 @@ mod site_lists;
 mod pair_index;
 mod learn;
 
+pub(crate) use learn::LONG_WORD;
 pub use learn::{Learned, MergeOptions, learn_merges};
 pub use list::Merges;
 pub use tie_break::TieBreak;
