@@ -11,7 +11,8 @@ from pathlib import Path
 import bpe_lm
 import docs_tables
 import pytest
-from bpe_lm.cli.main import main
+from bpe_lm.cli.main import main, new_parser
+from bpe_lm.cli.sweep import _study
 from bpe_lm.fields import flag_of, kinds
 from bpe_lm.training.config import TrainConfig
 from bpe_lm.training.presets import PRESETS
@@ -164,6 +165,16 @@ def test_each_preset_exists(page):
     for words in commands(page):
         if words[0] in ("pretrain", "account") and len(words) > 1 and re.fullmatch(r"[a-z][a-z0-9_-]*", words[1]):
             assert words[1] in PRESETS, f"{page.name}: there is no preset {words[1]}"
+
+
+@page
+def test_each_sweep_of_a_preset_makes_a_study(page):
+    """Its keys exist, and a variant has other values than the preset."""
+    for words in commands(page):
+        if words[0] == "sweep" and len(words) > 1 and words[1] in PRESETS:
+            flags = [flag for word in words for flag in (["--data.train", "x.bin"] if word == "$DATA" else [word])]
+            study = _study(new_parser().parse_args(flags))
+            assert len(study.trainings()) > 1, f"{page.name}: bpe-lm {' '.join(words)}"
 
 
 @page
