@@ -1,15 +1,22 @@
 """The predicted memory of a step, against that of a real one."""
 
+import json
 import subprocess
 import sys
+from itertools import accumulate
 
 import pytest
+import torch
+from bpe_lm.model.config import Switches
 from bpe_lm.model.flops import count_parameters
 from bpe_lm.training import step_memory as prediction
-from bpe_lm.training.config import override
+from bpe_lm.training.config import TrainConfig, override
 from bpe_lm.training.optimizers.cost import group_costs
+from bpe_lm.training.parallel import World
 from bpe_lm.training.presets import resolve
 from bpe_lm.training.step_memory import largest_batch, step_memory
+from bpe_lm.training.train_step import TrainStep
+from torch.profiler import ProfilerActivity, profile
 
 
 def test_memory_is_of_the_parts_that_a_step_has():
@@ -62,6 +69,70 @@ def test_the_predicted_peak_is_the_measured_one(tmp_path, data, dtype, is_checkp
     changes = {"batch_size": 16, "dtype": dtype, "activation_checkpointing": is_checkpointed}
     config = override(resolve("tinystories"), changes)
     assert step_memory(config).peak == pytest.approx(int(done.stdout), rel=0.1)
+
+
+SWITCHES = {
+    "qk_norm": True,
+    "logit_softcap": 15.0,
+    "value_embeddings": 1,
+    "u_net_skips": True,
+    "zero_init": True,
+    "embedding_scale": 2.0,
+    "window": 8,
+    "global_every": 2,
+    "ffn": "relu2",
+    "tied_head": True,
+    "norm": "none",
+    "position": "none",
+}
+
+
+def lasting(steps: TrainStep) -> int:
+    """The bytes of a model, with its tables, and of its optimizer's state."""
+    tensors = [*steps.model.parameters(), *steps.model.buffers()]
+    tensors += [value for state in steps.optimizer.state.values() for value in state.values()]
+    return sum({t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}.values())
+
+
+def allocated_in_a_second_step(config: TrainConfig, folder) -> tuple[int, int]:
+    """The bytes that last, and the most beyond them that torch's allocator gave in a step, as its profiler saw them."""
+    steps = TrainStep(config, torch.device("cpu"), World())
+    steps.prepare()
+
+    def step() -> None:
+        ids = torch.randint(config.model.vocab_size, (config.batch_size, config.model.context_length))
+        steps.gradients(ids, ids)
+        steps.optimizer.step()
+        steps.optimizer.zero_grad(set_to_none=True)
+
+    step()
+    before = lasting(steps)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+        step()
+    seen.export_chrome_trace(str(folder / "trace.json"))
+    events = [e for e in json.loads((folder / "trace.json").read_text())["traceEvents"] if e["name"] == "[memory]"]
+    return before, max(accumulate(e["args"]["Bytes"] for e in sorted(events, key=lambda e: e["ts"])))
+
+
+@pytest.mark.parametrize("switch", ["none", *SWITCHES, "all", "all with muon in bfloat16"])
+def test_each_switch_is_accounted_as_torch_allocates(switch, tmp_path):
+    """The vocabulary is small, so that a residual stream of one layer too much or too little is not within bounds."""
+    excluded = ("norm", "position")
+    is_all = switch.startswith("all")
+    model = {name: SWITCHES[name] for name in SWITCHES if name == switch or (is_all and name not in excluded)}
+    sizes = {"vocab_size": 24, "context_length": 64, "d_model": 64, "num_layers": 2, "d_ff": 128}
+    muon = {"dtype": "bfloat16", "optimizer": {"name": "muon"}} if "muon" in switch else {}
+    config = override(
+        resolve("debug"), {"residual": "float32", "device": "cpu", "batch_size": 16, "model": sizes | model} | muon
+    )
+    found = step_memory(config)
+    lasts, most = allocated_in_a_second_step(config, tmp_path)
+    assert lasts == found.parameters + found.optimizer
+    assert 0 <= most - (found.gradients + found.activations) <= found.loss < 4 * 16 * 64 * 64
+
+
+def test_every_switch_is_accounted():
+    assert set(Switches.__dataclass_fields__) <= set(SWITCHES)
 
 
 @pytest.mark.parametrize("changes", [{}, {"activation_checkpointing": True}, {"micro_batch_size": 2}])
