@@ -232,3 +232,5 @@ def test_every_switch_is_in_a_case_and_off_by_default():
     """A new switch needs a line in the oracle above, and a case."""
     changed = {name for case in CASES for name in case}
     assert set(Switches.__dataclass_fields__) <= changed
+    course = {"norm": "pre", "position": "rope", "ffn": "swiglu", "embedding_scale": 1.0}
+    assert {name: value for name, value in dataclasses.asdict(Switches()).items() if value} == course

@@ -5,8 +5,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 from bpe_lm.errors import ConfigError, OptionError
+from bpe_lm.model.transformer import TransformerLM
 from bpe_lm.training.config import ScheduleConfig, TrainConfig, override
+from bpe_lm.training.optimizers.groups import parameter_groups
 from bpe_lm.training.presets import PRESETS, resolve
 from bpe_lm.training.resume import RunState
 from bpe_lm.training.schedules import cosine_schedule, learning_rate
@@ -94,6 +97,37 @@ def test_presets_warm_up_over_a_fraction_and_decay_in_short_runs_too(preset, war
     assert rates.index(max(rates)) == pytest.approx(100 * warmup / config.steps, abs=2)
     for steps in (1, 2, 3):
         assert curve(short.schedule, steps)[-1] == pytest.approx(max(rates) / 10)
+
+
+@pytest.mark.parametrize(
+    ("preset", "seconds", "context", "tokens"),
+    [
+        ("speedrun-owt", 5_400, 512, 2**17),
+        ("speedrun-tinystories", 600, 256, 2**15),
+        ("speedrun-cpu", 1_200, 256, 2**12),
+    ],
+)
+def test_speedruns_are_the_recipe_by_their_config_alone(preset, seconds, context, tokens):
+    config = PRESETS[preset]()
+    assert TrainConfig.from_dict(config.as_dict()) == config
+    assert (config.max_time, config.model.context_length, config.tokens_per_step) == (seconds, context, tokens)
+    assert (config.optimizer.name, config.schedule.clock) == ("muon", "time")
+    assert config.schedule.lengths(config.steps) == (40, pytest.approx(0.7 * config.steps, abs=1))
+    rise = [learning_rate(config.schedule, config.steps, step) for step in range(41)]
+    assert rise == pytest.approx([0.04 * min(step + 1, 40) / 40 for step in range(41)])
+    # After 30 %, 65 % and all of the time, whatever the steps.
+    over = [learning_rate(config.schedule, config.steps, 50, part) for part in (0.3, 0.65, 1)]
+    assert over == pytest.approx([0.04, 0.02, 0], abs=1e-4 * 0.04)
+    with torch.device("meta"):
+        model = TransformerLM.from_config(config.model)
+    rates = {group["name"]: group["lr"] for group in parameter_groups(config, model)}
+    assert rates == pytest.approx({"matrices": 0.04, "embeddings": 0.004, "head": 0.004, "norms": 0.004})
+    if preset == "speedrun-owt":
+        groups = model.parameter_groups()
+        assert 175e6 < sum(weight.numel() for weight in [*groups["matrices"], *groups["head"]]) < 185e6
+    muon = config.optimizer.muon
+    rises = preset != "speedrun-cpu"
+    assert (muon.first_momentum, muon.momentum, muon.momentum_rise) == (0.85, 0.95, 300 if rises else 0)
 
 
 @pytest.mark.parametrize(
