@@ -777,6 +777,7 @@ def test_max_time_is_the_time_without_validations(config, tmp_path, monkeypatch)
 def test_the_rate_falls_until_the_time_is_over_also_in_a_run_that_goes_on(config, tmp_path, monkeypatch):
     clock = Clock()
     monkeypatch.setattr(training, "time", clock)
+    monkeypatch.setattr(training, "evaluate", clock.taking(1000, training.evaluate))
     schedule = {
         "shape": "linear",
         "max_learning_rate": 1.0,
@@ -785,7 +786,8 @@ def test_the_rate_falls_until_the_time_is_over_also_in_a_run_that_goes_on(config
         "decay": 0.8,
         "clock": "time",
     }
-    changed = override(config, {"steps": 1000, "max_time": 40.0, "log_every": 1, "schedule": schedule})
+    often = {"log_every": 1, "validate_every": 1000}
+    changed = override(config, {"steps": 1000, "max_time": 40.0, "schedule": schedule} | often)
     for last in (4, 1000):
         with Trainer(changed, tmp_path / "run", resume=True) as trainer:
             trainer._train_step = clock.taking(4, trainer._train_step)
@@ -796,7 +798,9 @@ def test_the_rate_falls_until_the_time_is_over_also_in_a_run_that_goes_on(config
 
             result = trainer.run(on_step=end_at_last)
     assert (result.reason, result.step, result.seconds) == ("time", 10, 40)
-    rates = [r["learning_rate"] for r in read_records(tmp_path / "run" / "metrics.jsonl") if r["kind"] == "train"]
+    records = list(read_records(tmp_path / "run" / "metrics.jsonl"))
+    assert [(r["step"], r["seconds"], r["loss"]) for r in records if r["kind"] == "valid"] == [(10, 40, result.loss)]
+    rates = [r["learning_rate"] for r in records if r["kind"] == "train"]
     assert rates == pytest.approx([0.5, 1, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125, 0])
 
 

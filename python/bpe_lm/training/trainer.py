@@ -288,7 +288,8 @@ class Trainer:
     def run(self, *, profile: bool = False, on_step: Callable[[Step], object] | None = None) -> TrainResult:
         """Train to the last step, to the end of `max_time`, or to a signal, and save a checkpoint in each case.
 
-        The clock of `seconds` and `max_time` stops during validations, and while a validation saves the best weights.
+        The clock of `seconds` and `max_time` stops during validations, and while a validation saves the best weights. A
+        run whose learning rate falls by the clock is validated at the end of `max_time`, too.
         A run that is over already is left as it is. On a CPU with glibc the whole process keeps the memory that it
         frees from now on (`bpe_lm.training.memory`).
 
@@ -337,7 +338,7 @@ class Trainer:
                         self._log_if_due(reading, window, display)
                         self._check_loss(reading)
                     if readings:
-                        self._validate_if_due()
+                        self._validate_if_due(self._wishes_after(readings[-1]))
                         reason = self._why_stop(self._wishes_after(readings[-1]))
                         self._save_if_due(reason)
             except TrainingDiverged as error:
@@ -604,8 +605,9 @@ class Trainer:
         batches = self._steps.micro_batches(x, y) if self.world.size == 1 else []
         return first_bad_value(self.loss, batches, reading.loss)
 
-    def _validate_if_due(self) -> None:
-        if self.data.valid is not None and self._is_validation_due():
+    def _validate_if_due(self, wishes: Wishes) -> None:
+        is_last = bool(wishes.time) and self.config.schedule.clock == "time"  # Other runs may go on after `max_time`.
+        if self.data.valid is not None and (is_last or self._is_validation_due()):
             with self._outside_clock():
                 self._validate(self.data.valid)
 
