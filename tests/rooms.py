@@ -29,7 +29,7 @@ BASE, TOP = "base", "top"
 LAYERS: tuple[tuple[str, ...], ...] = (
     (BASE,),
     ("tokenizer", "data", "kernels"),
-    ("model",),
+    ("model", "cluster"),
     ("training",),
     ("export", "experiments"),
     ("cli",),

@@ -27,6 +27,7 @@ OTHER_FLAGS = {
     *("--draw", "--corpus", "--sample"),  # tests/rooms.py, the course's scripts
     *("--release", "--test", "--nocapture", "--include-ignored", "--quick"),  # cargo, benches/gpu.py
     *("--nproc-per-node", "--max-restarts", "--merges", "--vocab", "--rounds", "--steps"),  # torchrun, benches/compare
+    *("--array",),  # sbatch
 }
 """Flags of programs other than bpe-lm."""
 

@@ -20,7 +20,7 @@ NEEDED = [
     Requirement(need)
     for need in [
         *PROJECT["dependencies"],
-        *(need for extra in ("lm", "data", "plots", "gguf", *TRACKERS) for need in EXTRAS[extra]),
+        *(need for extra in ("lm", "data", "plots", "gguf", "ray", *TRACKERS) for need in EXTRAS[extra]),
     ]
 ]
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from bpe_lm import errors
+    from bpe_lm.cluster.counting import count_on_ray
+    from bpe_lm.cluster.encoding import encode_on_ray
     from bpe_lm.errors import BpeLmError
     from bpe_lm.export.folder import evaluate_folder, export_folder, generate_from_folder, generate_texts_from_folder
     from bpe_lm.export.load import load_model
@@ -66,8 +68,10 @@ __all__ = [
     "__version__",
     "clip_gradients",
     "cosine_schedule",
+    "count_on_ray",
     "count_pretokens",
     "cross_entropy",
+    "encode_on_ray",
     "errors",
     "evaluate_folder",
     "export_folder",
@@ -106,6 +110,8 @@ _NAMES = {
     "tokenizer.token_file": ["open_tokens", "verify"],
     "tokenizer.tokenizer": ["Tokenizer"],
     "tokenizer.train": ["train_and_record", "train_bpe"],
+    "cluster.counting": ["count_on_ray"],
+    "cluster.encoding": ["encode_on_ray"],
     "model.attention": ["MultiheadSelfAttention", "scaled_dot_product_attention", "softmax"],
     "model.config": ["ModelConfig"],
     "model.generate": ["generate_batch", "generate_ids"],

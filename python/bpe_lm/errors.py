@@ -85,6 +85,10 @@ class MissingExtra(BpeLmError, ImportError):
     """A function needs a package that is not installed."""
 
 
+class ClusterError(BpeLmError, RuntimeError):
+    """A cluster does not answer, or has lost a task more often than it is started again."""
+
+
 class InternalError(BpeLmError, RuntimeError):
     """A defect of this package."""
 

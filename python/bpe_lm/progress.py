@@ -21,7 +21,7 @@ _PIPE_SECONDS = 10.0
 _SCREEN_SECONDS = 0.1
 """The least seconds between two lines of a stage. The first line on a screen and the last line anywhere do not wait."""
 
-_UNITS = {"sum": "pretokens", "merge": "merges", "evaluate": "tokens"}
+_UNITS = {"sum": "pretokens", "merge": "merges", "evaluate": "tokens", "combine": "files"}
 """The units of the stages that are not counted in bytes."""
 
 

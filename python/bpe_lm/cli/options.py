@@ -3,6 +3,7 @@
 import argparse
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from bpe_lm.errors import OptionError
 from bpe_lm.fields import did_you_mean, parse_whole
@@ -186,6 +187,39 @@ def add_memory_limit_option(parser: argparse.ArgumentParser, folder: str) -> Non
         help="most memory that the process may hold, such as 256MiB; counts that do not fit are sorted on the disk, "
         f"in {folder} (default: no limit)",
     )
+
+
+def add_ray_options(parser: argparse.ArgumentParser, verb: str) -> None:
+    """Add --ray and --shards. `verb` says what is done on the cluster."""
+    parser.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help=f"{verb} on a Ray cluster, whose machines all see the files: auto for the cluster that RAY_ADDRESS names "
+        "or that runs on this machine, local for a Ray on this machine, or an address such as 10.0.0.1:6379. --threads "
+        "is then the threads of a task (default: 1)",
+    )
+    parser.add_argument(
+        "--shards",
+        type=whole(1),
+        metavar="N",
+        help="with --ray, the number of shards, each a task (default: one for each 256 MiB, 4096 at most)",
+    )
+
+
+def ray_options(options: argparse.Namespace) -> dict[str, Any] | None:
+    """Return the arguments of a function on Ray that its options say, or None without --ray.
+
+    Raises:
+        OptionError: An option contradicts --ray, or needs it.
+    """
+    if options.ray is None:
+        if options.shards is not None:
+            raise OptionError("--shards is the number of tasks of --ray; without it, --shard I/N names one shard")
+        return None
+    if options.shard is not None:
+        raise OptionError("--shard names one shard, and --ray works on all of them; give --shards N for their number")
+    threads = 1 if options.threads is None else options.threads
+    return {"address": options.ray, "shards": options.shards, "threads": threads}
 
 
 def add_json_option(parser: argparse.ArgumentParser) -> None:

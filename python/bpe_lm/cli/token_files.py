@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,17 @@ from bpe_lm.cli.options import (
     add_input_options,
     add_json_option,
     add_quiet_option,
+    add_ray_options,
     add_shard_option,
     add_threads_option,
     add_tokenizer_option,
     one_of,
+    ray_options,
     whole,
 )
 from bpe_lm.cli.tables import print_json, print_rows
+from bpe_lm.cluster.encoding import encode_on_ray
+from bpe_lm.cluster.parts import JOB
 from bpe_lm.errors import FileError
 from bpe_lm.progress import megabytes
 from bpe_lm.tokenizer.report import EncodingReport, encode_corpus
@@ -72,6 +77,7 @@ def _add_encode(commands: Any) -> None:
         help="type of the ids: uint16 or uint32 (default: uint16 if all ids fit)",
     )
     add_shard_option(parser, "encode")
+    add_ray_options(parser, "encode")
     parser.add_argument(
         "--no-index",
         dest="index",
@@ -89,31 +95,38 @@ def _encode(options: argparse.Namespace) -> None:
     tokenizer = Tokenizer.load(options.tokenizer)
     try:
         with notes_afterwards():
-            report = encode_corpus(
-                tokenizer,
-                options.corpus,
-                options.out,
-                special=options.special,
-                separator=options.separator,
-                dtype=options.dtype,
-                index=options.index,
-                shard=options.shard,
-                resume=options.resume,
-                force=options.force,
-                threads=options.threads,
-                progress=not options.quiet,
-                input_format=options.input_format,
-                json_field=options.json_field,
-                bad_lines=options.bad_lines,
-            )
+            report = _encode_texts(options, tokenizer)
     except (KeyboardInterrupt, Terminated, FileError):
-        if Path(f"{options.out}.partial.journal").exists() and "-" not in options.corpus:
+        left = f"{options.out}.partial.journal" if options.ray is None else f"{options.out}.parts/{JOB}"
+        if Path(left).exists() and "-" not in options.corpus:
             print("what was written is kept; the same command with --resume goes on from there", file=sys.stderr)
         raise
     if options.json:
         print_json(report.as_dict())
     else:
         _print_encoding_report(report)
+
+
+def _encode_texts(options: argparse.Namespace, tokenizer: Tokenizer) -> EncodingReport:
+    arguments: dict[str, Any] = {
+        "special": options.special,
+        "separator": options.separator,
+        "dtype": options.dtype,
+        "index": options.index,
+        "resume": options.resume,
+        "force": options.force,
+        "progress": not options.quiet,
+        "input_format": options.input_format,
+        "json_field": options.json_field,
+        "bad_lines": options.bad_lines,
+    }
+    on_ray = ray_options(options)
+    if on_ray is None:
+        arguments |= {"shard": options.shard, "threads": options.threads}
+        return encode_corpus(tokenizer, options.corpus, options.out, **arguments)
+    start = time.perf_counter()
+    manifest = encode_on_ray(options.corpus, tokenizer, options.out, **on_ray, **arguments)
+    return EncodingReport(options.corpus, manifest, time.perf_counter() - start, None, options.out)
 
 
 def _print_encoding_report(report: EncodingReport) -> None:
@@ -126,7 +139,7 @@ def _print_encoding_report(report: EncodingReport) -> None:
             *([("documents", f"{manifest.documents:,}")] if manifest.documents is not None else []),
             ("bytes per token", f"{manifest.bytes_per_token:.2f}"),
             ("time", f"{report.seconds:.2f} s ({speed:,.0f} MB/s)"),
-            ("peak memory", megabytes(report.peak_memory)),
+            *([("peak memory", megabytes(report.peak_memory))] if report.peak_memory is not None else []),
             ("written to", f"{report.out} and {report.out}.json"),
         ]
     )

@@ -55,13 +55,7 @@ def join_tokens(parts: Sequence[StrPath], out: StrPath, *, force: bool = False) 
         FileError: A file could not be read or written.
     """
     paths, target = [os.fspath(path) for path in checks.paths("parts", parts)], checks.path("out", out)
-    check_is_local(target)
-    description = Path(f"{os.fspath(target)}.json")
-    check_file_target(description)
-    if os.path.lexists(target):
-        raise OutputExists(f"{target} exists, and joined files have no file of this name; name another path")
-    if os.path.lexists(description) and not force:
-        raise OutputExists(f"{description} exists already; name another path, or give --force (force=True)")
+    description = check_joined_target(target, force=force)
     found = [part for path in paths for part in _parts_of(path)]
     _check_alike(found)
     _check_shards(found)
@@ -79,6 +73,23 @@ def join_tokens(parts: Sequence[StrPath], out: StrPath, *, force: bool = False) 
     }
     write_whole(description, (json.dumps(values) + "\n").encode())
     return read_joined(target)
+
+
+def check_joined_target(out: str, *, force: bool) -> Path:
+    """Return the path of the description of joined files.
+
+    Raises:
+        OutputExists: It exists and `force` is False, or a file has the name of the joined files.
+        FileError: The path cannot be examined, or is an address on another machine.
+    """
+    check_is_local(out)
+    description = Path(f"{out}.json")
+    check_file_target(description)
+    if os.path.lexists(out):
+        raise OutputExists(f"{out} exists, and joined files have no file of this name; name another path")
+    if os.path.lexists(description) and not force:
+        raise OutputExists(f"{description} exists already; name another path, or give --force (force=True)")
+    return description
 
 
 def manifest_of(path: StrPath, *, tokenizer: Identified | None = None, dtype: str | None = None) -> Manifest:

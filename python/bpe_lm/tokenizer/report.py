@@ -153,12 +153,15 @@ def why_smaller(asked: int, vocab_size: int, min_frequency: int, max_token_lengt
 
 @dataclass(frozen=True)
 class EncodingReport:
-    """The figures of texts that were encoded. `manifest` describes the token file; memory is in bytes."""
+    """The figures of texts that were encoded. `manifest` describes the token file.
+
+    `peak_memory` is in bytes, and None if other machines have encoded.
+    """
 
     corpus: list[str]
     manifest: Manifest
     seconds: float
-    peak_memory: int
+    peak_memory: int | None
     out: str
 
     @property
