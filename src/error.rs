@@ -132,7 +132,19 @@ pub enum Error {
         /// The minimum.
         minimum: usize,
     },
-    /// The vocabulary has more tokens than there are ids.
+    /// The vocabulary size leaves no room for new tokens beside those of a tokenizer that is extended.
+    #[error(
+        "vocab size {given} does not extend the tokenizer, which has {known} ids; ask for at least {minimum}"
+    )]
+    NotExtended {
+        /// The requested size.
+        given: usize,
+        /// The number of ids of the tokenizer.
+        known: usize,
+        /// The minimum.
+        minimum: usize,
+    },
+    /// The vocabulary has more tokens than there are ids, or than the tokenizer that is truncated.
     #[error("vocab size {given} is greater than the maximum {maximum}")]
     VocabTooLarge {
         /// The requested size.

@@ -13,9 +13,9 @@ that serve several rows follow below it.
 | count file | [`Header`](count_file::Header) | [`count_file`], [`count_corpus`](mod@count_corpus) | [`count_corpus`](count_corpus::count_corpus): a corpus, or a share of it; [`add_counts`](count_corpus::add_counts) |
 | merges | [`Merges`](merges::Merges) | [`merges`] | [`learn_merges`](merges::learn_merges) from counts |
 | vocabulary | [`Vocab`](vocab::Vocab) | [`vocab`] | the bytes of a token id |
-| training | [`train_bpe`](train_bpe::train_bpe) | [`train_bpe`](mod@train_bpe) | from a corpus to a vocabulary and merges; [`training`] is the record of it |
 | one text's ids | [`TokenId`](token_id::TokenId) | [`encode`] | used through the tokenizer |
 | tokenizer | [`Tokenizer`](tokenizer::Tokenizer) | [`tokenizer`] | [`encode`](tokenizer::Tokenizer::encode) and [`decode`](tokenizer::Tokenizer::decode) one text |
+| training | [`train_bpe`](train_bpe::train_bpe) | [`train_bpe`](mod@train_bpe) | from a corpus to a vocabulary and merges, or from a tokenizer to a larger one; [`training`] is the record of it, and [`truncate`] cuts both |
 | ids with places | [`WithOffsets`](encode_offsets::WithOffsets) | [`encode_offsets`] | one text, and where each token is in it |
 | many texts' ids | [`Batch`](encode_batch::Batch) | [`encode_batch`](mod@encode_batch), [`encode_stream`], [`encode_corpus`], [`decode`] | texts in memory, a text that arrives in chunks, a corpus in order; ids that arrive one by one |
 | token file | [`Manifest`](token_file::Manifest) | [`token_file`] | [`encode_file`](token_file::encode_file): a corpus on disk, which can be killed and resumed |
@@ -74,9 +74,11 @@ pub mod count_corpus;
 pub mod merges;
 pub mod vocab;
 pub mod training;
-pub mod train_bpe;
 pub mod encode;
 pub mod tokenizer;
+mod extension;
+pub mod truncate;
+pub mod train_bpe;
 pub mod encode_batch;
 pub mod encode_offsets;
 pub mod encode_stream;

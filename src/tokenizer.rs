@@ -281,6 +281,11 @@ impl Tokenizer {
         Ok(bytes)
     }
 
+    /// The encoder of single pretokens.
+    pub(crate) fn pretoken_encoder(&self) -> &PretokenEncoder {
+        &self.encoder
+    }
+
     /// Whether a pretoken is encoded as this one token.
     pub(crate) fn reaches(&self, pretoken: &[u8], id: TokenId) -> bool {
         self.encoder.reaches(pretoken, id)

@@ -6,19 +6,23 @@ use crate::corpus::{Corpus, Cutter};
 use crate::count_file::{CountReader, FAN_IN, Header, Merged, Rules, Runs};
 use crate::counts::{PretokenCounts, count_limited, count_pretokens, held_memory};
 use crate::error::Error;
+use crate::extension::{Extended, Extension, all_special_tokens};
 use crate::job::{Job, Stage};
 use crate::merges::{LONG_WORD, Learned, MergeOptions, Merges, TieBreak, learn_merges};
 use crate::pretokenize::Pattern;
 use crate::special_tokens::SpecialTokens;
+use crate::tokenizer::Tokenizer;
 use crate::training::{Training, longest_pretokens};
 use crate::vocab::Vocab;
+use std::sync::Arc;
 
 /// The options of a training.
 #[derive(Clone, Debug)]
 pub struct TrainOptions {
     /// The size of the vocabulary: 256 bytes, the merges and the special tokens.
     pub vocab_size: usize,
-    /// The special tokens, which get the last ids in this order.
+    /// The special tokens, which get the last ids in this order. Those of a tokenizer that is extended keep their ids and
+    /// come first here.
     pub special_tokens: SpecialTokens,
     /// How texts are split into pretokens.
     pub pattern: Pattern,
@@ -36,6 +40,9 @@ pub struct TrainOptions {
     /// The most memory in bytes that the process may hold. Counts that do not fit are sorted on the disk, in the folder for
     /// temporary files, and a limit that is too small for learning merges is an error before they are learned.
     pub memory_limit: Option<u64>,
+    /// The tokenizer that is extended: its ids and its merges stay, and new ones are learned after them. `None` to begin
+    /// with bytes.
+    pub init: Option<Arc<Tokenizer>>,
 }
 
 impl TrainOptions {
@@ -51,13 +58,37 @@ impl TrainOptions {
             threads: 1,
             chunk_bytes: 256 << 10,
             memory_limit: None,
+            init: None,
+        }
+    }
+
+    /// The same options for a training that extends a tokenizer, with its special tokens and those of `self` that it lacks.
+    /// The pattern must be the tokenizer's.
+    ///
+    /// # Errors
+    /// [`Error::SpecialToken`] for a new special token that is an ordinary token of the tokenizer.
+    pub fn extending(self, tokenizer: Arc<Tokenizer>) -> Result<Self, Error> {
+        let special_tokens = all_special_tokens(&tokenizer, &self.special_tokens)?;
+        Ok(TrainOptions { special_tokens, init: Some(tokenizer), ..self })
+    }
+
+    fn extension(&self) -> Result<Option<Extension<'_>>, Error> {
+        let new = |init| Extension::new(init, &self.special_tokens, &self.pattern);
+        self.init.as_deref().map(new).transpose()
+    }
+
+    /// The number of merges to learn.
+    fn num_merges(&self) -> Result<usize, Error> {
+        match self.extension()? {
+            None => Vocab::num_merges(self.vocab_size, &self.special_tokens),
+            Some(extension) => extension.num_merges(self.vocab_size),
         }
     }
 
     /// Refuses options that no corpus could satisfy, before a corpus is opened.
     ///
     /// # Errors
-    /// [`Error::VocabTooSmall`], [`Error::VocabTooLarge`], [`Error::Option`].
+    /// [`Error::VocabTooSmall`], [`Error::NotExtended`], [`Error::VocabTooLarge`], [`Error::Option`].
     pub fn check(&self) -> Result<(), Error> {
         let positive = |name, value: Option<u64>| match value {
             Some(0) => Err(Error::Option { name, value: "0".to_owned(), rule: "at least 1" }),
@@ -65,11 +96,11 @@ impl TrainOptions {
         };
         positive("min_frequency", Some(self.min_frequency))?;
         positive("max_token_length", self.max_token_length.map(|length| length as u64))?;
-        Vocab::num_merges(self.vocab_size, &self.special_tokens).map(drop)
+        self.num_merges().map(drop)
     }
 }
 
-/// Trains a byte-level BPE tokenizer.
+/// Trains a byte-level BPE tokenizer, or extends one ([`TrainOptions::init`]).
 ///
 /// If the pairs run out, the vocabulary is smaller than requested; its ids are still contiguous.
 ///
@@ -139,12 +170,14 @@ struct LearningSize {
     num_distinct: u64,
     num_bytes: u64,
     num_long_bytes: u64,
+    longest: u64,
 }
 
 impl LearningSize {
     fn add(&mut self, pretoken: &[u8]) {
         self.num_distinct += 1;
         self.num_bytes += pretoken.len() as u64;
+        self.longest = self.longest.max(pretoken.len() as u64);
         if pretoken.len() > LONG_WORD {
             self.num_long_bytes += pretoken.len() as u64;
         }
@@ -152,13 +185,16 @@ impl LearningSize {
 
     /// The bytes that learning takes at most (docs/memory.md).
     fn needed(self, options: &TrainOptions) -> u64 {
-        let LearningSize { num_distinct, num_bytes, num_long_bytes } = self;
+        let LearningSize { num_distinct, num_bytes, num_long_bytes, longest } = self;
         let symbol = if options.vocab_size < usize::from(u16::MAX) { 2 } else { 4 };
         let each_thread = (4 << 20) + 2 * num_bytes;
+        // Three lists of the tokens of one pretoken, each twice as long for a moment while it grows.
+        let encoding = if options.init.is_some() { 24 * longest } else { 0 };
         (12 << 20)
             + 24 * num_distinct
             + (5 + symbol) * num_bytes
             + 14 * num_long_bytes
+            + encoding
             + options.threads as u64 * each_thread
     }
 
@@ -182,7 +218,7 @@ fn learn(
     job: &Job,
 ) -> Result<(Vocab, Merges, Training), Error> {
     let TrainOptions { special_tokens, pattern, .. } = options;
-    let num_merges = Vocab::num_merges(options.vocab_size, special_tokens)?;
+    let (extension, num_merges) = (options.extension()?, options.num_merges()?);
     let merge_options = MergeOptions {
         tie_break: options.tie_break,
         min_frequency: options.min_frequency,
@@ -193,8 +229,10 @@ fn learn(
     let (longest_pretokens, num_distinct_pretokens) = (longest_pretokens(&counts), counts.len());
     let num_bytes = counts.num_bytes();
     let num_pretokens = counts.iter().fold(0, |sum: u64, (_, count)| sum.saturating_add(count));
-    let Learned { merges, merge_counts, token_uses } =
-        job.stage(Stage::Merge, Some(num_merges as u64), || learn_merges(counts, merge_options, job))?;
+    let learned = job.stage(Stage::Merge, Some(num_merges as u64), || match &extension {
+        None => learn_merges(counts, merge_options, job).map(|learned| from_bytes(learned, special_tokens)),
+        Some(extension) => extension.learn(counts, merge_options, job),
+    })?;
     let training = Training {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pattern: pattern.name().to_owned(),
@@ -208,8 +246,15 @@ fn learn(
         count_seconds: job.last(Stage::Count).map_or(0.0, |stage| stage.seconds),
         merge_seconds: job.last(Stage::Merge).map_or(0.0, |stage| stage.seconds),
         longest_pretokens,
-        merge_counts,
-        token_uses,
+        merge_counts: learned.merge_counts,
+        token_uses: learned.token_uses,
+        init: extension.map(|extension| extension.init()),
     };
-    Ok((Vocab::new(&merges, special_tokens), merges, training))
+    Ok((learned.vocab, learned.merges, training))
+}
+
+/// The result of learning that began with bytes. Symbols are ids.
+fn from_bytes(learned: Learned, special_tokens: &SpecialTokens) -> Extended {
+    let Learned { merges, merge_counts, token_uses } = learned;
+    Extended { vocab: Vocab::new(&merges, special_tokens), merges, merge_counts, token_uses }
 }

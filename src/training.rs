@@ -44,11 +44,25 @@ pub struct Training {
     pub merge_seconds: f64,
     /// The longest pretokens. Of several with the same length, the first ones in the order of their bytes.
     pub longest_pretokens: Vec<LongPretoken>,
-    /// The count of each merge's pair when it was merged.
+    /// The count of the pair of each merge that was learned, when it was merged.
     pub merge_counts: Vec<u64>,
     /// How often each byte and each merged token, by id, occurs in the corpus when all merges are applied.
-    /// Special tokens are not counted; their ids come after these.
+    /// Special tokens are not counted. Their ids come after these, except those of the tokenizer that was extended, whose
+    /// entries are 0.
     pub token_uses: Vec<u64>,
+    /// The tokenizer that was extended; `None` for one that began with bytes.
+    pub init: Option<Init>,
+}
+
+/// The tokenizer with which a training began.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Init {
+    /// Its hash ([`Tokenizer::hash`](crate::tokenizer::Tokenizer::hash)).
+    pub sha256: String,
+    /// The number of its merges, which were learned on other texts: they have no entry in [`Training::merge_counts`].
+    pub num_merges: usize,
+    /// The number of its ids.
+    pub num_ids: usize,
 }
 
 /// One of the longest pretokens of a corpus.
@@ -71,8 +85,12 @@ impl Training {
                 "{name} has {len} entries, but the tokenizer {expected}: it is the record of another training"
             )),
         };
-        fits("merge_counts", self.merge_counts.len(), num_merges)?;
-        fits("token_uses", self.token_uses.len(), 256 + num_merges)
+        let (old_merges, old_ids) =
+            self.init.as_ref().map_or((0, 256), |init| (init.num_merges, init.num_ids));
+        let num_new = num_merges.checked_sub(old_merges);
+        let num_new = num_new.ok_or_else(|| format!("init has {old_merges} merges, but the tokenizer {num_merges}: it is the record of another training"))?;
+        fits("merge_counts", self.merge_counts.len(), num_new)?;
+        fits("token_uses", self.token_uses.len(), old_ids.saturating_add(num_new))
     }
 }
 

@@ -41,10 +41,19 @@ impl Vocab {
     /// [`Error::VocabTooSmall`], [`Error::VocabTooLarge`].
     pub fn num_merges(vocab_size: usize, special_tokens: &SpecialTokens) -> Result<usize, Error> {
         let minimum = 256 + special_tokens.len();
+        Self::check_size(vocab_size)?;
+        vocab_size.checked_sub(minimum).ok_or(Error::VocabTooSmall { given: vocab_size, minimum })
+    }
+
+    /// Refuses more tokens than there are ids.
+    ///
+    /// # Errors
+    /// [`Error::VocabTooLarge`].
+    pub(crate) fn check_size(vocab_size: usize) -> Result<(), Error> {
         if vocab_size > MAX_VOCAB_SIZE {
             return Err(Error::VocabTooLarge { given: vocab_size, maximum: MAX_VOCAB_SIZE });
         }
-        vocab_size.checked_sub(minimum).ok_or(Error::VocabTooSmall { given: vocab_size, minimum })
+        Ok(())
     }
 
     /// The vocabulary of learned merges.
@@ -62,10 +71,17 @@ impl Vocab {
     /// # Errors
     /// [`Error::VocabTooLarge`].
     pub fn from_tokens(tokens: Vec<Vec<u8>>) -> Result<Self, Error> {
-        if tokens.len() > MAX_VOCAB_SIZE {
-            return Err(Error::VocabTooLarge { given: tokens.len(), maximum: MAX_VOCAB_SIZE });
-        }
+        Self::check_size(tokens.len())?;
         Ok(Vocab { tokens, apart: BTreeSet::new() })
+    }
+
+    /// The same vocabulary with more tokens after the last id.
+    ///
+    /// # Errors
+    /// [`Error::VocabTooLarge`].
+    pub(crate) fn with_more(&self, tokens: impl IntoIterator<Item = Vec<u8>>) -> Result<Self, Error> {
+        let tokens = self.tokens.iter().cloned().chain(tokens).collect();
+        Ok(Vocab::from_tokens(tokens)?.with_apart(self.apart.iter().copied()))
     }
 
     /// The same vocabulary with these ids apart.

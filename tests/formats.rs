@@ -14,7 +14,7 @@ use bpe_lm::special_tokens::SpecialTokens;
 use bpe_lm::token_id::TokenId;
 use bpe_lm::tokenizer::{Special, Tokenizer};
 use bpe_lm::train_bpe::{TrainOptions, train_bpe};
-use bpe_lm::training::{LongPretoken, Training};
+use bpe_lm::training::{Init, LongPretoken, Training};
 use bpe_lm::vocab::Vocab;
 use common::Random;
 use std::path::Path;
@@ -63,6 +63,7 @@ fn training(num_merges: u64) -> Training {
         longest_pretokens: vec![LongPretoken { length: 1000, count: 3, start: (0..=255).collect() }],
         merge_counts: (0..num_merges).map(|i| u64::MAX - i).collect(),
         token_uses: (0..256 + num_merges).collect(),
+        init: None,
     }
 }
 
@@ -184,6 +185,15 @@ fn bad_training_files_are_named_errors() {
     }
     std::fs::write(&path, good).unwrap();
     assert_eq!(training_json::load(&path).unwrap(), training(2));
+    let init = Init { sha256: "0".repeat(64), num_merges: 7, num_ids: 300 };
+    let extended = Training { init: Some(init), ..training(2) };
+    let good = training_json::to_json(&extended);
+    std::fs::write(&path, &good).unwrap();
+    assert_eq!(training_json::load(&path).unwrap(), extended);
+    std::fs::write(&path, good.replace("num_ids", "ids")).unwrap();
+    let error = training_json::load(&path).unwrap_err().to_string();
+    assert!(error.contains("init: num_ids is missing"), "{error}");
+    assert!(extended.check_fits(6).is_err() && extended.check_fits(8).is_err());
 }
 
 #[test]

@@ -6,21 +6,26 @@ mod common;
 
 use bpe_lm::counts::PretokenCounts;
 use bpe_lm::job::Job;
-use bpe_lm::merges::{Learned, MergeOptions, TieBreak, learn_merges};
-use common::naive::{Counts, Naive, Token};
+use bpe_lm::merges::{Learned, MergeOptions, Merges, Start, TieBreak, learn_merges, learn_more};
+use common::naive::{Counts, Naive, NaiveStart, Token, apply};
 use common::row::{few_or, passed};
 use common::{Random, spell};
+use std::collections::{BTreeSet, HashMap};
 
 fn learn(counts: &Counts, options: MergeOptions) -> Vec<(Token, Token)> {
     spell(&learn_and_count(counts, options).merges)
 }
 
 fn learn_and_count(counts: &Counts, options: MergeOptions) -> Learned {
+    learn_merges(table(counts), options, &Job::default()).unwrap()
+}
+
+fn table(counts: &Counts) -> PretokenCounts {
     let mut table = PretokenCounts::default();
     for (pretoken, &count) in counts {
         table.add(pretoken, count).unwrap();
     }
-    learn_merges(table, options, &Job::default()).unwrap()
+    table
 }
 
 fn naive(options: &MergeOptions) -> Naive {
@@ -44,25 +49,114 @@ fn random_counts(random: &mut Random) -> Counts {
         .collect()
 }
 
+fn random_options(random: &mut Random) -> MergeOptions {
+    MergeOptions {
+        tie_break: *random.pick(&[TieBreak::Bytes, TieBreak::Hf]),
+        min_frequency: *random.pick(&[1, 1, 1, 2, 5]),
+        max_token_length: *random.pick(&[usize::MAX, usize::MAX, 2, 3, 7]),
+        threshold_divisor: *random.pick(&[1, 2, 16, u64::MAX]),
+        long_word: *random.pick(&[0, 1, 4, 128]),
+        max_dead_sites: *random.pick(&[0, 1, 10, 1 << 16]),
+        // Beyond 65,278 merges symbols are u32.
+        num_merges: *random.pick(&[0, 1, 10, 200, 65_278, 65_279, 70_000]),
+        min_share: *random.pick(&[1, 10, 100, 1 << 18]),
+        min_sites: *random.pick(&[1, 2, 5, 1 << 13]),
+        threads: *random.pick(&[1, 2, 3, 4, 8, 32]),
+    }
+}
+
+/// The oracle merges no pair whose bytes are a token already. The learner looks only at tokens that no merge makes. In debug
+/// builds it also checks that no count rises.
+#[test]
+fn incremental_merges_after_those_of_another_corpus_match_recounting() {
+    let num_corpora = few_or(1000, 40_000);
+    let mut random = Random(num_corpora as u64);
+    let mut num_blocked = 0;
+    for case in 0..num_corpora {
+        let (old_counts, counts) = (random_counts(&mut random), random_counts(&mut random));
+        // Half of the cases have the letters of the old corpus.
+        let counts = if random.below(2) == 0 { counts } else { mixed(&old_counts, &mut random) };
+        let old_options = random_options(&mut random);
+        let num_merges = random.below(25);
+        let old = learn_and_count(&old_counts, MergeOptions { num_merges, ..old_options }).merges;
+        let words: Vec<&Vec<u8>> = counts.keys().filter(|word| word.len() > 1).collect();
+        let part = |random: &mut Random| {
+            let word = *random.pick(&words);
+            let start = random.below(word.len() - 1);
+            word[start..word.len().min(start + 2 + random.below(4))].to_vec()
+        };
+        let num_unmade = if words.is_empty() { 0 } else { random.below(6) };
+        let merges = spell(&old);
+        let is_made = |token: &Token| merges.iter().any(|(a, b)| [&a[..], b].concat() == *token);
+        let start = NaiveStart {
+            unmade: (0..num_unmade).map(|_| part(&mut random)).filter(|token| !is_made(token)).collect(),
+            merges,
+            takes_whole: random.below(2) == 0,
+        };
+        let options = random_options(&mut random);
+        let case = format!("case {case}: {options:?} {start:?} {counts:?}");
+        let expected = naive(&options).learn_more(&counts, &start);
+        let learned = extend(&counts, &old, &start, options);
+        let all = Merges::from_pairs([old.as_slice(), learned.merges.as_slice()].concat());
+        assert_eq!(spell(&all)[old.len()..], expected.merges, "{case}");
+        assert_eq!(learned.merge_counts, expected.merge_counts, "{case}");
+        let mut uses = expected.token_uses;
+        uses.retain(|token, _| !start.unmade.contains(token) || !start.takes_whole);
+        assert_eq!(uses_by_token(&Learned { merges: all.clone(), ..learned }), uses, "{case}");
+        // The longer list encodes each word as learning left it.
+        let pairs: HashMap<_, _> = spell(&all).into_iter().zip(0..).collect();
+        for (word, tokens) in counts.keys().zip(&expected.words) {
+            assert!(tokens.len() == 1 || apply(word, &pairs).0 == *tokens, "{case} {word:?}");
+        }
+        let mut tokens: Vec<Token> = spell(&all).iter().map(|(a, b)| [&a[..], b].concat()).collect();
+        tokens.sort();
+        assert!(tokens.windows(2).all(|pair| pair[0] != pair[1]), "{case}");
+        if !start.takes_whole {
+            let free = NaiveStart { unmade: BTreeSet::new(), ..start };
+            num_blocked += usize::from(naive(&options).learn_more(&counts, &free).merges != expected.merges);
+        }
+    }
+    assert!(num_blocked > num_corpora / 20, "{num_blocked} cases have a pair that may not be merged");
+    passed("R10", num_corpora);
+}
+
+/// Words of the old corpus, put together anew.
+fn mixed(old: &Counts, random: &mut Random) -> Counts {
+    let words: Vec<&Vec<u8>> = old.keys().collect();
+    if words.is_empty() {
+        return Counts::new();
+    }
+    (0..1 + random.below(20))
+        .map(|_| {
+            let mut word = words[random.below(words.len())].clone();
+            let middle = random.below(word.len());
+            word.rotate_left(middle);
+            word.extend(words[random.below(words.len())]);
+            (word, 1 + random.next() % 5)
+        })
+        .collect()
+}
+
+fn extend(counts: &Counts, old: &Merges, start: &NaiveStart, options: MergeOptions) -> Learned {
+    let pairs: HashMap<(Token, Token), usize> = start.merges.iter().cloned().zip(0..).collect();
+    let made = start.merges.iter().map(|(a, b)| [&a[..], b].concat());
+    let symbols: HashMap<Token, u32> = (0..=255).map(|byte| vec![byte]).chain(made).zip(0..).collect();
+    let encode = |word: &[u8], _: u64, out: &mut Vec<u32>| {
+        if !(start.takes_whole && start.unmade.contains(word)) {
+            out.extend(apply(word, &pairs).0.iter().map(|token| symbols[token]));
+        }
+    };
+    let taken = start.unmade.iter().cloned().collect();
+    let start = Start { merges: old.as_slice().to_vec(), taken, encode: Some(Box::new(encode)) };
+    learn_more(table(counts), start, options, &Job::default()).unwrap()
+}
+
 #[test]
 fn incremental_merges_match_recounting() {
     let num_corpora = few_or(2000, 50_000);
     let mut random = Random(num_corpora as u64);
     for case in 0..num_corpora {
-        let counts = random_counts(&mut random);
-        let options = MergeOptions {
-            tie_break: *random.pick(&[TieBreak::Bytes, TieBreak::Hf]),
-            min_frequency: *random.pick(&[1, 1, 1, 2, 5]),
-            max_token_length: *random.pick(&[usize::MAX, usize::MAX, 2, 3, 7]),
-            threshold_divisor: *random.pick(&[1, 2, 16, u64::MAX]),
-            long_word: *random.pick(&[0, 1, 4, 128]),
-            max_dead_sites: *random.pick(&[0, 1, 10, 1 << 16]),
-            // Beyond 65,278 merges symbols are u32.
-            num_merges: *random.pick(&[0, 1, 10, 200, 65_278, 65_279, 70_000]),
-            min_share: *random.pick(&[1, 10, 100, 1 << 18]),
-            min_sites: *random.pick(&[1, 2, 5, 1 << 13]),
-            threads: *random.pick(&[1, 2, 3, 4, 8]),
-        };
+        let (counts, options) = (random_counts(&mut random), random_options(&mut random));
         let learned = learn_and_count(&counts, options);
         let expected = naive(&options).learn_and_count(&counts);
         let case = format!("case {case}: {options:?} {counts:?}");

@@ -1,6 +1,7 @@
 """The definition of BPE in Python, too simple to be wrong: count every pair anew, merge, repeat."""
 
 from collections import Counter
+from collections.abc import Sequence
 from itertools import pairwise
 
 from bpe_lm import _core
@@ -34,26 +35,38 @@ def merge(word: tuple[bytes, ...], pair: tuple[bytes, bytes]) -> tuple[bytes, ..
     return tuple(out)
 
 
-def train(texts: list[bytes], num_merges: int, special_tokens: list[str]) -> list[tuple[bytes, bytes]]:
+def merged(pretoken: bytes, ranks: dict[tuple[bytes, bytes], int]) -> tuple[bytes, ...]:
+    word = tuple(bytes([b]) for b in pretoken)
+    while candidates := [pair for pair in pairwise(word) if pair in ranks]:
+        word = merge(word, min(candidates, key=ranks.__getitem__))
+    return word
+
+
+def train(
+    texts: list[bytes], num_merges: int, special_tokens: list[str], init: Sequence[tuple[bytes, bytes]] = ()
+) -> list[tuple[bytes, bytes]]:
+    """The merges, after those of `init`. A pair whose bytes are a token of `init` is never merged."""
     words: Counter[tuple[bytes, ...]] = Counter()
+    ranks = {pair: rank for rank, pair in enumerate(init)}
     for text in texts:
         for stretch, is_special in split(text, special_tokens):
             if not is_special:
-                words.update(tuple(bytes([b]) for b in pretoken) for pretoken in pretokens(stretch))
-    merges: list[tuple[bytes, bytes]] = []
-    while len(merges) < num_merges:
+                words.update(merged(pretoken, ranks) for pretoken in pretokens(stretch))
+    merges, known = [*init], {left + right for left, right in init}
+    while len(merges) < len(init) + num_merges:
         pairs: Counter[tuple[bytes, bytes]] = Counter()
         for word, count in words.items():
             for pair in pairwise(word):
-                pairs[pair] += count
+                if b"".join(pair) not in known:
+                    pairs[pair] += count
         if not pairs:
             break
         best = max(pairs, key=lambda pair: (pairs[pair], pair))
         merges.append(best)
-        merged: Counter[tuple[bytes, ...]] = Counter()
+        new_words: Counter[tuple[bytes, ...]] = Counter()
         for word, count in words.items():
-            merged[merge(word, best)] += count
-        words = merged
+            new_words[merge(word, best)] += count
+        words = new_words
     return merges
 
 
@@ -73,8 +86,5 @@ def encode(
             out.append(special_ids[stretch])
             continue
         for pretoken in pretokens(stretch, pattern):
-            word = tuple(bytes([b]) for b in pretoken)
-            while candidates := [pair for pair in pairwise(word) if pair in ranks]:
-                word = merge(word, min(candidates, key=ranks.__getitem__))
-            out += [ids[token] for token in word]
+            out += [ids[token] for token in merged(pretoken, ranks)]
     return out

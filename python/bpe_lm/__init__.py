@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from bpe_lm.tokenizer.joined import join_tokens
     from bpe_lm.tokenizer.manifest import Manifest
     from bpe_lm.tokenizer.record import Training, load_training
-    from bpe_lm.tokenizer.report import train_tokenizer
+    from bpe_lm.tokenizer.report import train_tokenizer, train_tokenizers
     from bpe_lm.tokenizer.token_export import export_tokens
     from bpe_lm.tokenizer.token_file import open_tokens, verify
     from bpe_lm.tokenizer.tokenizer import Tokenizer
@@ -96,6 +96,7 @@ __all__ = [
     "train_and_record",
     "train_bpe",
     "train_tokenizer",
+    "train_tokenizers",
     "verify",
 ]
 
@@ -103,7 +104,7 @@ _NAMES = {
     "errors": ["BpeLmError"],
     "tokenizer.counts": ["Counts", "count_pretokens", "merge_counts", "open_counts"],
     "tokenizer.record": ["Training", "load_training"],
-    "tokenizer.report": ["train_tokenizer"],
+    "tokenizer.report": ["train_tokenizer", "train_tokenizers"],
     "tokenizer.joined": ["join_tokens"],
     "tokenizer.manifest": ["Manifest"],
     "tokenizer.token_export": ["export_tokens"],

@@ -68,6 +68,7 @@ def train(
     min_frequency: int,
     max_token_length: int | None,
     memory_limit: int | None,
+    init: Tokenizer | None,
     input_format: str,
     json_field: str,
     bad_lines: str,
@@ -84,6 +85,7 @@ def train_from_count_file(
     min_frequency: int,
     max_token_length: int | None,
     memory_limit: int | None,
+    init: Tokenizer | None,
 ) -> tuple[dict[int, bytes], list[tuple[bytes, bytes]], str]: ...
 
 _Counts = tuple[str, list[str], int, int, int, int]
@@ -132,6 +134,8 @@ class Tokenizer:
         path: _Path, pattern: str | None, special_tokens: Sequence[tuple[str, int]] | None
     ) -> Tokenizer: ...
     def save(self, folder: _Path, training: str | None, replace: bool) -> str | None: ...
+    def truncate(self, vocab_size: int) -> Tokenizer: ...
+    def truncate_training(self, vocab_size: int, training: str) -> str: ...
     @property
     def vocab(self) -> dict[int, bytes]: ...
     @property

@@ -62,11 +62,11 @@ class OptionError(BpeLmError, ValueError):
 
 
 class VocabTooSmall(OptionError):
-    """The vocabulary cannot hold 256 bytes and the special tokens."""
+    """The vocabulary cannot hold 256 bytes and the special tokens, or nothing beside those of a tokenizer to extend."""
 
 
 class VocabTooLarge(OptionError):
-    """The vocabulary has more tokens than ids can number."""
+    """The vocabulary has more tokens than ids can number, or than the tokenizer to truncate."""
 
 
 class SpecialTokenError(OptionError):

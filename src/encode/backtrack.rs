@@ -151,6 +151,16 @@ impl PretokenEncoder {
         }
     }
 
+    /// The pairs of symbols of the merges that happen, in order. A symbol is a byte, or 256 plus the number of a merge here.
+    pub fn pairs(&self) -> impl Iterator<Item = (Symbol, Symbol)> {
+        (256..).zip(&self.ids[256..]).map(|(symbol, _)| self.table.pair(symbol).into())
+    }
+
+    /// The token id of each symbol.
+    pub fn ids(&self) -> &[TokenId] {
+        &self.ids
+    }
+
     fn len(&self, symbol: Symbol) -> usize {
         self.prefixes[symbol as usize].len as usize
     }

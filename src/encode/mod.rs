@@ -22,7 +22,7 @@ mod known;
 mod encoder;
 mod pool;
 
-pub(crate) use backtrack::PretokenEncoder;
+pub(crate) use backtrack::{PretokenEncoder, Scratch};
 pub(crate) use encoder::Encoder;
 pub use ids::Id;
 pub(crate) use ids::{Ids, zeroed};

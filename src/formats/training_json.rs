@@ -1,5 +1,6 @@
 /*!
-`training.json`: the statistics of a training ([`Training`]), one entry a line.
+`training.json`: the statistics of a training ([`Training`]), one entry a line. Only the record of a tokenizer that was
+extended has the entry `init`.
 
 Counts are exact integers of up to 64 bits; some readers of JSON round them beyond 2^53. The starts of
 pretokens are bytes, so they are written in GPT-2's alphabet, as tokens are.
@@ -10,7 +11,7 @@ use crate::byte_alphabet;
 use crate::error::Error;
 use crate::json::{self, Object};
 use crate::merges::TieBreak;
-use crate::training::{LongPretoken, Training};
+use crate::training::{Init, LongPretoken, Training};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -24,6 +25,10 @@ pub fn to_json(training: &Training) -> String {
             json!({"length": pretoken.length, "count": pretoken.count, "start": start})
         })
         .collect();
+    let init = training.init.as_ref().map(|init| {
+        let Init { sha256, num_merges, num_ids } = init;
+        ("init", json!({"sha256": sha256, "num_merges": num_merges, "num_ids": num_ids}))
+    });
     let entries = [
         ("version", json!(training.version)),
         ("pattern", json!(training.pattern)),
@@ -39,7 +44,8 @@ pub fn to_json(training: &Training) -> String {
         ("merge_counts", json!(training.merge_counts)),
         ("token_uses", json!(training.token_uses)),
     ];
-    let lines: Vec<String> = entries.iter().map(|(key, value)| format!("  \"{key}\": {value}")).collect();
+    let lines: Vec<String> =
+        init.iter().chain(&entries).map(|(key, value)| format!("  \"{key}\": {value}")).collect();
     format!("{{\n{}\n}}\n", lines.join(",\n"))
 }
 
@@ -84,6 +90,17 @@ fn parse(file: &Value) -> Result<Training, String> {
         longest_pretokens: longest.iter().map(long_pretoken).collect::<Result<_, _>>()?,
         merge_counts: file.numbers("merge_counts")?,
         token_uses: file.numbers("token_uses")?,
+        init: file.get("init").ok().map(init).transpose()?,
+    })
+}
+
+fn init(value: &Value) -> Result<Init, String> {
+    let within = |reason: String| format!("init: {reason}");
+    let object = Object::new(value).map_err(|reason| format!("init is {reason}"))?;
+    Ok(Init {
+        sha256: object.string("sha256").map_err(within)?.to_owned(),
+        num_merges: object.size("num_merges").map_err(within)?,
+        num_ids: object.size("num_ids").map_err(within)?,
     })
 }
 

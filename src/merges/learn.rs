@@ -7,6 +7,7 @@ use super::neighbours::Neighbours;
 use super::pair::{Pair, Symbol};
 use super::pair_index::{Knobs, PairIndex};
 use super::rewrite::{Merge, Workers};
+use super::start::{Encode, Start};
 use super::tie_break::{TieBreak, TokenOrder};
 use super::totals::Limits;
 use super::words::Words;
@@ -21,14 +22,14 @@ use std::ops::Range;
 /// The number of distinct pretokens whose counts are worth giving back: some megabytes.
 const WORTH_GIVING_BACK: usize = 1 << 17;
 
-/// The result of learning: the merges, and how often each merge and token occurred.
+/// The result of learning: the new merges, and how often each merge and token occurred.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Learned {
-    /// The merges, in order.
+    /// The merges that were learned, in order, as pairs of symbols ([`Start`]).
     pub merges: Merges,
     /// The count of each merge's pair when it was merged. Overlapping pairs count too: `aaa` has `aa` twice.
     pub merge_counts: Vec<u64>,
-    /// How often each token, by id, occurs in the corpus when all merges are applied.
+    /// How often each symbol occurs in the corpus when all merges are applied.
     pub token_uses: Vec<u64>,
 }
 
@@ -38,7 +39,7 @@ pub(crate) const LONG_WORD: usize = 128;
 /// What to learn, and six knobs that change the time and never the result.
 #[derive(Clone, Copy, Debug)]
 pub struct MergeOptions {
-    /// The maximum number of merges. Fewer are learned when the pairs run out.
+    /// The maximum number of new merges. Fewer are learned when the pairs run out.
     pub num_merges: usize,
     /// The rule for pairs of equal count.
     pub tie_break: TieBreak,
@@ -79,17 +80,30 @@ impl MergeOptions {
     }
 }
 
-/// Learns merges from counts.
+/// Learns merges from counts, beginning with bytes.
+///
+/// # Errors
+/// Those of [`learn_more`].
+pub fn learn_merges(counts: PretokenCounts, options: MergeOptions, job: &Job) -> Result<Learned, Error> {
+    learn_more(counts, Start::default(), options, job)
+}
+
+/// Learns merges from counts, after those of a start.
 ///
 /// # Errors
 /// [`Error::Limit`] for counts beyond 2^63, or for more than 2^32 places where pairs may be merged;
 /// [`Error::Cancelled`].
-pub fn learn_merges(counts: PretokenCounts, options: MergeOptions, job: &Job) -> Result<Learned, Error> {
+pub fn learn_more(
+    counts: PretokenCounts,
+    start: Start<'_>,
+    options: MergeOptions,
+    job: &Job,
+) -> Result<Learned, Error> {
     let learn = |pool: &ThreadPool| {
-        if options.num_merges < u16::MAX as usize - 256 {
-            Learner::<u16>::new(counts, options, job)?.run(pool, job)
+        if start.merges.len().saturating_add(options.num_merges) < u16::MAX as usize - 256 {
+            Learner::<u16>::new(counts, start, options, job)?.run(pool, job)
         } else {
-            Learner::<u32>::new(counts, options, job)?.run(pool, job)
+            Learner::<u32>::new(counts, start, options, job)?.run(pool, job)
         }
     };
     // On a thread of the pool, which need not be woken for its part of a merge.
@@ -106,11 +120,20 @@ struct Learner<S> {
 }
 
 impl<S: Symbol> Learner<S> {
-    fn new(counts: PretokenCounts, options: MergeOptions, job: &Job) -> Result<Self, Error> {
+    fn new(
+        counts: PretokenCounts,
+        start: Start<'_>,
+        options: MergeOptions,
+        job: &Job,
+    ) -> Result<Self, Error> {
+        let Start { merges, taken, encode } = start;
+        let words = words(counts, encode, options, job)?;
+        let mut order = TokenOrder::new(options.tie_break, taken);
+        merges.into_iter().for_each(|(left, right)| order.push(Pair { left, right }));
         Ok(Learner {
             options,
-            words: words(counts, options, job)?,
-            order: TokenOrder::new(options.tie_break),
+            words,
+            order,
             neighbours: Neighbours::new(),
             merges: Merges::default(),
             merge_counts: Vec::new(),
@@ -177,8 +200,13 @@ impl<S: Symbol> Learner<S> {
 }
 
 /// The words of a corpus. The memory of their counts goes back to the system.
-fn words<S: Symbol>(counts: PretokenCounts, options: MergeOptions, job: &Job) -> Result<Words<S>, Error> {
-    let words = job.phase("words", || Words::new(&counts, options.long_word, &|| job.check()))?;
+fn words<S: Symbol>(
+    counts: PretokenCounts,
+    encode: Option<Encode<'_>>,
+    options: MergeOptions,
+    job: &Job,
+) -> Result<Words<S>, Error> {
+    let words = job.phase("words", || Words::new(&counts, encode, options.long_word, &|| job.check()))?;
     let is_large = counts.len() >= WORTH_GIVING_BACK;
     drop(counts);
     if is_large {
@@ -206,7 +234,7 @@ mod tests {
             before = job.touches();
         };
         let options = MergeOptions { max_dead_sites: 1, ..MergeOptions::new(1) };
-        let mut learner = Learner::<u16>::new(counts, options, &job).unwrap();
+        let mut learner = Learner::<u16>::new(counts, Start::default(), options, &job).unwrap();
         checked(2 * PARTS, "the making of the words");
         with_threads(1, |pool| {
             let mut workers = Workers::new(pool, options.min_sites);
@@ -231,7 +259,7 @@ mod tests {
         let mut counts = PretokenCounts::default();
         (0..PARTS * CHECK_EVERY).for_each(|n| counts.add(format!("{n:0>6}").as_bytes(), 1).unwrap());
         let job = Job::default();
-        Learner::<u16>::new(counts, MergeOptions::new(1), &job).unwrap();
+        Learner::<u16>::new(counts, Start::default(), MergeOptions::new(1), &job).unwrap();
         assert!(
             (2 * PARTS..4 * PARTS).contains(&usize::try_from(job.touches()).unwrap()),
             "{} checks",

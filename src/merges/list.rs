@@ -4,7 +4,8 @@ Merges as data: a list of pairs of token ids.
 
 use crate::token_id::TokenId;
 
-/// Merges, in the order in which they were learned. Merge number `i` makes token `256 + i`.
+/// Merges, in the order in which they were learned. In a vocabulary that was learned in one training, merge number `i`
+/// makes token `256 + i`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Merges {
     pairs: Vec<(TokenId, TokenId)>,

@@ -12,10 +12,12 @@ that they report are all that changes in the index. Those two modules explain wh
 Two merges never make the same bytes, so an id and a byte string identify a token equally well. For suppose
 that a stretch of text ends as one token. No merge ever crossed its borders, so the merges inside it were the
 same as in any other stretch with the same bytes that ends as one token. A maximum token length does not
-change this, as it forbids a pair everywhere or nowhere.
+change this, as it forbids a pair everywhere or nowhere. Nor does learning on from the merges of a tokenizer
+(`start`).
 */
 
 mod list;
+mod start;
 mod check;
 mod pair_table;
 mod pair;
@@ -32,6 +34,7 @@ mod pair_index;
 mod learn;
 
 pub(crate) use learn::LONG_WORD;
-pub use learn::{Learned, MergeOptions, learn_merges};
+pub use learn::{Learned, MergeOptions, learn_merges, learn_more};
 pub use list::Merges;
+pub use start::{Encode, Start};
 pub use tie_break::TieBreak;

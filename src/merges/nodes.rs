@@ -30,15 +30,21 @@ impl<S: Symbol> Nodes<S> {
 
     /// Adds a word.
     #[allow(clippy::cast_possible_truncation)] // `Words::new` refuses more than 2^32 nodes.
-    pub fn push_word(&mut self, word: &[u8], count: u64, check: Check<'_>) -> Result<(), Error> {
+    pub fn push_word<T: Copy>(
+        &mut self,
+        word: &[T],
+        symbol: impl Fn(T) -> S,
+        count: u64,
+        check: Check<'_>,
+    ) -> Result<(), Error> {
         let number = self.counts.len() as u32;
         self.counts.push(count);
         self.symbols.reserve(word.len() + 1);
         self.spans.reserve(word.len() + 1);
         self.word.reserve(word.len() + 1);
-        for bytes in word.chunks(CHECK_EVERY) {
+        for part in word.chunks(CHECK_EVERY) {
             check()?;
-            self.symbols.extend(bytes.iter().map(|&byte| S::from_id(byte.into())));
+            self.symbols.extend(part.iter().map(|&part| symbol(part)));
             self.spans.resize(self.symbols.len(), 1);
             self.word.resize(self.symbols.len(), number);
         }
@@ -149,7 +155,8 @@ mod tests {
     fn only_words_that_are_short_leave_the_nodes() {
         let mut nodes = Nodes::<u16>::new();
         let words = [(&b"aaaa"[..], 7), (b"bbbbbb", 8), (b"ccccc", 9), (b"dddddddd", 10)];
-        words.iter().for_each(|(word, count)| nodes.push_word(word, *count, &|| Ok(())).unwrap());
+        let symbol = |byte: u8| u16::from(byte);
+        words.iter().for_each(|(word, count)| nodes.push_word(word, symbol, *count, &|| Ok(())).unwrap());
         for (short, expected) in
             [(3, &[][..]), (5, &[(4, 7), (5, 9)]), (6, &[(6, 8)]), (7, &[]), (8, &[(8, 10)])]
         {

@@ -237,7 +237,7 @@ mod tests {
     use crate::counts::PretokenCounts;
     use crate::merges::TieBreak;
     use crate::threads::with_threads;
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, HashSet};
 
     /// Pairs are taken out and no words are changed, so that each pair keeps the sites that it has in the words.
     #[test]
@@ -245,8 +245,8 @@ mod tests {
         let mut counts = PretokenCounts::default();
         (0..500_u32)
             .for_each(|n| counts.add(format!("{:x}{n:b}", n * n).as_bytes(), (n % 7 + 1).into()).unwrap());
-        let (job, order) = (Job::default(), TokenOrder::new(TieBreak::Bytes));
-        let words = Words::<u16>::new(&counts, 12, &|| Ok(())).unwrap();
+        let (job, order) = (Job::default(), TokenOrder::new(TieBreak::Bytes, HashSet::new()));
+        let words = Words::<u16>::new(&counts, None, 12, &|| Ok(())).unwrap();
         let mut expected: BTreeMap<u32, (u64, Vec<Site>)> = BTreeMap::new();
         for share in words.shares(1, 1) {
             words

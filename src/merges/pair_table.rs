@@ -1,7 +1,8 @@
 /*!
 A map from pairs of symbols to small values.
 
-Why not a `HashMap`? A key is one integer, so that one multiplication hashes it, and entries are never removed
+Why not a `HashMap`? A key is one integer, so that one multiplication hashes it, by a secret of the process
+([`crate::hash_seed`]), because words can be made that give any pairs. Entries are never removed
 one by one. Open addressing with linear probing then needs no control bytes, and an entry whose key and value
 share 8 or 16 bytes is mostly one cache line away.
 
@@ -11,6 +12,7 @@ must go into a table with room for all of them: in a table that still has to gro
 first slots.
 */
 
+use crate::hash_seed::HashSeed;
 use crate::prefetch::prefetch;
 use crate::room::{filled, lengthen};
 
@@ -18,8 +20,8 @@ use crate::room::{filled, lengthen};
 pub(super) trait PairKey: Copy + Eq + Send + Sync + 'static {
     /// No pair.
     const NONE: Self;
-    /// A hash whose uppermost bits are well mixed.
-    fn hash(self) -> u64;
+    /// A hash whose uppermost bits are well mixed, by an odd factor.
+    fn hash(self, factor: u64) -> u64;
 }
 
 macro_rules! pair_key {
@@ -28,8 +30,8 @@ macro_rules! pair_key {
             const NONE: Self = <$key>::MAX;
 
             #[inline]
-            fn hash(self) -> u64 {
-                (self as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+            fn hash(self, factor: u64) -> u64 {
+                (self as u64).wrapping_mul(factor)
             }
         }
     };
@@ -45,6 +47,8 @@ const LOG_FEWEST_SLOTS: u32 = 10;
 pub(super) struct PairTable<K, V> {
     slots: Vec<(K, V)>,
     len: usize,
+    /// The secret of the hash, the same for all tables of a process, which are summed in the order of hashes.
+    factor: u64,
     /// The number of the uppermost bits of a hash that are the same for all keys.
     skip: u32,
     /// The number of bits of what is left of the hash that do not choose the slot.
@@ -58,9 +62,13 @@ impl<K: PairKey, V: Copy + Default> PairTable<K, V> {
 
     /// A table for `len` keys whose hashes have the same `skip` uppermost bits.
     pub fn with_room(len: usize, skip: u32) -> Self {
+        PairTable::with_seed(len, skip, HashSeed::of_process())
+    }
+
+    fn with_seed(len: usize, skip: u32, seed: HashSeed) -> Self {
         let num_slots = (len + len / 5 * 3 + 8).next_power_of_two().max(1 << LOG_FEWEST_SLOTS);
         let slots = filled((K::NONE, V::default()), num_slots);
-        PairTable { slots, len: 0, skip, shift: u64::BITS - num_slots.ilog2() }
+        PairTable { slots, len: 0, factor: seed.odd(), skip, shift: u64::BITS - num_slots.ilog2() }
     }
 
     pub fn len(&self) -> usize {
@@ -71,7 +79,7 @@ impl<K: PairKey, V: Copy + Default> PairTable<K, V> {
     #[inline]
     #[allow(clippy::cast_possible_truncation)] // It is smaller than the number of slots.
     fn home(&self, key: K) -> usize {
-        (key.hash() << self.skip >> self.shift) as usize
+        (key.hash(self.factor) << self.skip >> self.shift) as usize
     }
 
     /// The slot of `key`, or the slot where it would be inserted.
@@ -172,10 +180,19 @@ impl<K: PairKey, V: Copy + Default> PairTable<K, V> {
 mod tests {
     use super::*;
 
+    /// A table whose hash the tests know.
+    fn known(len: usize, skip: u32) -> PairTable<u32, u32> {
+        PairTable::with_seed(len, skip, HashSeed::KNOWN)
+    }
+
+    fn hash(key: u32) -> u64 {
+        key.hash(HashSeed::KNOWN.odd())
+    }
+
     /// Keys whose search begins in the last slot come first, so that some wrap around to the first slots.
     fn keys(num_entries: usize) -> impl Iterator<Item = u32> {
         (0..)
-            .filter(|key: &u32| key.hash() >> 54 == 1023)
+            .filter(|key: &u32| hash(*key) >> 54 == 1023)
             .take(num_entries.min(20))
             .chain((0..).step_by(65_539))
             .take(num_entries)
@@ -184,7 +201,7 @@ mod tests {
     #[test]
     fn every_entry_is_in_exactly_one_part() {
         for num_entries in [0, 1, 20, 600, 640, 5000] {
-            let mut table: PairTable<u32, u32> = PairTable::new();
+            let mut table = known(0, 0);
             keys(num_entries).for_each(|key| *table.entry(key) = !key);
             for log_parts in [0, 1, 2, 5, LOG_FEWEST_SLOTS] {
                 let mut found: Vec<_> =
@@ -201,10 +218,10 @@ mod tests {
     fn entries_are_found_after_the_table_has_grown_around_any_crowded_slots() {
         for crowded in [0, 1, 3, 511, 512, 700, 1022, 1023] {
             for num_crowded in [1, 5, 300, 639] {
-                let all = (0..).filter(|key: &u32| key.hash() >> 54 == crowded).take(num_crowded);
-                let near = (0..).filter(|key: &u32| (key.hash() >> 54).abs_diff(crowded) == 1).take(200);
+                let all = (0..).filter(|key: &u32| hash(*key) >> 54 == crowded).take(num_crowded);
+                let near = (0..).filter(|key: &u32| (hash(*key) >> 54).abs_diff(crowded) == 1).take(200);
                 let keys: Vec<_> = all.chain(near).chain((7..).step_by(65_539).take(500)).collect();
-                let mut table: PairTable<u32, u32> = PairTable::new();
+                let mut table = known(0, 0);
                 for (i, &key) in keys.iter().enumerate() {
                     *table.entry(key) = !key;
                     assert_eq!(table.get(keys[i / 2]), Some(!keys[i / 2]));
@@ -220,10 +237,10 @@ mod tests {
     /// The second key of the last slot wraps around behind the first slot, whose key moves to the second slot.
     #[test]
     fn an_entry_that_wrapped_around_is_found_after_the_table_has_grown() {
-        let of_slot = |slot: u64| (0..).filter(move |key: &u32| key.hash() >> 53 == slot);
-        let middle = (0..).filter(|key: &u32| (200..1800).contains(&(key.hash() >> 53)));
+        let of_slot = |slot: u64| (0..).filter(move |key: &u32| hash(*key) >> 53 == slot);
+        let middle = (0..).filter(|key: &u32| (200..1800).contains(&(hash(*key) >> 53)));
         let keys: Vec<_> = of_slot(1).take(1).chain(of_slot(2047).take(2)).chain(middle.take(700)).collect();
-        let mut table: PairTable<u32, u32> = PairTable::new();
+        let mut table = known(0, 0);
         keys.iter().for_each(|&key| *table.entry(key) = !key);
         assert_eq!((table.slots.len(), table.len()), (2 << LOG_FEWEST_SLOTS, keys.len()));
         assert!(keys.iter().all(|&key| table.get(key) == Some(!key)));
@@ -231,11 +248,11 @@ mod tests {
 
     #[test]
     fn a_part_can_be_a_table_of_its_own() {
-        let mut table: PairTable<u32, u32> = PairTable::new();
+        let mut table = known(0, 0);
         keys(5000).for_each(|key| *table.entry(key) = !key);
         for log_parts in [1, 5] {
             let entries: Vec<_> = table.part(1, log_parts).collect();
-            let mut part = PairTable::with_room(entries.len(), log_parts);
+            let mut part = known(entries.len(), log_parts);
             let num_slots = part.slots.len();
             entries.iter().for_each(|&(key, value)| *part.entry(key) = value);
             assert_eq!((part.len(), part.slots.len()), (entries.len(), num_slots));
@@ -255,6 +272,22 @@ mod tests {
                 least <= num_slots && num_slots <= (2 * least + 16).max(1024),
                 "{num_slots} slots for {len} keys"
             );
+        }
+    }
+
+    /// Pairs of ids below 65,536 that were chosen for a known factor. With a secret one they are like any others.
+    #[test]
+    fn pairs_made_to_have_the_same_hash_lie_together_only_where_the_factor_is_known() {
+        let crowded: Vec<u32> = (0..).filter(|key| hash(*key) >> 50 == 7).take(5000).collect();
+        let longest_run = |seed| {
+            let mut table: PairTable<u32, u32> = PairTable::with_seed(0, 0, seed);
+            crowded.iter().for_each(|&key| *table.entry(key) = !key);
+            assert!(crowded.iter().all(|&key| table.get(key) == Some(!key)));
+            table.slots.split(|slot| slot.0 == u32::NONE).map(<[_]>::len).max()
+        };
+        assert_eq!(longest_run(HashSeed::KNOWN), Some(5000));
+        for seed in [HashSeed::chosen(0x0123_4567_89AB_CDEF, 0), HashSeed::chosen(0xFEDC_BA98_7654_3211, 0)] {
+            assert!(longest_run(seed) < Some(1000), "{seed:?}");
         }
     }
 }

@@ -10,6 +10,7 @@ use super::pair::Pair;
 use crate::byte_alphabet::alphabet;
 use crate::error::Error;
 use std::cmp::Ordering;
+use std::collections::HashSet;
 
 /// The rule for pairs of equal count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,7 +50,7 @@ impl TieBreak {
     }
 }
 
-/// The bytes of the tokens so far, and their order under a [`TieBreak`].
+/// The bytes of the tokens so far, and their order under a [`TieBreak`]; and the bytes that no new token may have.
 pub(super) struct TokenOrder {
     rule: TieBreak,
     bytes: Vec<u8>,
@@ -57,12 +58,18 @@ pub(super) struct TokenOrder {
     /// For `Bytes`, a token's first eight bytes, big-endian, which nearly always decide. For `Hf`, its id as
     /// Hugging Face numbers it.
     keys: Vec<u64>,
+    taken: HashSet<Vec<u8>>,
 }
 
 impl TokenOrder {
-    pub fn new(rule: TieBreak) -> Self {
-        let mut order =
-            TokenOrder { rule, bytes: (0..=255).collect(), ends: (1..=256).collect(), keys: Vec::new() };
+    pub fn new(rule: TieBreak, taken: HashSet<Vec<u8>>) -> Self {
+        let mut order = TokenOrder {
+            rule,
+            bytes: (0..=255).collect(),
+            ends: (1..=256).collect(),
+            keys: Vec::new(),
+            taken,
+        };
         order.keys = match rule {
             TieBreak::Bytes => (0..256).map(|id| order.prefix(id)).collect(),
             TieBreak::Hf => gpt2_alphabet_ranks().to_vec(),
@@ -82,6 +89,12 @@ impl TokenOrder {
 
     pub fn token_len(&self, id: u32) -> usize {
         self.token(id as usize).len()
+    }
+
+    /// Whether a token has the bytes of a pair, although no merge makes it.
+    pub fn is_taken(&self, pair: Pair) -> bool {
+        let [left, right] = [pair.left, pair.right].map(|id| self.token(id as usize));
+        !self.taken.is_empty() && self.taken.contains(&[left, right].concat())
     }
 
     /// Adds the token that a merge makes.

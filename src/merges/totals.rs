@@ -44,8 +44,9 @@ pub(super) struct Limits {
 
 impl Limits {
     pub fn allow(self, pair: Pair, order: &TokenOrder) -> bool {
-        self.max_token_length == usize::MAX
-            || order.token_len(pair.left) + order.token_len(pair.right) <= self.max_token_length
+        let is_short = self.max_token_length == usize::MAX
+            || order.token_len(pair.left) + order.token_len(pair.right) <= self.max_token_length;
+        is_short && !order.is_taken(pair)
     }
 }
 

@@ -14,6 +14,7 @@ use super::neighbours::Neighbours;
 use super::nodes::Nodes;
 use super::pair::{Site, Symbol};
 use super::rewrite::{Merge, ShortPart, ShortWord, Workers};
+use super::start::Encode;
 use crate::counts::PretokenCounts;
 use crate::error::Error;
 use crate::room::room;
@@ -36,11 +37,36 @@ pub(super) struct Share {
 }
 
 impl<S: Symbol> Words<S> {
-    /// The words of a corpus; those longer than `long_word` become nodes.
+    /// The words of a corpus, as bytes or as they are encoded; those longer than `long_word` become nodes.
     ///
     /// # Errors
     /// [`Error::Limit`] when there are 2^32 sites or symbols, or when symbols could be counted beyond 2^63.
-    pub fn new(counts: &PretokenCounts, long_word: usize, check: Check<'_>) -> Result<Self, Error> {
+    pub fn new(
+        counts: &PretokenCounts,
+        encode: Option<Encode<'_>>,
+        long_word: usize,
+        check: Check<'_>,
+    ) -> Result<Self, Error> {
+        let Some(mut encode) = encode else {
+            let symbol = |byte: u8| S::from_id(byte.into());
+            let push = |words: &mut Self, word: &[u8], count| words.push(word, symbol, count, check);
+            return Words::filled(counts, long_word, check, push);
+        };
+        let mut symbols = Vec::new();
+        Words::filled(counts, long_word, check, |words, pretoken, count| {
+            symbols.clear();
+            encode(pretoken, count, &mut symbols);
+            words.push(&symbols, S::from_id, count, check)
+        })
+    }
+
+    /// All words, each added by `push`.
+    fn filled(
+        counts: &PretokenCounts,
+        long_word: usize,
+        check: Check<'_>,
+        mut push: impl FnMut(&mut Self, &[u8], u64) -> Result<(), Error>,
+    ) -> Result<Self, Error> {
         let (single, nodes) = (vec![0; 256], Nodes::new());
         let (symbols, short) = room_for(counts, long_word, check)?;
         let mut words = Words { symbols, short, nodes, single, long_word };
@@ -54,14 +80,28 @@ impl<S: Symbol> Words<S> {
                 .and_then(|bytes| bytes.checked_add(num_bytes))
                 .filter(|&bytes| bytes < 1 << 63)
                 .ok_or(Error::Limit { what: "the number of bytes in the corpus", limit: 1 << 63 })?;
-            match *pretoken {
-                [byte] => words.single[usize::from(byte)] += count,
-                _ if pretoken.len() > long_word => words.nodes.push_word(pretoken, count, check)?,
-                _ => words.push_short(pretoken.iter().map(|&b| S::from_id(b.into())), count),
-            }
+            push(&mut words, pretoken, count)?;
             words.check_size()?;
         }
         Ok(words)
+    }
+
+    /// Adds a word.
+    #[inline]
+    fn push<T: Copy>(
+        &mut self,
+        word: &[T],
+        symbol: impl Fn(T) -> S,
+        count: u64,
+        check: Check<'_>,
+    ) -> Result<(), Error> {
+        match *word {
+            [] => {}
+            [only] => add_uses(&mut self.single, symbol(only), count),
+            _ if word.len() > self.long_word => self.nodes.push_word(word, symbol, count, check)?,
+            _ => self.push_short(word.iter().map(|&part| symbol(part)), count),
+        }
+        Ok(())
     }
 
     #[allow(clippy::cast_possible_truncation)] // `check_size` refuses larger positions.
@@ -243,7 +283,7 @@ mod tests {
     fn shares_follow_each_other_and_have_about_the_same_number_of_symbols() {
         let mut counts = PretokenCounts::default();
         (0..1000).for_each(|n: u32| counts.add(format!("{n:0>4}").as_bytes(), 1).unwrap());
-        let words = Words::<u16>::new(&counts, 128, &|| Ok(())).unwrap();
+        let words = Words::<u16>::new(&counts, None, 128, &|| Ok(())).unwrap();
         for (number, min_share, expected) in
             [(1, 1, 1), (4, 1, 4), (4, 1000, 4), (4, 1001, 3), (4, 4000, 1), (4, 5000, 1), (0, 0, 1)]
         {

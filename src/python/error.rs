@@ -35,7 +35,7 @@ pub(super) fn to_py(error: Error) -> PyErr {
         Error::CountFile { .. } => "CountFileError",
         Error::SpecialInText { .. } => "SpecialTokenFound",
         Error::TokenId { .. } => "TokenIdError",
-        Error::VocabTooSmall { .. } => "VocabTooSmall",
+        Error::VocabTooSmall { .. } | Error::NotExtended { .. } => "VocabTooSmall",
         Error::VocabTooLarge { .. } => "VocabTooLarge",
         Error::SpecialToken { .. } => "SpecialTokenError",
         Error::Pattern { .. } | Error::PatternLimit { .. } => "PatternError",

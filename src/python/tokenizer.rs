@@ -27,7 +27,7 @@ use crate::tokenizer::{Special, Tokenizer};
 use numpy::PyArray1;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PyString};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The greatest length in bytes of texts whose encoding cannot be interrupted.
@@ -73,6 +73,12 @@ impl FileArguments {
             bad_lines: BadLines::new(&self.bad_lines)?,
         };
         Ok((Corpus::open_with(paths, input)?, options))
+    }
+}
+
+impl PyTokenizer {
+    pub(super) fn core(&self) -> Arc<Tokenizer> {
+        Arc::clone(&self.tokenizer)
     }
 }
 
@@ -147,6 +153,22 @@ impl PyTokenizer {
                     training.map(|text| formats::training_json::from_json(text, &path)).transpose()?;
                 formats::save(&self.tokenizer, training.as_ref(), &folder, replace)?;
                 Ok(formats::tokenizer_json::differs(&self.tokenizer, &folder.join(formats::TOKENIZER_JSON)))
+            })
+            .map_err(to_py)
+        })
+    }
+
+    fn truncate(&self, py: Python<'_>, vocab_size: usize) -> PyResult<Self> {
+        guarded(|| loaded(py.detach(|| self.tokenizer.truncate(vocab_size))))
+    }
+
+    /// The record of a training, given as JSON, cut as the tokenizer is.
+    fn truncate_training(&self, py: Python<'_>, vocab_size: usize, training: &str) -> PyResult<String> {
+        guarded(|| {
+            py.detach(|| {
+                let path = Path::new(formats::TRAINING_JSON);
+                let training = formats::training_json::from_json(training, path)?;
+                Ok(formats::training_json::to_json(&training.truncate(&self.tokenizer, vocab_size)?))
             })
             .map_err(to_py)
         })

@@ -5,8 +5,10 @@ Training, the check of special tokens before it, and the record after it.
 use super::convert;
 use super::error::{guarded, to_py};
 use super::run::{Texts, run};
+use super::tokenizer::PyTokenizer;
 use crate::corpus::{BadLines, Corpus, Format, InputOptions};
 use crate::count_file::CountReader;
+use crate::error::Error;
 use crate::formats;
 use crate::merges::{Merges, TieBreak};
 use crate::pretokenize::Pattern;
@@ -38,7 +40,7 @@ fn to_python<'py>(
 }
 
 #[pyfunction]
-#[pyo3(signature = (source, vocab_size, special_tokens, *, tie_break, threads, progress, pattern, min_frequency, max_token_length, memory_limit, input_format, json_field, bad_lines))]
+#[pyo3(signature = (source, vocab_size, special_tokens, *, tie_break, threads, progress, pattern, min_frequency, max_token_length, memory_limit, init, input_format, json_field, bad_lines))]
 #[allow(clippy::too_many_arguments)] // They are the options of the Python function, one for one.
 pub(super) fn train<'py>(
     py: Python<'py>,
@@ -52,6 +54,7 @@ pub(super) fn train<'py>(
     min_frequency: u64,
     max_token_length: Option<usize>,
     memory_limit: Option<u64>,
+    init: Option<PyRef<'py, PyTokenizer>>,
     input_format: &str,
     json_field: String,
     bad_lines: &str,
@@ -67,11 +70,21 @@ pub(super) fn train<'py>(
             memory_limit,
             ..TrainOptions::new(vocab_size, special_tokens)
         };
-        options.check().map_err(to_py)?;
+        let options = checked(options, init).map_err(to_py)?;
         let (corpus, texts) = open(source, input_format, json_field, bad_lines)?;
         let trained = run(py, progress, texts, move |job| train_bpe(&corpus, &options, job))?;
         to_python(py, &trained)
     })
+}
+
+/// The options of a training that extends a tokenizer, if there is one.
+fn checked(options: TrainOptions, init: Option<PyRef<'_, PyTokenizer>>) -> Result<TrainOptions, Error> {
+    let options = match init {
+        Some(init) => options.extending(init.core())?,
+        None => options,
+    };
+    options.check()?;
+    Ok(options)
 }
 
 /// Opens the texts of a call. Those of an iterator also need somebody who draws them from it.
@@ -97,7 +110,7 @@ pub(super) fn open<'py>(
 
 /// Trains from a count file.
 #[pyfunction]
-#[pyo3(signature = (path, vocab_size, special_tokens, *, tie_break, threads, progress, pattern, min_frequency, max_token_length, memory_limit))]
+#[pyo3(signature = (path, vocab_size, special_tokens, *, tie_break, threads, progress, pattern, min_frequency, max_token_length, memory_limit, init))]
 #[allow(clippy::too_many_arguments)] // They are the options of the Python function, one for one.
 pub(super) fn train_from_count_file<'py>(
     py: Python<'py>,
@@ -111,6 +124,7 @@ pub(super) fn train_from_count_file<'py>(
     min_frequency: u64,
     max_token_length: Option<usize>,
     memory_limit: Option<u64>,
+    init: Option<PyRef<'py, PyTokenizer>>,
 ) -> PyResult<Trained<'py>> {
     guarded(|| {
         let special_tokens = SpecialTokens::new(special_tokens).map_err(to_py)?;
@@ -123,7 +137,7 @@ pub(super) fn train_from_count_file<'py>(
             memory_limit,
             ..TrainOptions::new(vocab_size, special_tokens)
         };
-        options.check().map_err(to_py)?;
+        let options = checked(options, init).map_err(to_py)?;
         let reader = CountReader::open(&path).map_err(to_py)?;
         let trained = run(py, progress, None, move |job| train_from_counts(reader, &options, job))?;
         to_python(py, &trained)

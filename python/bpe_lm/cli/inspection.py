@@ -48,7 +48,7 @@ def _sections(inspection: Inspection, block: str) -> dict[str, Table]:
     sections["Token lengths"] = bars(inspection.lengths, block)
     if inspection.training:
         sections["Never used when all merges are applied"] = _unused(inspection)
-        sections["Most and least frequent merges"] = _merges(inspection, inspection.training)
+        sections["Most and least frequent merges"] = _merges(inspection)
         if inspection.num_longest:
             sections["Longest pretokens of the corpus"] = _longest_pretokens(inspection, inspection.training)
     return sections
@@ -104,15 +104,15 @@ def _unused(inspection: Inspection) -> Table:
     return table
 
 
-def _merges(inspection: Inspection, training: Training) -> Table:
+def _merges(inspection: Inspection) -> Table:
     table = _table("number", "count", "pair")
-    merges = list(zip(inspection.tokenizer.merges, training["merge_counts"], strict=True))
+    merges = inspection.counted_merges
     hidden = range(NUM_SHOWN, len(merges) - NUM_SHOWN)
-    for number, ((left, right), count) in enumerate(merges):
-        if number not in hidden:
+    for place, (number, (left, right), count) in enumerate(merges):
+        if place not in hidden:
             pair = f"{shortened(left, SHOWN_CHARACTERS // 2)} + {shortened(right, SHOWN_CHARACTERS // 2)}"
-            table.add_row(f"{number + 1:,}", f"{count:,}", pair)
-        elif number == hidden.start:
+            table.add_row(f"{number:,}", f"{count:,}", pair)
+        elif place == hidden.start:
             table.add_row("...", "", "")
     return table
 

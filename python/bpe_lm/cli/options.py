@@ -27,6 +27,14 @@ def whole(least: int | None = None, most: int | None = None) -> Callable[[str], 
     return parse
 
 
+def sizes(text: str) -> list[int]:
+    """Parse one or several sizes of vocabularies, such as 4000,8000."""
+    found = [whole()(part.strip()) for part in text.split(",")]
+    if len(set(found)) < len(found):
+        raise argparse.ArgumentTypeError(f"{text!r} has a size twice")
+    return found
+
+
 def number(text: str) -> float:
     """Parse any number."""
     try:

@@ -1,4 +1,4 @@
-"""The commands of a tokenizer: train-tokenizer, inspect, compare."""
+"""The commands of a tokenizer: train-tokenizer, truncate, inspect, compare."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from bpe_lm.cli.options import (
     add_threads_option,
     add_tokenizer_option,
     one_of,
+    sizes,
     whole,
 )
 from bpe_lm.cli.tables import duration, print_json, print_rows, print_table
@@ -28,13 +29,14 @@ from bpe_lm.tokenizer.comparison import PILE_BYTES, Compression, compare
 from bpe_lm.tokenizer.counts import open_counts
 from bpe_lm.tokenizer.figures import draw_lengths
 from bpe_lm.tokenizer.inspection import inspect
-from bpe_lm.tokenizer.report import TrainingReport, train_tokenizer
+from bpe_lm.tokenizer.report import TrainingReport, train_tokenizers, truncate_folder
 from bpe_lm.tokenizer.tokenizer import Tokenizer
 
 
 def add_commands(commands: Any) -> None:
     """Add the commands to a parser's."""
     _add_train_tokenizer(commands)
+    _add_truncate(commands)
     _add_inspect(commands)
     _add_compare(commands)
 
@@ -56,12 +58,18 @@ def _add_train_tokenizer(commands: Any) -> None:
     )
     parser.add_argument(
         "--vocab-size",
-        type=whole(),
+        type=sizes,
         required=True,
         metavar="N",
-        help="number of tokens: 256 bytes, merges and special tokens",
+        help="number of tokens: 256 bytes, merges and special tokens; several, such as 4000,8000, are written into "
+        "folders of these names in FOLDER",
     )
     parser.add_argument("--out", required=True, metavar="FOLDER", help="folder to write the tokenizer into")
+    parser.add_argument(
+        "--init",
+        metavar="PATH",
+        help="tokenizer to extend: its ids and merges stay, and new ones are learned after them (default: the bytes)",
+    )
     add_pretokens_options(parser, more=", or as in the counts")
     add_input_options(parser)
     parser.add_argument(
@@ -92,12 +100,13 @@ def _train_tokenizer(options: argparse.Namespace) -> None:
     if (options.from_counts is None) == (not options.corpus):
         raise OptionError("give either files of text or --from-counts FILE")
     counts = None if options.from_counts is None else open_counts(options.from_counts)
+    sizes: list[int] = options.vocab_size
+    folders = {options.out if len(sizes) == 1 else str(Path(options.out) / str(size)): size for size in sizes}
     with notes_afterwards():
-        report = train_tokenizer(
+        reports = train_tokenizers(
             counts or options.corpus,
-            options.vocab_size,
+            folders,
             options.special_token or (counts.special_tokens if counts else []),
-            options.out,
             progress=not options.quiet,
             force=options.force,
             pattern=options.pattern,
@@ -106,14 +115,46 @@ def _train_tokenizer(options: argparse.Namespace) -> None:
             min_frequency=options.min_frequency,
             max_token_length=options.max_token_length,
             memory_limit=options.memory_limit,
+            init=None if options.init is None else Tokenizer.load(options.init),
             input_format=options.input_format,
             json_field=options.json_field,
             bad_lines=options.bad_lines,
         )
     if options.json:
-        print_json(report.as_dict())
+        found = [report.as_dict() for report in reports]
+        print_json(found[0] if len(found) == 1 else found)
     else:
-        print_training_report(report)
+        for report in reports:
+            print_training_report(report)
+
+
+def _add_truncate(commands: Any) -> None:
+    parser = commands.add_parser(
+        "truncate",
+        help="write a smaller tokenizer: the first merges of one",
+        description="Leave out the last merges of a tokenizer, and save what is left in a folder in every format. "
+        "It is the tokenizer that train-tokenizer writes for this size on the same texts. Special tokens that come "
+        "last move down, and all other tokens keep their ids.",
+    )
+    parser.add_argument("tokenizer", help="a folder, a tokenizer.json or a .tiktoken file")
+    parser.add_argument(
+        "--vocab-size", type=whole(), required=True, metavar="N", help="number of ids that the new tokenizer has"
+    )
+    parser.add_argument("--out", required=True, metavar="FOLDER", help="folder to write the tokenizer into")
+    parser.add_argument("--force", action="store_true", help="replace the tokenizer in FOLDER")
+    parser.set_defaults(run=_truncate)
+
+
+def _truncate(options: argparse.Namespace) -> None:
+    with notes_afterwards():
+        tokenizer = truncate_folder(options.tokenizer, options.vocab_size, options.out, force=options.force)
+    print_rows(
+        [
+            ("vocabulary", f"{tokenizer.vocab_size:,} ids, {len(tokenizer.merges):,} merges"),
+            ("special tokens", ", ".join(f"{token!r} {id}" for token, id in tokenizer.special_ids.items()) or "none"),
+            ("written to", options.out),
+        ]
+    )
 
 
 def print_training_report(report: TrainingReport) -> None:

@@ -31,9 +31,20 @@ class Inspection:
 
     @property
     def unused(self) -> list[bytes]:
-        """The tokens that do not occur in the training corpus after all merges, in the order of their ids."""
+        """The tokens that do not occur in the training corpus after all merges, in the order of their ids.
+
+        Special tokens are left out.
+        """
         uses = self.training["token_uses"] if self.training else []
-        return [self.tokenizer.vocab[id] for id, count in enumerate(uses) if count == 0]
+        vocab, special = self.tokenizer.vocab, set(self.tokenizer.special_ids.values())
+        return [vocab[id] for id, count in enumerate(uses) if count == 0 and id in vocab and id not in special]
+
+    @property
+    def counted_merges(self) -> list[tuple[int, tuple[bytes, bytes], int]]:
+        """The number, from 1, the pair and the count of each merge that was learned in training."""
+        counts = self.training["merge_counts"] if self.training else []
+        merges = list(enumerate(self.tokenizer.merges, start=1))[-len(counts) :] if counts else []
+        return [(number, pair, count) for (number, pair), count in zip(merges, counts, strict=True)]
 
     @property
     def unused_lengths(self) -> dict[int, int]:
@@ -57,7 +68,7 @@ class Inspection:
     def _training_as_dict(self, training: Training) -> dict[str, object]:
         merges = [
             {"left": to_alphabet(left), "right": to_alphabet(right), "count": count}
-            for (left, right), count in zip(self.tokenizer.merges, training["merge_counts"], strict=True)
+            for _, (left, right), count in self.counted_merges
         ]
         return {
             "num_bytes": training["num_bytes"],
@@ -90,8 +101,10 @@ def inspect(path: StrPath, num_longest: int = 10) -> Inspection:
         return Inspection(str(path), tokenizer, None, num_longest)
     training = load_training(record)
     num_merges = len(tokenizer.merges)
-    if (len(training["merge_counts"]), len(training["token_uses"])) != (num_merges, 256 + num_merges):
-        known = len(training["merge_counts"])
+    num_old, num_ids = (init["num_merges"], init["num_ids"]) if (init := training.get("init")) else (0, 256)
+    num_new = num_merges - num_old
+    if (len(training["merge_counts"]), len(training["token_uses"])) != (num_new, num_ids + num_new):
+        known = num_old + len(training["merge_counts"])
         raise FormatError(
             f"{record} belongs to another tokenizer: it has {known:,} merges, {path} {num_merges:,}; remove it"
         )

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import NotRequired, TypedDict, cast
 
 from bpe_lm import _core, checks
 from bpe_lm.files import StrPath
@@ -26,6 +26,14 @@ class LongPretoken(TypedDict):
     start: str
 
 
+class Init(TypedDict):
+    """The tokenizer that was extended: its hash, and the numbers of its merges and of its ids."""
+
+    sha256: str
+    num_merges: int
+    num_ids: int
+
+
 class Training(TypedDict):
     """The record of a training: its options, the size of its corpus, and the count of each merge and each token.
 
@@ -39,6 +47,8 @@ class Training(TypedDict):
         `aaa` has `aa` twice.
     token_uses: How often each token occurs in the corpus after all merges, by id: the 256 bytes, then the merges.
         Special tokens have later ids and are not counted.
+    init: Only in the record of a tokenizer that was extended. Then `merge_counts` has the new merges, and `token_uses`
+        all ids from 0 to the last new merge; the special tokens among them have 0.
     """
 
     version: str
@@ -54,6 +64,7 @@ class Training(TypedDict):
     longest_pretokens: list[LongPretoken]
     merge_counts: list[int]
     token_uses: list[int]
+    init: NotRequired[Init]
 
 
 def load_training(path: StrPath) -> Training:
@@ -70,4 +81,4 @@ def load_training(path: StrPath) -> Training:
 def bytes_per_token(vocab: dict[int, bytes], training: Training) -> float:
     """Return the mean number of bytes per token of the training corpus. Special tokens are not counted."""
     uses = training["token_uses"]
-    return sum(len(vocab[i]) * n for i, n in enumerate(uses)) / max(sum(uses), 1)
+    return sum(len(vocab[i]) * n for i, n in enumerate(uses) if n) / max(sum(uses), 1)

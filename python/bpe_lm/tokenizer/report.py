@@ -2,18 +2,18 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bpe_lm import _core, checks
-from bpe_lm.errors import OutputExists
+from bpe_lm.errors import OutputExists, VocabTooSmall
 from bpe_lm.files import StrPath, check_file_target, check_folder_target
 from bpe_lm.machine import peak_memory
 from bpe_lm.progress import Progress
 from bpe_lm.tokenizer.counts import Counts
 from bpe_lm.tokenizer.manifest import Manifest
-from bpe_lm.tokenizer.record import bytes_per_token
+from bpe_lm.tokenizer.record import bytes_per_token, load_training
 from bpe_lm.tokenizer.tokenizer import Dtype, Special, Tokenizer
 from bpe_lm.tokenizer.tokens import longest_learned, quoted
 from bpe_lm.tokenizer.train import train_and_record
@@ -67,6 +67,7 @@ def train_tokenizer(
     min_frequency: int = 1,
     max_token_length: int | None = None,
     memory_limit: int | None = None,
+    init: Tokenizer | None = None,
     input_format: str = "auto",
     json_field: str = "text",
     bad_lines: str = "error",
@@ -88,16 +89,75 @@ def train_tokenizer(
         SpecialTokenError: Before any work: the tokenizer could not be saved with a special token.
         BpeLmError: As `train_bpe` and `Tokenizer.save`.
     """
+    [report] = train_tokenizers(
+        corpus,
+        {folder: vocab_size},
+        special_tokens,
+        progress=progress,
+        force=force,
+        num_longest=num_longest,
+        pattern=pattern,
+        tie_break=tie_break,
+        threads=threads,
+        min_frequency=min_frequency,
+        max_token_length=max_token_length,
+        memory_limit=memory_limit,
+        init=init,
+        input_format=input_format,
+        json_field=json_field,
+        bad_lines=bad_lines,
+    )
+    return report
+
+
+def train_tokenizers(
+    corpus: Sequence[StrPath] | Counts,
+    vocab_sizes: Mapping[StrPath, int],
+    special_tokens: Sequence[str],
+    *,
+    progress: Progress = False,
+    force: bool = False,
+    num_longest: int = 5,
+    pattern: str | None = None,
+    tie_break: str = "bytes",
+    threads: int | None = None,
+    min_frequency: int = 1,
+    max_token_length: int | None = None,
+    memory_limit: int | None = None,
+    init: Tokenizer | None = None,
+    input_format: str = "auto",
+    json_field: str = "text",
+    bad_lines: str = "error",
+) -> list[TrainingReport]:
+    """Train tokenizers of several sizes at once, each saved in a folder of its own, as `train_tokenizer` does.
+
+    The largest is trained, and the others are its first merges. Each folder has the files that a training of its own
+    would write, except that the seconds in training.json are those of the one training.
+
+    Args:
+        corpus: As for `train_tokenizer`, like the options.
+        vocab_sizes: The size of the vocabulary for each folder.
+        special_tokens: As for `train_tokenizer`.
+
+    Returns:
+        A report for each folder, in the order of `vocab_sizes`. Times and memory are those of the one training.
+
+    Raises:
+        VocabTooSmall: Before any work: a size cannot hold 256 bytes and the special tokens, or extends nothing.
+        BpeLmError: As `train_tokenizer`.
+    """
     if isinstance(corpus, Counts):
         names: list[StrPath] = [corpus.path]
         pattern = corpus.pattern if pattern is None else pattern
     else:
         names = checks.paths("corpus", corpus)
-    _check_target(folder, force)
+    for folder in vocab_sizes:
+        _check_target(folder, force)
+    _check_sizes([checks.integer("vocab_size", size) for size in vocab_sizes.values()], special_tokens, init)
     start = time.perf_counter()
     vocab, merges, training = train_and_record(
         corpus if isinstance(corpus, Counts) else names,
-        vocab_size,
+        max(vocab_sizes.values()),
         special_tokens,
         progress=progress,
         pattern=pattern,
@@ -106,31 +166,77 @@ def train_tokenizer(
         min_frequency=min_frequency,
         max_token_length=max_token_length,
         memory_limit=memory_limit,
+        init=init,
         input_format=input_format,
         json_field=json_field,
         bad_lines=bad_lines,
     )
-    tokenizer = Tokenizer(vocab, merges, special_tokens, pattern=pattern or "gpt2")
-    tokenizer.save(folder, training=training, force=force)
-    seconds = time.perf_counter() - start
-    longest = longest_learned(tokenizer, num_longest)
-    return TrainingReport(
-        corpus=[str(path) for path in names],
-        corpus_bytes=training["num_bytes"],
-        skipped_lines=training["skipped_lines"],
-        distinct_pretokens=training["num_distinct_pretokens"],
-        vocab_size=len(vocab),
-        asked_vocab_size=vocab_size,
-        why_smaller=why_smaller(vocab_size, len(vocab), min_frequency, max_token_length),
-        merges=len(merges),
-        count_seconds=training["seconds"]["count"],
-        merge_seconds=training["seconds"]["merge"],
-        total_seconds=seconds,
-        peak_memory=peak_memory(),
-        bytes_per_token=bytes_per_token(vocab, training),
-        longest_tokens=[f"{quoted(token)}, {len(token)} bytes" for token in longest],
-        folder=str(folder),
-    )
+    if init is None:
+        largest = Tokenizer(vocab, merges, special_tokens, pattern=pattern or "gpt2")
+    else:
+        largest = init.extended(vocab, merges, special_tokens)
+    reports = []
+    for folder, vocab_size in vocab_sizes.items():
+        tokenizer, record = largest, training
+        if vocab_size < largest.vocab_size:
+            tokenizer, record = largest.truncate(vocab_size), largest.truncated_training(vocab_size, training)
+        tokenizer.save(folder, training=record, force=force)
+        longest = longest_learned(tokenizer, num_longest)
+        report = TrainingReport(
+            corpus=[str(path) for path in names],
+            corpus_bytes=record["num_bytes"],
+            skipped_lines=record["skipped_lines"],
+            distinct_pretokens=record["num_distinct_pretokens"],
+            vocab_size=tokenizer.vocab_size,
+            asked_vocab_size=vocab_size,
+            why_smaller=why_smaller(vocab_size, tokenizer.vocab_size, min_frequency, max_token_length),
+            merges=len(tokenizer.merges),
+            count_seconds=record["seconds"]["count"],
+            merge_seconds=record["seconds"]["merge"],
+            total_seconds=time.perf_counter() - start,
+            peak_memory=peak_memory(),
+            bytes_per_token=bytes_per_token(tokenizer.vocab, record),
+            longest_tokens=[f"{quoted(token)}, {len(token)} bytes" for token in longest],
+            folder=str(folder),
+        )
+        reports.append(report)
+    return reports
+
+
+def truncate_folder(path: StrPath, vocab_size: int, folder: StrPath, *, force: bool = False) -> Tokenizer:
+    """Read a tokenizer, truncate it, and save it in a folder, with its training.json if there is one beside it.
+
+    Args:
+        path: A folder, a tokenizer.json or a .tiktoken file.
+        vocab_size: As for `Tokenizer.truncate`.
+        folder: The folder to write.
+        force: Replace the files of a tokenizer that is in the folder.
+
+    Raises:
+        OutputExists: Before any work: as for `train_tokenizer`.
+        BpeLmError: As `Tokenizer.load`, `Tokenizer.truncate`, `load_training` and `Tokenizer.save`.
+    """
+    _check_target(folder, force)
+    tokenizer = Tokenizer.load(path)
+    record = Path(path) / "training.json" if Path(path).is_dir() else Path(path).with_name("training.json")
+    training = load_training(record) if record.exists() else None
+    init = training and training.get("init")
+    smaller = tokenizer.truncate(vocab_size)
+    if training and len(smaller.merges) >= (init["num_merges"] if init else 0):
+        training = tokenizer.truncated_training(vocab_size, training)
+    else:
+        training = None
+    smaller.save(folder, training=training, force=force)
+    return smaller
+
+
+def _check_sizes(sizes: Sequence[int], special_tokens: Sequence[str], init: Tokenizer | None) -> None:
+    """Check sizes beside the greatest, which training checks itself."""
+    least = 256 + len(special_tokens)
+    if init is not None:
+        least = init.vocab_size + max(1, len(set(special_tokens) - set(init.special_tokens)))
+    if len(sizes) > 1 and min(sizes) < least:
+        raise VocabTooSmall(f"vocab size {min(sizes)} is smaller than the minimum {least}; ask for at least {least}")
 
 
 def _check_target(folder: StrPath, force: bool) -> None:

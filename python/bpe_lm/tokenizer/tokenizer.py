@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from bpe_lm import _core, checks
 from bpe_lm._core import StreamDecoder
-from bpe_lm.errors import ArgumentTypeError, FileError, FormatError, OptionError
+from bpe_lm.errors import ArgumentTypeError, FileError, FormatError, OptionError, VocabTooSmall
 from bpe_lm.files import StrPath
 from bpe_lm.progress import Progress, shown
 from bpe_lm.tokenizer.arguments import (
@@ -220,6 +220,55 @@ class Tokenizer:
         note = self._core.save(folder, record, force)
         if note is not None:
             warnings.warn(note, stacklevel=2)
+
+    def truncate(self, vocab_size: int) -> "Tokenizer":
+        """Return a tokenizer with the first merges only, so that its vocabulary has this size.
+
+        It is the tokenizer that `train_bpe` gives with this `vocab_size` on the same texts. Special tokens come last
+        there, so those with greater ids than a token that is left out move down. All other tokens keep their ids.
+
+        Raises:
+            VocabTooLarge: The size is greater than that of this tokenizer.
+            VocabTooSmall: The size is smaller than that of the tokens that no merge makes.
+            FormatError: A token that is not special would get another id, because ids are not in the order of merges or
+                a token that no merge makes comes after them. The message names it.
+        """
+        vocab_size = checks.integer("vocab_size", vocab_size)
+        if vocab_size < 0:
+            raise VocabTooSmall(f"vocab size {vocab_size} is negative; it counts 256 bytes, merges and special tokens")
+        return self._of(self._core.truncate(min(vocab_size, 2**63 - 1)))
+
+    def truncated_training(self, vocab_size: int, training: Training) -> Training:
+        """Return the record of the training that would give `truncate(vocab_size)`, from this tokenizer's record.
+
+        The seconds stay those of the whole training.
+
+        Raises:
+            FormatError: The record belongs to another tokenizer, or has no counts of a merge that is left out.
+            OptionError: As for `truncate`.
+        """
+        cut: Training = json.loads(self._core.truncate_training(vocab_size, json.dumps(training)))
+        return cut
+
+    def extended(
+        self, vocab: Mapping[int, bytes], merges: Sequence[tuple[bytes, bytes]], special_tokens: Sequence[str] = ()
+    ) -> "Tokenizer":
+        """Return the tokenizer that `train_bpe(..., special_tokens, init=self)` learned: its vocabulary and merges.
+
+        Pattern, special tokens with their ids, and `ignore_merges` are those of this tokenizer; new special tokens have
+        the last ids.
+
+        Raises:
+            FormatError: The parts do not fit together.
+        """
+        checks.instance("vocab", vocab, Mapping, "a dict of ids and bytes")
+        special = self.special_ids
+        new = [token for token in checks.strings("special_tokens", special_tokens) if token not in special]
+        special |= zip(new, range(max(vocab, default=0) + 1 - len(new), 2**32), strict=False)
+        core = self._core
+        texts, ids = list(special), list(special.values())
+        made = _core.Tokenizer(dict(vocab), merges, texts, ids, core.apart, core.pattern, core.ignores_merges)
+        return self._of(made)
 
     @cached_property
     def vocab(self) -> dict[int, bytes]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bpe_lm.progress import Progress
     from bpe_lm.tokenizer.corpus import Corpus
     from bpe_lm.tokenizer.record import Training
+    from bpe_lm.tokenizer.tokenizer import Tokenizer
 
 Vocab = dict[int, bytes]
 Merges = list[tuple[bytes, bytes]]
@@ -39,6 +40,7 @@ def train_bpe(
     min_frequency: int = 1,
     max_token_length: int | None = None,
     memory_limit: int | None = None,
+    init: Tokenizer | None = None,
     input_format: str = "auto",
     json_field: str = "text",
     bad_lines: str = "error",
@@ -47,7 +49,7 @@ def train_bpe(
 
     The result depends only on the texts. Threads, the order of files and the way they are read do not matter. Ids 0 to
     255 are the byte values, the merges follow in order, and special tokens come last. If no pair is left to merge, the
-    vocabulary is smaller than asked for.
+    vocabulary is smaller than asked for. `Tokenizer.truncate` gives the result for a smaller `vocab_size`.
 
     Args:
         input_path: A path, a list or tuple of paths, or any other iterable of texts (str or bytes; write `iter(texts)`
@@ -76,6 +78,10 @@ def train_bpe(
         memory_limit: The most memory in bytes that the process may hold, with what it holds when the call begins.
             Counts that do not fit are sorted on the disk, in the folder for temporary files (`TMPDIR`). The result is
             the same. A stretch of text that cannot be cut is held whole, whatever the limit (docs/memory.md).
+        init: A tokenizer to extend. Its ids and merges stay, special tokens included, and new merges are learned after
+            them. Pretokens begin as it encodes them, with its pattern. Ids continue after its last id: new merges in
+            order, then those of `special_tokens` that it lacks. `vocab_size` counts all ids. `Tokenizer.extended` puts
+            the result together. A pair with the bytes of a token that no merge makes is never merged.
         input_format: `"text"`, `"jsonl"`, or `"auto"`, which takes files named .jsonl, .ndjson or .json (and these with
             .gz, .zst or .zstd after them) as JSON lines, and all others as text. With `"auto"`, first bytes that do not
             fit are an error: JSON under another name than .txt, one JSON array, Parquet, xz, UTF-16, ...; many NUL
@@ -86,7 +92,7 @@ def train_bpe(
             and `"skip"` skips and counts it (see `train_and_record`). Empty lines are always skipped, and not counted.
 
     Returns:
-        The vocabulary, from id to bytes, and the merges in order.
+        The vocabulary, from id to bytes, and the merges in order. Those of `init` come first.
 
     Raises:
         CorpusError: A file is missing, empty, damaged, not text or not a file; a line is bad; or a str has a lone
@@ -110,6 +116,7 @@ def train_bpe(
         min_frequency=min_frequency,
         max_token_length=max_token_length,
         memory_limit=memory_limit,
+        init=init,
         input_format=input_format,
         json_field=json_field,
         bad_lines=bad_lines,
@@ -129,6 +136,7 @@ def train_and_record(
     min_frequency: int = 1,
     max_token_length: int | None = None,
     memory_limit: int | None = None,
+    init: Tokenizer | None = None,
     input_format: str = "auto",
     json_field: str = "text",
     bad_lines: str = "error",
@@ -153,6 +161,7 @@ def train_and_record(
         min_frequency=min_frequency,
         max_token_length=max_token_length,
         memory_limit=memory_limit,
+        init=init,
         input_format=input_format,
         json_field=json_field,
         bad_lines=bad_lines,
@@ -177,8 +186,10 @@ def _train(
             _check_limit(name, options[name])
     checks.string("tie_break", options["tie_break"])
     if options["pattern"] is None:
-        options["pattern"] = input_path.pattern if isinstance(input_path, Counts) else "gpt2"
+        options["pattern"] = _usual_pattern(input_path, options["init"])
     checks.string("pattern", options["pattern"])
+    if options["init"] is not None:
+        options["init"] = _core_of(options["init"])
     source: Any
     train: Callable[..., tuple[Vocab, Merges, str]]
     if isinstance(input_path, Counts):
@@ -193,6 +204,19 @@ def _train(
 
     with shown(progress) as callback:
         return train(source, vocab_size, special_tokens, progress=callback, **options)
+
+
+def _usual_pattern(input_path: Corpus | Counts, init: Tokenizer | None) -> str:
+    if isinstance(input_path, Counts):
+        return input_path.pattern
+    return "gpt2" if init is None else str(getattr(init, "pattern", ""))
+
+
+def _core_of(init: Any) -> _core.Tokenizer:
+    core = getattr(init, "_core", None)
+    if not isinstance(core, _core.Tokenizer):
+        raise checks.wrong_type("init", init, "a Tokenizer")
+    return core
 
 
 def _check_limit(name: str, limit: int) -> None:
