@@ -53,8 +53,12 @@ test-long: .venv/built ## All tests, also those that take minutes: builds llama.
 	BPE_LM_CASES=many $(PYTEST) -m 'long or not long'
 	$(MAKE) test-lowest
 
-faults: .venv/built ## Every case of the scorecard: kills, faults, damaged files; writes docs/reliability.md (some 30 minutes)
+faults: .venv/built ## Every case of the scorecard, and the peers: writes docs/reliability.md and docs/peers.md (some 40 minutes)
 	$(BIN)/python tests/faults/scorecard.py
+	@for peer in $$($(BIN)/python tests/faults/peers --missing); do \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --retries 1 -c constraints.txt $$peer \
+		|| echo "$$peer is not installed: its column says so"; done
+	$(BIN)/python tests/faults/peers
 
 # DRD names some 300 conflicts in rayon's queues and std's locks, which it cannot follow; Miri is the judge here.
 miri: ## Look for undefined behaviour in a part of the crate that uses no intrinsics

@@ -1,6 +1,7 @@
 //! Measures the memory of counting and encoding, and compares it with the figures of docs/memory.md. Counting
 //! takes a + b x distinct pretokens + c x the longest pretoken. Each measurement has a process of its own,
-//! and is skipped where the system does not report a process's peak.
+//! and is skipped where the system does not report a process's peak. Corpora of 2.2 and 12 GB are a text of made-up stories
+//! again and again, or with `BPE_LM_CORPORA` the files of that folder.
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::print_stdout, missing_docs)]
 
 #[path = "common/row.rs"]
@@ -10,15 +11,19 @@ mod row;
 use bpe_lm::corpus::{Corpus, Cutter};
 use bpe_lm::counts::count_pretokens;
 use bpe_lm::encode_corpus::EncodeOptions;
+use bpe_lm::formats;
+use bpe_lm::formats::tokenizer_json::{self, Nfc};
 use bpe_lm::job::Job;
 use bpe_lm::merges::Merges;
 use bpe_lm::pretokenize::Pattern;
+use bpe_lm::sample::{END_OF_TEXT, Split, write_sample};
 use bpe_lm::special_tokens::SpecialTokens;
 use bpe_lm::token_file::{TokenFileOptions, encode_file};
 use bpe_lm::tokenizer::Tokenizer;
+use bpe_lm::train_bpe::{TrainOptions, train_bpe};
 use bpe_lm::vocab::Vocab;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const CHILD: &str = "BPE_LM_COUNT_AND_PRINT_PEAK";
@@ -182,4 +187,85 @@ fn counting_takes_the_memory_that_readme_states() {
     std::fs::write(&path, line.repeat(3)).unwrap();
     // docs/memory.md: three times the longest line, for each thread and once more.
     check(&path, "JSON lines of 15 MiB", 2, 3, 3 * line.len() * 10 / 12);
+}
+
+/// Counts or encodes a file so many times over, in a process of its own: its peak, and how many pretokens were distinct.
+fn peak_of_corpus(job: &str, path: &Path, times: usize) -> Option<(f64, usize)> {
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "corpora_of_any_size_take_the_memory_that_readme_states", "--nocapture"]);
+    child.env(CHILD, format!("{job} {times}")).env("BPE_LM_TEXT", path);
+    let output = child.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = String::from_utf8(output.stdout).unwrap();
+    let (peak, distinct) = output.lines().find_map(|line| line.strip_prefix("peak "))?.split_once(' ')?;
+    Some((peak.parse().ok()?, distinct.parse().ok()?))
+}
+
+fn take_corpus_and_print_peak(arguments: &str) {
+    let (job, times) = arguments.split_once(' ').unwrap();
+    let path = PathBuf::from(std::env::var_os("BPE_LM_TEXT").unwrap());
+    let corpus = Corpus::open(vec![&path; times.parse().unwrap()]).unwrap();
+    let special_tokens = SpecialTokens::new([END_OF_TEXT]).unwrap();
+    let Some(before) = status("VmRSS:") else { return };
+    let distinct = if job == "count" {
+        let cutter =
+            Cutter { pattern: &Pattern::Gpt2, special_tokens: &special_tokens, chunk_bytes: 128 << 10 };
+        count_pretokens(&corpus, cutter, 2, &Job::default()).unwrap().len()
+    } else {
+        let folder = path.with_file_name("tokenizer");
+        let (tokenizer, _) = tokenizer_json::load(&folder.join("tokenizer.json"), Nfc::Refuse).unwrap();
+        let options =
+            TokenFileOptions { force: true, ..TokenFileOptions::new(EncodeOptions::new(&tokenizer, 2)) };
+        let out = folder.with_file_name("corpus.bin");
+        encode_file(&tokenizer, corpus, &out, &options, &Job::default()).unwrap();
+        0
+    };
+    println!("\npeak {} {distinct}", status("VmHWM:").unwrap() - before);
+}
+
+#[test]
+fn corpora_of_any_size_take_the_memory_that_readme_states() {
+    if let Ok(arguments) = std::env::var(CHILD) {
+        return take_corpus_and_print_peak(&arguments);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let part = row::few_or(4, 100);
+    let path = folder.path().join("part.txt");
+    let mut text = Vec::new();
+    write_sample(&mut text, part as u64 * 1_000_000, 1, Split::Train).unwrap();
+    std::fs::write(&path, &text).unwrap();
+    let options =
+        TrainOptions { threads: 2, ..TrainOptions::new(2000, SpecialTokens::new([END_OF_TEXT]).unwrap()) };
+    let corpus = Corpus::from_texts(vec![text[..1_000_000].to_vec()]);
+    let (vocab, merges, _) = train_bpe(&corpus, &options, &Job::default()).unwrap();
+    let tokenizer = Tokenizer::new(vocab, merges, options.special_tokens, Pattern::Gpt2).unwrap();
+    formats::save(&tokenizer, None, &folder.path().join("tokenizer"), true).unwrap();
+    let check = |job: &str, path: &Path, times: usize| {
+        let Some((peak, distinct)) = peak_of_corpus(job, path, times) else {
+            println!("skipped: this system does not tell a process's peak");
+            return;
+        };
+        let (_, table) = TABLES.into_iter().find(|&(most, _)| distinct <= most).unwrap();
+        let stated = match job {
+            "count" => FIXED + 2.0 * (PER_THREAD + table) + PER_PRETOKEN * distinct as f64,
+            _ => ENCODE_FIXED + 2.0 * ENCODE_PER_THREAD,
+        };
+        let size = times as f64 * std::fs::metadata(path).unwrap().len() as f64 / 1e6;
+        let found = format!("{job} {size:.0} MB: {:.1} MiB, stated {:.1} MiB", peak / MIB, stated / MIB);
+        println!("{found}");
+        assert!(peak <= 1.1 * stated, "{found}");
+        row::passed("R17", 1);
+    };
+    let files: Vec<PathBuf> = std::env::var_os("BPE_LM_CORPORA").map_or_else(Vec::new, |folder| {
+        std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect()
+    });
+    for file in files.iter().filter(|file| file.extension().is_some_and(|ending| ending == "txt")) {
+        check("count", file, 1);
+    }
+    for times in [22, 120] {
+        check("count", &path, times);
+    }
+    for times in [10, 80] {
+        check("encode", &path, times);
+    }
 }

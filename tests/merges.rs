@@ -153,7 +153,7 @@ fn extend(counts: &Counts, old: &Merges, start: &NaiveStart, options: MergeOptio
 
 #[test]
 fn incremental_merges_match_recounting() {
-    let num_corpora = few_or(2000, 50_000);
+    let num_corpora = few_or(2000, 10_000);
     let mut random = Random(num_corpora as u64);
     for case in 0..num_corpora {
         let (counts, options) = (random_counts(&mut random), random_options(&mut random));

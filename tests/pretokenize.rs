@@ -237,7 +237,7 @@ fn every_contraction_in_every_case() {
 
 #[test]
 fn random_strings() {
-    let number = few_or(100_000, 2_000_000);
+    let number = few_or(100_000, 1_200_000);
     for pair in Pair::all() {
         check_random_strings(&pair, number as u64, number);
         passed("R9", number);

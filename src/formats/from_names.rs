@@ -99,7 +99,40 @@ pub(super) fn from_names(
     merges: &[NamedMerge<'_>],
     pattern: Pattern,
 ) -> Result<Tokenizer, String> {
+    from_made(tokens, special, make(tokens, merges)?, pattern)
+}
+
+/// Builds a tokenizer as [`from_names`], from a list of merges that has no end of its own. Cut off between two lines it is a
+/// shorter list; but then the token behind the last that is made, where ids are in the order of merges, is two tokens that
+/// are made. A special token that is spelled so must be in `special`.
+pub(super) fn from_names_to_the_end(
+    tokens: &NamedTokens,
+    special: Option<Vec<String>>,
+    merges: &[NamedMerge<'_>],
+    pattern: Pattern,
+) -> Result<Tokenizer, String> {
     let (made, merges) = make(tokens, merges)?;
+    let is_made = |name: &str| tokens.ids.get(name).is_some_and(|&id| made[id as usize].is_some());
+    let next = made.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+    let known = special.as_deref().unwrap_or_default();
+    if let Some(name) = tokens.names.get(next).filter(|name| !known.contains(name)) {
+        let mut parts = name.char_indices().skip(1).map(|(at, _)| name.split_at(at));
+        if let Some((left, right)) = parts.find(|(left, right)| is_made(left) && is_made(right)) {
+            return Err(format!(
+                "no line makes token {next}, {name:?}, of {left:?} and {right:?}: the file is cut off, or belongs to another \
+                 vocabulary; fetch both again, or name the token in special_tokens if it is special"
+            ));
+        }
+    }
+    from_made(tokens, special, (made, merges), pattern)
+}
+
+fn from_made(
+    tokens: &NamedTokens,
+    special: Option<Vec<String>>,
+    (made, merges): (Made, Merges),
+    pattern: Pattern,
+) -> Result<Tokenizer, String> {
     let is_unmade = |id: TokenId| made[id as usize].is_none();
     let unmade: Vec<TokenId> = ids_of(&tokens.names).map(|(_, id)| id).filter(|&id| is_unmade(id)).collect();
     let name = |&id: &TokenId| tokens.names[id as usize].clone();

@@ -3,7 +3,7 @@ GPT-2's two files: `vocab.json`, names to ids, and `merges.txt`, one merge per l
 version.
 */
 
-use super::from_names::{NamedTokens, from_names};
+use super::from_names::{NamedTokens, from_names_to_the_end};
 use super::read::{read_json, read_text};
 use super::token_names::ids_of;
 use crate::error::Error;
@@ -65,5 +65,6 @@ pub fn load(
             )),
         })
         .collect::<Result<_, _>>()?;
-    from_names(&tokens, special_tokens, &merges, pattern).map_err(|reason| Error::format(merges_path, reason))
+    from_names_to_the_end(&tokens, special_tokens, &merges, pattern)
+        .map_err(|reason| Error::format(merges_path, reason))
 }

@@ -3,8 +3,9 @@ tiktoken's `NAME.tiktoken`: one token per line, with its bytes in base64 and its
 token's id and its place in the order of merges.
 
 The format states neither the pattern nor the special tokens. They are in a file beside it,
-`NAME.tiktoken.json`: `{"pattern": "gpt2", "special_tokens": {"<|endoftext|>": 50256}}`, or the caller gives
-them. The format does not state the merges either, but the ranks imply them (`recover_merges.rs`). Before it merges,
+`NAME.tiktoken.json`: `{"pattern": "gpt2", "special_tokens": {"<|endoftext|>": 50256}, "num_ranks": 50256}`, or the caller gives
+them. A list of lines that is cut off between two of them is a shorter list, so the file beside it states their number too; the
+lines alone cannot tell. The format does not state the merges either, but the ranks imply them (`recover_merges.rs`). Before it merges,
 tiktoken looks a whole pretoken up, so a token that no merge makes is not out of reach.
 */
 
@@ -69,14 +70,18 @@ fn ranked<'t>(tokenizer: &'t Tokenizer, made: &MadeTokens<'_>) -> Result<Vec<(To
 pub(super) fn to_text(tokenizer: &Tokenizer, made: &MadeTokens<'_>) -> Option<(String, String)> {
     let ranked = ranked(tokenizer, made).ok()?;
     let mut text = String::new();
-    for (id, token) in ranked {
+    for (id, token) in &ranked {
         STANDARD.encode_string(token, &mut text);
         text.push_str(&format!(" {id}\n"));
     }
     let special_ids = tokenizer.special_tokens().as_slice().iter().cloned();
     let special_ids: serde_json::Map<String, Value> =
         special_ids.zip(tokenizer.special_ids().iter().map(|&id| Value::from(id))).collect();
-    let side = json!({"pattern": tokenizer.pattern().name(), "special_tokens": special_ids});
+    let side = json!({
+        "pattern": tokenizer.pattern().name(),
+        "special_tokens": special_ids,
+        "num_ranks": ranked.len(),
+    });
     Some((text, format!("{side:#}\n")))
 }
 
@@ -117,7 +122,9 @@ pub fn load(
         }
     };
     let pattern = Pattern::new(&pattern)?;
-    parse(&ranks, &special_tokens, pattern).map_err(|reason| Error::format(path, reason))
+    let num_ranks = side.as_ref().map_or(Ok(None), side_num_ranks);
+    let num_ranks = num_ranks.map_err(|reason| Error::format(&side_path, reason))?;
+    parse(&ranks, num_ranks, &special_tokens, pattern).map_err(|reason| Error::format(path, reason))
 }
 
 fn side_path(path: &Path) -> PathBuf {
@@ -130,6 +137,12 @@ fn side_pattern(side: &Value) -> Result<String, String> {
     Ok(Object::new(side)?.string("pattern")?.to_owned())
 }
 
+/// The number of lines, which files of other programs do not state.
+fn side_num_ranks(side: &Value) -> Result<Option<u64>, String> {
+    let side = Object::new(side)?;
+    side.lenient("num_ranks").map(|_| side.number("num_ranks")).transpose()
+}
+
 fn side_special_tokens(side: &Value) -> Result<SpecialIds, String> {
     let entry = |(token, id): (&String, &Value)| {
         let number =
@@ -139,8 +152,20 @@ fn side_special_tokens(side: &Value) -> Result<SpecialIds, String> {
     Object::new(side)?.object("special_tokens")?.iter().map(entry).collect()
 }
 
-fn parse(text: &str, special: &SpecialIds, pattern: Pattern) -> Result<Tokenizer, String> {
+fn parse(
+    text: &str,
+    num_ranks: Option<u64>,
+    special: &SpecialIds,
+    pattern: Pattern,
+) -> Result<Tokenizer, String> {
     let lines = parse_lines(text)?;
+    if let Some(stated) = num_ranks.filter(|&stated| stated != lines.len() as u64) {
+        return Err(format!(
+            "it has {} ranks, and the file beside it states {stated}: it is cut off or belongs to another tokenizer; save \
+             or fetch both again",
+            lines.len()
+        ));
+    }
     let tokens = by_id(&lines, special)?;
     let ranked = (0..).zip(&tokens).filter_map(|(id, token)| match token {
         Some((bytes, Origin::Line(_))) => Some((id, *bytes)),

@@ -5,6 +5,8 @@ Why is an integer for each id kept? A list of new integers takes an allocation f
 it. That takes 24 ns an id, four times as long as encoding. A reference to an integer that exists takes a few. The
 integer of an id is made when the id first occurs in a list, so a tokenizer keeps those of the texts that it
 has encoded: 32 bytes each, and 16 bytes for each id of the vocabulary.
+
+A list of 60 million ids takes half a second and more, so Ctrl-C is looked for in every million.
 */
 
 use crate::encode::Id;
@@ -28,7 +30,31 @@ impl Ints {
     /// A list of ids.
     pub fn list<'py, T: Id>(&self, py: Python<'py>, ids: &[T]) -> PyResult<Bound<'py, PyList>> {
         let ints = self.ints.get_or_init(|| (0..self.num_ids).map(|_| OnceLock::new()).collect());
-        PyList::new(py, ids.iter().map(|&id| int(py, ints, id.get())))
+        let items = ids.iter().enumerate();
+        PyList::new(py, items.map(|(place, &id)| Item { int: int(py, ints, id.get()), place }))
+    }
+}
+
+/// The ids between two looks for a signal.
+const LOOK_EVERY: usize = 1 << 20;
+
+/// An integer, and its place in the list.
+struct Item<'a, 'py> {
+    int: Borrowed<'a, 'py, PyInt>,
+    place: usize,
+}
+
+impl<'a, 'py> IntoPyObject<'py> for Item<'a, 'py> {
+    type Target = PyInt;
+    type Output = Borrowed<'a, 'py, PyInt>;
+    type Error = PyErr;
+
+    #[inline(always)]
+    fn into_pyobject(self, py: Python<'py>) -> PyResult<Self::Output> {
+        if self.place % LOOK_EVERY == LOOK_EVERY - 1 {
+            py.check_signals()?;
+        }
+        Ok(self.int)
     }
 }
 

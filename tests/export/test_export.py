@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import random
 from pathlib import Path
 
 import bpe_lm
@@ -75,6 +76,35 @@ def test_transformers_has_the_same_ids_logits_and_text(tokenizer, tmp_path, tied
     assert len(set(greedy(ours, ids))) > (1 if tied else 5)
 
 
+@pytest.mark.row("R33", few=1000, many=10_000)
+def test_transformers_reads_the_exported_tokenizer_to_the_same_ids(tokenizer, sample, tmp_path, cases):
+    transformers = pytest.importorskip("transformers")
+    export_huggingface(model(), tokenizer, tmp_path / "out")
+    reader = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
+    rng, stories = random.Random(33), sample.read_text()
+    odd = [
+        "  ",
+        "\n\n",
+        "\t",
+        "'s",
+        "'LL",
+        "é",
+        "e\u0301",
+        "中文",
+        "🙂",
+        "\u00a0",
+        "\u3000",
+        "1234",
+        "...",
+        "<|",
+        END_OF_TEXT,
+    ]
+    for _ in cases:
+        start = rng.randrange(len(stories) - 100)
+        text = stories[start : start + rng.randrange(80)] + "".join(rng.choices(odd, k=rng.randrange(8)))
+        assert reader(text)["input_ids"] == tokenizer.encode(text)
+
+
 @pytest.mark.parametrize("tied", [False, True])
 def test_what_was_exported_comes_back_to_the_bit(tokenizer, tmp_path, tied):
     ours = model(tied_head=tied)
@@ -111,6 +141,7 @@ def test_gguf_has_the_tensors_and_the_tokenizer(tokenizer, tmp_path, tied):
     assert torch.equal(tensors["blk.0.ffn_up.weight"], ours.layers[0].ffn.w3.weight)
 
 
+@pytest.mark.row("R33")
 def test_llama_cpp_writes_the_same_text(tokenizer, tmp_path):
     llama_cpp = pytest.importorskip("llama_cpp")
     ours = model()

@@ -577,6 +577,7 @@ def long_call(name, tokenizer, sample, folder):
         "encode_to_numpy": lambda: slow.encode_to_numpy(text * 40),
         "encode_batch": lambda: tokenizer.encode_batch(text.decode().split(END_OF_TEXT) * 1000, threads=2),
         "verify": lambda: bpe_lm.verify(large),
+        "count_pretokens": lambda: bpe_lm.count_pretokens([sample] * 2000, folder / "counts", force=True),
     }[name]
 
 
@@ -584,8 +585,11 @@ def num_threads() -> int:
     return len(os.listdir("/proc/self/task")) if os.path.exists("/proc/self/task") else threading.active_count()
 
 
+LONG_CALLS = ["encode", "encode_file", "count_tokens", "encode_to_numpy", "encode_batch", "verify", "count_pretokens"]
+
+
 @pytest.mark.row("R6", few=2, many=20)
-@pytest.mark.parametrize("name", ["encode", "encode_file", "count_tokens", "encode_to_numpy", "encode_batch", "verify"])
+@pytest.mark.parametrize("name", LONG_CALLS)
 def test_ctrl_c_at_any_moment_ends_a_call_within_a_second(tokenizer, sample, tmp_path, name, cases):
     call, rng = long_call(name, tokenizer, sample, tmp_path), random.Random(name)
     sent, before = [], num_threads()

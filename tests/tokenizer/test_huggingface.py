@@ -51,7 +51,7 @@ def corpora() -> list[list[str]]:
     rng = random.Random(336)
     alphabets = ["ab ", "abc", "aaab", "abcdefgh ", "é中a ", "ab\n  ", "the cat sat. "]
     made = []
-    for i in range(18):
+    for i in range(19):
         alphabet = alphabets[i % len(alphabets)]
         made.append(["".join(rng.choices(alphabet, k=rng.randint(1, 400))) for _ in range(rng.randint(1, 20))])
     return made
@@ -63,6 +63,7 @@ def test_the_trainer_equals_ours_on_random_texts(texts):
     assert bpe_lm.train_bpe(iter(texts), 256 + 300, [], tie_break="hf")[1] == hf_merges(texts, 300)
 
 
+@pytest.mark.row("R10")
 def test_the_trainer_equals_ours_on_stories(sample):
     documents = [d for d in sample.read_text().split(END_OF_TEXT) if d]
     assert bpe_lm.train_bpe(iter(documents), 256 + 3000, [], tie_break="hf")[1] == hf_merges(documents, 3000)

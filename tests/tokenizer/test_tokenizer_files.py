@@ -41,7 +41,7 @@ def test_tiktoken_files(trained, tmp_path):
     expected = (vocab, merges, [END_OF_TEXT], "gpt2")
     assert parts(Tokenizer.from_tiktoken(tmp_path)) == expected
     side = json.loads((tmp_path / "tokenizer.tiktoken.json").read_text())
-    assert side == {"pattern": "gpt2", "special_tokens": {END_OF_TEXT: 599}}
+    assert side == {"pattern": "gpt2", "special_tokens": {END_OF_TEXT: 599}, "num_ranks": 599}
     bare = tmp_path / "bare.tiktoken"
     (tmp_path / "tokenizer.tiktoken").rename(bare)
     for arguments, missing in [({}, "pattern="), ({"pattern": "gpt2"}, "special_tokens=")]:

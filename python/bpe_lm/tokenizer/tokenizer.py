@@ -106,7 +106,8 @@ class Tokenizer:
         keeps its id, and any other gets a new id.
 
         Raises:
-            FormatError: A file does not follow its format; the message says where.
+            FormatError: A file does not follow its format, or merges.txt ends before vocab.json does; the message says
+                where.
             FileError: A file could not be read.
         """
         special = checks.strings("special_tokens", special_tokens or ())
@@ -160,8 +161,9 @@ class Tokenizer:
             special_tokens: Each special token with its id, `{}` for none. The default is read from the same file.
 
         Raises:
-            FormatError: The file does not follow its format (the message names the line), or neither the arguments nor
-                the .json file say the pattern or the special tokens.
+            FormatError: The file does not follow its format (the message names the line), it has another number of
+                ranks than the .json file states, or neither the arguments nor that file say the pattern or the special
+                tokens.
             FileError: The file could not be read.
         """
         path = file_in(path, "tokenizer.tiktoken")
