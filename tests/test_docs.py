@@ -199,6 +199,7 @@ def test_each_config_key_in_the_prose_exists(page):
 def test_the_python_of_readme_and_docs_runs(sample, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("TEXT.txt").write_bytes(sample.read_bytes()[:100_000] + b"<|endoftext|>")
+    Path("MORE.txt").write_bytes(sample.read_bytes()[100_000:200_000])
     order = [README, *(ROOT / "docs" / f"{name}.md" for name in ("tokenizer", "token-files", "experiments"))]
     assert set(order) == {path for path in PAGES if any(language == "python" for language, _ in blocks(path))}
     for path in order:

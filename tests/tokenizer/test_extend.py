@@ -10,8 +10,10 @@ from bpe_lm import errors
 from bpe_lm.cli.main import main
 
 END_OF_TEXT = "<|endoftext|>"
-OLD = ["the cat sat on the mat, and the cat ate the rat"] * 3
-NEW = ["Les chats et les rats; des chats, des rats 11 12 112"] * 4
+OLD = ["the cat sat on the mat, and the cat ate the rat; there were other animals in this house, but they slept"] * 3
+NEW = [
+    "Les chats et les rats; des chats, des rats 11 12 112. Bonjour, mesdames! Combien de maisons voyez-vous ici?"
+] * 4
 
 
 @pytest.fixture
