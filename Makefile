@@ -7,7 +7,7 @@ DEMO := runs/demo
 # Two threads of OpenMP in each of several processes would spin and wait for each other's cores.
 PYTEST := OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
-.PHONY: help demo test test-gpu test-long test-lowest faults miri mutants lint format bench clean
+.PHONY: help demo test test-gpu test-long test-lowest faults fuzz loom miri mutants lint format bench clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
@@ -60,7 +60,15 @@ faults: .venv/built ## Every case of the scorecard, and the peers: writes docs/r
 		|| echo "$$peer is not installed: its column says so"; done
 	$(BIN)/python tests/faults/peers
 
-# DRD names some 300 conflicts in rayon's queues and std's locks, which it cannot follow; Miri is the judge here.
+# SECONDS=120 is for each target; TARGETS='pattern index' are some of them.
+fuzz: ## Fuzz each parser, the scanners, the encoder and the learner, guided by coverage (20 targets, a minute each)
+	@$(PYTHON) tests/fuzz/guided.py --seconds $(or $(SECONDS),60) $(TARGETS)
+
+loom: ## Run models of what threads share in every order of their threads
+	cargo test --release --lib --features loom --target-dir target/loom -- models::
+
+# valgrind's DRD and helgrind do not see std's locks: they name conflicts in each place that a lock protects, such as
+# Queue::claim and Partial::add. So Miri is the judge here.
 miri: ## Look for undefined behaviour in a part of the crate that uses no intrinsics
 	@if cargo +nightly miri --version >/dev/null 2>&1; \
 		then cargo +nightly miri test --lib -- hash_seed merge_table pretoken_table byte_alphabet; \

@@ -295,6 +295,20 @@ pub enum Error {
         /// The limit in bytes.
         limit: u64,
     },
+    /// A line of JSON, or a stretch of text without a place to cut, is held in memory as a whole and is too long.
+    #[error(
+        "{path}: a {what}, at byte {offset} or within a chunk after it, is longer than {limit} bytes; divide it, or, where memory is limited, allow more (--memory-limit, memory_limit=) or use fewer threads"
+    )]
+    TooLong {
+        /// The file, or "standard input".
+        path: String,
+        /// What is too long.
+        what: &'static str,
+        /// The offset in the text of the file, in bytes, from which on it begins.
+        offset: u64,
+        /// The greatest length in bytes that is read.
+        limit: u64,
+    },
     /// The system could not start the threads.
     #[error("could not start {threads} threads: {reason}; ask for fewer")]
     Threads {

@@ -12,8 +12,9 @@ it, so the same job serves for another attempt after an error.
 
 use crate::error::Error;
 use crate::panics::lock;
+use crate::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 /// A stage of a long job. Progress is shown for each stage.

@@ -50,6 +50,7 @@ assert_eq!(tokenizer.decode(ids)?, b"lowest<|endoftext|>");
 */
 
 pub mod error;
+mod sync;
 mod panics;
 pub mod job;
 pub mod threads;

@@ -3,9 +3,10 @@ Panics as errors: no panic of this crate reaches its caller.
 */
 
 use crate::error::Error;
+use crate::sync::{Mutex, MutexGuard};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 
 /// Runs `work` and turns a panic into [`Error::Internal`]. After such an error, do not use the values that it
 /// was changing.

@@ -446,3 +446,46 @@ fn skipped_lines_are_added() {
     let header = add(&[path("0"), path("1"), path("2")], &path("sum")).unwrap();
     assert_eq!((header.skipped_lines, header.num_bytes, header.num_pretokens), (50, 150, 100));
 }
+
+/// The memory that this process holds, if the system says so.
+fn held() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let held = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(held.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10)
+}
+
+#[test]
+fn within_a_limit_of_memory_a_line_that_does_not_fit_is_refused_with_its_file_and_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("counts");
+    for name in ["a.jsonl", "a.jsonl.gz"] {
+        let path = folder.path().join(name);
+        for (megabytes, fits) in [(1, true), (8, false)] {
+            let Some(held) = held() else { return };
+            let line = format!("{{\"text\": \"{}\"}}\n", "word ".repeat((megabytes << 20) / 5));
+            let lines = format!("{{\"text\": \"a\"}}\n{line}").into_bytes();
+            let packed = {
+                let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+                std::io::Write::write_all(&mut packer, &lines).unwrap();
+                packer.finish().unwrap()
+            };
+            std::fs::write(&path, if name.ends_with("gz") { packed } else { lines }).unwrap();
+            let options = CountOptions {
+                memory_limit: Some(held + (200 << 20)),
+                replace: true,
+                ..CountOptions::new(Pattern::Gpt2, SpecialTokens::default())
+            };
+            let counted = count_corpus(&Corpus::open([&path]).unwrap(), &options, &out, &job());
+            match counted {
+                Ok(header) => assert!(fits && header.num_distinct == 4, "{name} {megabytes} {header:?}"),
+                Err(Error::TooLong { path: found, offset: 0, limit, .. }) => {
+                    assert!(
+                        !fits && Path::new(&found) == path && (1 << 20..8 << 20).contains(&limit),
+                        "{limit}"
+                    );
+                }
+                Err(error) => panic!("{name} {megabytes} {error}"),
+            }
+        }
+    }
+}

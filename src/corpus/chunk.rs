@@ -10,6 +10,10 @@ use std::ops::Range;
 /// check.
 const PADDING: usize = READ_AHEAD;
 
+/// The length in bytes of the longest line of JSON and of the longest stretch without a place to cut, where no limit of
+/// memory gives a smaller one. A document of a gigabyte fits, also with escapes; a bomb ends here.
+pub(crate) const MAX_STRETCH: u64 = 2 << 30;
+
 /// A place in the text of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
@@ -32,7 +36,6 @@ pub(crate) struct Text {
 }
 
 /// A buffer with one or more texts, or with a stretch of a text that is cut where no pretoken is split.
-#[derive(Default)]
 pub(crate) struct Chunk {
     /// The buffer, which ends at least [`PADDING`] bytes after the last text.
     pub bytes: Vec<u8>,
@@ -48,9 +51,26 @@ pub(crate) struct Chunk {
     pub skipped_lines: u64,
     /// The JSON lines from which the texts are taken.
     pub(super) lines: Vec<u8>,
+    /// The length of the longest line, or stretch without a place to cut, that may be read into it.
+    pub(super) max_stretch: u64,
 }
 
 impl Chunk {
+    /// A buffer that no line or stretch without a place to cut makes much longer than `max_stretch` bytes.
+    pub fn new(max_stretch: u64) -> Self {
+        Chunk {
+            bytes: Vec::new(),
+            texts: Vec::new(),
+            input_bytes: 0,
+            number: 0,
+            end: Place::default(),
+            is_jsonl: false,
+            skipped_lines: 0,
+            lines: Vec::new(),
+            max_stretch,
+        }
+    }
+
     pub(super) fn clear(&mut self) {
         self.texts.clear();
         self.input_bytes = 0;
@@ -82,5 +102,72 @@ pub(super) fn reserve(buffer: &mut Vec<u8>, len: usize) {
         // Grows by an eighth and not to twice the size, because a chunk can be as long as the corpus.
         buffer.reserve_exact(needed.max(buffer.len() + buffer.len() / 8) - buffer.len());
         buffer.resize(needed, 0);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::cut::Cutter;
+    use super::super::either::Corpus;
+    use super::*;
+    use crate::error::Error;
+    use crate::job::Job;
+    use crate::pretokenize::Pattern;
+    use crate::special_tokens::SpecialTokens;
+    use std::io::Write;
+    use std::path::Path;
+
+    const CHUNK_BYTES: usize = 10;
+    const MAX_STRETCH: u64 = 20;
+
+    /// Reads a file, and returns the number of bytes of its texts.
+    fn read(path: &Path, pattern: &Pattern) -> Result<usize, Error> {
+        let (special_tokens, job) = (SpecialTokens::default(), Job::default());
+        let cutter = Cutter { pattern, special_tokens: &special_tokens, chunk_bytes: CHUNK_BYTES };
+        let (corpus, mut chunk) = (Corpus::open([path])?, Chunk::new(MAX_STRETCH));
+        corpus.begin()?;
+        let mut num_bytes = 0;
+        while corpus.next_chunk(cutter, &job, &mut chunk)? {
+            num_bytes += chunk.texts.iter().map(|text| text.range.len()).sum::<usize>();
+        }
+        Ok(num_bytes)
+    }
+
+    #[test]
+    fn what_cannot_be_cut_is_read_up_to_the_limit_and_refused_beyond_a_chunk_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let without_cuts = Pattern::new("(?s).+").unwrap();
+        for len in 1..70 {
+            let letters = "x".repeat(len);
+            let text = format!("ab cd {letters} ef gh ij");
+            let lines = format!("{{\"text\":1}}\n{{\"text\":\"{letters}\"}}\n{{\"text\":\"b\"}}\n")
+                .replace('1', "\"a\"");
+            for (name, pattern, content, num_bytes, stretch) in [
+                ("a.txt", &Pattern::Gpt2, &text, text.len(), len + 1),
+                ("a.txt", &without_cuts, &letters, len, len),
+                ("a.jsonl", &Pattern::Gpt2, &lines, len + 2, len + 12),
+            ] {
+                let (plain, packed) = (folder.path().join(name), folder.path().join(format!("{name}.gz")));
+                std::fs::write(&plain, content).unwrap();
+                let file = std::fs::File::create(&packed).unwrap();
+                let mut packer = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
+                packer.write_all(content.as_bytes()).unwrap();
+                packer.finish().unwrap();
+                for path in [plain, packed] {
+                    match read(&path, pattern) {
+                        Ok(found) => {
+                            assert!(stretch <= 30, "{path:?} {len}");
+                            assert_eq!(found, num_bytes, "{path:?} {len}");
+                        }
+                        Err(Error::TooLong { path: name, offset, limit: MAX_STRETCH, .. }) => {
+                            assert!(stretch > 20 && offset <= 13, "{path:?} {len} {offset}");
+                            assert_eq!(Path::new(&name), path);
+                        }
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+            }
+        }
     }
 }

@@ -72,6 +72,12 @@ impl Cuts<'_> {
         .max(1)
     }
 
+    /// The length of the longest chunk if no stretch without a cut is longer than `max_stretch`. A chunk that is longer
+    /// has a longer stretch behind its nominal end.
+    pub fn max_chunk(self, max_stretch: u64) -> u64 {
+        max_stretch.saturating_add(self.chunk_bytes() as u64)
+    }
+
     /// The same rule with another nominal length of a chunk.
     pub fn with_chunk_bytes(self, chunk_bytes: usize) -> Self {
         match self {

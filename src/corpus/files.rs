@@ -260,6 +260,10 @@ impl Files {
         chunk: &mut Chunk,
     ) -> Result<(), Error> {
         let range = claim.range(self.cuts(source, cutter), job)?;
+        let max_len = self.cuts(source, cutter).max_chunk(chunk.max_stretch);
+        if range.end - range.start > max_len {
+            return Err(self.sources[source].too_long(range.start, chunk.max_stretch));
+        }
         let len = to_usize(range.end - range.start)?;
         let buffer = if self.sources[source].is_jsonl { &mut chunk.lines } else { &mut chunk.bytes };
         for start in (0..len).step_by(STEP) {
@@ -286,7 +290,9 @@ impl Files {
         let buffer = if source.is_jsonl { &mut chunk.lines } else { &mut chunk.bytes };
         let (offset, first_line) = (stream.offset, FirstLine::Number(stream.lines));
         let cuts = self.cuts(number, cutter);
-        let len = stream.next(cuts, job, buffer).map_err(|failure| source.failed(failure))?;
+        let max_stretch = chunk.max_stretch;
+        let read = stream.next(cuts, max_stretch, job, buffer);
+        let len = read.map_err(|failure| source.failed(failure))?;
         if source.is_jsonl {
             stream.lines += memchr::memchr_iter(b'\n', &buffer[..len]).count() as u64;
         }

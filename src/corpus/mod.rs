@@ -29,8 +29,8 @@ mod source;
 mod stream;
 mod texts;
 
-pub(crate) use chunk::Chunk;
 pub use chunk::Place;
+pub(crate) use chunk::{Chunk, MAX_STRETCH};
 pub(crate) use cut::Cuts;
 pub use cut::Cutter;
 pub use either::Corpus;

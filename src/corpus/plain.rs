@@ -16,12 +16,13 @@ use super::cut::{Cuts, FIRST_WINDOW, growing_windows};
 use crate::error::Error;
 use crate::job::Job;
 use crate::panics::lock;
+use crate::sync::Mutex;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// A file that several workers read, each at its own offset.
 pub(super) struct SharedFile {

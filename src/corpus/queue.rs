@@ -10,7 +10,8 @@ it stays here, and each worker claims a chunk of it.
 use crate::error::Error;
 use crate::job::Job;
 use crate::panics::lock;
-use std::sync::{Condvar, Mutex, PoisonError};
+use crate::sync::{Condvar, Mutex};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 /// The time between two checks of the cancel flag while other workers read.
@@ -64,6 +65,8 @@ impl<T> Queue<T> {
                 return Ok(Some(Turn::Next(number)));
             }
             if state.num_taken == 0 {
+                // The last source that was given back woke one worker, and the others wait.
+                self.returned.notify_all();
                 return Ok(None);
             }
             let waited = self.returned.wait_timeout(state, PATIENCE);
@@ -101,5 +104,60 @@ impl<T> Queue<T> {
         state.num_chunks += 1;
         self.returned.notify_one();
         state.num_chunks - 1
+    }
+}
+
+#[cfg(test)]
+#[cfg(feature = "loom")]
+#[allow(clippy::unwrap_used)]
+mod models {
+    use super::*;
+    use crate::sync::explore;
+    use std::sync::Arc;
+
+    /// Reads sources of one or two chunks each, until there are none.
+    fn read(queue: &Queue<(usize, usize)>, chunks_of: &[usize], in_order: bool) -> Vec<(u64, usize)> {
+        let (job, mut chunks) = (Job::default(), Vec::new());
+        while let Some(turn) = queue.take(chunks_of.len(), in_order, &job).unwrap() {
+            let (source, left) = match turn {
+                Turn::Open(open) => open,
+                Turn::Next(number) => (number, chunks_of[number]),
+            };
+            chunks.push((queue.give_back((left > 1).then_some((source, left - 1))), source));
+        }
+        chunks
+    }
+
+    fn each_chunk_is_read_once(workers: usize, chunks_of: &'static [usize], in_order: bool) {
+        explore(move || {
+            let queue = Arc::new(Queue::new(0, Vec::new()));
+            let others: Vec<_> = (1..workers)
+                .map(|_| {
+                    let queue = Arc::clone(&queue);
+                    loom::thread::spawn(move || read(&queue, chunks_of, in_order))
+                })
+                .collect();
+            let mut chunks = read(&queue, chunks_of, in_order);
+            others.into_iter().for_each(|other| chunks.extend(other.join().unwrap()));
+            chunks.sort_unstable();
+            let mut sources: Vec<usize> = chunks.iter().map(|chunk| chunk.1).collect();
+            assert!(chunks.iter().map(|chunk| chunk.0).eq(0..chunks.len() as u64));
+            assert!(!in_order || sources.is_sorted());
+            sources.sort_unstable();
+            let expected = chunks_of.iter().enumerate().flat_map(|(source, &n)| vec![source; n]);
+            assert!(sources.into_iter().eq(expected));
+        });
+    }
+
+    #[test]
+    fn two_workers_read_each_chunk_once_and_end() {
+        each_chunk_is_read_once(2, &[2, 1], false);
+        each_chunk_is_read_once(2, &[2, 1], true);
+    }
+
+    #[test]
+    fn of_three_workers_each_learns_that_no_source_is_left() {
+        each_chunk_is_read_once(3, &[1], false);
+        each_chunk_is_read_once(3, &[1, 1], true);
     }
 }

@@ -202,10 +202,17 @@ impl Source {
         if is_there { Ok(opened) } else { Err(Error::SourceChanged { path: self.path.clone() }) }
     }
 
+    /// The error of a line, or a stretch without a place to cut, that begins at an offset or later.
+    pub fn too_long(&self, offset: u64, limit: u64) -> Error {
+        let what = if self.is_jsonl { "line" } else { "stretch without a place to cut" };
+        Error::TooLong { path: self.name(), what, offset, limit }
+    }
+
     /// Adds the name of the source to a failure.
     pub fn failed(&self, failure: Failure) -> Error {
         match failure {
             Failure::Other(error) => error,
+            Failure::TooLong { offset, limit } => self.too_long(offset, limit),
             Failure::Window(window) => {
                 Error::Window { path: self.name(), window, limit: 1 << ZSTD_WINDOW_LOG }
             }

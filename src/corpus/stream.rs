@@ -47,6 +47,11 @@ pub(super) struct Stream {
 #[derive(Debug)]
 pub(super) enum Failure {
     Other(Error),
+    /// A line, or a stretch without a place to cut, that begins at this offset or later and is too long.
+    TooLong {
+        offset: u64,
+        limit: u64,
+    },
     /// zstd data whose window is too large, with the window in bytes if it is known.
     Window(Option<u64>),
     Read {
@@ -143,17 +148,31 @@ impl Stream {
     }
 
     /// Reads up to the next cut. Returns the number of bytes that `buffer` holds then.
-    pub fn next(&mut self, cuts: Cuts<'_>, job: &Job, buffer: &mut Vec<u8>) -> Result<usize, Failure> {
+    pub fn next(
+        &mut self,
+        cuts: Cuts<'_>,
+        max_stretch: u64,
+        job: &Job,
+        buffer: &mut Vec<u8>,
+    ) -> Result<usize, Failure> {
+        let max_len = cuts.max_chunk(max_stretch);
+        let most = usize::try_from(max_len).unwrap_or(usize::MAX);
         let mut len = self.rest.len();
         reserve(buffer, len);
         buffer[..len].copy_from_slice(&self.rest);
         self.rest.clear();
         let mut end = None;
+        // At the end of the text, the first place where nobody has looked for a cut.
+        let mut unseen = most.saturating_add(1);
         if cuts.can_cut() {
             for (first, last) in cuts.windows(0) {
+                if first > max_len {
+                    return Err(Failure::TooLong { offset: self.offset, limit: max_stretch });
+                }
                 let [first, last] = [first, last].map(|at| usize::try_from(at).unwrap_or(usize::MAX));
                 len = self.read(len, last.saturating_add(cuts.context()), job, buffer)?;
                 if self.is_at_end && len <= last {
+                    unseen = first;
                     break;
                 }
                 let text = &buffer[..len];
@@ -163,7 +182,11 @@ impl Stream {
                 }
             }
         } else {
-            len = self.read(len, usize::MAX, job, buffer)?;
+            len = self.read(len, most.saturating_add(1), job, buffer)?;
+        }
+        let is_cut = || (unseen..=most).any(|at| cuts.is_safe(&buffer[..len], at));
+        if end.is_none() && len > most && !is_cut() {
+            return Err(Failure::TooLong { offset: self.offset, limit: max_stretch });
         }
         let end = end.unwrap_or(len);
         self.rest.extend_from_slice(&buffer[end..len]);

@@ -7,7 +7,7 @@ use super::cut::{Cuts, Cutter};
 use crate::error::Error;
 use crate::job::Job;
 use crate::panics::lock;
-use std::sync::Mutex;
+use crate::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
 /// An iterator of texts, from which workers take in turns.

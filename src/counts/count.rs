@@ -6,7 +6,7 @@ use super::pretoken_counts::PretokenCounts;
 use super::shards::Shards;
 use super::spill::Room;
 use super::table::{Knobs, Table};
-use crate::corpus::{Chunk, Corpus, Cutter};
+use crate::corpus::{Chunk, Corpus, Cutter, MAX_STRETCH};
 use crate::count_file::Runs;
 use crate::error::Error;
 use crate::hash_seed::HashSeed;
@@ -28,13 +28,22 @@ impl Knobs {
         let max_lines = (ALL_LINES / threads.next_power_of_two()).clamp(1, MAX_LINES);
         let (num_shards, max_long, carry_after) = (NUM_SHARDS, 1 << 22, 1 << 31);
         let (isa, seed) = (Isa::best(), HashSeed::of_process());
-        Knobs { isa, min_share: MIN_SHARE, max_lines, num_shards, max_long, carry_after, seed }
+        Knobs {
+            isa,
+            min_share: MIN_SHARE,
+            max_lines,
+            num_shards,
+            max_long,
+            carry_after,
+            seed,
+            max_stretch: MAX_STRETCH,
+        }
     }
 
     /// The settings for a room.
     pub(super) fn within(room: &Room) -> Self {
-        let &Room { workers, max_lines, max_long, num_shards, .. } = room;
-        Knobs { max_lines, max_long, num_shards, ..Knobs::new(workers) }
+        let &Room { workers, max_lines, max_long, num_shards, max_stretch, .. } = room;
+        Knobs { max_lines, max_long, num_shards, max_stretch, ..Knobs::new(workers) }
     }
 }
 
@@ -100,7 +109,7 @@ pub(super) fn count_into(
 ) -> Result<u64, Error> {
     corpus.begin()?;
     let threads = workers(threads, corpus.num_bytes(), knobs.min_share);
-    let count = |job: &Job| count_chunks(Table::new(knobs, shards), corpus, cutter, knobs.isa, job);
+    let count = |job: &Job| count_chunks(Table::new(knobs, shards), corpus, cutter, knobs, job);
     let num_bytes = with_threads(threads, |pool| on_all_threads(pool, job, count))?.iter().sum();
     if num_bytes == 0 && !corpus.is_part() {
         return Err(corpus.is_empty_error());
@@ -113,13 +122,13 @@ fn count_chunks(
     mut table: Table<'_>,
     corpus: &Corpus,
     cutter: Cutter<'_>,
-    isa: Isa,
+    knobs: Knobs,
     job: &Job,
 ) -> Result<u64, Error> {
     let Cutter { pattern, special_tokens, .. } = cutter;
-    let pretokenizer = Pretokenizer { pattern, special_tokens, isa };
+    let pretokenizer = Pretokenizer { pattern, special_tokens, isa: knobs.isa };
     let mut num_bytes = 0;
-    let mut chunk = Chunk::default();
+    let mut chunk = Chunk::new(knobs.max_stretch);
     let mut borders = Borders::default();
     while corpus.next_chunk(cutter, job, &mut chunk)? {
         let buffer = &chunk.bytes;

@@ -17,7 +17,8 @@ use crate::job::Job;
 use crate::panics::lock;
 use crate::pretoken_key::{Key, hash, unplaced};
 use crate::special_tokens::SpecialTokens;
-use std::sync::{Mutex, PoisonError};
+use crate::sync::Mutex;
+use std::sync::PoisonError;
 
 /// The number of pretokens that are added to a shard at once.
 const BOX: usize = 64;
@@ -194,5 +195,56 @@ mod tests {
         outbox.largest += 1;
         let error = outbox.check().expect_err("too many").to_string();
         assert!(error.contains("the number of distinct pretokens"), "{error}");
+    }
+}
+
+#[cfg(test)]
+#[cfg(feature = "loom")]
+#[allow(clippy::unwrap_used)]
+mod models {
+    use super::*;
+    use crate::count_file::Rules;
+    use crate::pretoken_key::key;
+    use crate::pretokenize::Pattern;
+    use crate::sync::explore;
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    /// A worker that adds two pretokens, one after another.
+    fn add(shards: &Shards<'_>, pretokens: [&[u8]; 2]) -> Result<(), Error> {
+        let (mut outbox, long) = (Outbox::new(shards), Long::default());
+        for pretoken in pretokens {
+            outbox.push(key(pretoken, shards.seed), 1, &long);
+            outbox.flush(&long);
+        }
+        outbox.check()
+    }
+
+    #[test]
+    fn tables_that_are_exchanged_while_others_add_to_them_lose_nothing() {
+        explore(|| {
+            // What the shards borrow lives as long as threads of a model may: for ever.
+            let job: &'static Job = Box::leak(Box::default());
+            let special_tokens: &'static SpecialTokens = Box::leak(Box::default());
+            let folder = tempfile::tempdir().unwrap();
+            let runs = Runs::new(Rules::new(&Pattern::Gpt2, special_tokens), folder.path(), 64);
+            let room = Room::of_one_pretoken();
+            let shards = Arc::new(Shards::limited(&room, HashSeed::of_process(), runs, special_tokens, job));
+            let other = {
+                let shards = Arc::clone(&shards);
+                loom::thread::spawn(move || add(&shards, [b"a", b"b"]))
+            };
+            add(&shards, [b"b", b"c"]).unwrap();
+            other.join().unwrap().unwrap();
+            let runs = Arc::into_inner(shards).unwrap().into_runs().unwrap().unwrap();
+            let mut found = BTreeMap::new();
+            let report = |_| Ok(());
+            let visit = |pretoken: &[u8], count| {
+                found.insert(pretoken.to_vec(), count);
+                Ok(())
+            };
+            runs.merged(&report).unwrap().for_each(visit).unwrap();
+            assert_eq!(found, BTreeMap::from([(b"a".to_vec(), 1), (b"b".to_vec(), 2), (b"c".to_vec(), 1)]));
+        });
     }
 }

@@ -19,8 +19,9 @@ use crate::hash_seed::HashSeed;
 use crate::job::Job;
 use crate::panics::lock;
 use crate::special_tokens::SpecialTokens;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::PoisonError;
 
 const MIB: usize = 1 << 20;
 /// The bytes for everything that has no size of its own: code that is read when it is first used, stacks, a block of a
@@ -31,6 +32,10 @@ const WORKER: usize = 3 * MIB / 2;
 /// The bytes of the smallest table of a worker, and of the smallest shards.
 const LEAST_TABLE: usize = MIB / 2;
 const LEAST_SHARDS: usize = 2 * MIB;
+/// The least number of bytes for lines of JSON, and for stretches without a place to cut, that make a chunk longer.
+const LEAST_STRETCHES: usize = MIB / 2;
+/// The number of times that a worker holds such a line at most.
+const COPIES: usize = 3;
 /// What the process is taken to hold where the system does not say.
 const UNKNOWN: usize = 64 * MIB;
 
@@ -43,6 +48,8 @@ pub(super) struct Room {
     pub max_lines: usize,
     pub max_long: usize,
     pub num_shards: usize,
+    /// The length of the longest line of JSON, and of the longest stretch without a place to cut, that is read.
+    pub max_stretch: u64,
     /// For each of the two tables of a shard, the number of slots, of pretokens, and of bytes of long ones.
     num_slots: usize,
     len: usize,
@@ -56,7 +63,7 @@ impl Room {
     /// [`Error::MemoryLimit`] with the least limit, if it is greater.
     pub fn new(limit: u64, threads: usize) -> Result<Self, Error> {
         let held = held_memory().unwrap_or(UNKNOWN) + PROCESS;
-        let least = held + WORKER + LEAST_TABLE + LEAST_SHARDS;
+        let least = held + WORKER + LEAST_TABLE + LEAST_SHARDS + LEAST_STRETCHES;
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         if limit < least {
             let (needed, limit) = (least as u64, limit as u64);
@@ -74,14 +81,25 @@ impl Room {
         let max_lines = previous_power_of_two(table / 80).clamp(1 << 12, 1 << 18);
         let max_long = (16 * max_lines).min(4 * MIB);
         let num_shards = if workers > 8 { 64 } else { 16 };
-        let shards = bytes.saturating_sub(workers * (WORKER + 80 * max_lines + max_long)).max(LEAST_SHARDS);
+        // All workers may hold one at the same time, and a buffer that grows holds another.
+        let stretches = (bytes / 8).max(LEAST_STRETCHES);
+        let max_stretch = (stretches / (COPIES * (workers + 1))) as u64;
+        let others = workers * (WORKER + 80 * max_lines + max_long) + stretches;
+        let shards = bytes.saturating_sub(others).max(LEAST_SHARDS);
         let shard = shards / 2 / num_shards;
         let long = shard / 5;
         let len = |num_slots: usize| (shard - long).saturating_sub(4 * num_slots) / 24;
         let slots = previous_power_of_two((shard - long) / 16);
         let num_slots = if len(2 * slots) > len(slots).min(slots / 2) { 2 * slots } else { slots };
         let len = len(num_slots).min(num_slots / 2 - 1);
-        Room { workers, max_lines, max_long, num_shards, num_slots, len, long }
+        Room { workers, max_lines, max_long, num_shards, max_stretch, num_slots, len, long }
+    }
+
+    /// Two shards that are full with one pretoken.
+    #[cfg(all(test, feature = "loom"))]
+    pub fn of_one_pretoken() -> Self {
+        let (workers, max_lines, max_long, num_shards, max_stretch) = (2, 4, 50, 2, 1000);
+        Room { workers, max_lines, max_long, num_shards, max_stretch, num_slots: 256, len: 2, long: 100 }
     }
 
     /// The tables of all shards for keys by a seed, with their memory.
@@ -208,7 +226,8 @@ mod tests {
 
     /// Room for so few pretokens that even a short text spills.
     fn tiny(workers: usize, len: usize, long: usize, num_shards: usize) -> Room {
-        Room { workers, max_lines: 4, max_long: 50, num_shards, num_slots: 2 * len, len, long }
+        let (max_lines, max_long, max_stretch, num_slots) = (4, 50, u64::MAX, 2 * len);
+        Room { workers, max_lines, max_long, num_shards, max_stretch, num_slots, len, long }
     }
 
     fn text(words: u64, seed: u64) -> Vec<u8> {
@@ -286,7 +305,8 @@ mod tests {
                 let tables = 2 * room.num_shards * (4 * room.num_slots + 24 * room.len + room.long);
                 let workers = room.workers * (WORKER + 80 * room.max_lines + room.max_long);
                 assert!(room.len < room.num_slots / 2 && room.workers >= 1 && room.workers <= threads);
-                assert!(tables + workers <= mib * MIB, "{mib} {threads} {room:?}");
+                let stretches = COPIES * (room.workers + 1) * usize::try_from(room.max_stretch).unwrap();
+                assert!(tables + workers + stretches <= mib * MIB, "{mib} {threads} {room:?}");
                 assert!(tables + workers >= mib * MIB / 2, "{mib} {threads} {room:?}");
             }
         }

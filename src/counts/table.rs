@@ -49,6 +49,8 @@ pub struct Knobs {
     pub carry_after: u32,
     /// The secret of the hashes.
     pub seed: HashSeed,
+    /// The maximum length of a line of JSON and of a stretch without a place to cut, in bytes.
+    pub max_stretch: u64,
 }
 
 /// The pretokens that one worker has met and their counts, except what it has moved to the shards.

@@ -17,14 +17,16 @@ All large ones together would keep gigabytes for nothing after the one call that
 
 use super::encoder::Encoder;
 use super::rules::Rules;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::cell::Cell;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Mutex, TryLockError};
+use std::sync::TryLockError;
+use std::sync::atomic::AtomicU32;
 
 /// The maximum number of bytes of all idle encoders.
 const MAX_IDLE_BYTES: usize = 128 << 20;
 /// The number of slots: more threads than this seldom encode at once, and they only lose an encoder at times.
-const NUM_SLOTS: usize = 64;
+const NUM_SLOTS: usize = if cfg!(feature = "loom") { 2 } else { 64 };
 
 /// An idle encoder and the number of its bytes. On cache lines of its own, because other threads use the
 /// neighbours.
@@ -97,12 +99,12 @@ impl EncoderPool {
 
 /// The number of the calling thread's own slot. Threads are numbered in the order of their first texts.
 fn own_slot() -> usize {
-    static NUM_THREADS: AtomicUsize = AtomicUsize::new(0);
+    static NUM_THREADS: AtomicU32 = AtomicU32::new(0);
     thread_local! {
         static OWN: Cell<Option<usize>> = const { Cell::new(None) };
     }
     OWN.get().unwrap_or_else(|| {
-        let own = NUM_THREADS.fetch_add(1, Relaxed) % NUM_SLOTS;
+        let own = NUM_THREADS.fetch_add(1, Relaxed) as usize % NUM_SLOTS;
         OWN.set(Some(own));
         own
     })
@@ -220,5 +222,43 @@ mod tests {
         let (found, small) = ids(1024);
         assert!(small * 16 < large, "{small} {large}");
         assert_eq!(found, expected);
+    }
+}
+
+#[cfg(test)]
+#[cfg(feature = "loom")]
+#[allow(clippy::unwrap_used)]
+mod models {
+    use super::*;
+    use crate::merges::Merges;
+    use crate::pretokenize::Pattern;
+    use crate::special_tokens::SpecialTokens;
+    use crate::sync::explore;
+    use crate::tokenizer::{Special, Tokenizer};
+    use crate::vocab::Vocab;
+    use std::sync::Arc;
+
+    #[test]
+    fn the_bytes_of_idle_encoders_are_known_whoever_takes_them() {
+        explore(|| {
+            let (none, merges) = (SpecialTokens::default(), Merges::default());
+            let vocab = Vocab::new(&merges, &none);
+            let tokenizer = Arc::new(Tokenizer::new(vocab, merges, none, Pattern::Gpt2).unwrap());
+            let pool = Arc::new(EncoderPool::default());
+            let encode = {
+                let (tokenizer, pool) = (Arc::clone(&tokenizer), Arc::clone(&pool));
+                move || {
+                    let encoder = pool.take(true, tokenizer.rules(Special::Allow));
+                    pool.give_back(true, encoder);
+                }
+            };
+            let other = loom::thread::spawn(encode.clone());
+            encode();
+            other.join().unwrap();
+            let sizes =
+                pool.slots.iter().flatten().filter_map(|slot| Some(slot.0.lock().unwrap().as_ref()?.1));
+            let (found, expected) = (pool.num_bytes.load(Relaxed), sizes.collect::<Vec<_>>());
+            assert!(!expected.is_empty() && found == expected.iter().sum(), "{found} {expected:?}");
+        });
     }
 }

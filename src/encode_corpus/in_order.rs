@@ -15,8 +15,9 @@ use crate::encode::{Id, Ids};
 use crate::error::Error;
 use crate::job::Job;
 use crate::panics::lock;
+use crate::sync::{Condvar, Mutex, MutexGuard};
 use std::collections::BTreeMap;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 /// The time between two checks of the cancel flag.
@@ -153,5 +154,74 @@ impl<T: Id, R> State<T, R> {
             }
             self.held = Some(joined);
         }
+    }
+}
+
+#[cfg(test)]
+#[cfg(feature = "loom")]
+#[allow(clippy::unwrap_used)]
+mod models {
+    use super::super::separators::{Edge, Start};
+    use super::*;
+    use crate::corpus::Place;
+    use crate::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+    use crate::sync::explore;
+    use std::sync::Arc;
+
+    const CHUNKS: usize = 3;
+
+    fn finished(number: usize) -> Finished<u16> {
+        let mut ids = Ids::with_room(1);
+        ids.extend(&[u16::try_from(number).unwrap()]);
+        let end = Place { source: 0, offset: number as u64 + 1 };
+        let (begins, ends, is_jsonl) = (Edge::Text, Edge::Text, false);
+        Finished { ids, begins, ends, end, input_bytes: 1, text_bytes: 1, skipped_lines: 0, is_jsonl }
+    }
+
+    /// Two workers take chunks in order and finish them in any order, at most `max_ahead` ahead.
+    fn each_chunk_is_received_in_order(max_ahead: usize) {
+        explore(move || {
+            let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+            let written = Arc::new(std::sync::Mutex::new(Vec::new()));
+            let receive = {
+                let (seen, written) = (Arc::clone(&seen), Arc::clone(&written));
+                move |chunk: EncodedChunk<'_, u16>| {
+                    seen.lock().unwrap().push(chunk.end.offset);
+                    let written = Arc::clone(&written);
+                    Ok::<_, Error>(move |ids: &[u16]| {
+                        written.lock().unwrap().extend_from_slice(ids);
+                        Ok(())
+                    })
+                }
+            };
+            let receiver = Receiver { last: Start::default(), separator: None, receive };
+            let (queue, next) = (Arc::new(InOrder::new(receiver, max_ahead)), Arc::new(AtomicUsize::new(0)));
+            let work = {
+                let (queue, next) = (Arc::clone(&queue), Arc::clone(&next));
+                move || {
+                    let job = Job::default();
+                    loop {
+                        let number = next.fetch_add(1, Relaxed);
+                        if number >= CHUNKS {
+                            return;
+                        }
+                        queue.push(number as u64, finished(number), &job).unwrap();
+                    }
+                }
+            };
+            let other = loom::thread::spawn(work.clone());
+            work();
+            other.join().unwrap();
+            queue.complete(&Job::default()).unwrap();
+            assert_eq!(*seen.lock().unwrap(), [1, 2, 3]);
+            written.lock().unwrap().sort_unstable();
+            assert_eq!(*written.lock().unwrap(), [0, 1, 2]);
+        });
+    }
+
+    #[test]
+    fn each_chunk_is_received_once_and_in_order_and_nobody_waits_for_ever() {
+        each_chunk_is_received_in_order(1);
+        each_chunk_is_received_in_order(2);
     }
 }

@@ -14,7 +14,8 @@ process that has run a kernel starts threads for each call and joins them; so do
 use super::open_mp;
 use crate::error::Error;
 use crate::panics::{caught, lock};
-use std::sync::{Mutex, PoisonError};
+use crate::sync::Mutex;
+use std::sync::PoisonError;
 use std::thread;
 
 /// Calls `work` once for each item, on `threads` threads at the same time, including the calling thread.

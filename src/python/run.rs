@@ -13,12 +13,13 @@ use super::error::{guarded, new, to_py};
 use crate::error::Error;
 use crate::job::{Job, Progress};
 use crate::panics::{caught, lock, message};
+use crate::sync::Mutex;
 use pyo3::exceptions::{PyUnicodeEncodeError, PyUserWarning};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyIterator, PyString};
 use std::ffi::CString;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// The time between two checks for signals.

@@ -105,12 +105,14 @@ def run(few: bool) -> list[str]:
     RECORD.parent.mkdir(exist_ok=True)
     RECORD.unlink(missing_ok=True)
     environment = os.environ | {"BPE_LM_RECORD": str(RECORD), "BPE_LM_CASES": "few" if few else "many"}
-    tests = [word for name in RUST if (ROOT / "tests" / f"{name}.rs").exists() for word in ("--test", name)]
+    tests = [word for name in RUST for word in ("--test", name)]
     python = [sys.executable, "-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider"]
     commands = [
         ["cargo", "test", "--release", "--lib", *tests],
         [*python, "-n", "2", "--dist", "worksteal", "-m", f"row{' and not long' if few else ''}"],
     ]
+    if not few:
+        commands.append([sys.executable, str(ROOT / "tests" / "fuzz" / "guided.py")])
     failed = []
     for command in commands:
         done = subprocess.run(command, cwd=ROOT, env=environment, check=False)

@@ -93,7 +93,7 @@ def count_pretokens(
             shard that has its beginning. Shards may be empty.
         memory_limit: The most memory in bytes that the process may hold, with what it holds when the call begins.
             Counts that do not fit are sorted on the disk, in the folder of `out`, in files without a name. The file is
-            the same. A stretch of text that cannot be cut is held whole, whatever the limit (docs/memory.md).
+            the same. A line of JSON, or a stretch of text that cannot be cut, has to fit (docs/memory.md).
         force: Replace a file that exists.
         progress: As for `train_bpe`; the stages are "count" in bytes and "sum" in pretokens.
 
@@ -103,7 +103,8 @@ def count_pretokens(
         OptionError: An option is not possible, or a shard is asked of pipes or of texts from an iterable.
         CorpusError: As for `train_bpe`.
         MemoryLimitExceeded: Before any work: the limit is below the least that counting needs, which the message has.
-        LimitExceeded: The corpus has 2**64 pretokens or more.
+        LimitExceeded: The corpus has 2**64 pretokens or more; a line of JSON, or a stretch of text that cannot be cut,
+            is longer than fits `memory_limit`, or than 2 GiB without one.
         FileError: The file could not be written.
     """
     options = {"input_format": input_format, "json_field": json_field, "bad_lines": bad_lines}
