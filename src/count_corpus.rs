@@ -7,7 +7,9 @@ of them. The sum is the same file as if one machine had counted everything.
 
 use crate::corpus::{Corpus, Cutter, Shard};
 use crate::count_file::{CountReader, FAN_IN, Header, Merged, Report, Rules, Runs, Weight, Weighted};
-use crate::counts::{PretokenCounts, Totals, count_limited, count_pretokens, write_counts, write_sum};
+use crate::counts::{
+    CollectedCounts, PretokenCounts, Totals, count_limited, count_pretokens, write_counts, write_sum,
+};
 use crate::error::Error;
 use crate::job::{Job, Stage};
 use crate::output::{NewFile, first_among, folder_of};
@@ -97,6 +99,39 @@ pub fn store_counts(
     let file = NewFile::create(out, replace)?;
     let totals = Totals { rules, num_bytes: counts.num_bytes(), skipped_lines: 0 };
     write_counts(counts, totals, file, 1, job)
+}
+
+/// Begins to collect counts that come from elsewhere. What does not fit into memory goes into the folder of `out`, the
+/// file that [`store_collected`] will write.
+///
+/// # Errors
+/// [`Error::NotAnOutput`] and [`Error::Exists`], unless `replace`.
+pub fn collect_counts(rules: Rules, out: &Path, replace: bool) -> Result<CollectedCounts, Error> {
+    NewFile::create(out, replace)?;
+    let runs = Runs::new(rules.clone(), folder_of(out), FAN_IN);
+    Ok(CollectedCounts::new(rules, runs))
+}
+
+/// Writes collected counts into the file `out`. They are those of texts with `num_bytes` bytes, by default the bytes of all
+/// pretokens, and of `skipped_lines` lines that had no text.
+///
+/// # Errors
+/// As [`count_corpus`].
+pub fn store_collected(
+    counts: CollectedCounts,
+    num_bytes: Option<u64>,
+    skipped_lines: u64,
+    out: &Path,
+    replace: bool,
+    job: &Job,
+) -> Result<Header, Error> {
+    let num_bytes = num_bytes.unwrap_or(counts.num_bytes());
+    let file = NewFile::create(out, replace)?;
+    let (rules, runs) = counts.into_runs(job)?;
+    let totals = Totals { rules, num_bytes, skipped_lines };
+    job.stage(Stage::Sum, runs.num_entries(), || {
+        write_sum(runs.merged(&|amount| job.report(amount))?, totals, file)
+    })
 }
 
 /// A count file to add, and its weight.

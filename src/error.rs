@@ -5,6 +5,9 @@ the user can do.
 
 use std::path::{Path, PathBuf};
 
+/// The reason why somebody else failed, such as an exception of Python.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
 /// An error of this crate. Its text is meant for the person who typed the command.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -63,6 +66,9 @@ pub enum Error {
         /// A possible reason.
         hint: &'static str,
     },
+    /// Somebody else opened a part of the corpus, and failed.
+    #[error("{0}")]
+    Opener(Cause),
     /// A file shrank while it was being read.
     #[error("{} became shorter while it was being read: {found} bytes at offset {offset}, {expected} expected", path.display())]
     FileChanged {

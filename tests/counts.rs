@@ -184,6 +184,7 @@ fn small_knobs(random: &mut Random) -> Knobs {
         max_long: *random.pick(max_long),
         carry_after: *random.pick(&[1, 100, 5000, 1 << 31]),
         seed: *random.pick(&[HashSeed::of_process(), HashSeed::chosen(3, 1 << 60), HashSeed::chosen(0, 0)]),
+        ..Knobs::new(1)
     }
 }
 

@@ -20,7 +20,11 @@ NEEDED = [
     Requirement(need)
     for need in [
         *PROJECT["dependencies"],
-        *(need for extra in ("lm", "data", "plots", "gguf", "ray", *TRACKERS) for need in EXTRAS[extra]),
+        *(
+            need
+            for extra in ("lm", "data", "plots", "gguf", "parquet", "remote", "http", "hf", "ray", *TRACKERS)
+            for need in EXTRAS[extra]
+        ),
     ]
 ]
 

@@ -7,12 +7,16 @@ from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import Buffer
 
 __all__ = [
     "BYTE_ALPHABET",
     "DEBUG_BUILD",
     "FILE_NAMES",
+    "CountBatches",
+    "CountCollector",
     "EncodeIterator",
+    "Sink",
     "StreamDecoder",
     "Tokenizer",
     "__version__",
@@ -57,7 +61,7 @@ _Path = str | PathLike[str]
 _Progress = Callable[[str, int, int | None], object]
 
 def train(
-    source: Sequence[_Path] | Iterator[str | bytes],
+    source: Sequence[_Path] | Iterator[str | bytes] | tuple[Any],
     vocab_size: int,
     special_tokens: Sequence[str],
     *,
@@ -92,7 +96,7 @@ _Counts = tuple[str, list[str], int, int, int, int]
 """Pattern, special tokens, distinct pretokens, pretokens, bytes of text, skipped lines."""
 
 def count(
-    source: Sequence[_Path] | Iterator[str | bytes],
+    source: Sequence[_Path] | Iterator[str | bytes] | tuple[Any],
     out: _Path,
     special_tokens: Sequence[str],
     *,
@@ -110,6 +114,37 @@ def add_count_files(
     parts: Sequence[tuple[_Path, str]], out: _Path, force: bool, progress: _Progress | None
 ) -> _Counts: ...
 def open_count_file(path: _Path) -> _Counts: ...
+
+@final
+class CountBatches:
+    def __new__(cls, path: _Path) -> CountBatches: ...
+    @property
+    def rules(self) -> str: ...
+    def __iter__(self) -> CountBatches: ...
+    def __next__(self) -> tuple[bytes, bytes, bytes]: ...
+
+@final
+class CountCollector:
+    def __new__(
+        cls, out: _Path, rules: str | None, pattern: str, special_tokens: Sequence[str], replace: bool
+    ) -> CountCollector: ...
+    def add(self, data: Buffer, borders: Buffer, counts: Buffer) -> None: ...
+    def finish(self, num_bytes: int | None, skipped_lines: int, progress: _Progress | None) -> _Counts: ...
+
+@final
+class Sink:
+    def put_bytes(self, bytes: bytes) -> bool: ...
+    def put_rows(
+        self,
+        data: Buffer,
+        offsets: Buffer,
+        width: int,
+        first: int,
+        nulls: Sequence[int],
+        input_bytes: int,
+    ) -> bool: ...
+    def end(self) -> None: ...
+    def fail(self, error: BaseException) -> None: ...
 
 @final
 class Tokenizer:

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 /// The number of bytes after a chunk's text that may be read, so that no load in its last window needs a
 /// check.
-const PADDING: usize = READ_AHEAD;
+pub(super) const PADDING: usize = READ_AHEAD;
 
 /// The length in bytes of the longest line of JSON and of the longest stretch without a place to cut, where no limit of
 /// memory gives a smaller one. A document of a gigabyte fits, also with escapes; a bomb ends here.
@@ -19,7 +19,7 @@ pub(crate) const MAX_STRETCH: u64 = 2 << 30;
 pub struct Place {
     /// The index of the file, from 0.
     pub source: usize,
-    /// The offset in bytes; in a compressed file, in bytes of its text.
+    /// The offset in bytes; in a compressed file, in bytes of its text; in a table, in rows.
     pub offset: u64,
 }
 
@@ -31,7 +31,7 @@ pub(crate) struct Text {
     /// The index of the file, or of the iterator's item, from 0.
     pub source: usize,
     /// The offset in its source at which the range begins. For a text in JSON it is the offset of the text's
-    /// line.
+    /// line, and in a table the number of its row.
     pub offset: u64,
 }
 
@@ -46,8 +46,9 @@ pub(crate) struct Chunk {
     /// The chunk's number, from 0, and its end, if files are read in order.
     pub number: u64,
     pub end: Place,
-    pub is_jsonl: bool,
-    /// The number of bad lines that were left out.
+    /// Whether each text is a document of its own: a line of JSON, or a row of a table.
+    pub has_documents: bool,
+    /// The number of bad lines, or rows, that were left out.
     pub skipped_lines: u64,
     /// The JSON lines from which the texts are taken.
     pub(super) lines: Vec<u8>,
@@ -64,7 +65,7 @@ impl Chunk {
             input_bytes: 0,
             number: 0,
             end: Place::default(),
-            is_jsonl: false,
+            has_documents: false,
             skipped_lines: 0,
             lines: Vec::new(),
             max_stretch,

@@ -7,7 +7,7 @@ would give a vocabulary of braces or of compressed bytes, and nobody would see i
 like JSON; with the format `text` the bytes are read as they are.
 */
 
-use super::name::{Ending, Name};
+use super::name::{Content, Ending, Name};
 use super::options::Format;
 use super::signatures::{self, Refusal};
 use serde::de::IgnoredAny;
@@ -28,7 +28,11 @@ pub(super) fn check(head: &[u8], is_all: bool, name: Name, format: Format) -> Re
         return Err(refusal);
     }
     let head = head.strip_prefix(BOM).unwrap_or(head).trim_ascii_start();
-    if name.is_jsonl(format) { check_lines(head, is_all, name) } else { check_text(head, name) }
+    if name.content(format) == Content::Lines {
+        check_lines(head, is_all, name)
+    } else {
+        check_text(head, name)
+    }
 }
 
 fn check_text(head: &[u8], name: Name) -> Result<(), Refusal> {

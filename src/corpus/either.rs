@@ -44,6 +44,11 @@ impl Corpus {
         Files::new(paths, options).map(Corpus::Files)
     }
 
+    /// Takes the texts of a table that the opener of the options holds. `name` is its name in errors.
+    pub fn from_table(name: &str, options: InputOptions) -> Self {
+        Corpus::Files(Files::given(name, options))
+    }
+
     /// Takes texts from an iterator.
     pub fn from_texts(texts: impl IntoIterator<Item = Vec<u8>, IntoIter: Send + 'static>) -> Self {
         Corpus::Texts(Texts::new(texts))
@@ -119,7 +124,10 @@ impl Corpus {
 
     /// Adds to an error the name of its text and the offset in the text's source.
     pub(crate) fn locate(&self, error: Error, text: &Text) -> Error {
-        error.in_text(|| self.name(text), |offset| text.offset + offset - text.range.start as u64)
+        // The offset of a table's text is a row.
+        let start =
+            if matches!(self, Corpus::Files(files) if files.is_table(text)) { 0 } else { text.offset };
+        error.in_text(|| self.name(text), |offset| start + offset - text.range.start as u64)
     }
 
     /// Marks the corpus as being read. A corpus can be read only once, because after an error it is not known

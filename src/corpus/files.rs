@@ -1,9 +1,9 @@
 /*!
-Files, pipes and standard input, read by any number of workers.
+Files, pipes, standard input, tables and addresses, read by any number of workers.
 
 A worker that wants a chunk claims one of an open plain file (`plain.rs`): it counts, and other workers do the
 same while it reads. If no such file is open, it takes a source from the queue (`queue.rs`). From a stream it
-reads a chunk, then gives the stream back (`stream.rs`). Where the order matters, only one source is open at a
+reads a chunk, then gives the stream back (`stream.rs`); from a table it takes rows (`opener.rs`). Where the order matters, only one source is open at a
 time, and chunks are numbered.
 */
 
@@ -11,6 +11,7 @@ use super::chunk::{Chunk, Place, Text, reserve};
 use super::cut::{Cuts, Cutter};
 use super::jsonl::for_each_line;
 use super::line_number::FirstLine;
+use super::opener::Table;
 use super::options::{BadLines, InputOptions};
 use super::plain::{Claim, to_usize};
 use super::queue::{Queue, Turn};
@@ -52,10 +53,8 @@ impl Files {
         paths: impl IntoIterator<Item = P>,
         options: InputOptions,
     ) -> Result<Self, Error> {
-        let sources: Vec<Source> = paths
-            .into_iter()
-            .map(|path| Source::new(path.as_ref(), options.format))
-            .collect::<Result<_, _>>()?;
+        let sources: Vec<Source> =
+            paths.into_iter().map(|path| Source::new(path.as_ref(), &options)).collect::<Result<_, _>>()?;
         if sources.is_empty() {
             return Err(Error::EmptyCorpus { what: "the list of files".to_owned(), hint: "" });
         }
@@ -63,9 +62,18 @@ impl Files {
             let rule = "named only once, because it can be read only once";
             return Err(Error::Option { name: "standard input", value: "-".to_owned(), rule });
         }
+        Ok(Files::of(sources, options))
+    }
+
+    /// A table that the opener of the options holds. `name` is its name in errors.
+    pub(super) fn given(name: &str, options: InputOptions) -> Self {
+        Files::of(vec![Source::given(name)], options)
+    }
+
+    fn of(sources: Vec<Source>, options: InputOptions) -> Self {
         let queue = Queue::new(0, Vec::new());
         let (skipped_lines, is_begun) = (AtomicU64::new(0), AtomicBool::new(false));
-        Ok(Files { sources, options, part: None, is_in_order: false, queue, skipped_lines, is_begun })
+        Files { sources, options, part: None, is_in_order: false, queue, skipped_lines, is_begun }
     }
 
     /// The same files, set to be read in order, and only a part of them. Neither has begun to be read.
@@ -76,9 +84,7 @@ impl Files {
     /// The same files, of which only a part is read. Neither has begun to be read.
     pub(super) fn part_of(&self, part: Range<Place>) -> Self {
         let queue = Queue::new(part.start.source, Vec::new());
-        let (skipped_lines, is_begun) = (AtomicU64::new(0), AtomicBool::new(false));
-        let (sources, options) = (self.sources.clone(), self.options.clone());
-        Files { sources, options, part: Some(part), is_in_order: false, queue, skipped_lines, is_begun }
+        Files { part: Some(part), queue, ..Files::of(self.sources.clone(), self.options.clone()) }
     }
 
     /// The number of files.
@@ -149,7 +155,7 @@ impl Files {
 
     /// Information about each source, without reading it.
     pub(super) fn infos(&self) -> Result<Vec<SourceInfo>, Error> {
-        self.sources.iter().map(|source| source.info(&self.options.json_field)).collect()
+        self.sources.iter().map(|source| source.info(&self.options)).collect()
     }
 
     pub(super) fn num_bytes(&self) -> Option<u64> {
@@ -188,16 +194,25 @@ impl Files {
     pub(super) fn hint(&self) -> &'static str {
         match self.skipped_lines() {
             0 => "",
+            _ if self.sources.iter().any(|source| source.table().is_some()) => {
+                "; every row or line was skipped: is the column's name right?"
+            }
             _ => "; every line was skipped: is the field's name right?",
         }
     }
 
     pub(super) fn name(&self, text: &Text) -> String {
         let source = &self.sources[text.source];
-        match source.is_jsonl {
-            true => format!("{}, in the line at byte {}", source.name(), text.offset),
-            false => source.name(),
+        match source.table() {
+            Some(_) => format!("{}, in row {}", source.name(), text.offset),
+            None if source.is_lines() => format!("{}, in the line at byte {}", source.name(), text.offset),
+            None => source.name(),
         }
+    }
+
+    /// Whether a text is from a table.
+    pub(super) fn is_table(&self, text: &Text) -> bool {
+        self.sources[text.source].table().is_some()
     }
 
     pub(super) fn next_chunk(&self, cutter: Cutter<'_>, job: &Job, chunk: &mut Chunk) -> Result<bool, Error> {
@@ -208,7 +223,7 @@ impl Files {
                     let is_last = claim.is_last;
                     Some(((open.source, claim), is_last))
                 }
-                Reader::Stream(_) => None,
+                Reader::Stream(_) | Reader::Table(_) => None,
             });
             if let Some(((source, claim), number)) = claimed {
                 chunk.number = number;
@@ -219,6 +234,9 @@ impl Files {
                 Some(Open { source, reader: Reader::Stream(stream) }) => {
                     return self.read_stream(source, stream, cutter, job, chunk).map(|()| true);
                 }
+                Some(Open { source, reader: Reader::Table(table) }) => {
+                    return self.read_table(source, table, job, chunk).map(|()| true);
+                }
                 Some(plain) => self.queue.share(plain),
             }
         }
@@ -226,7 +244,7 @@ impl Files {
 
     /// Where a source may be cut.
     fn cuts<'a>(&self, source: usize, cutter: Cutter<'a>) -> Cuts<'a> {
-        match self.sources[source].is_jsonl {
+        match self.sources[source].is_lines() {
             true => Cuts::Lines(cutter.chunk_bytes),
             false => Cuts::Pretokens(cutter),
         }
@@ -245,7 +263,7 @@ impl Files {
                 let offset = |place: Place| (place.source == source).then_some(place.offset);
                 let start = self.part.as_ref().and_then(|part| offset(part.start)).unwrap_or(0);
                 let end = self.part.as_ref().and_then(|part| offset(part.end));
-                Some(Open { source, reader: self.sources[source].open(start, end, job)? })
+                Some(Open { source, reader: self.sources[source].open(start, end, &self.options, job)? })
             }
         })
     }
@@ -265,7 +283,7 @@ impl Files {
             return Err(self.sources[source].too_long(range.start, chunk.max_stretch));
         }
         let len = to_usize(range.end - range.start)?;
-        let buffer = if self.sources[source].is_jsonl { &mut chunk.lines } else { &mut chunk.bytes };
+        let buffer = if self.sources[source].is_lines() { &mut chunk.lines } else { &mut chunk.bytes };
         for start in (0..len).step_by(STEP) {
             let end = len.min(start + STEP);
             reserve(buffer, end);
@@ -287,13 +305,13 @@ impl Files {
         chunk: &mut Chunk,
     ) -> Result<(), Error> {
         let source = &self.sources[number];
-        let buffer = if source.is_jsonl { &mut chunk.lines } else { &mut chunk.bytes };
+        let buffer = if source.is_lines() { &mut chunk.lines } else { &mut chunk.bytes };
         let (offset, first_line) = (stream.offset, FirstLine::Number(stream.lines));
         let cuts = self.cuts(number, cutter);
         let max_stretch = chunk.max_stretch;
         let read = stream.next(cuts, max_stretch, job, buffer);
         let len = read.map_err(|failure| source.failed(failure))?;
-        if source.is_jsonl {
+        if source.is_lines() {
             stream.lines += memchr::memchr_iter(b'\n', &buffer[..len]).count() as u64;
         }
         chunk.input_bytes = stream.take_input_bytes();
@@ -306,6 +324,15 @@ impl Files {
         self.find_texts(Text { range: 0..len, source: number, offset }, &first_line, chunk, job)
     }
 
+    /// Takes the next rows of a table, and gives the table back.
+    fn read_table(&self, source: usize, mut table: Table, job: &Job, chunk: &mut Chunk) -> Result<(), Error> {
+        let is_open = table.next(source, job, chunk)?;
+        self.skipped_lines.fetch_add(chunk.skipped_lines, Relaxed);
+        chunk.has_documents = true;
+        chunk.number = self.queue.give_back(is_open.then_some(Open { source, reader: Reader::Table(table) }));
+        Ok(())
+    }
+
     /// Finds the texts in the bytes of a chunk: one text, or those of its lines.
     fn find_texts(
         &self,
@@ -315,8 +342,8 @@ impl Files {
         job: &Job,
     ) -> Result<(), Error> {
         let len = text.range.len();
-        chunk.is_jsonl = self.sources[text.source].is_jsonl;
-        if chunk.is_jsonl {
+        chunk.has_documents = self.sources[text.source].is_lines();
+        if chunk.has_documents {
             let lines = std::mem::take(&mut chunk.lines);
             let taken = self.take_texts(&lines[..len], text.source, text.offset, first_line, chunk, job);
             chunk.lines = lines;
@@ -368,7 +395,6 @@ mod tests {
     use crate::testing::{in_a_minute, is_on_purpose};
     use std::fs::File;
     use std::io;
-    use std::os::fd::{AsFd, BorrowedFd};
 
     /// A file that panics after its first bytes.
     struct Panicking(File, usize);
@@ -380,13 +406,11 @@ mod tests {
         }
     }
 
-    impl AsFd for Panicking {
-        fn as_fd(&self) -> BorrowedFd<'_> {
-            self.0.as_fd()
+    impl Input for Panicking {
+        fn wait(&mut self) -> io::Result<bool> {
+            Ok(true)
         }
     }
-
-    impl Input for Panicking {}
 
     #[test]
     fn a_panic_while_a_file_is_read_is_an_error_and_nobody_waits_for_the_file() {

@@ -8,6 +8,8 @@ thread count. Where a stretch has no such place (a line of base64, text without 
 
 Why not map the file? Mapped pages count as the process's memory, and a mapped file that shrinks kills the process. Workers
 read into buffers that they reuse (`files.rs`).
+
+Tables and files at an address are opened by whoever brings an [`Opener`] (`opener.rs`).
 */
 
 mod chunk;
@@ -20,6 +22,7 @@ mod gzip;
 mod jsonl;
 mod line_number;
 mod name;
+mod opener;
 mod options;
 mod plain;
 mod queue;
@@ -35,6 +38,7 @@ pub(crate) use cut::Cuts;
 pub use cut::Cutter;
 pub use either::Corpus;
 pub use files::Files;
+pub use opener::{Column, Delivered, Delivery, Look, Opener, Rows, TableFormat};
 pub use options::{BadLines, Format, InputOptions};
 pub use shard::Shard;
 pub use source::SourceInfo;

@@ -36,6 +36,10 @@ impl Signature {
 const DECOMPRESS: &str = "decompress it first";
 const UNPACK: &str = "take the files out of it first";
 const TABLE: &str = "write its texts as JSON lines first";
+const PARQUET: &str =
+    "read it as Parquet, uncompressed and through Python (--input-format parquet, input_format=\"parquet\")";
+const ARROW: &str =
+    "read it as Arrow, uncompressed and through Python (--input-format arrow, input_format=\"arrow\")";
 const CONVERT: &str = "convert it first (iconv -t UTF-8)";
 const EXTRACT: &str = "extract its text first";
 
@@ -61,11 +65,11 @@ const SIGNATURES: [Signature; 31] = [
     at(0, b"Rar!\x1A\x07", "a RAR archive", UNPACK),
     at(257, b"ustar", "a tar archive", UNPACK),
     // A struct follows the mark. Its first field is always field 1, a number.
-    at(0, b"PAR1\x15", "a Parquet file", TABLE),
+    at(0, b"PAR1\x15", "a Parquet file", PARQUET),
     // A length below 65,536 follows the mark, so two of its bytes are zeros. "PARENTS" is text.
     Signature { zeros: 6..8, ..at(0, b"PARE", "an encrypted Parquet file", TABLE) },
-    at(0, b"ARROW1\0\0", "an Arrow file", TABLE),
-    at(0, b"\xFF\xFF\xFF\xFF", "an Arrow stream", TABLE),
+    at(0, b"ARROW1\0\0", "an Arrow file", ARROW),
+    at(0, b"\xFF\xFF\xFF\xFF", "an Arrow stream", ARROW),
     at(0, b"FEA1", "a Feather file", TABLE),
     at(0, b"Obj\x01", "an Avro file", TABLE),
     at(0, b"SQLite format 3\0", "an SQLite database", TABLE),

@@ -1,15 +1,16 @@
 /*!
-One source of a corpus, which is a file, a pipe or standard input: its kind, its checks, and how it is opened.
+One source of a corpus, which is a file, a pipe, standard input, an address or a table: its kind, its checks, and how it is opened.
 */
 
 use super::compression::{Compression, ZSTD_WINDOW_LOG};
 use super::content::{self, has_many_nuls};
-use super::name::Name;
-use super::options::Format;
+use super::name::{Content, Name};
+use super::opener::{Bytes, Column, Delivery, Failed, Look, Opener, Table, TableFormat};
+use super::options::{Format, InputOptions};
 use super::plain::{Plain, SharedFile};
 use super::signatures::Refusal;
 use super::stream::{Failure, Stream};
-use crate::error::Error;
+use crate::error::{Error, is_address};
 use crate::job::Job;
 use crate::output::kind_of;
 use std::fs::File;
@@ -17,6 +18,8 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 use std::time::UNIX_EPOCH;
 
 const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
@@ -26,20 +29,21 @@ const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
 pub struct SourceInfo {
     /// Its path, or "standard input".
     pub name: String,
-    /// The length in bytes and the time of the last change in nanoseconds; `None` for a pipe.
+    /// The length in bytes and the time of the last change in nanoseconds, or another number that tells versions of a file
+    /// apart; `None` for what can be read only once.
     pub file: Option<(u64, u64)>,
-    /// The field that holds the text, if the file is JSON lines.
+    /// The field or the column that holds the text, if the file is JSON lines or a table.
     pub json_field: Option<String>,
 }
 
-/// A file or pipe of a corpus. It is opened only when a worker reads it, because the system limits the number
+/// A file, pipe or table of a corpus. It is opened only when a worker reads it, because the system limits the number
 /// of open files per process.
 #[derive(Clone)]
 pub(super) struct Source {
     path: PathBuf,
     pub kind: Kind,
     format: Format,
-    pub is_jsonl: bool,
+    content: Content,
     /// Whether its first bytes were read and have too many NUL bytes to be plausible text.
     has_many_nuls: bool,
 }
@@ -47,34 +51,48 @@ pub(super) struct Source {
 /// The kind of a source.
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
-    File { len: u64, compression: Compression },
+    File {
+        len: u64,
+        compression: Compression,
+    },
     Pipe,
     StandardInput,
+    /// A file at an address, which the opener reads.
+    Remote(Look),
+    /// A table that the opener holds, and that can be read only once.
+    Given,
 }
 
 /// A source that is open.
 pub(super) enum Reader {
     Plain(Plain),
     Stream(Stream),
+    Table(Table),
 }
 
 impl Source {
     /// Checks a file, so that a missing or empty file is an error before any work is done.
-    pub fn new(path: &Path, format: Format) -> Result<Self, Error> {
-        let is_jsonl = Name::of(path).is_jsonl(format);
-        let mut source = Source {
-            path: path.to_owned(),
-            kind: Kind::StandardInput,
-            format,
-            is_jsonl,
-            has_many_nuls: false,
-        };
+    pub fn new(path: &Path, options: &InputOptions) -> Result<Self, Error> {
+        let format = options.format;
+        let content = Name::of(path).content(format);
+        let kind = Kind::StandardInput;
+        let mut source = Source { path: path.to_owned(), kind, format, content, has_many_nuls: false };
+        let table = source.table();
         if path == Path::new("-") {
+            return if table.is_some() { Err(is_a_stream("standard input")) } else { Ok(source) };
+        }
+        let look = |opener: &Arc<dyn Opener>| {
+            let column = table.map(|format| options.column(format));
+            opener.look(path, column.as_ref()).map_err(Error::Opener)
+        };
+        if let Some(opener) = options.opener.as_ref().filter(|_| is_address(path)) {
+            source.kind = Kind::Remote(look(opener)?);
             return Ok(source);
         }
         let metadata = std::fs::metadata(path).map_err(|error| Error::corpus_file(path, error))?;
         source.kind = match metadata.file_type() {
             kind if kind.is_file() => Kind::File { len: metadata.len(), compression: Compression::None },
+            kind if kind.is_fifo() && table.is_some() => return Err(is_a_stream(&source.name())),
             kind if kind.is_fifo() => Kind::Pipe,
             kind => return Err(Error::NotAFile { path: path.to_owned(), kind: kind_of(kind) }),
         };
@@ -83,11 +101,42 @@ impl Source {
                 let (what, hint) = (source.name(), "; was it written to its end?");
                 return Err(Error::EmptyCorpus { what, hint });
             }
+            if table.is_some() {
+                let opener = options.opener.as_ref().ok_or_else(|| source.without_opener())?;
+                return look(opener).map(|_| source);
+            }
             let compression;
             (compression, source.has_many_nuls) = source.look()?;
             source.kind = Kind::File { len, compression };
         }
         Ok(source)
+    }
+
+    /// A table that the opener holds. `name` is its name in errors.
+    pub fn given(name: &str) -> Self {
+        let format = Format::Table(TableFormat::Arrow);
+        let content = Content::Table(TableFormat::Arrow);
+        Source { path: name.into(), kind: Kind::Given, format, content, has_many_nuls: false }
+    }
+
+    /// Whether each of its texts is a document of its own.
+    pub fn has_documents(&self) -> bool {
+        self.content != Content::Text
+    }
+
+    /// Whether its texts are in lines of JSON.
+    pub fn is_lines(&self) -> bool {
+        self.content == Content::Lines
+    }
+
+    /// The format of the table that it is.
+    pub fn table(&self) -> Option<TableFormat> {
+        if let Content::Table(format) = self.content { Some(format) } else { None }
+    }
+
+    fn without_opener(&self) -> Error {
+        let (what, remedy) = ("a table by its name", "read it through the Python package");
+        Error::NotText { path: self.name(), what, remedy }
     }
 
     /// Reads and checks the first bytes of a file.
@@ -97,14 +146,20 @@ impl Source {
         let file = File::open(&self.path).map_err(|error| Error::corpus_file(&self.path, error))?;
         let mut stream = Stream::new(file, job).map_err(failed)?;
         let compression = stream.compression();
-        let named = Name::of(&self.path).compression.unwrap_or(compression);
-        if named != compression {
-            let reason =
-                format!("is named as {0} but is not {0} data; rename it, or create it again", named.name());
-            return Err(Error::format(&self.path, reason));
-        }
+        self.check_compression(compression)?;
         let has_many_nuls = self.check(stream.peek(job).map_err(failed)?)?;
         Ok((compression, has_many_nuls))
+    }
+
+    /// Refuses a file that is not compressed as its name promises.
+    fn check_compression(&self, compression: Compression) -> Result<(), Error> {
+        let named = Name::of(&self.path).compression.unwrap_or(compression);
+        if named == compression {
+            return Ok(());
+        }
+        let reason =
+            format!("is named as {0} but is not {0} data; rename it, or create it again", named.name());
+        Err(Error::format(&self.path, reason))
     }
 
     /// Refuses first bytes that contradict the format that the source is read as. Returns whether they have
@@ -127,17 +182,18 @@ impl Source {
     pub fn len(&self) -> Option<u64> {
         match self.kind {
             Kind::File { len, .. } => Some(len),
-            Kind::Pipe | Kind::StandardInput => None,
+            Kind::Remote(look) => look.len,
+            Kind::Pipe | Kind::StandardInput | Kind::Given => None,
         }
     }
 
     /// Whether it can be read from any place.
     pub fn is_plain(&self) -> bool {
-        matches!(self.kind, Kind::File { compression: Compression::None, .. })
+        matches!(self.kind, Kind::File { compression: Compression::None, .. }) && self.table().is_none()
     }
 
     /// Information about the source, without reading it.
-    pub fn info(&self, json_field: &str) -> Result<SourceInfo, Error> {
+    pub fn info(&self, options: &InputOptions) -> Result<SourceInfo, Error> {
         let file = match self.kind {
             Kind::File { len, .. } => {
                 let file = self.len_and_time().map_err(|error| Error::corpus_file(&self.path, error))?;
@@ -146,9 +202,11 @@ impl Source {
                 }
                 Some(file)
             }
-            Kind::Pipe | Kind::StandardInput => None,
+            Kind::Remote(Look { len, version }) => len.map(|len| (len, version)),
+            Kind::Pipe | Kind::StandardInput | Kind::Given => None,
         };
-        Ok(SourceInfo { name: self.name(), file, json_field: self.is_jsonl.then(|| json_field.to_owned()) })
+        let json_field = self.has_documents().then(|| options.json_field.clone());
+        Ok(SourceInfo { name: self.name(), file, json_field })
     }
 
     /// The length in bytes, and the time of the last change in nanoseconds.
@@ -164,8 +222,18 @@ impl Source {
         Ok(SharedFile::new(file, self.path.clone(), len, range))
     }
 
-    /// Opens the source at an offset in its text. A plain file may be read up to another offset.
-    pub fn open(&self, start: u64, end: Option<u64>, job: &Job) -> Result<Reader, Error> {
+    /// Opens the source at an offset in its text, or at a row of a table. A plain file may be read up to another offset.
+    pub fn open(
+        &self,
+        start: u64,
+        end: Option<u64>,
+        options: &InputOptions,
+        job: &Job,
+    ) -> Result<Reader, Error> {
+        if let Some(format) = self.table() {
+            let receiver = self.deliveries(options, Some(&options.column(format)), start)?;
+            return Ok(Reader::Table(Table::new(receiver, start)));
+        }
         let file = || {
             let mut options = File::options();
             if matches!(self.kind, Kind::Pipe) {
@@ -184,17 +252,24 @@ impl Source {
                 file().and_then(|file| Stream::new(file, job)).map(Reader::Stream)
             }
             Kind::StandardInput => Stream::new(io::stdin(), job).map(Reader::Stream),
+            Kind::Remote(_) | Kind::Given => {
+                let receiver = self.deliveries(options, None, 0)?;
+                Stream::new(Bytes::new(receiver), job).map(Reader::Stream)
+            }
         };
         let failed = |failure| job.check().err().unwrap_or_else(|| self.failed(failure));
         let mut opened = opened.map_err(failed)?;
         let (mut is_there, mut has_many_nuls) = (true, self.has_many_nuls);
-        match (&mut opened, &self.kind) {
-            (Reader::Plain(_), &Kind::File { len, .. }) => is_there = start <= len,
-            (Reader::Plain(_), _) => {}
-            (Reader::Stream(stream), Kind::File { .. }) => {
-                is_there = stream.skip(start, job).map_err(failed)?
+        if let Reader::Stream(stream) = &mut opened {
+            if !matches!(self.kind, Kind::File { .. }) {
+                has_many_nuls = self.check(stream.peek(job).map_err(failed)?)?;
             }
-            (Reader::Stream(stream), _) => has_many_nuls = self.check(stream.peek(job).map_err(failed)?)?,
+            if matches!(self.kind, Kind::Remote(_)) {
+                self.check_compression(stream.compression())?;
+            }
+            is_there = stream.skip(start, job).map_err(failed)?;
+        } else if let Some(len) = self.len() {
+            is_there = start <= len;
         }
         if has_many_nuls {
             job.note(format!("{} begins with many NUL bytes: is it text?", self.name()));
@@ -204,8 +279,19 @@ impl Source {
 
     /// The error of a line, or a stretch without a place to cut, that begins at an offset or later.
     pub fn too_long(&self, offset: u64, limit: u64) -> Error {
-        let what = if self.is_jsonl { "line" } else { "stretch without a place to cut" };
+        let what = if self.is_lines() { "line" } else { "stretch without a place to cut" };
         Error::TooLong { path: self.name(), what, offset, limit }
+    }
+
+    /// Starts what reads an address or a table.
+    fn deliveries(
+        &self,
+        options: &InputOptions,
+        column: Option<&Column>,
+        first_row: u64,
+    ) -> Result<Receiver<Delivery>, Error> {
+        let opener = options.opener.as_ref().ok_or_else(|| self.without_opener())?;
+        opener.open(&self.path, column, first_row).map_err(Error::Opener)
     }
 
     /// Adds the name of the source to a failure.
@@ -216,12 +302,19 @@ impl Source {
             Failure::Window(window) => {
                 Error::Window { path: self.name(), window, limit: 1 << ZSTD_WINDOW_LOG }
             }
-            Failure::Read { compression: Compression::None, source, .. } => {
-                Error::corpus_file(self.name(), source)
-            }
-            Failure::Read { compression, offset, source } => {
-                Error::Decompress { path: self.name(), format: compression.name(), offset, source }
-            }
+            Failure::Read { compression, offset, source } => match source.downcast::<Failed>() {
+                Ok(Failed(cause)) => Error::Opener(cause),
+                Err(source) if compression == Compression::None => Error::corpus_file(self.name(), source),
+                Err(source) => {
+                    Error::Decompress { path: self.name(), format: compression.name(), offset, source }
+                }
+            },
         }
     }
+}
+
+/// The error for a table that cannot be read, because its end has to be read first.
+fn is_a_stream(name: &str) -> Error {
+    let rule = "text or jsonl for pipes and standard input, because a table is not read from its beginning";
+    Error::Option { name: "input_format", value: format!("a table in {name}"), rule }
 }

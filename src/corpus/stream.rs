@@ -126,9 +126,15 @@ impl Stream {
     /// Skips `len` bytes of text. Returns whether the text had that many.
     pub fn skip(&mut self, mut len: u64, job: &Job) -> Result<bool, Failure> {
         let mut buffer = Vec::new();
-        while len > 0 && !self.is_at_end {
+        while len > 0 && !self.is_at_end() {
             let wanted = usize::try_from(len).unwrap_or(usize::MAX).min(STEP);
-            let found = self.read(0, wanted, job, &mut buffer)?;
+            let found = if self.rest.is_empty() {
+                self.read(0, wanted, job, &mut buffer)?
+            } else {
+                buffer = self.rest.split_off(self.rest.len().min(wanted));
+                std::mem::swap(&mut buffer, &mut self.rest);
+                buffer.len()
+            };
             self.lines += memchr::memchr_iter(b'\n', &buffer[..found]).count() as u64;
             self.offset += found as u64;
             len -= found as u64;
@@ -225,10 +231,34 @@ impl Stream {
     }
 }
 
-/// A source of bytes. A pipe may keep its reader waiting.
-pub(super) trait Input: Read + AsFd + Send + 'static {}
-impl Input for File {}
-impl Input for io::Stdin {}
+/// A source of bytes, which may keep its reader waiting.
+pub(super) trait Input: Read + Send + 'static {
+    /// Waits a moment for bytes or the end. Returns whether they are there.
+    fn wait(&mut self) -> io::Result<bool>;
+}
+
+/// A file is always ready.
+impl Input for File {
+    fn wait(&mut self) -> io::Result<bool> {
+        poll_input(self)
+    }
+}
+
+impl Input for io::Stdin {
+    fn wait(&mut self) -> io::Result<bool> {
+        poll_input(self)
+    }
+}
+
+/// Waits for the bytes of a file or a pipe, a twentieth of a second at most.
+fn poll_input(input: &impl AsFd) -> io::Result<bool> {
+    let patience = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+    match poll(&mut [PollFd::new(input, PollFlags::IN)], Some(&patience)) {
+        Ok(0) | Err(rustix::io::Errno::INTR) => Ok(false),
+        Ok(_) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
 
 /// A reader that counts its bytes, and stops waiting for them when the job is cancelled.
 struct Counted<R> {
@@ -253,17 +283,14 @@ impl<R: Input> Read for Counted<R> {
 }
 
 impl<R: Input> Counted<R> {
-    /// Waits until bytes can be read. A file is always ready; a pipe is polled twenty times a second.
-    fn wait(&self) -> io::Result<()> {
-        let patience = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+    /// Waits until bytes can be read.
+    fn wait(&mut self) -> io::Result<()> {
         loop {
             if self.cancelled.is_set() {
                 return Err(io::Error::other("cancelled"));
             }
-            match poll(&mut [PollFd::new(&self.input, PollFlags::IN)], Some(&patience)) {
-                Ok(0) | Err(rustix::io::Errno::INTR) => {}
-                Ok(_) => return Ok(()),
-                Err(error) => return Err(error.into()),
+            if self.input.wait()? {
+                return Ok(());
             }
         }
     }

@@ -40,12 +40,12 @@ impl Rules {
     }
 
     /// The rules as they are written in a file.
-    pub(super) fn to_json(&self) -> String {
+    pub(crate) fn to_json(&self) -> String {
         json!({ "pattern": self.pattern, "special_tokens": self.special_tokens, "utf8": UTF8 }).to_string()
     }
 
     /// Reads what [`Rules::to_json`] wrote. An error is a text for the user.
-    pub(super) fn from_json(text: &str) -> Result<Self, String> {
+    pub(crate) fn from_json(text: &str) -> Result<Self, String> {
         let value = json::parse(text)?;
         let rules = Object::new(&value)?;
         let utf8 = rules.string("utf8")?;

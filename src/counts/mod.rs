@@ -14,7 +14,7 @@ a lock around every insertion, which stops all workers, and a lookup has to foll
 next. Here a lookup takes one cache line, as it does in encoding, and both share the code that makes keys
 ([`crate::pretoken_key`]).
 
-Where memory has a limit, full shards move to the disk as sorted runs (`spill`), which are added at the end.
+Where memory has a limit, full shards move to the disk as sorted runs (`spill`), which are added at the end. So do counts that come from elsewhere (`collect`).
 
 Sums do not depend on who counted what, so the result is the same for every number of threads, chunk size and
 order of files.
@@ -38,9 +38,11 @@ mod listed;
 mod pretoken_counts;
 mod store;
 mod count;
+mod collect;
 mod probe;
 
 pub use crate::hash_seed::HashSeed;
+pub use collect::CollectedCounts;
 pub(crate) use count::count_limited;
 pub use count::{count_pretokens, count_with_knobs};
 pub use pretoken_counts::PretokenCounts;

@@ -55,7 +55,7 @@ pub(crate) fn separator_id(
             return Err(Error::Option {
                 name: "separator",
                 value: "none".to_owned(),
-                rule: "a special token to put between texts, as the corpus has several files or JSON lines",
+                rule: "a special token to put between texts, as the corpus has several files, JSON lines or a table",
             });
         }
         return Ok(None);

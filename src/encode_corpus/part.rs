@@ -148,7 +148,7 @@ impl Before<'_> {
                 Edge::Nothing => {}
             }
             // Each text of JSON lines has a separator after it.
-            let is_known = is_separated.is_some() && finished.is_jsonl;
+            let is_known = is_separated.is_some() && finished.has_documents;
             Ok((!is_known).then_some(finished.ids))
         })?;
         Ok(match is_separated {

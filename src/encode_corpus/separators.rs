@@ -76,7 +76,7 @@ pub(super) struct Finished<T> {
     pub input_bytes: u64,
     pub text_bytes: u64,
     pub skipped_lines: u64,
-    pub is_jsonl: bool,
+    pub has_documents: bool,
 }
 
 impl<T: Id> Finished<T> {

@@ -47,7 +47,7 @@ impl Worker<'_> {
         let pattern = self.tokenizer.pattern();
         let cutter = Cutter { pattern, special_tokens, chunk_bytes: self.options.chunk_bytes };
         while self.corpus.next_chunk(cutter, self.job, &mut chunk)? {
-            let default = if chunk.is_jsonl { Special::Text } else { Special::Allow };
+            let default = if chunk.has_documents { Special::Text } else { Special::Allow };
             let special = self.options.special.unwrap_or(default);
             if let Some((other, encoder)) = held.take_if(|(held, _)| *held != special) {
                 self.tokenizer.give_back(other, encoder);
@@ -92,19 +92,19 @@ impl Worker<'_> {
                 .map_err(|error| error.moved_by(range.start))
                 .and_then(|()| encoder.encode(rules, &chunk.bytes, range.clone(), self.job, &mut ids))
                 .map_err(|error| self.corpus.locate(error, text))?;
-            if let Some(separator) = self.separator.filter(|_| chunk.is_jsonl) {
+            if let Some(separator) = self.separator.filter(|_| chunk.has_documents) {
                 ids.extend(&[separator]);
             }
         }
         let text_bytes = chunk.texts.iter().map(|text| text.range.len() as u64).sum();
         let (begins, ends) = self.edges(chunk, special, ids.as_slice());
-        let &Chunk { end, input_bytes, skipped_lines, is_jsonl, .. } = chunk;
-        Ok(Finished { ids, begins, ends, end, input_bytes, text_bytes, skipped_lines, is_jsonl })
+        let &Chunk { end, input_bytes, skipped_lines, has_documents, .. } = chunk;
+        Ok(Finished { ids, begins, ends, end, input_bytes, text_bytes, skipped_lines, has_documents })
     }
 
     /// The content at the chunk's beginning and at its end.
     fn edges<T: Id>(&self, chunk: &Chunk, special: Special, ids: &[T]) -> (Edge, Edge) {
-        if chunk.is_jsonl {
+        if chunk.has_documents {
             let edge = if chunk.texts.is_empty() { Edge::Nothing } else { Edge::Separator };
             // Each text has a separator after it. The first text still needs a separator before it, as in any
             // other file.

@@ -1,17 +1,22 @@
 /*!
-Count files: counting into them, adding them, and reading them.
+Count files: counting into them, adding them, reading them, and their entries as columns for tables.
 */
 
 use super::error::{guarded, to_py};
 use super::run::run;
 use super::train::{Source, open};
 use crate::corpus::Shard;
-use crate::count_corpus::{CountOptions, Part, add_counts, count_corpus};
-use crate::count_file::{CountReader, Header, Weight};
+use crate::count_corpus::{CountOptions, Part, add_counts, collect_counts, count_corpus, store_collected};
+use crate::count_file::{CountReader, Header, Rules, SortedCounts, Weight};
+use crate::counts::CollectedCounts;
+use crate::error::Error;
+use crate::job::Job;
 use crate::pretokenize::Pattern;
 use crate::special_tokens::SpecialTokens;
 use crate::threads::resolve_threads;
+use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 use std::path::PathBuf;
 
 /// A header: pattern, special tokens, distinct pretokens, pretokens, bytes of text, skipped lines.
@@ -79,4 +84,148 @@ pub(super) fn open_count_file(path: PathBuf) -> PyResult<Description> {
         let reader = CountReader::open(&path).map_err(to_py)?;
         Ok(description(reader.header().clone()))
     })
+}
+
+/// The most bytes of pretokens, and the most pretokens, in a batch of entries.
+const BATCH_BYTES: usize = 8 << 20;
+const BATCH_LEN: usize = 1 << 18;
+
+/// The entries of a count file, in order, in batches.
+#[pyclass(module = "bpe_lm._core")]
+pub(super) struct CountBatches {
+    reader: CountReader,
+    is_at_end: bool,
+}
+
+/// A batch: the bytes of its pretokens, their borders (4 bytes each), and their counts (8 bytes each).
+type Batch<'py> = (Bound<'py, PyBytes>, Bound<'py, PyBytes>, Bound<'py, PyBytes>);
+
+#[pymethods]
+impl CountBatches {
+    #[new]
+    fn new(path: PathBuf) -> PyResult<Self> {
+        guarded(|| Ok(CountBatches { reader: CountReader::open(&path).map_err(to_py)?, is_at_end: false }))
+    }
+
+    /// The rules, as JSON.
+    #[getter]
+    fn rules(&self) -> PyResult<String> {
+        guarded(|| Ok(self.reader.header().rules.to_json()))
+    }
+
+    fn __iter__(this: PyRef<'_, Self>) -> PyResult<PyRef<'_, Self>> {
+        guarded(|| Ok(this))
+    }
+
+    fn __next__<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Batch<'py>>> {
+        guarded(|| {
+            let (data, borders, counts) = py.detach(|| self.next_batch()).map_err(to_py)?;
+            let bytes = |bytes: &[u8]| PyBytes::new(py, bytes);
+            Ok((!counts.is_empty()).then(|| (bytes(&data), bytes(&borders), bytes(&counts))))
+        })
+    }
+}
+
+impl CountBatches {
+    fn next_batch(&mut self) -> Result<(Vec<u8>, Vec<u8>, Vec<u8>), Error> {
+        let (mut data, mut borders, mut counts) = (Vec::new(), 0_i32.to_le_bytes().to_vec(), Vec::new());
+        while !self.is_at_end && data.len() < BATCH_BYTES && counts.len() < 8 * BATCH_LEN {
+            self.is_at_end = !self.reader.advance()?;
+            if self.is_at_end {
+                break;
+            }
+            data.extend_from_slice(self.reader.pretoken());
+            let border = i32::try_from(data.len())
+                .map_err(|_| Error::Limit { what: "the length of a pretoken", limit: 1 << 31 })?;
+            borders.extend_from_slice(&border.to_le_bytes());
+            counts.extend_from_slice(&self.reader.count().to_le_bytes());
+        }
+        Ok((data, borders, counts))
+    }
+}
+
+/// Counts from a table, in any order, on their way into a count file.
+#[pyclass(module = "bpe_lm._core")]
+pub(super) struct CountCollector {
+    out: PathBuf,
+    replace: bool,
+    counts: Option<CollectedCounts>,
+}
+
+#[pymethods]
+impl CountCollector {
+    /// Begins a file, by rules as JSON or else by a pattern and special tokens.
+    #[new]
+    fn new(
+        out: PathBuf,
+        rules: Option<&str>,
+        pattern: &str,
+        special_tokens: Vec<String>,
+        replace: bool,
+    ) -> PyResult<Self> {
+        guarded(|| {
+            let damaged = |reason| to_py(Error::count_file(&out, reason));
+            let rules = match rules {
+                Some(json) => Rules::from_json(json).map_err(damaged)?,
+                None => Rules::new(
+                    &Pattern::new(pattern).map_err(to_py)?,
+                    &SpecialTokens::new(special_tokens).map_err(to_py)?,
+                ),
+            };
+            let counts = collect_counts(rules, &out, replace).map_err(to_py)?;
+            Ok(CountCollector { out, replace, counts: Some(counts) })
+        })
+    }
+
+    /// Adds pretokens that lie in `data` between borders of 8 bytes, and their counts.
+    fn add(
+        &mut self,
+        py: Python<'_>,
+        data: PyBuffer<u8>,
+        borders: PyBuffer<i64>,
+        counts: PyBuffer<u64>,
+    ) -> PyResult<()> {
+        guarded(|| {
+            let collected = self.counts.as_mut().ok_or_else(|| to_py(is_finished()))?;
+            let (data, borders, counts) = (data.to_vec(py)?, borders.to_vec(py)?, counts.to_vec(py)?);
+            py.detach(|| add_all(collected, &data, &borders, &counts)).map_err(to_py)
+        })
+    }
+
+    /// Writes the file.
+    #[pyo3(signature = (num_bytes, skipped_lines, progress))]
+    fn finish(
+        &mut self,
+        py: Python<'_>,
+        num_bytes: Option<u64>,
+        skipped_lines: u64,
+        progress: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<Description> {
+        guarded(|| {
+            let counts = self.counts.take().ok_or_else(|| to_py(is_finished()))?;
+            let (out, replace) = (self.out.clone(), self.replace);
+            let store =
+                move |job: &Job| store_collected(counts, num_bytes, skipped_lines, &out, replace, job);
+            Ok(description(run(py, progress, None, store)?))
+        })
+    }
+}
+
+fn is_finished() -> Error {
+    Error::Internal("counts are added to a file that is written".to_owned())
+}
+
+fn add_all(
+    collected: &mut CollectedCounts,
+    data: &[u8],
+    borders: &[i64],
+    counts: &[u64],
+) -> Result<(), Error> {
+    let contradict = || Error::Internal("the borders of pretokens contradict each other".to_owned());
+    for (pair, &count) in borders.windows(2).zip(counts) {
+        let [start, end] = [pair[0], pair[1]].map(|border| usize::try_from(border).unwrap_or(usize::MAX));
+        let pretoken = data.get(start..end).ok_or_else(contradict)?;
+        collected.add(pretoken, count, Job::unwatched())?;
+    }
+    Ok(())
 }

@@ -17,12 +17,20 @@ pub(super) fn guarded<T>(entry: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
 
 /// The Python exception for an error of the core.
 pub(super) fn to_py(error: Error) -> PyErr {
+    let error = match error {
+        Error::Opener(cause) => match cause.downcast::<PyErr>() {
+            Ok(raised) => return *raised,
+            Err(cause) => Error::Opener(cause),
+        },
+        error => error,
+    };
     let class = match &error {
         Error::CorpusFile { .. }
         | Error::NotAFile { .. }
         | Error::NotText { .. }
         | Error::Window { .. }
         | Error::EmptyCorpus { .. }
+        | Error::Opener(_)
         | Error::FileChanged { .. }
         | Error::Decompress { .. }
         | Error::SourceChanged { .. }

@@ -17,6 +17,7 @@ mod layers;
 mod decoder;
 mod machine;
 mod module;
+mod opener;
 mod run;
 mod streams;
 mod text;

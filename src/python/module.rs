@@ -2,6 +2,8 @@
 The functions and classes of the Python module.
 */
 
+use super::counts::{CountBatches, CountCollector};
+use super::opener::Sink;
 use super::streams::{EncodeIterator, PyStreamDecoder};
 use super::tokenizer::PyTokenizer;
 use super::{counts, machine, run, text, token_file, train};
@@ -36,6 +38,9 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PyTokenizer>()?;
     module.add_class::<EncodeIterator>()?;
     module.add_class::<PyStreamDecoder>()?;
+    module.add_class::<Sink>()?;
+    module.add_class::<CountBatches>()?;
+    module.add_class::<CountCollector>()?;
     module.add_function(wrap_pyfunction!(train::check_special_tokens, module)?)?;
     module.add_function(wrap_pyfunction!(train::load_training, module)?)?;
     module.add_function(wrap_pyfunction!(counts::count, module)?)?;

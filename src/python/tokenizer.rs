@@ -8,9 +8,10 @@ use super::few::{LOCKED_BYTES, is_few, with_few_ids};
 use super::held_text::Text;
 use super::ids::{array, each_id, token_id};
 use super::ints::Ints;
+use super::opener::input_options;
 use super::run::run;
 use super::streams::{EncodeIterator, PyStreamDecoder};
-use crate::corpus::{BadLines, Corpus, Format, InputOptions, Shard};
+use crate::corpus::{Corpus, Shard};
 use crate::encode::Id;
 use crate::encode_batch::{Batch, check_fits, encode_batch, encode_text, in_the_text};
 use crate::encode_corpus::{EncodeOptions, count_tokens};
@@ -67,11 +68,7 @@ impl FileArguments {
         let mut options = EncodeOptions::new(tokenizer, resolve_threads(self.threads)?);
         options.special = self.special.as_deref().map(Special::new).transpose()?;
         options.separator = self.separator.or(options.separator);
-        let input = InputOptions {
-            format: Format::new(&self.input_format)?,
-            json_field: self.json_field,
-            bad_lines: BadLines::new(&self.bad_lines)?,
-        };
+        let input = input_options(&self.input_format, self.json_field, &self.bad_lines)?;
         Ok((Corpus::open_with(paths, input)?, options))
     }
 }

@@ -4,9 +4,10 @@ Training, the check of special tokens before it, and the record after it.
 
 use super::convert;
 use super::error::{guarded, to_py};
+use super::opener::{GivenTable, input_options};
 use super::run::{Texts, run};
 use super::tokenizer::PyTokenizer;
-use crate::corpus::{BadLines, Corpus, Format, InputOptions};
+use crate::corpus::{Corpus, InputOptions, Opener};
 use crate::count_file::CountReader;
 use crate::error::Error;
 use crate::formats;
@@ -20,12 +21,14 @@ use crate::vocab::Vocab;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyIterator, PyList};
 use std::path::PathBuf;
+use std::sync::Arc;
 
-/// The texts to train on or to count: files, or an iterator of texts.
+/// The texts to train on or to count: files, an iterator of texts, or a tuple of a table.
 #[derive(FromPyObject)]
 pub(super) enum Source<'py> {
     Paths(Vec<PathBuf>),
     Texts(Bound<'py, PyIterator>),
+    Table((Bound<'py, PyAny>,)),
 }
 
 /// A vocabulary, merges, and the record of their training as JSON.
@@ -94,16 +97,17 @@ pub(super) fn open<'py>(
     json_field: String,
     bad_lines: &str,
 ) -> PyResult<(Corpus, Option<Texts<'py>>)> {
-    let input = InputOptions {
-        format: Format::new(input_format).map_err(to_py)?,
-        json_field,
-        bad_lines: BadLines::new(bad_lines).map_err(to_py)?,
-    };
+    let input = input_options(input_format, json_field, bad_lines).map_err(to_py)?;
     Ok(match source {
         Source::Paths(paths) => (Corpus::open_with(paths, input).map_err(to_py)?, None),
         Source::Texts(texts) => {
             let (texts, received) = Texts::new(texts);
             (Corpus::from_texts(received), Some(texts))
+        }
+        Source::Table((table,)) => {
+            let opener: Arc<dyn Opener> = Arc::new(GivenTable(table.unbind()));
+            let input = InputOptions { opener: Some(opener), ..input };
+            (Corpus::from_table("the table", input), None)
         }
     })
 }

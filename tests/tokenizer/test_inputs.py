@@ -182,7 +182,7 @@ def test_data_sample_refuses_to_replace_what_is_no_file(folder, capsys, name):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["encode", "https://example.org/a.txt", "--tokenizer", "t", "--out", "x"], "only local files are read"),
+        (["encode", "nobody://a/b.txt", "--tokenizer", "t", "--out", "x"], "a scheme that fsspec does not know"),
         (["encode", "*.txt", "--tokenizer", "t", "--out", "x"], "the shell expands a pattern that is not in quotes"),
         (["encode", "a.txt", "--tokenizer", "gpt2", "--out", "x"], "hf download MODEL tokenizer.json"),
         (["encode", "a.txt", "--tokenizer", "t", "--out", "shards/"], "shards/ is the name of a directory"),

@@ -39,10 +39,12 @@ def add_commands(commands: Any) -> None:
         "corpus",
         metavar="PATH",
         nargs="+",
-        help="files of text or JSON lines, plain, gzip or zstd, in the same order for each shard; - for standard "
-        "input; with --merge, count files",
+        help="files of text or JSON lines, plain, gzip or zstd, tables (.parquet, .arrow), or addresses (s3://...), in "
+        "the same order for each shard; - for standard input; with --merge, count files, or .parquet files of counts",
     )
-    parser.add_argument("-o", "--out", required=True, metavar="FILE", help="count file to write")
+    parser.add_argument(
+        "-o", "--out", required=True, metavar="FILE", help="count file to write; FILE.parquet is a table of counts"
+    )
     add_shard_option(parser, "count")
     parser.add_argument("--merge", action="store_true", help="add count files instead of counting texts")
     parser.add_argument(
@@ -102,14 +104,22 @@ def _count(options: argparse.Namespace) -> None:
 
 
 def _merge(options: argparse.Namespace) -> Counts:
-    for name in ("shard", "pattern", "special_token", "ray", "shards"):
+    for name in ("shard", "ray", "shards"):
         if getattr(options, name):
             flag = f"--{name.replace('_', '-')}"
             raise OptionError(f"{flag} says how texts are counted, and --merge adds files that were counted already")
     weights = dict(options.weight)
     if len(weights) < len(options.weight):
         raise OptionError("a file has two weights")
-    return merge_counts(options.corpus, options.out, weights=weights, force=options.force, progress=not options.quiet)
+    return merge_counts(
+        options.corpus,
+        options.out,
+        weights=weights,
+        pattern=options.pattern,
+        special_tokens=options.special_token or None,
+        force=options.force,
+        progress=not options.quiet,
+    )
 
 
 def _count_texts(options: argparse.Namespace) -> Counts:

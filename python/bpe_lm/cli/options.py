@@ -160,24 +160,25 @@ def add_input_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say how files of text are read."""
     parser.add_argument(
         "--input-format",
-        type=one_of("auto", "text", "jsonl"),
+        type=one_of("auto", "text", "jsonl", "parquet", "arrow"),
         default="auto",
         metavar="FORMAT",
-        help="text, jsonl, or auto: JSON lines in files named .jsonl, .ndjson or .json, text in others, and an error "
-        "if the content is something else",
+        help="text, jsonl, parquet, arrow, or auto: JSON lines in files named .jsonl, .ndjson or .json, tables in "
+        "those named .parquet, .arrow or .feather, text in others, and an error if the content is something else",
     )
     parser.add_argument(
         "--json-field",
         default="text",
         metavar="NAME",
-        help="field of a JSON line that has the text; meta.text is the field text in meta",
+        help="field of a JSON line, or column of a table, that has the text; meta.text is the field text in meta",
     )
     parser.add_argument(
         "--bad-lines",
         type=one_of("error", "skip"),
         default="error",
         metavar="WHAT",
-        help="meaning of a JSON line without a text: error: the command stops, skip: the line is skipped and counted",
+        help="meaning of a JSON line, or a row of a table, without a text: error: the command stops, skip: it is "
+        "skipped and counted",
     )
 
 

@@ -47,7 +47,8 @@ def _add_encode(commands: Any) -> None:
     parser.add_argument(
         "corpus",
         nargs="+",
-        help="files of text or JSON lines, plain, gzip or zstd, in this order; - for standard input",
+        help="files of text or JSON lines, plain, gzip or zstd, tables (.parquet, .arrow), or addresses (s3://...), in "
+        "this order; - for standard input",
     )
     add_tokenizer_option(parser)
     parser.add_argument(

@@ -49,7 +49,10 @@ def _add_train_tokenizer(commands: Any) -> None:
         "folder in every format.",
     )
     parser.add_argument(
-        "corpus", nargs="*", help="files of text or JSON lines, plain, gzip or zstd; - for standard input"
+        "corpus",
+        nargs="*",
+        help="files of text or JSON lines, plain, gzip or zstd, tables (.parquet, .arrow), or addresses (s3://...); - "
+        "for standard input",
     )
     parser.add_argument(
         "--from-counts",
@@ -219,7 +222,7 @@ def _add_compare(commands: Any) -> None:
         description="Encode each file with each tokenizer. Print bytes per token, the speed, and the time for the Pile "
         "(825 GB of text) at this speed.",
     )
-    parser.add_argument("corpus", nargs="+", help="files of text or JSON lines, plain, gzip or zstd")
+    parser.add_argument("corpus", nargs="+", help="files of text, JSON lines or tables, or addresses")
     add_tokenizer_option(parser, action="append", more="; give it again for more")
     add_threads_option(parser)
     add_json_option(parser)

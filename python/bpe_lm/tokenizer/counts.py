@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bpe_lm import _core, checks
-from bpe_lm.errors import OptionError
+from bpe_lm.errors import CountFileError, OptionError
 from bpe_lm.tokenizer.corpus import checked_source
 
 TYPE_CHECKING = False
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from bpe_lm.files import StrPath
     from bpe_lm.progress import Progress
     from bpe_lm.tokenizer.corpus import Corpus
+
+    Described = tuple[str, list[str], int, int, int, int]
 
 
 class Counts:
@@ -60,6 +62,8 @@ def open_counts(path: StrPath) -> Counts:
         FileError: The file could not be read.
     """
     path = checks.path("path", path)
+    if _is_table(path):
+        raise CountFileError(f"{path} is a table; make a count file of it (bpe-lm count --merge, merge_counts)")
     return Counts(path, _core.open_count_file(path))
 
 
@@ -85,12 +89,13 @@ def count_pretokens(
 
     Args:
         corpus: The texts, as for `train_bpe`, which also explains the options that are not listed here.
-        out: The file to write.
+        out: The file to write. A name that ends in .parquet makes it a table with the columns `pretoken` (binary) and
+            `count` (uint64), which needs pyarrow, and which `merge_counts` turns into a count file.
         special_tokens: Texts that are one token each, and are not counted. Their order does not matter.
         shard: (i, n) counts shard i, from 0, of n; None counts everything. The bytes of all files in this order are
             divided into n equal stretches, whose ends move to places where no pretoken is split. A file that cannot
-            be cut, because it is compressed or the pattern is a regular expression of your own, belongs whole to the
-            shard that has its beginning. Shards may be empty.
+            be cut, because it is compressed, a table, at an address, or the pattern is a regular expression of your
+            own, belongs whole to the shard that has its beginning. Shards may be empty.
         memory_limit: The most memory in bytes that the process may hold, with what it holds when the call begins.
             Counts that do not fit are sorted on the disk, in the folder of `out`, in files without a name. The file is
             the same. A line of JSON, or a stretch of text that cannot be cut, has to fit (docs/memory.md).
@@ -116,21 +121,31 @@ def count_pretokens(
     from bpe_lm.progress import shown
     from bpe_lm.tokenizer.arguments import checked_shard
 
-    with shown(progress) as callback:
-        found = _core.count(
+    def count(path: str, force: bool, callback: Any) -> Described:
+        return _core.count(
             source,
-            out,
+            path,
             special_tokens,
             pattern=checks.string("pattern", pattern),
             shard=None if shard is None else checked_shard(shard),
             threads=threads,
             memory_limit=memory_limit,
-            force=bool(force),
+            force=force,
             progress=callback,
             input_format=input_format,
             json_field=json_field,
             bad_lines=bad_lines,
         )
+
+    with shown(progress) as callback:
+        if not _is_table(out):
+            return Counts(out, count(out, bool(force), callback))
+        from bpe_lm.tokenizer.count_tables import check_target, export_counts, temporary
+
+        check_target(out, bool(force))
+        with temporary(out) as partial:
+            found = count(partial, False, callback)
+            export_counts(partial, out, found, callback)
     return Counts(out, found)
 
 
@@ -139,25 +154,31 @@ def merge_counts(
     out: StrPath,
     *,
     weights: Mapping[StrPath, int | float | str | Decimal] | None = None,
+    pattern: str | None = None,
+    special_tokens: Sequence[str] | None = None,
     force: bool = False,
     progress: Progress = False,
 ) -> Counts:
     """Add count files into one, in memory that depends neither on their size nor on their number.
 
     Args:
-        paths: The files. They may be in any order, and `out` may be one of them.
-        out: The file to write.
+        paths: The files. They may be in any order, and `out` may be one of them. Files named .parquet are tables of
+            counts, which `count_pretokens` or another program wrote (docs/tokenizer.md).
+        out: The file to write. A name that ends in .parquet makes it a table.
         weights: For some of the paths, a number above 0 such as 2.5, with which each count of that file is multiplied.
             It is taken as the decimal number that Python prints, with 9 decimals at most. The product is rounded to
             the nearest whole number, a half is rounded up, and a pretoken whose product is rounded to 0 is left out.
             So merge the shards of a source first, and weight their sum.
+        pattern, special_tokens: How the tables were counted that do not say so, because another program wrote them.
         force: Replace a file that exists.
         progress: As for `train_bpe`; the stage is "sum", in pretokens.
 
     Raises:
         CountFileError: A file is damaged, or was counted with another pattern or other special tokens than the first.
-        OptionError: A weight is not possible, or belongs to none of the paths.
+        OptionError: A weight is not possible, or belongs to none of the paths; or a table does not say how it was
+            counted, and `pattern` is None.
         LimitExceeded: A count, or the sum of all counts, is 2**64 or more.
+        MissingExtra: pyarrow, which tables need, is not installed.
         OutputExists: The file exists and `force` is False, or something other than a file has its name.
         FileError: A file could not be read or written.
     """
@@ -171,9 +192,56 @@ def merge_counts(
             raise OptionError(f"there is a weight for {name}, which is not one of the files to add: {', '.join(names)}")
     from bpe_lm.progress import shown
 
+    given = pattern, None if special_tokens is None else checks.strings("special_tokens", special_tokens)
+    parts = [(name, by_name.get(name, "1")) for name in names]
     with shown(progress) as callback:
-        parts = [(name, by_name.get(name, "1")) for name in names]
+        if any(map(_is_table, [*names, out])):
+            return Counts(out, _merge_tables(parts, out, given, bool(force), callback))
+        if given != (None, None):
+            raise OptionError(
+                "pattern and special_tokens are for tables without a description, and count files have one"
+            )
         return Counts(out, _core.add_count_files(parts, out, force=bool(force), progress=callback))
+
+
+def _is_table(path: str) -> bool:
+    return path.lower().endswith(".parquet")
+
+
+def _merge_tables(
+    parts: list[tuple[str, str]],
+    out: str,
+    given: tuple[str | None, list[str] | None],
+    force: bool,
+    callback: Any,
+) -> Described:
+    """Add count files and tables. Tables become count files first, beside `out`."""
+    from bpe_lm.tokenizer.count_tables import check_target, export_counts, import_counts, read_metadata, temporary
+
+    described = {path: read_metadata(path, *given) for path, _ in parts if _is_table(path)}
+    rules = {path: _core.open_count_file(path)[:2] for path, _ in parts if not _is_table(path)}
+    rules |= {path: (found.pattern, found.special_tokens) for path, found in described.items()}
+    first = parts[0][0] if parts else ""
+    for path, found in rules.items():
+        if found != rules[first]:
+            raise CountFileError(
+                f"{path}: it was counted with the pattern {found[0]!r} and the special tokens {found[1]}, and {first} "
+                f"with {rules[first][0]!r} and {rules[first][1]}; count both in the same way"
+            )
+    if _is_table(out):
+        check_target(out, force)
+    with temporary(out) as partial:
+        files = []
+        for number, (path, weight) in enumerate(parts):
+            file = f"{partial}.{number}" if path in described else path
+            if path in described:
+                import_counts(path, described[path], file, callback)
+            files.append((file, weight))
+        if not _is_table(out):
+            return _core.add_count_files(files, out, force=force, progress=callback)
+        result = _core.add_count_files(files, partial, force=True, progress=callback)
+        export_counts(partial, out, result, callback)
+    return result
 
 
 def _weight(weight: Any) -> str:

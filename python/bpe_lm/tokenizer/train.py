@@ -52,10 +52,11 @@ def train_bpe(
     vocabulary is smaller than asked for. `Tokenizer.truncate` gives the result for a smaller `vocab_size`.
 
     Args:
-        input_path: A path, a list or tuple of paths, or any other iterable of texts (str or bytes; write `iter(texts)`
-            for a list of texts). Each file, each item, and each line of a JSON lines file is a text of its own. Files
-            may be compressed (gzip, zstd) or pipes, and `"-"` is standard input. `Counts` stand for the texts that were
-            counted.
+        input_path: A path, a list or tuple of paths, any other iterable of texts (str or bytes; write `iter(texts)` for
+            a list of texts), or an object with an Arrow stream, such as a table of pyarrow. Each file, each item, each
+            line of a JSON lines file, and each row of a table (Parquet, Arrow) is a text of its own. Files may be
+            compressed (gzip, zstd), pipes or addresses (`"s3://..."`), and `"-"` is standard input. `Counts` stand for
+            the texts that were counted.
         vocab_size: The number of tokens, including the 256 bytes and the special tokens.
         special_tokens: Texts that are one token each. They take no part in merges, and text on either side of them is
             not merged together. Where several match, the leftmost wins, then the longest.
@@ -82,14 +83,16 @@ def train_bpe(
             them. Pretokens begin as it encodes them, with its pattern. Ids continue after its last id: new merges in
             order, then those of `special_tokens` that it lacks. `vocab_size` counts all ids. `Tokenizer.extended` puts
             the result together. A pair with the bytes of a token that no merge makes is never merged.
-        input_format: `"text"`, `"jsonl"`, or `"auto"`, which takes files named .jsonl, .ndjson or .json (and these with
-            .gz, .zst or .zstd after them) as JSON lines, and all others as text. With `"auto"`, first bytes that do not
+        input_format: `"text"`, `"jsonl"`, `"parquet"`, `"arrow"`, or `"auto"`, which takes files named .jsonl, .ndjson
+            or .json (and these with .gz, .zst or .zstd after them) as JSON lines, files named .parquet, .arrow or
+            .feather as tables, and all others as text. With `"auto"`, first bytes that do not
             fit are an error: JSON under another name than .txt, one JSON array, Parquet, xz, UTF-16, ...; many NUL
             bytes give a warning. A byte order mark is part of a text, and is ignored before a line of JSON.
-        json_field: The field of a JSON line's object that has the text. `"meta.text"` is the field of that name, or
-            otherwise the field `text` of the object in `meta`.
-        bad_lines: What to do with a line that has no such text: `"error"` raises an error with the file and the line,
-            and `"skip"` skips and counts it (see `train_and_record`). Empty lines are always skipped, and not counted.
+        json_field: The field of a JSON line's object, or the column of a table, that has the text. `"meta.text"` is the
+            field of that name, or otherwise the field `text` of the object in `meta`.
+        bad_lines: What to do with a line, or a row of a table, that has no such text: `"error"` raises an error with
+            the file and the line, and `"skip"` skips and counts it (see `train_and_record`). Empty lines are always
+            skipped, and not counted.
 
     Returns:
         The vocabulary, from id to bytes, and the merges in order. Those of `init` come first.
@@ -100,6 +103,7 @@ def train_bpe(
         OptionError: An option is not possible; the subclass (VocabTooSmall, SpecialTokenError, PatternError, ...) says
             which.
         ArgumentTypeError: An argument is of the wrong type.
+        MissingExtra: A package that a table or an address needs is not installed. The message names the extra.
         CountFileError: A count file is damaged, or was counted with other special tokens or another pattern.
         MemoryLimitExceeded: The limit is below the least for counting, or below what learning needs from the counts.
             The message has both sizes.

@@ -1,0 +1,81 @@
+/*!
+Counts that come from elsewhere, in any order and in parts, on their way into a count file.
+
+A database that added counts hands them out as it likes. So they are collected in a table, and a full table moves to the disk
+as a sorted run, as in a limited count. Memory depends neither on the number of counts nor on their order.
+*/
+
+use super::pretoken_counts::PretokenCounts;
+use super::pretoken_table::{PretokenTable, SortedTable, pieces};
+use crate::count_file::{Merged, Rules, Runs};
+use crate::error::Error;
+use crate::job::Job;
+
+/// The pretokens, and their bytes, with which a table is full. They take some 100 MB.
+const FULL: usize = 1 << 20;
+const FULL_BYTES: usize = 32 << 20;
+
+/// Counts that are being collected.
+pub struct CollectedCounts {
+    rules: Rules,
+    counts: PretokenCounts,
+    /// The bytes of the pretokens that were added to the table.
+    table_bytes: usize,
+    full: usize,
+    runs: Runs,
+    num_bytes: u64,
+}
+
+impl CollectedCounts {
+    /// No counts. What does not fit goes into files without names, which `runs` makes.
+    pub(crate) fn new(rules: Rules, runs: Runs) -> Self {
+        let counts = PretokenCounts::default();
+        CollectedCounts { rules, counts, table_bytes: 0, full: FULL, runs, num_bytes: 0 }
+    }
+
+    /// The same with a table that is full with `full` pretokens, for tests.
+    #[must_use]
+    pub fn with_small_table(self, full: usize) -> Self {
+        CollectedCounts { full, ..self }
+    }
+
+    /// How they were counted.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// The bytes of all pretokens that were added, each as often as it was counted.
+    pub fn num_bytes(&self) -> u64 {
+        self.num_bytes
+    }
+
+    /// Adds `count` occurrences of a pretoken.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] when a count, or the bytes of all pretokens, would pass 2^64 - 1; [`Error::Io`].
+    pub fn add(&mut self, pretoken: &[u8], count: u64, job: &Job) -> Result<(), Error> {
+        self.counts.add(pretoken, count)?;
+        self.table_bytes += pretoken.len();
+        let bytes = (pretoken.len() as u64).checked_mul(count);
+        let bytes = bytes.and_then(|bytes| bytes.checked_add(self.num_bytes));
+        self.num_bytes =
+            bytes.ok_or(Error::Limit { what: "the number of bytes of all texts", limit: u64::MAX })?;
+        let is_full = self.counts.len() >= self.full || self.table_bytes >= FULL_BYTES;
+        if is_full { self.spill(job) } else { Ok(()) }
+    }
+
+    fn spill(&mut self, job: &Job) -> Result<(), Error> {
+        let tables = std::mem::take(&mut self.counts).into_tables();
+        self.table_bytes = 0;
+        let sort = |table: PretokenTable| table.into_sorted(job);
+        let sorted: Vec<SortedTable> = tables.into_iter().map(sort).collect::<Result<_, _>>()?;
+        let check = |_| job.check();
+        self.runs.add(Merged::new(pieces(&sorted), &check)?)
+    }
+
+    /// The rules, and the counts as runs.
+    pub(crate) fn into_runs(mut self, job: &Job) -> Result<(Rules, Runs), Error> {
+        self.spill(job)?;
+        Ok((self.rules, self.runs))
+    }
+}
