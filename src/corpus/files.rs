@@ -3,15 +3,15 @@ Files, pipes, standard input, tables and addresses, read by any number of worker
 
 A worker that wants a chunk claims one of an open plain file (`plain.rs`): it counts, and other workers do the
 same while it reads. If no such file is open, it takes a source from the queue (`queue.rs`). From a stream it
-reads a chunk, then gives the stream back (`stream.rs`); from a table it takes rows (`opener.rs`). Where the order matters, only one source is open at a
+reads a chunk, then gives the stream back (`stream.rs`); from a table it takes rows (`delivered.rs`). Where the order matters, only one source is open at a
 time, and chunks are numbered.
 */
 
 use super::chunk::{Chunk, Place, Text, reserve};
 use super::cut::{Cuts, Cutter};
+use super::delivered::Table;
 use super::jsonl::for_each_line;
 use super::line_number::FirstLine;
-use super::opener::Table;
 use super::options::{BadLines, InputOptions};
 use super::plain::{Claim, to_usize};
 use super::queue::{Queue, Turn};

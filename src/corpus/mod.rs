@@ -16,6 +16,7 @@ mod chunk;
 mod compression;
 mod content;
 mod cut;
+mod delivered;
 mod either;
 mod files;
 mod gzip;

@@ -10,20 +10,12 @@ stopped. What an opener starts reads ahead, as far as the channel has room, and 
 cancel flag. Dropping the channel is how the other side learns that nobody reads any more.
 */
 
-use super::chunk::{Chunk, PADDING, Place, Text, reserve};
-use super::options::BadLines;
-use super::stream::Input;
-use crate::error::{Cause, Error};
-use crate::job::Job;
+use super::chunk::{PADDING, reserve};
+use crate::error::Cause;
 use std::fmt::Debug;
-use std::io::{self, Read};
 use std::ops::Range;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Duration;
-
-/// The time between two checks of the cancel flag.
-const PATIENCE: Duration = Duration::from_millis(50);
+use std::sync::mpsc::Receiver;
 
 /// A format of tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +33,8 @@ pub struct Column {
     pub format: TableFormat,
     /// Its name. `meta.text` is the column of that name, or else the field `text` of the column `meta`.
     pub name: String,
-    /// What to do with a row without a text.
-    pub nulls: BadLines,
+    /// Whether rows without a text are skipped. If not, they are an error.
+    pub skips_nulls: bool,
 }
 
 /// What is known of a file before it is read.
@@ -86,13 +78,13 @@ pub enum Delivered {
 /// Some rows of a table. Rows without a text are left out, and counted.
 pub struct Rows {
     /// The texts and the padding of a chunk.
-    bytes: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
     /// The place of each text in `bytes`, and the number of its row.
-    texts: Vec<(Range<usize>, u64)>,
+    pub(super) texts: Vec<(Range<usize>, u64)>,
     /// The number of the row that follows the last one.
-    end: u64,
-    input_bytes: u64,
-    skipped: u64,
+    pub(super) end: u64,
+    pub(super) input_bytes: u64,
+    pub(super) skipped: u64,
 }
 
 impl Rows {
@@ -129,94 +121,6 @@ impl Rows {
         (is_inside && nulls_left.is_empty()).then_some(Rows { bytes, texts, end, input_bytes, skipped })
     }
 }
-
-/// A table that is being read.
-pub(super) struct Table {
-    receiver: Receiver<Delivery>,
-    /// The number of the next row.
-    next: u64,
-}
-
-impl Table {
-    /// A table whose next row is number `next`.
-    pub fn new(receiver: Receiver<Delivery>, next: u64) -> Self {
-        Table { receiver, next }
-    }
-
-    /// Puts the next rows of file number `source` into an empty chunk. Returns false at the end.
-    pub fn next(&mut self, source: usize, job: &Job, chunk: &mut Chunk) -> Result<bool, Error> {
-        let delivered = loop {
-            job.check()?;
-            match self.receiver.recv_timeout(PATIENCE) {
-                Ok(delivery) => break delivery.map_err(Error::Opener)?,
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return Err(Error::Internal(STOPPED.to_owned())),
-            }
-        };
-        if let Delivered::Rows(rows) = delivered {
-            self.next = rows.end;
-            chunk.bytes = rows.bytes;
-            chunk.texts.extend(rows.texts.into_iter().map(|(range, row)| Text {
-                range,
-                source,
-                offset: row,
-            }));
-            (chunk.input_bytes, chunk.skipped_lines) = (rows.input_bytes, rows.skipped);
-            chunk.end = Place { source, offset: self.next };
-            return Ok(true);
-        }
-        chunk.end = Place { source, offset: self.next };
-        Ok(false)
-    }
-}
-
-const STOPPED: &str = "a reader stopped without an error";
-
-/// The bytes of a file that an opener reads.
-pub(super) struct Bytes {
-    receiver: Receiver<Delivery>,
-    block: Vec<u8>,
-    at: usize,
-    is_at_end: bool,
-}
-
-impl Bytes {
-    /// A file of which nothing was read.
-    pub fn new(receiver: Receiver<Delivery>) -> Self {
-        Bytes { receiver, block: Vec::new(), at: 0, is_at_end: false }
-    }
-}
-
-impl Input for Bytes {
-    fn wait(&mut self) -> io::Result<bool> {
-        if self.at < self.block.len() || self.is_at_end {
-            return Ok(true);
-        }
-        match self.receiver.recv_timeout(PATIENCE) {
-            Ok(Ok(Delivered::Bytes(block))) => (self.block, self.at) = (block, 0),
-            Ok(Ok(Delivered::End)) => self.is_at_end = true,
-            Ok(Ok(Delivered::Rows(_))) => return Err(io::Error::other("rows in place of bytes")),
-            Ok(Err(cause)) => return Err(io::Error::other(Failed(cause))),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return Err(io::Error::other(STOPPED)),
-        }
-        Ok(self.at < self.block.len() || self.is_at_end)
-    }
-}
-
-impl Read for Bytes {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let len = buffer.len().min(self.block.len() - self.at);
-        buffer[..len].copy_from_slice(&self.block[self.at..self.at + len]);
-        self.at += len;
-        Ok(len)
-    }
-}
-
-/// A cause on its way through a decompressor, which knows errors of the system only.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub(super) struct Failed(pub Cause);
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

@@ -35,7 +35,7 @@ impl Default for InputOptions {
 impl InputOptions {
     /// The column that has the texts of a table.
     pub(super) fn column(&self, format: TableFormat) -> Column {
-        Column { format, name: self.json_field.clone(), nulls: self.bad_lines }
+        Column { format, name: self.json_field.clone(), skips_nulls: self.bad_lines == BadLines::Skip }
     }
 }
 

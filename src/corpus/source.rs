@@ -4,8 +4,9 @@ One source of a corpus, which is a file, a pipe, standard input, an address or a
 
 use super::compression::{Compression, ZSTD_WINDOW_LOG};
 use super::content::{self, has_many_nuls};
+use super::delivered::{Bytes, Failed, Table};
 use super::name::{Content, Name};
-use super::opener::{Bytes, Column, Delivery, Failed, Look, Opener, Table, TableFormat};
+use super::opener::{Column, Delivery, Look, Opener, TableFormat};
 use super::options::{Format, InputOptions};
 use super::plain::{Plain, SharedFile};
 use super::signatures::Refusal;

@@ -56,7 +56,7 @@ fn py_column(column: &Column) -> PyColumn<'_> {
         TableFormat::Parquet => "parquet",
         TableFormat::Arrow => "arrow",
     };
-    (format, &column.name, column.nulls == BadLines::Skip)
+    (format, &column.name, column.skips_nulls)
 }
 
 impl Opener for PyOpener {

@@ -233,8 +233,11 @@ def test_the_three_commands(files, tmp_path, monkeypatch, capsys):
     shown = json.loads(capsys.readouterr().out.partition("{")[2].join(["{", ""]))
     assert shown["special_tokens"] == [END_OF_TEXT]
     train = ["train-tokenizer", "--vocab-size", "500", "--quiet"]
+    capsys.readouterr()
     assert main([*train, "--from-counts", "all.counts", "--out", "one"]) == 0
+    assert "pretokenize and count" not in capsys.readouterr().out
     assert main([*train, *texts, *special, "--out", "two"]) == 0
+    assert "pretokenize and count" in capsys.readouterr().out
     for name in ("vocab.json", "merges.txt", "tokenizer.json"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 

@@ -162,7 +162,7 @@ def _truncate(options: argparse.Namespace) -> None:
 
 def print_training_report(report: TrainingReport) -> None:
     """Print the figures of a tokenizer's training as a table."""
-    speed = report.bytes_per_second / 1e6
+    counting = f"{report.count_seconds:.2f} s ({report.bytes_per_second / 1e6:,.0f} MB/s)"
     print_rows(
         [
             ("corpus", f"{', '.join(report.corpus)} ({megabytes(report.corpus_bytes)})"),
@@ -170,7 +170,7 @@ def print_training_report(report: TrainingReport) -> None:
             ("distinct pretokens", f"{report.distinct_pretokens:,}"),
             ("vocabulary", f"{report.vocab_size:,} tokens, {report.merges:,} merges"),
             *([("fewer than asked for", report.why_smaller)] if report.why_smaller else []),
-            ("pretokenize and count", f"{report.count_seconds:.2f} s ({speed:,.0f} MB/s)"),
+            *([("pretokenize and count", counting)] if report.count_seconds else []),
             ("merge", f"{report.merge_seconds:.2f} s"),
             ("in all", f"{report.total_seconds:.2f} s"),
             ("peak memory", megabytes(report.peak_memory)),
