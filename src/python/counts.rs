@@ -119,7 +119,7 @@ impl CountBatches {
 
     fn __next__<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Batch<'py>>> {
         guarded(|| {
-            let (data, borders, counts) = py.detach(|| self.next_batch()).map_err(to_py)?;
+            let [data, borders, counts] = py.detach(|| self.next_batch()).map_err(to_py)?;
             let bytes = |bytes: &[u8]| PyBytes::new(py, bytes);
             Ok((!counts.is_empty()).then(|| (bytes(&data), bytes(&borders), bytes(&counts))))
         })
@@ -127,7 +127,7 @@ impl CountBatches {
 }
 
 impl CountBatches {
-    fn next_batch(&mut self) -> Result<(Vec<u8>, Vec<u8>, Vec<u8>), Error> {
+    fn next_batch(&mut self) -> Result<[Vec<u8>; 3], Error> {
         let (mut data, mut borders, mut counts) = (Vec::new(), 0_i32.to_le_bytes().to_vec(), Vec::new());
         while !self.is_at_end && data.len() < BATCH_BYTES && counts.len() < 8 * BATCH_LEN {
             self.is_at_end = !self.reader.advance()?;
@@ -140,7 +140,7 @@ impl CountBatches {
             borders.extend_from_slice(&border.to_le_bytes());
             counts.extend_from_slice(&self.reader.count().to_le_bytes());
         }
-        Ok((data, borders, counts))
+        Ok([data, borders, counts])
     }
 }
 

@@ -47,7 +47,7 @@ def test_there_and_back_is_the_same_file(text, tmp_path, monkeypatch):
     assert file.schema_arrow.types == [pa.binary(), pa.uint64()]
     rows = file.read()["pretoken"].to_pylist()
     assert rows == sorted(rows)
-    assert json.loads(file.schema_arrow.metadata[b"bpe_lm.counts"])["num_pretokens"] == counts.num_pretokens
+    assert json.loads(file.schema_arrow.metadata[b"bpe_lm_counts"])["num_pretokens"] == counts.num_pretokens
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "a.parquet", "b.parquet", "back"]
 
 
@@ -95,14 +95,14 @@ def test_a_description_that_duckdb_copies_needs_no_options(text, tmp_path, monke
     monkeypatch.chdir(tmp_path)
     counts = bpe_lm.count_pretokens(text, "expected", [END_OF_TEXT])
     bpe_lm.count_pretokens(text, "a.parquet", [END_OF_TEXT])
-    described = json.loads(pq.read_schema("a.parquet").metadata[b"bpe_lm.counts"])
+    described = json.loads(pq.read_schema("a.parquet").metadata[b"bpe_lm_counts"])
     assert described["num_bytes"] == counts.num_bytes
     metadata = json.dumps(described, ensure_ascii=False).replace("'", "''")
-    duckdb.sql(f"COPY (FROM 'a.parquet') TO 'b.parquet' (KV_METADATA {{'bpe_lm.counts': '{metadata}'}})")
+    duckdb.sql(f"COPY (FROM 'a.parquet') TO 'b.parquet' (KV_METADATA {{'bpe_lm_counts': '{metadata}'}})")
     bpe_lm.merge_counts("b.parquet", "found")
     assert (tmp_path / "found").read_bytes() == (tmp_path / "expected").read_bytes()
     wrong = metadata.replace(f'"num_pretokens": {counts.num_pretokens}', '"num_pretokens": 7')
-    duckdb.sql(f"COPY (FROM 'a.parquet') TO 'c.parquet' (KV_METADATA {{'bpe_lm.counts': '{wrong}'}})")
+    duckdb.sql(f"COPY (FROM 'a.parquet') TO 'c.parquet' (KV_METADATA {{'bpe_lm_counts': '{wrong}'}})")
     with pytest.raises(errors.CountFileError, match=r"c\.parquet: its description says 7 pretokens"):
         bpe_lm.merge_counts("c.parquet", "x")
     for damaged in (
@@ -112,7 +112,7 @@ def test_a_description_that_duckdb_copies_needs_no_options(text, tmp_path, monke
         "{}",
         metadata.replace('"version": 1', '"version": 9'),
     ):
-        duckdb.sql(f"COPY (FROM 'a.parquet') TO 'd.parquet' (KV_METADATA {{'bpe_lm.counts': '{damaged}'}})")
+        duckdb.sql(f"COPY (FROM 'a.parquet') TO 'd.parquet' (KV_METADATA {{'bpe_lm_counts': '{damaged}'}})")
         with pytest.raises(errors.CountFileError, match=r"d\.parquet: its description"):
             bpe_lm.merge_counts("d.parquet", "x", force=True)
     assert not (tmp_path / "x").exists()
@@ -128,7 +128,7 @@ def test_tables_that_do_not_fit_are_refused_by_name(text, tmp_path, monkeypatch)
         errors.CountFileError, match=r"other\.parquet: it was counted with the pattern 'gpt2'.*'cl100k'"
     ):
         bpe_lm.merge_counts("other.parquet", "x", pattern="cl100k")
-    with pytest.raises(errors.OptionError, match="count files have one"):
+    with pytest.raises(errors.OptionError, match="count files say it"):
         bpe_lm.merge_counts("a", "x", pattern="gpt2")
     with pytest.raises(errors.CountFileError, match="is a table; make a count file of it"):
         bpe_lm.open_counts("other.parquet")

@@ -1,6 +1,6 @@
 """Counts as Parquet files, which DuckDB, Polars and Spark can add: columns `pretoken` (binary) and `count` (uint64).
 
-The description of the counts is the file's metadata `bpe_lm.counts`, a JSON object. Files that another program wrote
+The description of the counts is the file's metadata `bpe_lm_counts`, a JSON object. Files that another program wrote
 may lack it, and their rows may be in any order.
 """
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     Show = Callable[[str, int, int | None], object] | None
     Described = tuple[str, list[str], int, int, int, int]
 
-KEY = b"bpe_lm.counts"
+KEY = b"bpe_lm_counts"
 VERSION = 1
 COLUMNS = ("pretoken", "count")
 GROUP_BYTES = 64 << 20
@@ -273,7 +273,8 @@ def _from_json(path: str, text: bytes) -> Metadata:
         raise damaged
     if any(number is not None and not (type(number) is int and 0 <= number < 2**64) for number in numbers):
         raise damaged
-    return Metadata(rules, pattern, special_tokens, *numbers[:3], numbers[3] or 0)
+    num_distinct, num_pretokens, num_bytes, skipped_lines = numbers
+    return Metadata(rules, pattern, special_tokens, num_distinct, num_pretokens, num_bytes, skipped_lines or 0)
 
 
 class _Ticker:

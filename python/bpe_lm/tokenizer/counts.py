@@ -192,14 +192,15 @@ def merge_counts(
             raise OptionError(f"there is a weight for {name}, which is not one of the files to add: {', '.join(names)}")
     from bpe_lm.progress import shown
 
-    given = pattern, None if special_tokens is None else checks.strings("special_tokens", special_tokens)
+    rules = pattern, None if special_tokens is None else checks.strings("special_tokens", special_tokens)
     parts = [(name, by_name.get(name, "1")) for name in names]
     with shown(progress) as callback:
         if any(map(_is_table, [*names, out])):
-            return Counts(out, _merge_tables(parts, out, given, bool(force), callback))
-        if given != (None, None):
+            return Counts(out, _merge_tables(parts, out, rules, bool(force), callback))
+        if rules != (None, None):
             raise OptionError(
-                "pattern and special_tokens are for tables without a description, and count files have one"
+                "pattern and special_tokens (--pattern, --special-token) are for tables that do not say how they were "
+                "counted, and count files say it"
             )
         return Counts(out, _core.add_count_files(parts, out, force=bool(force), progress=callback))
 
