@@ -108,10 +108,17 @@ fn what_is_saved_loads_the_same() {
             assert_same(&saved, &loaded);
             assert_eq!(saved.pattern().source(), loaded.pattern().source());
             assert_eq!(loaded.pattern().name(), pattern);
-            assert_same(
-                &saved,
-                &gpt2::load(&path.join("vocab.json"), &path.join("merges.txt"), None, Pattern::Gpt2).unwrap(),
-            );
+            let (vocab, merges) = (path.join("vocab.json"), path.join("merges.txt"));
+            // A special "zz" could be a token whose line of merges.txt is missing.
+            let named = special_tokens.contains(&"zz");
+            if named {
+                let found = gpt2::load(&vocab, &merges, None, Pattern::Gpt2);
+                assert!(
+                    matches!(found, Err(Error::Format { reason, .. }) if reason.contains("special_tokens"))
+                );
+            }
+            let named = named.then(|| special_tokens.iter().map(|&token| token.to_owned()).collect());
+            assert_same(&saved, &gpt2::load(&vocab, &merges, named, Pattern::Gpt2).unwrap());
             let loaded = tiktoken::load(&path.join("tokenizer.tiktoken"), None, None).unwrap();
             assert_same(&saved, &loaded);
             assert_eq!(saved.pattern().source(), loaded.pattern().source());

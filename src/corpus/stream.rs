@@ -182,7 +182,7 @@ impl Stream {
                     break;
                 }
                 let text = &buffer[..len];
-                end = (first..=last.min(len - 1)).rev().find(|&at| cuts.is_safe(text, at));
+                end = (first..=last.min(len - 1).min(most)).rev().find(|&at| cuts.is_safe(text, at));
                 if end.is_some() {
                     break;
                 }
@@ -190,9 +190,11 @@ impl Stream {
         } else {
             len = self.read(len, most.saturating_add(1), job, buffer)?;
         }
-        let is_cut = || (unseen..=most).any(|at| cuts.is_safe(&buffer[..len], at));
-        if end.is_none() && len > most && !is_cut() {
-            return Err(Failure::TooLong { offset: self.offset, limit: max_stretch });
+        if end.is_none() && len > most {
+            end = (unseen..=most).rev().find(|&at| cuts.is_safe(&buffer[..len], at));
+            if end.is_none() {
+                return Err(Failure::TooLong { offset: self.offset, limit: max_stretch });
+            }
         }
         let end = end.unwrap_or(len);
         self.rest.extend_from_slice(&buffer[end..len]);

@@ -27,6 +27,7 @@ use bpe_lm::training::Training;
 use serde_json::json;
 use std::fs;
 use std::io::Write;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// A parser, or a function with an oracle.
@@ -335,9 +336,10 @@ fn pattern() -> Work {
         let source = String::from_utf8_lossy(bytes);
         let Some(pattern) = fine(Pattern::new(&source)) else { return };
         if pattern.has_scanner() {
-            let regex = RegexPretokenizer::new(pattern.source()).unwrap();
+            let splits: Vec<_> =
+                pattern.splits().iter().map(|split| RegexPretokenizer::new(split).unwrap()).collect();
             let text = "the Cat's  12345 \u{4e2d}\u{301}E\n\n //\r\n sat  'LL don't <|endoftext|>".as_bytes();
-            assert_eq!(pattern.pretokens(text).unwrap(), engine(&[regex], text));
+            assert_eq!(pattern.pretokens(text).unwrap(), engine(&splits, text));
         }
         let parts =
             (tokenizer.vocab().clone(), tokenizer.merges().clone(), tokenizer.special_tokens().clone());
@@ -345,18 +347,38 @@ fn pattern() -> Work {
     })
 }
 
-/// Each expression splits what the ones before left together.
+/// Each expression splits what the ones before left together. A byte that does not decode is one character of class
+/// "other", which a regular expression cannot say, so it matches a private-use character in its place.
 fn engine<'t>(splits: &[RegexPretokenizer], text: &'t [u8]) -> Vec<&'t [u8]> {
-    let mut pretokens = if text.is_empty() { Vec::new() } else { vec![text] };
+    let mut replaced = String::new();
+    let mut original_len = Vec::new(); // By byte of `replaced`: how many bytes of `text` it stands for.
+    for chunk in text.utf8_chunks() {
+        replaced.push_str(chunk.valid());
+        original_len.resize(replaced.len(), 1);
+        for _ in chunk.invalid() {
+            replaced.push('\u{e000}');
+            original_len.extend([1, 0, 0]);
+        }
+    }
+    let mut ranges = if text.is_empty() { Vec::new() } else { vec![0..replaced.len()] };
     for regex in splits {
         let mut parts = Vec::new();
-        for text in pretokens {
-            let visit = &mut |range| parts.push(&text[range]);
-            regex.for_each_pretoken(text, 0..text.len(), &job(), visit).unwrap();
+        for range in ranges {
+            let part = &replaced.as_bytes()[range.clone()];
+            let visit =
+                &mut |found: Range<usize>| parts.push(range.start + found.start..range.start + found.end);
+            regex.for_each_pretoken(part, 0..part.len(), &job(), visit).unwrap();
         }
-        pretokens = parts;
+        ranges = parts;
     }
-    pretokens
+    let mut start = 0;
+    let original = |range: Range<usize>| {
+        let end = start + original_len[range].iter().sum::<usize>();
+        let pretoken = &text[start..end];
+        start = end;
+        pretoken
+    };
+    ranges.into_iter().map(original).collect()
 }
 
 fn scanner_seeds() -> Vec<Vec<u8>> {
@@ -428,6 +450,9 @@ fn learner() -> Work {
     Box::new(move |bytes: &[u8]| {
         let Some((&first, text)) = bytes.split_first() else { return };
         let text = &text[..text.len().min(400)];
+        if text.is_empty() {
+            return; // An error.
+        }
         let special_tokens = SpecialTokens::default();
         let cutter = Cutter { pattern: &Pattern::Gpt2, special_tokens: &special_tokens, chunk_bytes: 64 };
         let counts = count_pretokens(&Corpus::from_texts([text.to_vec()]), cutter, 1, &job()).unwrap();
