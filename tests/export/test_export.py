@@ -76,7 +76,7 @@ def test_transformers_has_the_same_ids_logits_and_text(tokenizer, tmp_path, tied
     assert len(set(greedy(ours, ids))) > (1 if tied else 5)
 
 
-@pytest.mark.row("R33", few=1000, many=10_000)
+@pytest.mark.row("R33", few=300, many=10_000)
 def test_transformers_reads_the_exported_tokenizer_to_the_same_ids(tokenizer, sample, tmp_path, cases):
     transformers = pytest.importorskip("transformers")
     export_huggingface(model(), tokenizer, tmp_path / "out")

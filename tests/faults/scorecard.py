@@ -89,7 +89,7 @@ ROWS = (
         "R33",
         "an exported model and its tokenizer in transformers",
         10_002,
-        1_002,
+        302,
         "equal ids and text; logits within 1e-4",
     ),
     Row("R35", "a fresh clone in a path with spaces, then `make demo`", 1, 0, "it ends, and has learned"),

@@ -3,7 +3,7 @@
     python -m pip install '.[compare]'
     python tests/faults/peers                     some 10 minutes; writes docs/peers.md and peers.json
     python tests/faults/peers --rows R8 R19       these rows only; the others stay as peers.json has them
-    python tests/faults/peers --tools bpe_lm tiktoken --dry     prints, and writes nothing
+    python tests/faults/peers --tools bpe_lm tiktoken       of these only; prints, and writes nothing, as with --dry
     python tests/faults/peers --missing           the packages to install, a line each
 
 A program that is not installed has a column that says so. A cell states what was seen, with its number of cases; a
@@ -36,22 +36,21 @@ def missing():
 
 
 def measure(names, wanted):
-    """Each row's cells, and when and at which commit they were seen."""
+    """Each row's title; its cells, and when and at which commit they were seen."""
     import scene
     from scorecard import commit
 
-    found = {}
     with tempfile.TemporaryDirectory() as folder:
         scene.build(Path(folder))
         for row in rows.ROWS:
             if wanted and row.name not in wanted:
                 continue
-            found[row.title] = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "commit": commit(), "cells": {}}
+            found = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "commit": commit(), "cells": {}}
             for name in names:
                 cell = row.measure(rows.Case(name, Path(folder)))
-                found[row.title]["cells"][name] = cell
+                found["cells"][name] = cell
                 print(f"{row.title:34} {name:14} {cell['text']}", flush=True)
-    return found
+            yield row.title, found
 
 
 def kept(result):
@@ -80,12 +79,18 @@ def main():
         "system": f"{platform.system()}, Python {platform.python_version()}",
         "versions": {name: version(name) if installed(name) else None for name in options.tools},
     }
-    found = measure([name for name in options.tools if installed(name)], options.rows)
-    if not options.dry:
-        found = (kept(result) if options.rows else {}) | found
-        result["rows"] = {row.title: found[row.title] for row in rows.ROWS if row.title in found}
-        (ROOT / "peers.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-        (ROOT / "docs" / "peers.md").write_text(page(result), encoding="utf-8")
+    seen = {}
+    for title, row in measure([name for name in options.tools if installed(name)], options.rows):
+        seen[title] = row
+        if not options.dry and options.tools == list(TOOLS):
+            write(result, (kept(result) if options.rows else {}) | seen)
+
+
+def write(result, found):
+    """Write what there is, after each row: a run that is ended loses no more than one."""
+    result["rows"] = {row.title: found[row.title] for row in rows.ROWS if row.title in found}
+    (ROOT / "peers.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    (ROOT / "docs" / "peers.md").write_text(page(result), encoding="utf-8")
 
 
 if __name__ == "__main__":

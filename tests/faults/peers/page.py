@@ -50,4 +50,6 @@ def page(result):
     for title, row in result["rows"].items():
         shown = (row["cells"][name]["text"] if name in row["cells"] else "not installed" for name in names)
         lines.append(f"| {title} | {' | '.join(shown)} | {row['date']}, {row['commit']} |")
+    absent = [row.title for row in rows.ROWS if row.title not in result["rows"]]
+    lines += ["", f"Not run yet: {', '.join(absent)}."] if absent else []
     return "\n".join(lines) + "\n"

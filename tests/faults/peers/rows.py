@@ -167,7 +167,7 @@ def kind(result):
 def children(case, method, job):
     if not case.offers(job):
         return cell(NOT_OFFERED)
-    seen = case.watch("children", 90, name=case.name, method=method, job=job, number=CHILDREN, seconds=HANGS)
+    seen = case.watch("children", 90, name=case.name, method=method, job=job, number=CHILDREN, patience=HANGS)
     if seen.get("right") is None:
         return cell(seen.end or "no answer")
     right, hung = seen.get("right"), seen.get("hung")

@@ -228,7 +228,7 @@ def child_trains(name, folder, expected):
     os._exit(0 if repr(TOOLS[name].train([folder / "train.txt"], 500)) == expected else 1)
 
 
-def children(tool, folder, name, method, job, number, seconds):
+def children(tool, folder, name, method, job, number, patience):
     """Start children of a process that has used its threads, while one of its threads encodes, and wait for them."""
     context, meanwhile, stop = multiprocessing.get_context(method), None, threading.Event()
     if job == "train":
@@ -256,7 +256,7 @@ def children(tool, folder, name, method, job, number, seconds):
     for child in made:
         child.start()
     stop.set()
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + patience
     for child in made:
         child.join(max(0.1, deadline - time.monotonic()))
     codes = [child.exitcode for child in made]
