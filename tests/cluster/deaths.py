@@ -1,6 +1,6 @@
 """Workers that die or wait in the middle of a shard, when a test has put a file of that name into a folder.
 
-`install` changes the process that calls it; the library knows nothing of it. A name is a verb, a shard and an end, such
+A worker whose work is over before anybody is told of its progress dies or waits then. `install` changes the process that calls it; the library knows nothing of it. A name is a verb, a shard and an end, such
 as count-1-kill, and only one process follows it.
 """
 
@@ -27,12 +27,14 @@ def mortal(function, verb):
     def call(*arguments, shard=None, **options):
         order = Path(os.environ[FOLDER], f"{verb}-{shard[0]}-kill")
         if is_taken(order):
-            options["progress"] = partial(kill, order)
+            function(*arguments, shard=shard, **options | {"progress": partial(kill, order)})
+            kill(order, "end", 0, 1)
         order = order.with_name(f"{verb}-{shard[0]}-stall")
         if is_taken(order):
             # The threads of the work do not wait for its callback, so the work is left in its middle first.
             with suppress(Left):
                 function(*arguments, shard=shard, **options | {"progress": partial(leave, order)})
+                leave(order, "end", 0, 1)
             time.sleep(300)
         return function(*arguments, shard=shard, **options)
 
