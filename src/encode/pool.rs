@@ -258,7 +258,7 @@ mod models {
             let sizes =
                 pool.slots.iter().flatten().filter_map(|slot| Some(slot.0.lock().unwrap().as_ref()?.1));
             let (found, expected) = (pool.num_bytes.load(Relaxed), sizes.collect::<Vec<_>>());
-            assert!(!expected.is_empty() && found == expected.iter().sum(), "{found} {expected:?}");
+            assert!(!expected.is_empty() && found == expected.iter().sum::<usize>(), "{found} {expected:?}");
         });
     }
 }

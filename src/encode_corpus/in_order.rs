@@ -172,10 +172,10 @@ mod models {
 
     fn finished(number: usize) -> Finished<u16> {
         let mut ids = Ids::with_room(1);
-        ids.extend(&[u16::try_from(number).unwrap()]);
+        ids.extend(&[u32::try_from(number).unwrap()]);
         let end = Place { source: 0, offset: number as u64 + 1 };
-        let (begins, ends, is_jsonl) = (Edge::Text, Edge::Text, false);
-        Finished { ids, begins, ends, end, input_bytes: 1, text_bytes: 1, skipped_lines: 0, is_jsonl }
+        let (begins, ends, has_documents) = (Edge::Text, Edge::Text, false);
+        Finished { ids, begins, ends, end, input_bytes: 1, text_bytes: 1, skipped_lines: 0, has_documents }
     }
 
     /// Two workers take chunks in order and finish them in any order, at most `max_ahead` ahead.
