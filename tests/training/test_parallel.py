@@ -182,6 +182,8 @@ def test_two_processes_learn_with_muon_what_one_does(flags, together, tmp_path, 
         assert found.keys() == expected.keys()
         bound = 1e-5 if dtype == "float32" else 3e-4
         assert all(abs(found[step] - expected[step]) < bound for step in expected)
+        if dtype == "float32":
+            assert weights_near(together / f"{kind}-muon-{dtype}", tmp_path / "run")
 
 
 def test_the_courses_sgd_goes_on_with_fsdp(together):
