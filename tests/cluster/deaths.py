@@ -1,7 +1,8 @@
 """Workers that die or wait in the middle of a shard, when a test has put a file of that name into a folder.
 
-A worker whose work is over before anybody is told of its progress dies or waits then. `install` changes the process that calls it; the library knows nothing of it. A name is a verb, a shard and an end, such
-as count-1-kill, and only one process follows it.
+A worker whose work is over before anybody is told of its progress dies or waits then. `install` changes the process
+that calls it; the library knows nothing of it. A name is a verb, a shard and an end, such as count-1-kill, and only one
+process follows it.
 """
 
 import os

@@ -360,7 +360,7 @@ fn engine<'t>(splits: &[RegexPretokenizer], text: &'t [u8]) -> Vec<&'t [u8]> {
             original_len.extend([1, 0, 0]);
         }
     }
-    let mut ranges = if text.is_empty() { Vec::new() } else { vec![0..replaced.len()] };
+    let mut ranges: Vec<Range<usize>> = (!text.is_empty()).then_some(0..replaced.len()).into_iter().collect();
     for regex in splits {
         let mut parts = Vec::new();
         for range in ranges {
