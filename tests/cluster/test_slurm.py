@@ -14,8 +14,7 @@ from test_ray import END_OF_TEXT, SHARDS, SLOW
 
 SCRIPTS = Path(__file__).parents[2] / "docs" / "slurm"
 
-SBATCH = """#!{python}
-import os, pathlib, re, subprocess, sys
+SBATCH = """import os, pathlib, re, subprocess, sys
 *options, script = sys.argv[1:]
 given = dict(option.lstrip("-").partition("=")[::2] for option in options)
 folder = pathlib.Path(os.environ["JOBS"])
@@ -23,10 +22,10 @@ if "dependency" in given:
     assert (folder / given["dependency"].removeprefix("afterok:")).read_text() == "0"
 first, last = map(int, given.get("array", "0-0").split("-"))
 directives = dict(re.findall(r"^#SBATCH --([\\w-]+)=?(.*)$", open(script).read(), re.M))
-base = os.environ | {{"SLURM_SUBMIT_DIR": os.getcwd(), "SLURM_CPUS_PER_TASK": directives.get("cpus-per-task", "1")}}
+base = os.environ | {"SLURM_SUBMIT_DIR": os.getcwd(), "SLURM_CPUS_PER_TASK": directives.get("cpus-per-task", "1")}
 status = 0
 for task in range(first, last + 1):
-    environment = base | ({{"SLURM_ARRAY_TASK_ID": str(task)}} if "array" in given else {{}})
+    environment = base | ({"SLURM_ARRAY_TASK_ID": str(task)} if "array" in given else {})
     ended = subprocess.run(["bash", script], env=environment, stdout=sys.stderr).returncode
     if ended == 137 and "requeue" in directives:
         ended = subprocess.run(["bash", script], env=environment, stdout=sys.stderr).returncode
@@ -38,9 +37,8 @@ sys.exit(status)
 """
 """Slurm on one machine: it runs a job when it is submitted, and a task once more that was killed."""
 
-BPE_LM = """#!{python}
-import sys
-sys.path.insert(0, {tests!r})
+BPE_LM = """import os, sys
+sys.path.insert(0, os.environ['TESTS'])
 import deaths
 deaths.install()
 from bpe_lm.__main__ import main
@@ -54,8 +52,10 @@ def cluster(sample, tmp_path):
     for name in ("bin", "jobs", "orders"):
         (tmp_path / name).mkdir()
     for name, source in (("sbatch", SBATCH), ("bpe-lm", BPE_LM)):
-        path = tmp_path / "bin" / name
-        path.write_text(source.format(python=sys.executable, tests=str(Path(__file__).parent)))
+        program, path = tmp_path / f"{name}.py", tmp_path / "bin" / name
+        program.write_text(source)
+        # The first line of a script cannot name a program with a space in its path.
+        path.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{program}" "$@"\n')
         path.chmod(0o755)
     folder = tmp_path / "scripts"
     shutil.copytree(SCRIPTS, folder)
@@ -70,7 +70,8 @@ def cluster(sample, tmp_path):
         assert changed == 1
     (folder / "corpus.sh").write_text(settings)
     path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
-    return folder, os.environ | {"PATH": path, "JOBS": str(tmp_path / "jobs"), deaths.FOLDER: str(tmp_path / "orders")}
+    settings = {"PATH": path, "JOBS": str(tmp_path / "jobs"), deaths.FOLDER: str(tmp_path / "orders")}
+    return folder, os.environ | settings | {"TESTS": str(Path(__file__).parent)}
 
 
 def test_the_scripts_give_the_files_of_one_machine_though_tasks_are_killed(cluster, tmp_path):

@@ -25,6 +25,7 @@ MISSING = {
     "compare": "compare missing.txt --tokenizer missing",
     "encode": "encode missing.txt --tokenizer missing --out out",
     "decode": "decode missing.bin --tokenizer missing",
+    "truncate": "truncate missing --vocab-size 300 --out out",
     "verify": "verify missing.bin",
     "count": "count missing.txt -o out",
     "tokens join": "tokens join missing.bin --out out",

@@ -12,6 +12,7 @@ import os
 import re
 import signal
 import socket
+import sys
 import threading
 import time
 import warnings
@@ -174,6 +175,11 @@ def _signals_as_they_are() -> Iterator[None]:
 def _connect(ray: Any, address: str) -> None:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address == "local":
+        if " " in sys.executable:
+            raise ClusterError(
+                f"Ray cannot start workers by {sys.executable}, because of the space in its path; install into an "
+                "environment at another path"
+            )
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         options |= {"include_dashboard": False, "object_store_memory": _OWN_STORE_BYTES}
     before = signal.getsignal(signal.SIGTERM)
