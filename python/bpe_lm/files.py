@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 import shutil
 import stat
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from math import isfinite
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from bpe_lm.errors import ConfigError, FileError, OutputExists
+from bpe_lm.errors import ConfigError, FileError, OutputBusy, OutputExists
 
 StrPath: TypeAlias = str | os.PathLike[str]
 
@@ -62,6 +63,32 @@ def check_is_local(path: StrPath) -> None:
     """
     if _ADDRESS.match(os.fspath(path)):
         raise FileError(f"{os.fspath(path)} is an address, and only local files are written; name another path")
+
+
+@contextmanager
+def held(folder: Path, lock: str, other: str) -> Iterator[None]:
+    """Make a folder, and keep other processes from working in it by a file named `lock`.
+
+    Args:
+        folder: The folder.
+        lock: The name of the file.
+        other: What somebody may name instead, for the error.
+
+    Raises:
+        OutputBusy: Another process holds it.
+        FileError: The folder could not be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / lock).open("ab")
+    except OSError as error:
+        raise FileError(f"could not write into {folder}: {error.strerror}") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise OutputBusy(f"another process works in {folder}; wait for it, or name another {other}") from error
+        yield
 
 
 def _mode(path: StrPath) -> int | None:

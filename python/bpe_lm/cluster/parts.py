@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -14,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from bpe_lm import checks
-from bpe_lm.errors import CorpusError, FileError, OptionError, OutputBusy, OutputExists, ResumeMismatch
-from bpe_lm.files import StrPath, check_folder_target, check_is_local, read_json, write_whole
+from bpe_lm.errors import CorpusError, FileError, OptionError, OutputExists, ResumeMismatch
+from bpe_lm.files import StrPath, check_folder_target, check_is_local, held, read_json, write_whole
 
 JOB, LOCK = "job.json", "job.lock"
 
@@ -114,16 +113,7 @@ def parts_of(job: dict[str, Any], folder: Path, *, resume: bool, force: bool) ->
         )
     if is_there and not (folder / JOB).exists() and not all(_is_beginning(path) for path in folder.iterdir()):
         raise OutputExists(f"{folder} has no {JOB}, so it is not a folder of parts; move it away")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / LOCK).open("ab")
-    except OSError as error:
-        raise FileError(f"could not write into {folder}: {error.strerror}") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise OutputBusy(f"another process works in {folder}; wait for it, or name another output") from error
+    with held(folder, LOCK, "output"):
         if is_there and not resume:
             _empty(folder)
         _begin(job, folder / JOB)

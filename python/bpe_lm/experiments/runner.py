@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import signal
@@ -14,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
-from bpe_lm.errors import BpeLmError, FileError, OutputBusy, OutputExists
+from bpe_lm.errors import BpeLmError, OutputExists
 from bpe_lm.experiments.attempts import (
     LOGS,
     Attempt,
@@ -34,7 +33,7 @@ from bpe_lm.experiments.runs import DONE, has_run, last_record
 from bpe_lm.experiments.runs import LOCK as RUN_LOCK
 from bpe_lm.experiments.study import check_names, read_study, record_works
 from bpe_lm.experiments.work import RESULT, Job, Training, Work
-from bpe_lm.files import check_folder_target, finite, write_whole
+from bpe_lm.files import check_folder_target, finite, held, write_whole
 from bpe_lm.machine import commit, describe_machine
 from bpe_lm.progress import Display
 from bpe_lm.training.config import TrainConfig
@@ -165,16 +164,7 @@ def _locked(folder: Path) -> Iterator[None]:
     check_folder_target(folder)
     if has_run(folder):
         raise OutputExists(f"{folder} is a run itself, and no study is put into it; name another folder")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / LOCK).open("ab")
-    except OSError as error:
-        raise FileError(f"could not write into {folder}: {error.strerror}") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise OutputBusy(f"another process works in {folder}; wait for it, or name another folder") from error
+    with held(folder, LOCK, "folder"):
         yield
 
 
