@@ -4,8 +4,11 @@
 pub mod naive;
 pub mod row;
 
+use bpe_lm::job::Job;
 use bpe_lm::merges::Merges;
+use bpe_lm::pretokenize::regex::RegexPretokenizer;
 use naive::Token;
+use std::ops::Range;
 use std::path::PathBuf;
 
 /// SplitMix64, a small generator whose numbers never change.
@@ -35,6 +38,40 @@ impl Random {
     pub fn text(&mut self, max_len: usize, alphabet: &[&str]) -> String {
         (0..self.below(max_len + 1)).map(|_| *self.pick(alphabet)).collect()
     }
+}
+
+/// Each expression splits what the ones before left together. A byte that does not decode is one character of class
+/// "other", which a regular expression cannot say, so it matches a private-use character in its place.
+pub fn regex_pretokens<'t>(splits: &[RegexPretokenizer], text: &'t [u8]) -> Vec<&'t [u8]> {
+    let mut replaced = String::new();
+    let mut original_len = Vec::new(); // By byte of `replaced`: how many bytes of `text` it stands for.
+    for chunk in text.utf8_chunks() {
+        replaced.push_str(chunk.valid());
+        original_len.resize(replaced.len(), 1);
+        for _ in chunk.invalid() {
+            replaced.push('\u{e000}');
+            original_len.extend([1, 0, 0]);
+        }
+    }
+    let mut ranges: Vec<Range<usize>> = (!text.is_empty()).then_some(0..replaced.len()).into_iter().collect();
+    for regex in splits {
+        let mut parts = Vec::new();
+        for range in ranges {
+            let part = &replaced.as_bytes()[range.clone()];
+            let visit =
+                &mut |found: Range<usize>| parts.push(range.start + found.start..range.start + found.end);
+            regex.for_each_pretoken(part, 0..part.len(), &Job::default(), visit).unwrap();
+        }
+        ranges = parts;
+    }
+    let mut start = 0;
+    let original = |range: Range<usize>| {
+        let end = start + original_len[range].iter().sum::<usize>();
+        let pretoken = &text[start..end];
+        start = end;
+        pretoken
+    };
+    ranges.into_iter().map(original).collect()
 }
 
 /// The first `limit` bytes of a shared text, or `None` if it does not exist.

@@ -3,7 +3,7 @@
 //! with their oracles.
 
 use crate::common::naive::{self, Counts, Naive};
-use crate::common::spell;
+use crate::common::{regex_pretokens, spell};
 use crate::repair;
 use bpe_lm::corpus::{BadLines, Corpus, Cutter, Format, InputOptions};
 use bpe_lm::count_corpus::{Part, add_counts, store_counts};
@@ -27,7 +27,6 @@ use bpe_lm::training::Training;
 use serde_json::json;
 use std::fs;
 use std::io::Write;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// A parser, or a function with an oracle.
@@ -339,46 +338,12 @@ fn pattern() -> Work {
             let splits: Vec<_> =
                 pattern.splits().iter().map(|split| RegexPretokenizer::new(split).unwrap()).collect();
             let text = "the Cat's  12345 \u{4e2d}\u{301}E\n\n //\r\n sat  'LL don't <|endoftext|>".as_bytes();
-            assert_eq!(pattern.pretokens(text).unwrap(), engine(&splits, text));
+            assert_eq!(pattern.pretokens(text).unwrap(), regex_pretokens(&splits, text));
         }
         let parts =
             (tokenizer.vocab().clone(), tokenizer.merges().clone(), tokenizer.special_tokens().clone());
         use_tokenizer(&Tokenizer::new(parts.0, parts.1, parts.2, pattern).unwrap());
     })
-}
-
-/// Each expression splits what the ones before left together. A byte that does not decode is one character of class
-/// "other", which a regular expression cannot say, so it matches a private-use character in its place.
-fn engine<'t>(splits: &[RegexPretokenizer], text: &'t [u8]) -> Vec<&'t [u8]> {
-    let mut replaced = String::new();
-    let mut original_len = Vec::new(); // By byte of `replaced`: how many bytes of `text` it stands for.
-    for chunk in text.utf8_chunks() {
-        replaced.push_str(chunk.valid());
-        original_len.resize(replaced.len(), 1);
-        for _ in chunk.invalid() {
-            replaced.push('\u{e000}');
-            original_len.extend([1, 0, 0]);
-        }
-    }
-    let mut ranges: Vec<Range<usize>> = (!text.is_empty()).then_some(0..replaced.len()).into_iter().collect();
-    for regex in splits {
-        let mut parts = Vec::new();
-        for range in ranges {
-            let part = &replaced.as_bytes()[range.clone()];
-            let visit =
-                &mut |found: Range<usize>| parts.push(range.start + found.start..range.start + found.end);
-            regex.for_each_pretoken(part, 0..part.len(), &job(), visit).unwrap();
-        }
-        ranges = parts;
-    }
-    let mut start = 0;
-    let original = |range: Range<usize>| {
-        let end = start + original_len[range].iter().sum::<usize>();
-        let pretoken = &text[start..end];
-        start = end;
-        pretoken
-    };
-    ranges.into_iter().map(original).collect()
 }
 
 fn scanner_seeds() -> Vec<Vec<u8>> {
@@ -402,7 +367,7 @@ fn scanners() -> Work {
         let Some((&first, text)) = bytes.split_first() else { return };
         let (pattern, splits) = &pairs[first as usize % pairs.len()];
         let pretokens = pattern.pretokens(text).unwrap();
-        assert_eq!(pretokens, engine(splits, text), "{}", pattern.name());
+        assert_eq!(pretokens, regex_pretokens(splits, text), "{}", pattern.name());
         let cuts: Vec<usize> = (1..text.len()).filter(|&at| pattern.is_safe_cut(text, at)).collect();
         for &at in &cuts {
             let around = at.saturating_sub(4)..text.len().min(at + 4);
