@@ -63,29 +63,50 @@ pub(super) fn train<'py>(
     bad_lines: &str,
 ) -> PyResult<Trained<'py>> {
     guarded(|| {
-        let special_tokens = SpecialTokens::new(special_tokens).map_err(to_py)?;
-        let options = TrainOptions {
-            tie_break: TieBreak::new(tie_break).map_err(to_py)?,
-            threads: resolve_threads(threads).map_err(to_py)?,
-            pattern: Pattern::new(pattern).map_err(to_py)?,
+        let options = training_options(
+            vocab_size,
+            special_tokens,
+            tie_break,
+            threads,
+            pattern,
             min_frequency,
             max_token_length,
             memory_limit,
-            ..TrainOptions::new(vocab_size, special_tokens)
-        };
-        let options = checked(options, init).map_err(to_py)?;
+            init,
+        )
+        .map_err(to_py)?;
         let (corpus, texts) = open(source, input_format, json_field, bad_lines)?;
         let trained = run(py, progress, texts, move |job| train_bpe(&corpus, &options, job))?;
         to_python(py, &trained)
     })
 }
 
-/// The options of a training that extends a tokenizer, if there is one.
-fn checked(options: TrainOptions, init: Option<PyRef<'_, PyTokenizer>>) -> Result<TrainOptions, Error> {
-    let options = match init {
-        Some(init) => options.extending(init.core())?,
-        None => options,
+/// The options of a training, which are checked.
+#[allow(clippy::too_many_arguments)] // They are the options of the Python functions, one for one.
+fn training_options(
+    vocab_size: usize,
+    special_tokens: Vec<String>,
+    tie_break: &str,
+    threads: Option<usize>,
+    pattern: &str,
+    min_frequency: u64,
+    max_token_length: Option<usize>,
+    memory_limit: Option<u64>,
+    init: Option<PyRef<'_, PyTokenizer>>,
+) -> Result<TrainOptions, Error> {
+    let special_tokens = SpecialTokens::new(special_tokens)?;
+    let mut options = TrainOptions {
+        tie_break: TieBreak::new(tie_break)?,
+        threads: resolve_threads(threads)?,
+        pattern: Pattern::new(pattern)?,
+        min_frequency,
+        max_token_length,
+        memory_limit,
+        ..TrainOptions::new(vocab_size, special_tokens)
     };
+    if let Some(init) = init {
+        options = options.extending(init.core())?;
+    }
     options.check()?;
     Ok(options)
 }
@@ -131,17 +152,18 @@ pub(super) fn train_from_count_file<'py>(
     init: Option<PyRef<'py, PyTokenizer>>,
 ) -> PyResult<Trained<'py>> {
     guarded(|| {
-        let special_tokens = SpecialTokens::new(special_tokens).map_err(to_py)?;
-        let options = TrainOptions {
-            tie_break: TieBreak::new(tie_break).map_err(to_py)?,
-            threads: resolve_threads(threads).map_err(to_py)?,
-            pattern: Pattern::new(pattern).map_err(to_py)?,
+        let options = training_options(
+            vocab_size,
+            special_tokens,
+            tie_break,
+            threads,
+            pattern,
             min_frequency,
             max_token_length,
             memory_limit,
-            ..TrainOptions::new(vocab_size, special_tokens)
-        };
-        let options = checked(options, init).map_err(to_py)?;
+            init,
+        )
+        .map_err(to_py)?;
         let reader = CountReader::open(&path).map_err(to_py)?;
         let trained = run(py, progress, None, move |job| train_from_counts(reader, &options, job))?;
         to_python(py, &trained)
