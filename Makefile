@@ -7,7 +7,7 @@ DEMO := runs/demo
 # Two threads of OpenMP in each of several processes would spin and wait for each other's cores.
 PYTEST := OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
-.PHONY: help demo test test-gpu test-long test-lowest faults fuzz loom miri mutants lint format bench clean
+.PHONY: help demo test test-gpu test-long test-lowest faults fuzz loom miri races mutants lint format bench clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
@@ -68,7 +68,7 @@ loom: ## Run models of what threads share in every order of their threads
 	cargo test --release --lib --features loom --target-dir target/loom -- models::
 
 # valgrind's DRD and helgrind do not see std's locks: they name conflicts in each place that a lock protects, such as
-# Queue::claim and Partial::add. So Miri is the judge here.
+# Queue::claim and Partial::add. So Miri and ThreadSanitizer are the judges here.
 miri: ## Look for undefined behaviour in a part of the crate that uses no intrinsics
 	@if cargo +nightly miri --version >/dev/null 2>&1; \
 		then cargo +nightly miri test --lib -- hash_seed merge_table pretoken_table byte_alphabet; \
@@ -88,6 +88,15 @@ miri: ## Look for undefined behaviour in a part of the crate that uses no intrin
 # transformers itself asks for newer versions, so the tests that call it are left out.
 test-lowest: .venv-lowest/installed ## The Python tests with the lowest versions that pyproject.toml allows
 	.venv-lowest/bin/python -m pytest -k 'not transformers and not auto_tokenizer and not hugging_faces_llama'
+
+# The standard library is built with the sanitizer too: it does not see the locks of one built without.
+NIGHTLY_HOST = $(shell rustc +nightly -vV 2>/dev/null | sed -n 's/^host: //p')
+races: ## Run the tests of what threads share under ThreadSanitizer
+	@if test -d "$$(rustc +nightly --print sysroot 2>/dev/null)/lib/rustlib/src/rust/library"; \
+		then RUSTFLAGS=-Zsanitizer=thread cargo +nightly test --release -Zbuild-std --target $(NIGHTLY_HOST) \
+			--target-dir target/races --lib -- counts:: corpus:: encode job threads; \
+		else echo "The sources of nightly's library are not installed: skipped" \
+			"(rustup component add --toolchain nightly rust-src)"; fi
 
 # SHARD=0/100 is every hundredth mutant; FILE=src/counts/table.rs is one file.
 mutants: ## Change the tables of counting, merging and encoding in 1,300 ways that a test must notice: takes hours
