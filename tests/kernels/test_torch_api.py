@@ -10,7 +10,7 @@ from pathlib import Path
 import bpe_lm
 import pytest
 import torch
-from bpe_lm.kernels.compiler import compiling_deterministically
+from bpe_lm.kernels.compiler import compiling_deterministically, constant_when_compiled
 
 PRIVATE = {
     "torch:_foreach_add_": "kernels/adamw.py",
@@ -70,6 +70,11 @@ def test_the_compiler_has_a_deterministic_mode():
     with compiling_deterministically():
         assert config.deterministic, f"torch {torch.__version__} does not set it"
     assert config.deterministic == before
+
+
+def test_a_constant_is_marked_as_torch_marks_it():
+    ours, torchs = constant_when_compiled(lambda: 1), torch.compiler.assume_constant_result(lambda: 1)
+    assert vars(ours) == vars(torchs), f"torch {torch.__version__} marks it by {vars(torchs)}"
 
 
 def test_one_dnn_multiplies_by_the_transposed_weight():

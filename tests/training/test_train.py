@@ -543,6 +543,29 @@ def test_evaluation_and_generation_compile_nothing(config, tmp_path):
     assert set(graphs) == {graphs[0]}
 
 
+IMPORTED = """
+import sys
+from bpe_lm.cli.main import main
+
+assert main(["pretrain", "debug", *sys.argv[2:], "--out", sys.argv[1]]) == 0
+assert main(["generate", sys.argv[1], "--prompt", "Once", "--max-tokens", "3"]) == 0
+assert "torch._dynamo" not in sys.modules
+"""
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_process_that_compiles_nothing_does_not_import_the_compiler(config, tmp_path, optimizer):
+    """It would be two seconds more."""
+    files = (
+        word for name in ("train", "valid", "tokenizer") for word in (f"--data.{name}", getattr(config.data, name))
+    )
+    flags = [*files, "--steps", "2", "--validate-every", "1", "--optimizer.name", optimizer, "--quiet"]
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTED, str(tmp_path / "run"), *flags], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_profile_says_where_the_time_goes(config, data, tmp_path, capsys):
     with Trainer(config, tmp_path / "run") as trainer:
         trainer.run(profile=True)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from bpe_lm import _core
 from bpe_lm.kernels.cpu import as_array, as_output, is_recording, supports_layers
+from bpe_lm.kernels.operator import operator, shapes_of
 
 
 def supports_add_norm(x: Tensor, weight: Tensor) -> bool:
@@ -60,17 +61,17 @@ def _run(x: Tensor, branch: Tensor | None, weight: Tensor, eps: float) -> tuple[
     return sums, outputs, scales
 
 
-@torch.library.custom_op("bpe_lm::add_norm", mutates_args=())
+@operator("add_norm")
 def _forward(x: Tensor, branch: Tensor | None, weight: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
     return _run(x, branch, weight, eps)
 
 
-@_forward.register_fake
+@shapes_of(_forward)
 def _(x: Tensor, branch: Tensor | None, weight: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
     return _empty(x, branch)
 
 
-@torch.library.custom_op("bpe_lm::add_norm_backward", mutates_args=())
+@operator("add_norm_backward")
 def _backward(
     gradient: Tensor, outer: Tensor | None, sums: Tensor, scales: Tensor, weight: Tensor, has_branch: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -95,7 +96,7 @@ def _empty_gradients(sums: Tensor, weight: Tensor, has_branch: bool) -> tuple[Te
     return torch.empty_like(sums), narrow, torch.empty_like(weight)
 
 
-@_backward.register_fake
+@shapes_of(_backward)
 def _(
     gradient: Tensor, outer: Tensor | None, sums: Tensor, scales: Tensor, weight: Tensor, has_branch: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -121,4 +122,4 @@ def _gradients(
     return to_x, to_branch if ctx.has_branch else None, to_weight, None
 
 
-_forward.register_autograd(_gradients, setup_context=_save)
+torch.library.register_autograd(_forward, _gradients, setup_context=_save)

@@ -19,6 +19,7 @@ from bpe_lm.kernels.cpu import as_array, as_output, is_recording, supports
 from bpe_lm.kernels.forms import form_of
 from bpe_lm.kernels.gpu import supports_triton
 from bpe_lm.kernels.gpu_attention import attention_by, is_attention_kernel
+from bpe_lm.kernels.operator import operator, shapes_of
 from bpe_lm.kernels.simulated import kind_of
 
 
@@ -89,7 +90,7 @@ def _run(qkv: Tensor, cos: Tensor | None, sin: Tensor | None, reach: int) -> tup
     return outputs, log_sums
 
 
-@torch.library.custom_op("bpe_lm::causal_attention", mutates_args=())
+@operator("causal_attention")
 def _forward(qkv: Tensor, cos: Tensor | None, sin: Tensor | None, reach: int) -> tuple[Tensor, Tensor]:
     return _run(qkv, cos, sin, reach)
 
@@ -112,12 +113,12 @@ def _angles(cos: Tensor | None, sin: Tensor | None) -> Any:
     return None if cos is None or sin is None else (as_array(cos.float()), as_array(sin.float()))
 
 
-@_forward.register_fake
+@shapes_of(_forward)
 def _(qkv: Tensor, cos: Tensor | None, sin: Tensor | None, reach: int) -> tuple[Tensor, Tensor]:
     return _empty(qkv)
 
 
-@torch.library.custom_op("bpe_lm::causal_attention_backward", mutates_args=())
+@operator("causal_attention_backward")
 def _backward(
     gradient: Tensor,
     qkv: Tensor,
@@ -143,7 +144,7 @@ def _backward(
     return qkv_gradient
 
 
-@_backward.register_fake
+@shapes_of(_backward)
 def _(
     gradient: Tensor,
     qkv: Tensor,
@@ -167,4 +168,4 @@ def _gradients(ctx: Any, gradient: Tensor | None, _: None) -> tuple[Tensor | Non
     return to_qkv, None, None, None
 
 
-_forward.register_autograd(_gradients, setup_context=_save)
+torch.library.register_autograd(_forward, _gradients, setup_context=_save)

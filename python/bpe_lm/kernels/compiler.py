@@ -1,18 +1,28 @@
-"""The errors of a compiled function that come from the compiler, and not from the code that it compiled.
+"""What is said to torch's compiler, and asked of it, without importing it: that takes two seconds.
 
-The classes of these errors are in private modules of torch, and a test looks for each.
+Some of it has private names in torch, and a test looks for each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def constant_when_compiled(function: _Function) -> _Function:
+    """Have a compiler call the function as it compiles, and keep the result, as for what a machine has.
+
+    `torch.compiler.assume_constant_result` does the same, and imports the compiler.
+    """
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return function
 
 
 def is_compiler_error(error: BaseException) -> bool:
     """Return whether an error comes from `torch.compile` itself, which also wraps errors for a lack of memory."""
-    # Importing the compiler takes seconds.
     from torch._dynamo.exc import TorchDynamoException
     from torch._inductor.exc import CppCompileError, InvalidCxxCompiler, OperatorIssue
 

@@ -18,6 +18,7 @@ from bpe_lm.kernels.forms import form_of
 from bpe_lm.kernels.gpu import supports_triton
 from bpe_lm.kernels.gpu_cross_entropy import gpu_cross_entropy, gpu_workspace
 from bpe_lm.kernels.linear import linear_of_rows
+from bpe_lm.kernels.operator import operator, shapes_of
 
 _CPU_CHUNK, _AMX_CHUNK, _GPU_CHUNK = 1 << 25, 1 << 26, 1 << 26
 """The largest number of logits in memory at a time: on a CPU, there in bfloat16 with AMX, and on a GPU.
@@ -93,7 +94,7 @@ def _run(
     return total, hidden_gradient, weight_gradient
 
 
-@torch.library.custom_op("bpe_lm::linear_cross_entropy", mutates_args=(), schema=_SCHEMA)
+@operator("linear_cross_entropy", _SCHEMA)
 def _sum_and_gradients(
     hidden: Tensor, weight: Tensor, targets: Tensor, cap: float, narrow: torch.dtype, needs_gradient: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -137,7 +138,7 @@ def _loss_and_gradient(logits: Tensor, targets: Tensor, cap: float, needs_gradie
     return total
 
 
-@_sum_and_gradients.register_fake
+@shapes_of(_sum_and_gradients)
 def _(
     hidden: Tensor, weight: Tensor, targets: Tensor, cap: float, narrow: torch.dtype, needs_gradient: bool
 ) -> tuple[Tensor, Tensor, Tensor]:

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from bpe_lm.kernels.cpu import is_recording
+from bpe_lm.kernels.operator import operator, shapes_of
 from bpe_lm.kernels.simulated import kind_of
 
 
@@ -39,17 +40,17 @@ _SCHEMA = "(Tensor weight, Tensor ids) -> Tensor"
 _GRADIENT_SCHEMA = "(Tensor gradient, Tensor ids, SymInt number) -> Tensor"
 
 
-@torch.library.custom_op("bpe_lm::embedding", mutates_args=(), schema=_SCHEMA)
+@operator("embedding", _SCHEMA)
 def _embedding(weight: Tensor, ids: Tensor) -> Tensor:
     return _rows(weight, ids)
 
 
-@_embedding.register_fake
+@shapes_of(_embedding)
 def _(weight: Tensor, ids: Tensor) -> Tensor:
     return weight.new_empty(*ids.shape, weight.shape[-1])
 
 
-@torch.library.custom_op("bpe_lm::embedding_gradient", mutates_args=(), schema=_GRADIENT_SCHEMA)
+@operator("embedding_gradient", _GRADIENT_SCHEMA)
 def _embedding_gradient(gradient: Tensor, ids: Tensor, number: int) -> Tensor:
     if gradient.device.type == "cuda":
         # The sums of embedding_dense_backward differ in their last bits from call to call (torch 2.11, H200). Those of
@@ -59,7 +60,7 @@ def _embedding_gradient(gradient: Tensor, ids: Tensor, number: int) -> Tensor:
     return torch.ops.aten.embedding_dense_backward(gradient, ids, number, -1, False)
 
 
-@_embedding_gradient.register_fake
+@shapes_of(_embedding_gradient)
 def _(gradient: Tensor, ids: Tensor, number: int) -> Tensor:
     return gradient.new_empty(number, gradient.shape[-1])
 
@@ -73,4 +74,4 @@ def _gradients(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
     return _embedding_gradient(gradient, *ctx.saved_tensors, ctx.number), None
 
 
-_embedding.register_autograd(_gradients, setup_context=_save)
+torch.library.register_autograd(_embedding, _gradients, setup_context=_save)

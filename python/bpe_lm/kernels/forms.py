@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import torch
-
 from bpe_lm.kernels import choices
 from bpe_lm.kernels.choices import Operation
+from bpe_lm.kernels.compiler import constant_when_compiled
 
 
 def form_of(operation: Operation, device: str) -> str:
@@ -14,7 +13,7 @@ def form_of(operation: Operation, device: str) -> str:
     return _preferred(operation, device) if name == "auto" else name
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+@constant_when_compiled
 def _preferred(operation: Operation, device: str) -> str:
     """Ask what the machine has, which a compiler cannot follow."""
     return choices.preferred(operation, device)

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from bpe_lm.kernels.compiler import constant_when_compiled
 from bpe_lm.kernels.simulated import simulated
 
 AMPERE = (8, 0)
@@ -26,7 +27,7 @@ def supports_triton(tensor: Tensor) -> bool:
     return tensor.device.type == "cuda" and is_narrow and runs_triton(tensor.device.index)
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+@constant_when_compiled
 def runs_triton(index: int | None) -> bool:
     """Return whether Triton is installed and works on this GPU. AMD's GPUs are untested."""
     return _has_triton() and _is_ampere_or_later(index)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from bpe_lm.kernels.cpu import is_recording
+from bpe_lm.kernels.operator import operator, shapes_of
 from bpe_lm.kernels.simulated import simulated
 
 _CHUNKS = 6
@@ -164,7 +165,7 @@ _SCHEMA = (
 )
 
 
-@torch.library.custom_op("bpe_lm::gpu_cross_entropy", mutates_args=(), schema=_SCHEMA)
+@operator("gpu_cross_entropy", _SCHEMA)
 def _sum_and_gradients(
     hidden: Tensor,
     weight: Tensor,
@@ -178,7 +179,7 @@ def _sum_and_gradients(
     return _run(hidden, weight, targets, narrow, scale, cap, needs_gradient)
 
 
-@_sum_and_gradients.register_fake
+@shapes_of(_sum_and_gradients)
 def _(
     hidden: Tensor,
     weight: Tensor,

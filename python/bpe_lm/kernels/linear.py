@@ -20,6 +20,7 @@ from bpe_lm.kernels.amx import multiply
 from bpe_lm.kernels.cpu import is_recording
 from bpe_lm.kernels.forms import form_of
 from bpe_lm.kernels.one_dnn import HAS_ONE_DNN, one_dnn
+from bpe_lm.kernels.operator import operator, shapes_of
 
 _MIN_MULTIPLICATIONS = 1 << 24
 """The number of multiplications from which oneDNN is faster, although its call takes longer."""
@@ -97,12 +98,12 @@ def _one_row(x: Tensor, weight: Tensor) -> Tensor:
     return torch.bmm(parts, x.reshape(1, 1, -1).expand(len(parts), -1, -1).mT).view(*x.shape[:-1], len(weight))
 
 
-@torch.library.custom_op("bpe_lm::linear", mutates_args=())
+@operator("linear")
 def _linear(x: Tensor, weight: Tensor) -> Tensor:
     return one_dnn(x, weight)
 
 
-@_linear.register_fake
+@shapes_of(_linear)
 def _(x: Tensor, weight: Tensor) -> Tensor:
     return x.new_empty(len(x), len(weight))
 
@@ -120,10 +121,10 @@ def _gradients(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None
     )
 
 
-_linear.register_autograd(_gradients, setup_context=_save)
+torch.library.register_autograd(_linear, _gradients, setup_context=_save)
 
 
-@torch.library.custom_op("bpe_lm::mixed_linear", mutates_args=())
+@operator("mixed_linear")
 def _mixed_linear(x: Tensor, weight: Tensor, narrow: Tensor) -> Tensor:
     """Return x W^T in bfloat16. Shapes: (rows, d_in) and (d_out, d_in) twice -> (rows, d_out).
 
@@ -132,7 +133,7 @@ def _mixed_linear(x: Tensor, weight: Tensor, narrow: Tensor) -> Tensor:
     return x @ narrow.T
 
 
-@_mixed_linear.register_fake
+@shapes_of(_mixed_linear)
 def _(x: Tensor, weight: Tensor, narrow: Tensor) -> Tensor:
     return x.new_empty(len(x), len(weight))
 
@@ -150,12 +151,12 @@ def mixed_gradients(gradient: Tensor, x: Tensor, narrow: Tensor) -> tuple[Tensor
     return gradient @ narrow, weight_gradient
 
 
-@torch.library.custom_op("bpe_lm::mixed_linear_gradients", mutates_args=())
+@operator("mixed_linear_gradients")
 def _mixed_gradients(gradient: Tensor, x: Tensor, narrow: Tensor) -> tuple[Tensor, Tensor]:
     return mixed_gradients(gradient, x, narrow)
 
 
-@_mixed_gradients.register_fake
+@shapes_of(_mixed_gradients)
 def _(gradient: Tensor, x: Tensor, narrow: Tensor) -> tuple[Tensor, Tensor]:
     return x.new_empty(x.shape), torch.empty_like(narrow, dtype=torch.float32)
 
@@ -168,4 +169,4 @@ def _both_gradients(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
     return *_mixed_gradients(gradient, *ctx.saved_tensors), None
 
 
-_mixed_linear.register_autograd(_both_gradients, setup_context=_save_narrow)
+torch.library.register_autograd(_mixed_linear, _both_gradients, setup_context=_save_narrow)

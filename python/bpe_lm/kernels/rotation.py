@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from bpe_lm.kernels.gpu import supports_triton
+from bpe_lm.kernels.operator import operator, shapes_of
 
 
 def supports_split_and_rotate(qkv: Tensor) -> bool:
@@ -36,7 +37,7 @@ def split_and_rotate(qkv: Tensor, cos: Tensor | None, sin: Tensor | None) -> tup
     return q, k, v
 
 
-@torch.library.custom_op("bpe_lm::split_and_rotate", mutates_args=())
+@operator("split_and_rotate")
 def _split(qkv: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     # Triton is on Linux only, and its import takes a moment.
     from bpe_lm.kernels.triton_rotation import split_and_rotate_into
@@ -52,12 +53,12 @@ def _empty_parts(qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return qkv.new_empty(shape), qkv.new_empty(shape), qkv.new_empty(shape)
 
 
-@_split.register_fake
+@shapes_of(_split)
 def _(qkv: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return _empty_parts(qkv)
 
 
-@torch.library.custom_op("bpe_lm::join_rotated", mutates_args=())
+@operator("join_rotated")
 def _join(dq: Tensor, dk: Tensor, dv: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Return the gradient of queries, keys and values: the inverse rotation, and the inverse of the split."""
     from bpe_lm.kernels.triton_rotation import join_rotated_into
@@ -73,7 +74,7 @@ def _empty_whole(dq: Tensor) -> Tensor:
     return dq.new_empty(batch, length, 3, heads, d)
 
 
-@_join.register_fake
+@shapes_of(_join)
 def _(dq: Tensor, dk: Tensor, dv: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return _empty_whole(dq)
 
@@ -86,4 +87,4 @@ def _gradients(ctx: Any, dq: Tensor, dk: Tensor, dv: Tensor) -> tuple[Tensor, No
     return _join(dq, dk, dv, *ctx.saved_tensors), None, None
 
 
-_split.register_autograd(_gradients, setup_context=_save)
+torch.library.register_autograd(_split, _gradients, setup_context=_save)

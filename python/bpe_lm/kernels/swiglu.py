@@ -15,6 +15,7 @@ from torch import Tensor
 from bpe_lm import _core
 from bpe_lm.kernels.cpu import as_array, as_output, is_recording, supports_layers
 from bpe_lm.kernels.linear import mixed_gradients
+from bpe_lm.kernels.operator import operator, shapes_of
 
 
 def supports_swiglu(x: Tensor, w1: Tensor, w3: Tensor) -> bool:
@@ -44,17 +45,17 @@ def _run(x: Tensor, w1: Tensor, w3: Tensor, narrow: Tensor) -> tuple[Tensor, Ten
     return outputs, halves
 
 
-@torch.library.custom_op("bpe_lm::swiglu", mutates_args=())
+@operator("swiglu")
 def _forward(x: Tensor, w1: Tensor, w3: Tensor, narrow: Tensor) -> tuple[Tensor, Tensor]:
     return _run(x, w1, w3, narrow)
 
 
-@_forward.register_fake
+@shapes_of(_forward)
 def _(x: Tensor, w1: Tensor, w3: Tensor, narrow: Tensor) -> tuple[Tensor, Tensor]:
     return _empty(x, w1)
 
 
-@torch.library.custom_op("bpe_lm::swiglu_gradients", mutates_args=())
+@operator("swiglu_gradients")
 def _backward(gradient: Tensor, halves: Tensor, x: Tensor, narrow: Tensor) -> tuple[Tensor, Tensor]:
     """Return the gradients of x, and of W1 and W3 one below the other."""
     both = halves_gradient(gradient, halves)
@@ -68,7 +69,7 @@ def halves_gradient(gradient: Tensor, halves: Tensor) -> Tensor:
     return both
 
 
-@_backward.register_fake
+@shapes_of(_backward)
 def _(gradient: Tensor, halves: Tensor, x: Tensor, narrow: Tensor) -> tuple[Tensor, Tensor]:
     return torch.empty_like(x), torch.empty_like(narrow, dtype=torch.float32)
 
@@ -85,4 +86,4 @@ def _gradients(ctx: Any, gradient: Tensor | None, _: None) -> tuple[Tensor | Non
     return x_gradient, *weights_gradient.chunk(2), None
 
 
-_forward.register_autograd(_gradients, setup_context=_save)
+torch.library.register_autograd(_forward, _gradients, setup_context=_save)

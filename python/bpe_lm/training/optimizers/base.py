@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from inspect import unwrap
 from typing import Any
 
 import torch
@@ -32,6 +33,12 @@ class GuardedOptimizer(torch.optim.Optimizer):
     grad_scale: Tensor | None = None
     found_inf: Tensor | None = None
     learning_rate: Tensor | None = None
+
+    # Around these torch puts a function that keeps its compiler out, and imports it for that: two seconds.
+    add_param_group = unwrap(torch.optim.Optimizer.add_param_group)
+    zero_grad = unwrap(torch.optim.Optimizer.zero_grad)
+    state_dict = unwrap(torch.optim.Optimizer.state_dict)
+    load_state_dict = unwrap(torch.optim.Optimizer.load_state_dict)
 
     def set_learning_rate(self, learning_rate: float) -> None:
         """Set the rate of the schedule. Each group takes its factor of it."""
