@@ -8,6 +8,7 @@ DEMO := runs/demo
 PYTEST := OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 .PHONY: help demo test test-gpu test-long test-lowest faults fuzz loom miri races mutants lint format bench clean
+.PHONY: tests-compiled lint-rust lint-python
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
@@ -18,8 +19,23 @@ help: ## Show the targets
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt maturin
 	@touch $@
 
-.venv/built: .venv/installed $(RUST)
-	@echo "Building the Rust extension in release mode, and fetching torch (3 GB on Linux): some minutes the first time ..."
+# What takes minutes goes on two at a time: fetching and compiling, and the lints.
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += -j2
+endif
+
+.venv/libraries: .venv/installed
+	@echo "Fetching what the package and its tests need, torch with them (3 GB on Linux) ..."
+	@$(BIN)/python tests/libraries.py dev lm | $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		-c constraints.txt -r /dev/stdin
+	@touch $@
+
+.venv/compiled: .venv/installed $(RUST)
+	@echo "Compiling the Rust extension in release mode: some minutes the first time ..."
+	@VIRTUAL_ENV="$(CURDIR)/.venv" $(BIN)/python -m maturin develop --release --skip-install --quiet
+	@touch $@
+
+.venv/built: .venv/libraries .venv/compiled
 	@PIP_CONSTRAINT=constraints.txt PIP_QUIET=1 VIRTUAL_ENV="$(CURDIR)/.venv" \
 		$(BIN)/python -m maturin develop --release --extras dev,lm --quiet
 	@touch $@
@@ -39,10 +55,14 @@ demo: .venv/built ## Write stories, train a tokenizer and a small Transformer on
 	@echo
 	@echo "Next, on a text of your own: docs/tokenizer.md, then docs/training.md."
 
-test: .venv/built ## Run the Rust tests, the Python tests and the lints
+test: .venv/built tests-compiled ## Run the Rust tests, the Python tests and the lints
 	cargo test --release
 	$(PYTEST)
 	$(MAKE) lint
+
+tests-compiled:
+	@echo "Compiling the Rust tests in release mode: some minutes the first time ..."
+	@cargo test --release --no-run --quiet
 
 test-gpu: .venv/built ## Run the tests that need an NVIDIA GPU: much of their time is compiling
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal -m gpu -W default tests/gpu
@@ -104,16 +124,13 @@ mutants: ## Change the tables of counting, merging and encoding in 1,300 ways th
 		then cargo mutants --output target $(if $(SHARD),--shard $(SHARD)) $(if $(FILE),--file $(FILE)); \
 		else echo "cargo-mutants is not installed: skipped (cargo install cargo-mutants)"; fi
 
-lint: .venv/built ## Check format, types, stubs, and which module may import which
+lint: lint-rust lint-python ## Check format, types, stubs, and which module may import which
+
+lint-rust: .venv/built
 	@if cargo fmt --version >/dev/null 2>&1; then cargo fmt --check; else echo "rustfmt is not installed: skipped"; fi
 	@if cargo clippy --version >/dev/null 2>&1; then \
 		cargo clippy --release --all-targets --features python -- -D warnings; \
 		else echo "clippy is not installed: skipped"; fi
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/python -m mypy.stubtest bpe_lm._core
-	$(BIN)/python tests/rooms.py
 	$(BIN)/python tests/rust_modules.py
 	@! grep -rl pyo3 src --include='*.rs' | grep -v -e '^src/lib.rs$$' -e '^src/python/' \
 		|| { echo "pyo3 belongs in src/python/ only"; exit 1; }
@@ -124,6 +141,13 @@ lint: .venv/built ## Check format, types, stubs, and which module may import whi
 			if (!is_guarded) { print FILENAME ": not guarded:" name; bad = 1 } name = ""; if (!methods) inside = 0 } \
 		/^}$$/ { inside = 0 } END { exit bad }' src/python/*.rs \
 		|| { echo "a panic would leave as pyo3's own exception: make each entry one call of guarded()"; exit 1; }
+
+lint-python: .venv/built
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest bpe_lm._core
+	$(BIN)/python tests/rooms.py
 
 format: .venv/built ## Format the sources
 	cargo fmt
