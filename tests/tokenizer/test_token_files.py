@@ -330,3 +330,13 @@ def test_ids_that_no_link_gives_are_copied_if_asked(tokenizer, text, shards, tmp
     assert not [path.name for path in tmp_path.iterdir() if path.name.startswith(("y", ".y"))]
     with pytest.raises(errors.OptionError, match="megatron, datatrove, olmo"):
         bpe_lm.export_tokens(whole, tmp_path / "y", "fairseq")
+
+
+@pytest.mark.parametrize("program", ["megatron", "datatrove", "olmo"])
+def test_a_file_without_ids_is_not_exported(tokenizer, tmp_path, program):
+    (tmp_path / "text.txt").write_text("a dog")
+    made = tokenizer.encode_file(tmp_path / "text.txt", tmp_path / "empty.bin", shard=(0, 8))
+    assert (made.count, made.documents) == (0, 0)
+    with pytest.raises(errors.TokenFileError, match=r"empty\.bin has no ids.*leave it out"):
+        bpe_lm.export_tokens(tmp_path / "empty.bin", tmp_path / "out" / "x", program, copy=True)
+    assert not (tmp_path / "out").exists()

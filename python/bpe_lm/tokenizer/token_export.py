@@ -40,8 +40,8 @@ def export_tokens(path: StrPath, out: StrPath, to: str, *, copy: bool = False, f
 
     Raises:
         OptionError: There is no such program, or it cannot read the ids.
-        TokenFileError: The file has no index, begins within a document (a shard), or cannot be linked to because it has
-            numpy's header or consists of several files; or a document is too long for the program.
+        TokenFileError: The file has no ids or no index, begins within a document (a shard), or cannot be linked to
+            because it has numpy's header or consists of several files; or a document is too long for the program.
         OutputExists: A file exists.
         FileError: A file could not be read, linked or written.
     """
@@ -80,7 +80,7 @@ class _Source:
         self.path, self.manifest = path, manifest
         self.starts = open_tokens(path).documents.starts
         self.documents = len(self.starts)
-        if (self.documents and int(self.starts[0]) != 0) or (manifest.count and not self.documents):
+        if not self.documents or int(self.starts[0]) != 0:
             raise TokenFileError(f"{path} is a shard that begins within a document; export all shards joined")
         self.item = 2 if manifest.dtype == "uint16" else 4
 
@@ -98,6 +98,8 @@ class _Source:
 def _check_can_be_read(path: StrPath, manifest: Manifest, copy: bool) -> None:
     if manifest.index is None:
         raise TokenFileError(f"{path} has no index of its documents; encode it again without --no-index (index=True)")
+    if not manifest.count:
+        raise TokenFileError(f"{path} has no ids, and other programs cannot map an empty file; leave it out")
     if copy:
         return
     if isinstance(manifest, JoinedManifest):
