@@ -4,8 +4,8 @@ BIN := .venv/bin
 # Space-safe: every path here is relative.
 RUST := Cargo.toml $(shell find src -name '*.rs')
 DEMO := runs/demo
-# Two threads of OpenMP in each of several processes would spin and wait for each other's cores.
-PYTEST := OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+# Each of several processes at a time has a thread of its own for torch: two would spin and wait for the cores of the others.
+PYTEST := OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 .PHONY: help demo test test-gpu test-long test-lowest faults fuzz loom miri races mutants lint format bench clean
 .PHONY: tests-compiled lint-rust lint-python

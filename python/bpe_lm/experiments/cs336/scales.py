@@ -117,7 +117,7 @@ def _smoke(folder: Path, corpora: Mapping[CorpusKey, Corpus]) -> Setting:
     config = TrainConfig(
         model=model, schedule=schedule, batch_size=16, **_ON_A_CPU, validation_tokens=4_000, checkpoints_kept=1
     )
-    base, small = with_tokens(config, 200 * 512), with_tokens(config, 100 * 512)
+    base, small = with_tokens(config, 100 * 512), with_tokens(config, 50 * 512)
     return _setting("smoke", folder, corpora, SMOKE_VOCAB, base, small, hours=0.0)
 
 
