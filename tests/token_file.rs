@@ -295,6 +295,32 @@ fn a_link_to_nothing_is_not_replaced_unasked() {
 }
 
 #[test]
+fn resuming_what_never_began_replaces_nothing_of_others() {
+    let folder = TempDir::new().unwrap();
+    let tokenizer = tokenizer(&SEPARATORS);
+    let text = write(&folder, "a.txt", b"the cat");
+    let out = folder.path().join("corpus");
+    for (name, half_a_line) in [("corpus.json", ""), ("corpus.idx", ""), ("corpus.json", "{\"format\"")] {
+        let others = write(&folder, name, b"precious");
+        let journal = folder.path().join("corpus.partial.journal");
+        if !half_a_line.is_empty() {
+            fs::write(&journal, half_a_line).unwrap();
+        }
+        let options = TokenFileOptions { resume: true, ..options(&tokenizer, 1, 100) };
+        let error = encode(&tokenizer, std::slice::from_ref(&text), &out, &options).unwrap_err();
+        assert!(matches!(&error, Error::Exists { path } if *path == others), "{error}");
+        assert_eq!(fs::read(&others).unwrap(), b"precious");
+        fs::remove_file(others).unwrap();
+        encode(&tokenizer, std::slice::from_ref(&text), &out, &options).unwrap();
+        fs::remove_file(&out).unwrap();
+        for ending in ["json", "idx"] {
+            fs::remove_file(out.with_extension(ending)).unwrap();
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}
+
+#[test]
 fn where_nothing_was_written_nothing_is_left() {
     let folder = TempDir::new().unwrap();
     let tokenizer = tokenizer(&SEPARATORS);

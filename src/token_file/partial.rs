@@ -102,8 +102,7 @@ impl Partial {
         part: &Part,
         options: &TokenFileOptions,
     ) -> Result<Found, Error> {
-        let left = journal.len()?;
-        if options.resume && left > 0 {
+        if options.resume {
             if let Some((was, last)) = journal.read()? {
                 if let Some(reason) = manifest.difference(&was) {
                     return Err(Error::Resume { path: paths.partial.clone(), reason });
@@ -111,20 +110,23 @@ impl Partial {
                 let file = open(paths)?;
                 return Partial::go_on(paths, file, manifest, part, last).map(Found::Begun);
             }
-        } else if options.resume && paths.out.exists() {
-            let whole = verify::open(&paths.out, None, None)?;
-            return match manifest.difference(&whole) {
-                None => Ok(Found::Whole(whole)),
-                Some(reason) => Err(Error::Resume { path: paths.out.clone(), reason }),
-            };
+            if paths.out.exists() {
+                let whole = verify::open(&paths.out, None, None)?;
+                return match manifest.difference(&whole) {
+                    None => Ok(Found::Whole(whole)),
+                    Some(reason) => Err(Error::Resume { path: paths.out.clone(), reason }),
+                };
+            }
         }
-        if !options.force && !options.resume {
+        if !options.force {
+            // Without a journal nothing tells whose files these are.
             for path in [&paths.out, &paths.manifest, &paths.index] {
                 if is_taken(path) {
                     return Err(Error::Exists { path: path.clone() });
                 }
             }
-            if left > 0 || std::fs::metadata(&paths.partial).is_ok_and(|partial| partial.len() > 0) {
+            let has_content = |path| std::fs::metadata(path).is_ok_and(|found| found.len() > 0);
+            if !options.resume && (has_content(&paths.journal) || has_content(&paths.partial)) {
                 return Err(Error::Unfinished { path: paths.partial.clone() });
             }
         }
