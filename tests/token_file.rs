@@ -320,6 +320,55 @@ fn resuming_what_never_began_replaces_nothing_of_others() {
     }
 }
 
+/// A journal of one entry whose checksum is right, beside a partial file of zeros.
+fn write_journal(out: &Path, changes: &serde_json::Value, partial_bytes: u64) {
+    let beside = |ending: &str| PathBuf::from(format!("{}{ending}", out.display()));
+    let mut begun: serde_json::Value = serde_json::from_slice(&fs::read(beside(".json")).unwrap()).unwrap();
+    (begun["count"], begun["text_bytes"], begun["crc32"]) = (0.into(), 0.into(), serde_json::json!([]));
+    begun["index"] = serde_json::json!({"documents": 0, "crc32": "00000000"});
+    let mut entry = serde_json::json!({
+        "source": 0, "offset": 0, "is_separated": true, "count": 0, "text_bytes": 0, "skipped_lines": 0,
+        "blocks": [], "tail": 0, "index": begun["index"], "begins": true, "is_done": false,
+    });
+    entry.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+    let line = |json: String| format!("{json} {:08x}\n", crc32fast::hash(json.as_bytes()));
+    fs::write(beside(".partial.journal"), line(begun.to_string()) + &line(entry.to_string())).unwrap();
+    fs::File::create(beside(".partial")).unwrap().set_len(partial_bytes).unwrap();
+    ["", ".json", ".idx"].iter().for_each(|ending| fs::remove_file(beside(ending)).unwrap());
+}
+
+#[test]
+fn numbers_of_a_journal_that_no_file_can_have_are_refused() {
+    let folder = TempDir::new().unwrap();
+    let tokenizer = tokenizer(&SEPARATORS);
+    let text = write(&folder, "a.txt", b"the cat sat");
+    let out = folder.path().join("out.bin");
+    let options = TokenFileOptions { resume: true, ..options(&tokenizer, 1, 100) };
+    let zeros = crc32fast::hash(&[0; 10]);
+    let documents = |documents: u64| serde_json::json!({"documents": documents, "crc32": "00000000"});
+    for (changes, partial_bytes) in [
+        // Two bytes each: as a number of 64 bits, the sum is 0.
+        (serde_json::json!({"count": 1_u64 << 63}), 0),
+        (serde_json::json!({"count": u64::MAX}), 0),
+        // The checksums of two blocks are missing.
+        (serde_json::json!({"count": 1 << 26}), 1 << 27),
+        (serde_json::json!({"count": 5, "tail": zeros, "blocks": [0]}), 10),
+        (serde_json::json!({"count": 5, "tail": zeros, "text_bytes": u64::MAX}), 10),
+        (serde_json::json!({"count": 5, "tail": zeros, "skipped_lines": u64::MAX}), 10),
+        (serde_json::json!({"count": 5, "tail": zeros, "source": 1}), 10),
+        (serde_json::json!({"count": 5, "tail": zeros, "index": documents(6)}), 10),
+    ] {
+        encode(&tokenizer, std::slice::from_ref(&text), &out, &options).unwrap();
+        write_journal(&out, &changes, partial_bytes);
+        let error = encode(&tokenizer, std::slice::from_ref(&text), &out, &options).unwrap_err();
+        assert!(error.to_string().contains("describes a file that does not exist"), "{changes}: {error}");
+        assert_eq!(fs::metadata(folder.path().join("out.bin.partial")).unwrap().len(), partial_bytes);
+        ["", ".journal", ".idx"].iter().for_each(|ending| {
+            let _ = fs::remove_file(folder.path().join(format!("out.bin.partial{ending}")));
+        });
+    }
+}
+
 #[test]
 fn where_nothing_was_written_nothing_is_left() {
     let folder = TempDir::new().unwrap();

@@ -157,14 +157,13 @@ impl Journal {
         let first =
             lines.next().ok_or_else(|| damaged("the first line is not what was written".to_owned()))?;
         let manifest = Manifest::from_json(first).map_err(damaged)?;
-        let mut last: Option<Entry> = None;
+        let (mut last, mut blocks) = (None, Vec::new());
         for line in lines {
             let mut entry = Entry::from_json(line).map_err(damaged)?;
-            if let Some(last) = last {
-                entry.blocks.splice(..0, last.blocks);
-            }
+            blocks.append(&mut entry.blocks);
             last = Some(entry);
         }
+        let last = last.map(|last| Entry { blocks, ..last });
         self.file.set_len(len).map_err(failed)?;
         Ok(Some((manifest, last)))
     }

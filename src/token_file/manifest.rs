@@ -111,17 +111,33 @@ impl Manifest {
             index: object.lenient("index").map(index_from_json).transpose()?,
             checksums: object.list("crc32")?.iter().map(checksum).collect::<Result<_, _>>()?,
         };
-        let is_possible = || {
-            let data = manifest.count.checked_mul(manifest.dtype.num_bytes())?;
-            data.checked_add(manifest.data_offset)?;
-            let num_blocks = u64::try_from(manifest.checksums.len()).ok()?;
-            (data.div_ceil(BLOCK_BYTES as u64) == num_blocks).then_some(())
-        };
         if ![0, npy::HEADER_BYTES as u64].contains(&manifest.data_offset) {
             return Err(format!("data_offset is {}", manifest.data_offset));
         }
-        is_possible().ok_or("count and number of checksums do not fit each other")?;
+        let num_blocks = |data: u64| data.div_ceil(BLOCK_BYTES as u64);
+        if manifest.data_bytes().map(num_blocks) != Some(manifest.checksums.len() as u64) {
+            return Err("count and number of checksums do not fit each other".to_owned());
+        }
+        if manifest.index.is_some_and(|index| index.documents > manifest.count) {
+            return Err("the index has more documents than there are ids".to_owned());
+        }
         Ok(manifest)
+    }
+
+    /// Whether a file that grows can be so long. Its checksums are those of whole blocks alone.
+    pub(super) fn is_possible_so_far(&self) -> bool {
+        let num_blocks = |data: u64| data / BLOCK_BYTES as u64;
+        // What is added later is less than 2^63, so that the sum fits.
+        let is_sum = |number: u64| number < 1 << 63;
+        self.data_bytes().map(num_blocks) == Some(self.checksums.len() as u64)
+            && is_sum(self.text_bytes)
+            && is_sum(self.skipped_lines)
+    }
+
+    /// The number of bytes of the ids. `None` if no file can have so many.
+    fn data_bytes(&self) -> Option<u64> {
+        let data = self.count.checked_mul(self.dtype.num_bytes())?;
+        data.checked_add(self.data_offset).filter(|&all| all < 1 << 63).map(|_| data)
     }
 
     /// Reads `OUT.json`.

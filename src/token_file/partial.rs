@@ -144,16 +144,19 @@ impl Partial {
         last: Option<Entry>,
     ) -> Result<Self, Error> {
         let failed = |error| Error::io("write", &paths.partial, error);
-        if last.as_ref().is_some_and(|last| last.next.place.source >= manifest.sources.len()) {
-            let reason = "its journal describes a file that does not exist".to_owned();
-            return Err(Error::Resume { path: paths.partial.clone(), reason });
-        }
         let is_done = last.as_ref().is_some_and(|last| last.is_done);
         let progress = last.as_ref().map(|last| last.index);
         let (next, tail) = last.as_ref().map_or((part.start, 0), |last| (last.next, last.tail));
         if let Some(last) = last {
             (manifest.count, manifest.text_bytes) = (last.count, last.text_bytes);
             (manifest.skipped_lines, manifest.checksums) = (last.skipped_lines, last.blocks);
+            let is_possible = manifest.is_possible_so_far()
+                && last.next.place.source < manifest.sources.len()
+                && last.index.is_none_or(|index| index.info.documents <= last.count);
+            if !is_possible {
+                let reason = "its journal describes a file that does not exist".to_owned();
+                return Err(Error::Resume { path: paths.partial.clone(), reason });
+            }
         }
         let mut partial = Partial {
             paths: paths.clone(),
