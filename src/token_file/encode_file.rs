@@ -243,6 +243,43 @@ mod tests {
         assert!(matches!(synced, Err(Error::Cancelled)));
     }
 
+    #[test]
+    fn a_file_whose_index_could_not_be_written_is_never_in_the_journal() {
+        let folder = tempfile::tempdir().unwrap();
+        let (tokenizer, text, options) = small(folder.path());
+        let (corpus, paths) = (Corpus::open([&text]).unwrap(), Paths::new(&folder.path().join("ids.bin")));
+        let plan = plan(&tokenizer, &corpus, &paths, &options).unwrap();
+        let part = Part::whole(&corpus);
+        let Opened::Partial(mut partial, mut journal) = Partial::open(paths, plan, &part, &options).unwrap()
+        else {
+            panic!("there is no such file yet")
+        };
+        let file = partial.file().file;
+        let ids = [9_u16; 1 << 14]; // More documents than are kept in memory.
+        let written = |number: u64| {
+            let encoded = EncodedChunk {
+                ids: &ids,
+                separator: None,
+                end: Place { source: 0, offset: number + 1 },
+                is_separated: true,
+                text_bytes: 10,
+                skipped_lines: 0,
+            };
+            let placed = Placed::new(number, number * ids.len() as u64, &encoded);
+            placed.write(&file, 0, &ids, Some(9)).unwrap()
+        };
+        partial.add(written(0)).unwrap();
+        partial.make_index_read_only();
+        assert!(matches!(partial.add(written(1)), Err(Error::Io { .. })));
+        let partial = Mutex::new(&mut *partial);
+        let (many_are_new, syncs) = sync_channel(1);
+        many_are_new.send(()).unwrap();
+        drop(many_are_new);
+        let synced = sync_now_and_then(&partial, &mut journal, &syncs);
+        assert!(matches!(synced, Err(Error::Cancelled)));
+        assert!(matches!(whole(&partial), Err(Error::Cancelled)));
+    }
+
     /// Chunks of these lengths, some with a separator before them. Together they are more than a block.
     fn chunks(lens: &[usize]) -> Vec<(Option<TokenId>, Vec<u16>)> {
         let ids = |len: usize| (0..len).map(|i| (i * 7 % 251) as u16).collect();

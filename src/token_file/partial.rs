@@ -62,6 +62,8 @@ pub(super) struct Partial {
     block_len: usize,
     /// The number of checksums that the journal has.
     num_entered: usize,
+    /// Whether a chunk was begun to be added. If that fails, it stays so.
+    is_changing: bool,
 }
 
 impl Partial {
@@ -171,6 +173,7 @@ impl Partial {
             is_done,
             crc: Crc::new(),
             block_len: 0,
+            is_changing: false,
         };
         let len = partial.file.metadata().map_err(failed)?.len();
         let needed = partial.manifest.num_bytes();
@@ -252,6 +255,7 @@ impl Partial {
 
     /// Adds a chunk that is written. Returns whether much is new, so that a sync should start.
     pub fn add(&mut self, written: Written) -> Result<bool, Error> {
+        self.is_changing = true;
         self.num_new += written.pieces.iter().map(|piece| piece.len).sum::<usize>();
         self.after_hole.insert(written.number, written);
         while let Some(written) = self.after_hole.remove(&self.num_added) {
@@ -269,7 +273,13 @@ impl Partial {
         if is_much {
             self.num_new = 0;
         }
+        self.is_changing = false;
         Ok(is_much)
+    }
+
+    /// Whether a chunk was added to its end, or not at all.
+    pub fn is_consistent(&self) -> bool {
+        !self.is_changing
     }
 
     /// Adds bytes to the checksums.
@@ -378,4 +388,14 @@ fn open(paths: &Paths) -> Result<File, Error> {
     let mut options = File::options();
     let options = options.read(true).write(true).create(true).truncate(false).custom_flags(NO_LINK);
     options.open(path).map_err(|error| Error::io("open", path, error))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+impl Partial {
+    /// From now on, writing the index fails.
+    pub fn make_index_read_only(&mut self) {
+        let index = self.index.as_mut().unwrap();
+        index.file = Arc::new(File::open(&index.path).unwrap());
+    }
 }

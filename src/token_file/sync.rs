@@ -41,12 +41,13 @@ pub(super) fn sync_now_and_then(
     Ok(())
 }
 
-/// Locks the file. Returns an error if another thread panicked while it changed the file. Then no thread may
+/// Locks the file. Returns an error if another thread failed or panicked while it changed the file. Then no thread may
 /// add to the file, or write its length into the journal.
 pub(super) fn whole<'a, 'b>(
     partial: &'a Mutex<&'b mut Partial>,
 ) -> Result<MutexGuard<'a, &'b mut Partial>, Error> {
-    partial.lock().map_err(|_| Error::Cancelled)
+    let partial = partial.lock().map_err(|_| Error::Cancelled)?;
+    if partial.is_consistent() { Ok(partial) } else { Err(Error::Cancelled) }
 }
 
 /// Waits until there is something to sync. Returns whether a line of the journal is due by the clock, or
