@@ -26,6 +26,8 @@ pub enum Stage {
     Sum,
     /// Learning merges; the unit is merges.
     Merge,
+    /// Reading the text before a shard that is to be encoded; the unit is bytes.
+    Seek,
     /// Encoding; the unit is bytes.
     Encode,
     /// Checking a token file; the unit is bytes.
@@ -39,6 +41,7 @@ impl Stage {
             Stage::Count => "count",
             Stage::Sum => "sum",
             Stage::Merge => "merge",
+            Stage::Seek => "seek",
             Stage::Encode => "encode",
             Stage::Verify => "verify",
         }

@@ -370,6 +370,41 @@ fn numbers_of_a_journal_that_no_file_can_have_are_refused() {
 }
 
 #[test]
+fn names_are_refused_before_a_border_is_looked_for() {
+    let folder = TempDir::new().unwrap();
+    let tokenizer = tokenizer(&SEPARATORS);
+    let bad = write(&folder, "a.jsonl.gz", b"no JSON\n");
+    let good = write(&folder, "b.jsonl", b"{\"text\":\"a\"}\n");
+    let out = folder.path().join("out.bin");
+    let shard = Some(bpe_lm::corpus::Shard::new(1, 2).unwrap());
+    let options = TokenFileOptions { shard, ..options(&tokenizer, 1, 100) };
+    let attempt = |paths: &[&PathBuf], options: &TokenFileOptions, job: &Job| {
+        encode_file(&tokenizer, Corpus::open(paths).unwrap(), &out, options, job)
+    };
+    let job = Job::default();
+    // The border lies in the first file, which cannot be cut, and the text before it is looked at.
+    let error = attempt(&[&bad, &good], &options, &job).unwrap_err();
+    assert!(matches!(error, Error::BadLine { .. }), "{error}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    fs::write(&out, "precious").unwrap();
+    let error = attempt(&[&bad, &good], &options, &job).unwrap_err();
+    assert!(matches!(error, Error::Exists { .. }), "{error}");
+    fs::remove_file(&out).unwrap();
+    let partial = folder.path().join("out.bin.partial");
+    fs::write(&partial, "precious").unwrap();
+    let error = attempt(&[&bad, &good], &options, &job).unwrap_err();
+    assert!(matches!(error, Error::Unfinished { .. }), "{error}");
+    // A run that fails before it has begun leaves what another one has left.
+    let forced = TokenFileOptions { force: true, ..options.clone() };
+    let error = attempt(&[&bad, &good], &forced, &job).unwrap_err();
+    assert!(matches!(error, Error::BadLine { .. }), "{error}");
+    assert_eq!(fs::read(&partial).unwrap(), b"precious");
+    attempt(&[&good, &good], &forced, &job).unwrap();
+    let stages: Vec<&str> = job.finished().iter().map(|stage| stage.stage.name()).collect();
+    assert_eq!(stages, ["seek", "encode"]);
+}
+
+#[test]
 fn where_nothing_was_written_nothing_is_left() {
     let folder = TempDir::new().unwrap();
     let tokenizer = tokenizer(&SEPARATORS);

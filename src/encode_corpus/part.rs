@@ -141,6 +141,7 @@ impl Before<'_> {
         let worker = Worker { tokenizer, corpus: &corpus, options, threads: 1, separator, job };
         let (mut is_separated, mut last) = (None, None);
         worker.for_each_chunk::<TokenId>(|_, finished| {
+            job.report(finished.input_bytes)?;
             last = finished.ids.as_slice().last().map(|id| id.get()).or(last);
             match finished.ends {
                 Edge::Separator => is_separated = Some(true),

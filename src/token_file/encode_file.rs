@@ -59,19 +59,21 @@ fn encode_and_sync(
     let separator = separator_id(tokenizer, &corpus, &options.encode)?;
     let plan = plan(tokenizer, &corpus, &paths, options)?;
     refuse_to_overwrite(&plan, &paths)?;
-    let part = match options.shard {
-        None => Part::whole(&corpus),
-        Some(shard) => Part::shard(tokenizer, &corpus, &options.encode, separator, shard, job)?,
-    };
     std::fs::create_dir_all(paths.folder()).map_err(|error| Error::io("create", paths.folder(), error))?;
-    let (mut partial, mut journal) = match Partial::open(paths, plan.clone(), &part, options)? {
+    let find_part = || match options.shard {
+        None => Ok(Part::whole(&corpus)),
+        Some(shard) => job.stage(Stage::Seek, None, || {
+            Part::shard(tokenizer, &corpus, &options.encode, separator, shard, job)
+        }),
+    };
+    let (mut partial, mut journal) = match Partial::open(paths, plan.clone(), options, job, find_part)? {
         Opened::Whole(manifest) => return Ok(manifest),
         Opened::Partial(partial, journal) => (partial, journal),
     };
     if let Some(start) = partial.start() {
-        let all = corpus.in_order(part.range.clone());
+        let all = corpus.in_order(partial.part().range.clone());
         let num_bytes = all.num_bytes();
-        let corpus = all.in_order(part.rest(start));
+        let corpus = all.in_order(partial.part().rest(start));
         let written = job.stage(Stage::Encode, num_bytes, || {
             job.advance(num_bytes.unwrap_or(0).saturating_sub(corpus.num_bytes().unwrap_or(0)));
             let ends = separator.filter(|_| options.index);
@@ -199,6 +201,20 @@ mod tests {
         (tokenizer, text, TokenFileOptions::new(encode))
     }
 
+    /// A file that is to be written, without ids.
+    fn begun(
+        corpus: &Corpus,
+        paths: Paths,
+        plan: Manifest,
+        options: &TokenFileOptions,
+    ) -> (Box<Partial>, Journal) {
+        let whole = || Ok(Part::whole(corpus));
+        match Partial::open(paths, plan, options, &Job::default(), whole).unwrap() {
+            Opened::Partial(partial, journal) => (partial, journal),
+            Opened::Whole(_) => panic!("there is no such file yet"),
+        }
+    }
+
     #[test]
     fn a_panic_while_syncing_is_an_error_and_the_same_job_goes_on() {
         let folder = tempfile::tempdir().unwrap();
@@ -225,11 +241,7 @@ mod tests {
         let (tokenizer, text, options) = small(folder.path());
         let (corpus, paths) = (Corpus::open([&text]).unwrap(), Paths::new(&folder.path().join("ids.bin")));
         let plan = plan(&tokenizer, &corpus, &paths, &options).unwrap();
-        let part = Part::whole(&corpus);
-        let Opened::Partial(mut partial, mut journal) = Partial::open(paths, plan, &part, &options).unwrap()
-        else {
-            panic!("there is no such file yet")
-        };
+        let (mut partial, mut journal) = begun(&corpus, paths, plan, &options);
         let partial = Mutex::new(&mut *partial);
         let panicking = |_: &Job| {
             let _partial = partial.lock().unwrap();
@@ -249,11 +261,7 @@ mod tests {
         let (tokenizer, text, options) = small(folder.path());
         let (corpus, paths) = (Corpus::open([&text]).unwrap(), Paths::new(&folder.path().join("ids.bin")));
         let plan = plan(&tokenizer, &corpus, &paths, &options).unwrap();
-        let part = Part::whole(&corpus);
-        let Opened::Partial(mut partial, mut journal) = Partial::open(paths, plan, &part, &options).unwrap()
-        else {
-            panic!("there is no such file yet")
-        };
+        let (mut partial, mut journal) = begun(&corpus, paths, plan, &options);
         let file = partial.file().file;
         let ids = [9_u16; 1 << 14]; // More documents than are kept in memory.
         let written = |number: u64| {
@@ -303,10 +311,7 @@ mod tests {
             let (corpus, paths) =
                 (Corpus::open([&text]).unwrap(), Paths::new(&folder.path().join("ids.npy")));
             let plan = plan(&tokenizer, &corpus, &paths, &options).unwrap();
-            let part = Part::whole(&corpus);
-            let Opened::Partial(mut partial, _) = Partial::open(paths, plan, &part, &options).unwrap() else {
-                panic!("there is no such file yet")
-            };
+            let (mut partial, _journal) = begun(&corpus, paths, plan, &options);
             let (file, data_offset) = (partial.file(), partial.data_offset());
             let mut start = 0;
             let mut placed: Vec<Option<Placed>> = (0..)

@@ -98,7 +98,7 @@ pub(super) struct Index {
 
 impl Index {
     /// Opens the file, and cuts it back to what is known of it.
-    pub fn open(paths: &Paths, progress: Progress, is_done: bool) -> Result<Self, Error> {
+    pub fn open(paths: &Paths, progress: Progress, is_done: bool, job: &Job) -> Result<Self, Error> {
         let path = &paths.partial_index;
         let failed = |error| Error::io("write", path, error);
         let mut options = File::options();
@@ -121,7 +121,7 @@ impl Index {
             return Err(damaged(format!("it has {len} bytes, but the journal states {needed}")));
         }
         index.file.set_len(needed).map_err(failed)?;
-        index.crc = checksum(&index.file, positions, Job::unwatched(), |_| Ok(()), failed)?;
+        index.crc = checksum(&index.file, positions, job, |_| Ok(()), failed)?;
         if index.crc.clone().finalize() != progress.info.crc32 {
             return Err(damaged("its positions are not what was written".to_owned()));
         }

@@ -13,6 +13,7 @@ use super::replace::replace;
 use super::verify;
 use crate::encode_corpus::{Part, Start};
 use crate::error::Error;
+use crate::job::Job;
 use crate::output::{NO_LINK, is_taken, remove};
 use crc32fast::Hasher as Crc;
 use std::collections::BTreeMap;
@@ -43,6 +44,8 @@ enum Found {
 /// A token file that is being written.
 pub(super) struct Partial {
     paths: Paths,
+    /// The part of the corpus whose ids it has.
+    part: Part,
     file: Arc<File>,
     /// The index, if one is written.
     index: Option<Index>,
@@ -67,15 +70,17 @@ pub(super) struct Partial {
 }
 
 impl Partial {
-    /// Opens or creates the file. `manifest` describes the file that is to be written, with the ids of `part`.
+    /// Opens or creates the file. `manifest` describes the file that is to be written, with the ids of the part that
+    /// `find_part` returns. It is called once the file is locked and its name is free.
     pub fn open(
         paths: Paths,
         manifest: Manifest,
-        part: &Part,
         options: &TokenFileOptions,
+        job: &Job,
+        find_part: impl FnOnce() -> Result<Part, Error>,
     ) -> Result<Opened, Error> {
         let journal = Journal::lock(&paths)?;
-        match Partial::open_locked(&paths, &journal, manifest, part, options) {
+        match Partial::open_locked(&paths, &journal, manifest, options, job, find_part) {
             Ok(Found::Begun(partial)) => Ok(Opened::Partial(Box::new(partial), journal)),
             Ok(Found::Nothing(partial)) => {
                 let journal = journal.begin(&partial.manifest)?;
@@ -101,16 +106,16 @@ impl Partial {
         paths: &Paths,
         journal: &Journal,
         manifest: Manifest,
-        part: &Part,
         options: &TokenFileOptions,
+        job: &Job,
+        find_part: impl FnOnce() -> Result<Part, Error>,
     ) -> Result<Found, Error> {
         if options.resume {
             if let Some((was, last)) = journal.read()? {
                 if let Some(reason) = manifest.difference(&was) {
                     return Err(Error::Resume { path: paths.partial.clone(), reason });
                 }
-                let file = open(paths)?;
-                return Partial::go_on(paths, file, manifest, part, last).map(Found::Begun);
+                return Partial::go_on(paths, manifest, find_part()?, last, job).map(Found::Begun);
             }
             if paths.out.exists() {
                 let whole = verify::open(&paths.out, None, None)?;
@@ -132,19 +137,20 @@ impl Partial {
                 return Err(Error::Unfinished { path: paths.partial.clone() });
             }
         }
+        let part = find_part()?;
         journal.clear()?;
-        let file = open(paths)?;
-        Partial::go_on(paths, file, manifest, part, None).map(Found::Nothing)
+        Partial::go_on(paths, manifest, part, None, job).map(Found::Nothing)
     }
 
     /// Cuts the file back to an entry of the journal, and reads the last block again.
     fn go_on(
         paths: &Paths,
-        file: File,
         mut manifest: Manifest,
-        part: &Part,
+        part: Part,
         last: Option<Entry>,
+        job: &Job,
     ) -> Result<Self, Error> {
+        let file = open(paths)?;
         let failed = |error| Error::io("write", &paths.partial, error);
         let is_done = last.as_ref().is_some_and(|last| last.is_done);
         let progress = last.as_ref().map(|last| last.index);
@@ -162,6 +168,7 @@ impl Partial {
         }
         let mut partial = Partial {
             paths: paths.clone(),
+            part,
             file: Arc::new(file),
             index: None,
             num_entered: manifest.checksums.len(),
@@ -177,7 +184,7 @@ impl Partial {
         };
         let len = partial.file.metadata().map_err(failed)?.len();
         let needed = partial.manifest.num_bytes();
-        partial.open_index(progress, part.begins, is_done)?;
+        partial.open_index(progress, is_done, job)?;
         if is_done && len == 0 && is_of_len(&paths.out, needed) {
             // The file has its final name already, and only `OUT.json` is missing.
             std::fs::remove_file(&paths.partial).map_err(failed)?;
@@ -209,13 +216,13 @@ impl Partial {
     fn open_index(
         &mut self,
         entry: Option<Option<Progress>>,
-        begins: bool,
         is_done: bool,
+        job: &Job,
     ) -> Result<(), Error> {
         if self.manifest.index.is_none() {
             return remove(&self.paths.partial_index);
         }
-        let nothing = Progress { info: IndexInfo::default(), begins };
+        let nothing = Progress { info: IndexInfo::default(), begins: self.part.begins };
         let progress = entry.unwrap_or(Some(nothing)).ok_or_else(|| Error::Resume {
             path: self.paths.partial.clone(),
             reason: "its journal does not state the index".to_owned(),
@@ -227,7 +234,7 @@ impl Partial {
                 return Ok(()); // It has its final name already.
             }
         }
-        self.index = Some(Index::open(&self.paths, progress, is_done)?);
+        self.index = Some(Index::open(&self.paths, progress, is_done, job)?);
         Ok(())
     }
 
@@ -236,6 +243,11 @@ impl Partial {
         if !(self.manifest.count * self.manifest.dtype.num_bytes()).is_multiple_of(BLOCK_BYTES as u64) {
             self.manifest.checksums.push(tail);
         }
+    }
+
+    /// The part of the corpus whose ids it has.
+    pub fn part(&self) -> &Part {
+        &self.part
     }
 
     /// The place where encoding continues; `None` if all ids are written.

@@ -418,7 +418,7 @@ class Tokenizer:
                 the byte. Pipes cannot be resumed.
             force: Replace `out`, and delete the files of an interrupted call.
             threads: One for each core by default. Each takes up to 110 MiB of memory, however long the corpus is.
-            progress: As in `train_bpe`; the stage is "encode", in bytes.
+            progress: As in `train_bpe`; the stages are "seek" (what lies before a `shard`) and "encode", in bytes.
             input_format: As in `train_bpe`.
             json_field: As in `train_bpe`.
             bad_lines: As in `train_bpe`.
