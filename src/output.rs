@@ -8,14 +8,13 @@ file that it points to would be overwritten.
 
 use crate::error::{Error, is_address};
 use std::collections::HashSet;
-use std::fs::{File, FileType, Metadata, Permissions};
+use std::fs::{File, FileType, Metadata, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
-/// The flag for opening a file that must not be a link.
-pub(crate) const NO_LINK: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+const NO_LINK: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
 
 /// Refuses a path of something that is not a regular file, and a path that cannot name a file.
 pub(crate) fn check_file(path: &Path) -> Result<(), Error> {
@@ -33,6 +32,17 @@ pub(crate) fn check_file(path: &Path) -> Result<(), Error> {
 /// Refuses a path of something that is not a regular file, links included. For files that only this program writes.
 pub(crate) fn check_own_file(path: &Path) -> Result<(), Error> {
     check(path, std::fs::symlink_metadata(path), FileType::is_file)
+}
+
+/// Opens a file that only this program writes, in the way that `set` sets, and creates it if it does not exist. A link
+/// is refused.
+pub(crate) fn open_own_file(
+    path: &Path,
+    set: impl FnOnce(&mut OpenOptions) -> &mut OpenOptions,
+) -> Result<File, Error> {
+    let mut options = File::options();
+    let opened = set(options.create(true).custom_flags(NO_LINK)).open(path);
+    opened.map_err(|error| Error::io("open", path, error))
 }
 
 /// Refuses a path of something that is not a folder.

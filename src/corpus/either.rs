@@ -68,11 +68,23 @@ impl Corpus {
     /// # Errors
     /// [`Error::Option`] for what cannot be divided: pipes, standard input, texts from an iterator; those of reading.
     pub(crate) fn shard(&self, shard: Shard, cutter: Cutter<'_>, job: &Job) -> Result<Self, Error> {
-        let Corpus::Files(files) = self else {
-            let (value, rule) = ("a part of an iterator".to_owned(), "given with files only");
-            return Err(Error::Option { name: "shard", value, rule });
-        };
+        let files = self.files()?;
         Ok(Corpus::Files(files.part_of(files.part(shard, cutter, job)?)))
+    }
+
+    /// The files, of which a shard is a part.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for texts from an iterator.
+    pub(crate) fn files(&self) -> Result<&Files, Error> {
+        match self {
+            Corpus::Files(files) => Ok(files),
+            Corpus::Texts(_) => Err(Error::Option {
+                name: "shard",
+                value: "a part of an iterator".to_owned(),
+                rule: "given with files only",
+            }),
+        }
     }
 
     /// Whether only a part of the corpus is read, which may be empty.

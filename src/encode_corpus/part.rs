@@ -52,10 +52,7 @@ impl Part {
         shard: Shard,
         job: &Job,
     ) -> Result<Self, Error> {
-        let Corpus::Files(files) = corpus else {
-            let (value, rule) = ("a part of an iterator".to_owned(), "given with files only");
-            return Err(Error::Option { name: "shard", value, rule });
-        };
+        let files = corpus.files()?;
         let special_tokens = tokenizer.uncut(options.special.unwrap_or(Special::Allow));
         let cutter =
             Cutter { pattern: tokenizer.pattern(), special_tokens, chunk_bytes: options.chunk_bytes };

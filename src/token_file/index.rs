@@ -22,11 +22,11 @@ read again. Positions are written as the journal gets to know them, so they need
 use super::paths::Paths;
 use crate::error::Error;
 use crate::job::Job;
-use crate::output::NO_LINK;
+use crate::output::open_own_file;
 use crc32fast::Hasher as Crc;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -101,9 +101,7 @@ impl Index {
     pub fn open(paths: &Paths, progress: Progress, is_done: bool, job: &Job) -> Result<Self, Error> {
         let path = &paths.partial_index;
         let failed = |error| Error::io("write", path, error);
-        let mut options = File::options();
-        let options = options.read(true).write(true).create(true).truncate(false).custom_flags(NO_LINK);
-        let file = options.open(path).map_err(|error| Error::io("open", path, error))?;
+        let file = open_own_file(path, |options| options.read(true).write(true))?;
         let len = file.metadata().map_err(failed)?.len();
         let positions = progress.info.documents * 8;
         // The header is written last.

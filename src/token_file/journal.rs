@@ -13,11 +13,11 @@ use crate::corpus::Place;
 use crate::encode_corpus::Start;
 use crate::error::Error;
 use crate::json::{self, Object};
-use crate::output::NO_LINK;
+use crate::output::open_own_file;
 use serde_json::json;
 use std::fs::{File, TryLockError};
 use std::io::{Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 /// How much of a file is written.
@@ -93,9 +93,7 @@ impl Journal {
     pub fn lock(paths: &Paths) -> Result<Self, Error> {
         let path = &paths.journal;
         let failed = |error| Error::io("open", path, error);
-        let mut options = File::options();
-        let file = options.read(true).append(true).create(true).custom_flags(NO_LINK).open(path);
-        let file = file.map_err(failed)?;
+        let file = open_own_file(path, |options| options.read(true).append(true))?;
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => return Err(Error::Busy { path: path.clone() }),
             Err(TryLockError::Error(error)) if error.kind() != std::io::ErrorKind::Unsupported => {

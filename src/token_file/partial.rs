@@ -14,12 +14,12 @@ use super::verify;
 use crate::encode_corpus::{Part, Start};
 use crate::error::Error;
 use crate::job::Job;
-use crate::output::{NO_LINK, is_taken, remove};
+use crate::output::{is_taken, open_own_file, remove};
 use crc32fast::Hasher as Crc;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -150,7 +150,7 @@ impl Partial {
         last: Option<Entry>,
         job: &Job,
     ) -> Result<Self, Error> {
-        let file = open(paths)?;
+        let file = open_own_file(&paths.partial, |options| options.read(true).write(true))?;
         let failed = |error| Error::io("write", &paths.partial, error);
         let is_done = last.as_ref().is_some_and(|last| last.is_done);
         let progress = last.as_ref().map(|last| last.index);
@@ -393,13 +393,6 @@ impl Growing {
 
 fn is_of_len(path: &Path, len: u64) -> bool {
     std::fs::metadata(path).is_ok_and(|found| found.len() == len)
-}
-
-fn open(paths: &Paths) -> Result<File, Error> {
-    let path = &paths.partial;
-    let mut options = File::options();
-    let options = options.read(true).write(true).create(true).truncate(false).custom_flags(NO_LINK);
-    options.open(path).map_err(|error| Error::io("open", path, error))
 }
 
 #[cfg(test)]

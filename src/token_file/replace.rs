@@ -10,23 +10,16 @@ resumes does the same steps again.
 use super::manifest::Manifest;
 use super::paths::Paths;
 use crate::error::Error;
-use crate::output::{NO_LINK, remove};
-use std::fs::File;
+use crate::output::{open_own_file, remove};
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// Gives a finished file its name, gives its index one too, and writes its manifest beside them.
 pub(super) fn replace(paths: &Paths, manifest: &Manifest) -> Result<(), Error> {
     let text = manifest.to_json() + "\n";
-    let write = || {
-        let mut options = File::options();
-        let options = options.write(true).create(true).truncate(true).custom_flags(NO_LINK);
-        let mut file = options.open(&paths.new_manifest)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    };
-    let written = write().map_err(|error| Error::io("write", &paths.new_manifest, error));
+    let mut file = open_own_file(&paths.new_manifest, |options| options.write(true).truncate(true))?;
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    let written = written.map_err(|error| Error::io("write", &paths.new_manifest, error));
     if let Err(error) = written.and_then(|()| move_all(paths, manifest.index.is_some())) {
         remove(&paths.new_manifest)?;
         return Err(error);
