@@ -6,11 +6,11 @@ that serve several rows follow below it.
 
 | stage | type | where | entry point |
 | --- | --- | --- | --- |
-| text | [`Corpus`](corpus::Corpus) | [`corpus`] | open files, streams and JSON lines, or take texts; chunks are cut where no pretoken is split |
+| text | [`Corpus`](corpus::Corpus) | [`corpus`] | open files, streams, JSON lines and tables, or take texts; chunks are cut where no pretoken is split |
 | | [`SpecialTokens`](special_tokens::SpecialTokens) | [`special_tokens`] | split a text at its special tokens |
 | pretokens | [`Pattern`](pretokenize::Pattern) | [`pretokenize`] | the ranges of a text's pretokens |
 | counts | [`PretokenCounts`](counts::PretokenCounts) | [`counts`] | [`count_pretokens`](counts::count_pretokens), in parallel |
-| count file | [`Header`](count_file::Header) | [`count_file`], [`count_corpus`](mod@count_corpus) | [`count_corpus`](count_corpus::count_corpus): a corpus, or a share of it; [`add_counts`](count_corpus::add_counts) |
+| count file | [`Header`](count_file::Header) | [`count_file`], [`count_corpus`](mod@count_corpus) | [`count_corpus`](count_corpus::count_corpus): a corpus, or a shard of it; [`add_counts`](count_corpus::add_counts) |
 | merges | [`Merges`](merges::Merges) | [`merges`] | [`learn_merges`](merges::learn_merges) from counts |
 | vocabulary | [`Vocab`](vocab::Vocab) | [`vocab`] | the bytes of a token id |
 | one text's ids | [`TokenId`](token_id::TokenId) | [`encode`] | used through the tokenizer |

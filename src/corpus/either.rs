@@ -36,7 +36,9 @@ impl Corpus {
     /// is done. `-` is standard input.
     ///
     /// # Errors
-    /// [`Error::CorpusFile`], [`Error::NotAFile`], [`Error::NotText`], [`Error::EmptyCorpus`].
+    /// [`Error::CorpusFile`], [`Error::NotAFile`], [`Error::NotText`], [`Error::EmptyCorpus`]; [`Error::Format`],
+    /// [`Error::Decompress`] and [`Error::Window`] for compressed files; [`Error::Opener`] for tables and addresses;
+    /// [`Error::Option`] for standard input named twice, and for a table that is no file.
     pub fn open_with<P: AsRef<Path>>(
         paths: impl IntoIterator<Item = P>,
         options: InputOptions,

@@ -113,8 +113,8 @@ impl Stream {
         self.compression
     }
 
-    /// Returns the first bytes of its text, and whether they are the whole text. Later calls return them
-    /// again.
+    /// Returns the first bytes of its text, and whether they are the whole text. They stay in front of what is read
+    /// next. Call it once, before anything is read.
     pub fn peek(&mut self, job: &Job) -> Result<(&[u8], bool), Failure> {
         let mut head = Vec::new();
         let len = self.read(0, HEAD_BYTES, job, &mut head)?;

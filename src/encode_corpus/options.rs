@@ -14,11 +14,11 @@ const CHUNK_BYTES: usize = 1 << 19;
 /// Options for encoding a corpus.
 #[derive(Clone, Debug)]
 pub struct EncodeOptions {
-    /// The meaning of special tokens in a text. By default it is [`Special::Allow`] in files of text and
-    /// [`Special::Text`] in fields of JSON.
+    /// The meaning of special tokens in a text. By default it is [`Special::Allow`] in files of text, and
+    /// [`Special::Text`] in JSON lines and tables.
     pub special: Option<Special>,
     /// The special token that is added between files of text, where the text has none there, and after each
-    /// text of JSON lines.
+    /// text of JSON lines or of a table.
     pub separator: Option<String>,
     /// The maximum number of worker threads.
     pub threads: usize,

@@ -49,7 +49,7 @@ fn write_until(
 /// Does the same as [`write_sample`], into a file that appears only when it is whole.
 ///
 /// # Errors
-/// [`Error::Io`] with the path, [`Error::Cancelled`].
+/// [`Error::NotAnOutput`]; [`Error::Io`] with the path, [`Error::Cancelled`].
 pub fn write_file(path: &Path, num_bytes: u64, seed: u64, split: Split, job: &Job) -> Result<u64, Error> {
     let file = NewFile::create(path, true)?;
     let check = || job.check().map_err(io::Error::other);

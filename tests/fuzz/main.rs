@@ -45,21 +45,21 @@ fn fuzz_part(part: usize) {
 }
 
 #[test]
-fn targets_0_4() {
+fn part_0() {
     fuzz_part(0);
 }
 
 #[test]
-fn targets_1_5() {
+fn part_1() {
     fuzz_part(1);
 }
 
 #[test]
-fn targets_2_6() {
+fn part_2() {
     fuzz_part(2);
 }
 
 #[test]
-fn targets_3_7() {
+fn part_3() {
     fuzz_part(3);
 }
