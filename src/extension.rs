@@ -120,11 +120,12 @@ impl<'a> Extension<'a> {
         let mut unmade_uses = vec![0; old.len()];
         let encode = |pretoken: &[u8], count: u64, out: &mut Vec<u32>| {
             ids.clear();
-            encoder.encode(pretoken, &mut scratch, &mut ids);
+            encoder.encode(pretoken, &mut scratch, &mut ids, job)?;
             match ids[..] {
                 [id] if symbols[id as usize] == UNMADE => unmade_uses[id as usize] += count,
-                _ => out.extend(ids.iter().map(|&id| symbols[id as usize])),
+                _ => job.in_parts(&ids, |ids| out.extend(ids.iter().map(|&id| symbols[id as usize])))?,
             }
+            Ok(())
         };
         let start = Start { merges: encoder.pairs().collect(), taken, encode: Some(Box::new(encode)) };
         let learned = learn_more(counts, start, options, job)?;

@@ -17,6 +17,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
+/// Items of a long list, of some nanoseconds each, between two checks of the cancel flag.
+pub(crate) const CHECK_EVERY: usize = 1 << 16;
+
 /// A stage of a long job. Progress is shown for each stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
@@ -139,6 +142,14 @@ impl Job {
         #[cfg(test)]
         self.touch();
         if self.cancelled.is_set() { Err(Error::Cancelled) } else { Ok(()) }
+    }
+
+    /// Calls `visit` with a list, or with its parts if it is long, and checks the flag between two of them.
+    #[inline]
+    pub(crate) fn in_parts<T>(&self, list: &[T], mut visit: impl FnMut(&[T])) -> Result<(), Error> {
+        let (first, rest) = list.split_at(list.len().min(CHECK_EVERY));
+        visit(first);
+        rest.chunks(CHECK_EVERY).try_for_each(|part| self.check().map(|()| visit(part)))
     }
 
     /// Adds to the running stage's progress.

@@ -145,6 +145,7 @@ fn extend(counts: &Counts, old: &Merges, start: &NaiveStart, options: MergeOptio
         if !(start.takes_whole && start.unmade.contains(word)) {
             out.extend(apply(word, &pairs).0.iter().map(|token| symbols[token]));
         }
+        Ok(())
     };
     let taken = start.unmade.iter().cloned().collect();
     let start = Start { merges: old.as_slice().to_vec(), taken, encode: Some(Box::new(encode)) };

@@ -25,7 +25,9 @@ finds them, and they are left out: no text is encoded as their token.
 
 use super::merge_table::{MergeTable, NONE, Symbol};
 use super::prefix_tree::PrefixTree;
+use crate::error::Error;
 use crate::hash_seed::HashSeed;
+use crate::job::{CHECK_EVERY, Job};
 use crate::merges::Merges;
 use crate::token_id::TokenId;
 use crate::vocab::Vocab;
@@ -41,6 +43,8 @@ pub(crate) struct PretokenEncoder {
     tree: PrefixTree,
     /// Tokens that no merges make, by their bytes. A pretoken with these bytes is encoded as the token.
     whole: HashMap<Vec<u8>, TokenId>,
+    /// The length of the longest of them.
+    longest_whole: usize,
 }
 
 /// The length of a token, and the longest shorter token with which it begins.
@@ -70,6 +74,7 @@ impl PretokenEncoder {
             prefixes: vec![Prefix { len: 1, shorter: NONE }; 256],
             tree: PrefixTree::new(&[]),
             whole: HashMap::new(),
+            longest_whole: 0,
         };
         let mut symbols = vec![NONE; vocab.len()];
         for byte in 0..=255 {
@@ -168,8 +173,8 @@ impl PretokenEncoder {
     /// Whether a pretoken is encoded as this one token.
     pub fn reaches(&self, pretoken: &[u8], id: TokenId) -> bool {
         let mut ids = Vec::new();
-        self.encode(pretoken, &mut Scratch::default(), &mut ids);
-        ids == [id]
+        let encoded = self.encode(pretoken, &mut Scratch::default(), &mut ids, Job::unwatched());
+        encoded.is_ok() && ids == [id]
     }
 
     /// Encodes each pretoken that is one of `tokens` as that token, even if no merges make it.
@@ -177,9 +182,10 @@ impl PretokenEncoder {
         let (mut scratch, mut ids) = (Scratch::default(), Vec::new());
         for (id, token) in tokens {
             ids.clear();
-            self.encode(token, &mut scratch, &mut ids);
-            if ids.len() > 1 {
+            let encoded = self.encode(token, &mut scratch, &mut ids, Job::unwatched());
+            if encoded.is_ok() && ids.len() > 1 {
                 self.whole.insert(token.to_vec(), id);
+                self.longest_whole = self.longest_whole.max(token.len());
             }
         }
     }
@@ -190,20 +196,33 @@ impl PretokenEncoder {
     }
 
     /// Adds the ids of a pretoken's tokens to `ids`.
-    pub fn encode(&self, pretoken: &[u8], scratch: &mut Scratch, ids: &mut Vec<TokenId>) {
-        if !self.whole.is_empty()
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`], if the pretoken is long.
+    pub fn encode(
+        &self,
+        pretoken: &[u8],
+        scratch: &mut Scratch,
+        ids: &mut Vec<TokenId>,
+        job: &Job,
+    ) -> Result<(), Error> {
+        if pretoken.len() <= self.longest_whole
             && let Some(&id) = self.whole.get(pretoken)
         {
             ids.push(id);
-            return;
+            return Ok(());
         }
         let Scratch { tokens, dead } = scratch;
         tokens.clear();
         dead.clear();
         dead.resize(pretoken.len() / 64 + 1, 0);
-        let mut at = 0;
+        let (mut at, mut num_steps) = (0, 0_usize);
         let mut next = self.tree.longest(pretoken);
         while let Some((mut token, mut len)) = next {
+            num_steps += 1;
+            if num_steps.is_multiple_of(CHECK_EVERY) {
+                job.check()?;
+            }
             let last = tokens.last().copied();
             next = loop {
                 let end = at + len;
@@ -224,7 +243,7 @@ impl PretokenEncoder {
                 len = self.len(token);
             };
         }
-        ids.extend(tokens.iter().map(|&token| self.ids[token as usize]));
+        job.in_parts(tokens, |tokens| ids.extend(tokens.iter().map(|&token| self.ids[token as usize])))
     }
 }
 
@@ -239,4 +258,26 @@ fn made_by(
     let bytes = [token(left)?, token(right)?].concat();
     let id = ids.get(&bytes[..]).copied();
     id.ok_or_else(|| format!("makes {:?}, which has no token", String::from_utf8_lossy(&bytes)))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::special_tokens::SpecialTokens;
+
+    #[test]
+    fn a_long_pretoken_is_left_when_the_work_is_cancelled() {
+        let merges = Merges::default();
+        let encoder = PretokenEncoder::new(&Vocab::new(&merges, &SpecialTokens::default()), &merges).unwrap();
+        let (job, mut ids) = (Job::default(), Vec::new());
+        let mut encode = |len: usize, job: &Job| {
+            ids.clear();
+            encoder.encode(&vec![b'a'; len], &mut Scratch::default(), &mut ids, job).map(|()| ids.len())
+        };
+        assert_eq!(encode(3 * CHECK_EVERY + 1, &job).unwrap(), 3 * CHECK_EVERY + 1);
+        job.cancel();
+        assert_eq!(encode(CHECK_EVERY - 1, &job).unwrap(), CHECK_EVERY - 1);
+        assert!(matches!(encode(CHECK_EVERY, &job), Err(Error::Cancelled)));
+    }
 }

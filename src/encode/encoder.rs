@@ -56,10 +56,7 @@ impl Encoder {
         out: &mut Ids<T>,
     ) -> Result<(), Error> {
         let known = &mut self.known;
-        let visit = |borders: &Borders| {
-            known.encode_window(rules, buffer, borders, out);
-            Ok(())
-        };
+        let visit = |borders: &Borders| known.encode_window(rules, buffer, borders, job, out);
         let Rules { pattern, special_tokens, knobs: Knobs { isa, .. }, .. } = rules;
         Pretokenizer { pattern, special_tokens, isa }.for_each_window(
             buffer,

@@ -12,11 +12,12 @@ tokens, and those that some published vocabularies have) can be in the way, and 
 merged.
 */
 
+use crate::error::Error;
 use std::collections::HashSet;
 
 /// Appends the symbols of a pretoken, which occurs `count` times. Nothing is appended for a pretoken that is a token
 /// which no merges make.
-pub type Encode<'a> = Box<dyn FnMut(&[u8], u64, &mut Vec<u32>) + Send + 'a>;
+pub type Encode<'a> = Box<dyn FnMut(&[u8], u64, &mut Vec<u32>) -> Result<(), Error> + Send + 'a>;
 
 /// The tokens and words with which learning begins. The default is the 256 bytes.
 ///

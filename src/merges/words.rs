@@ -55,7 +55,7 @@ impl<S: Symbol> Words<S> {
         let mut symbols = Vec::new();
         Words::filled(counts, long_word, check, |words, pretoken, count| {
             symbols.clear();
-            encode(pretoken, count, &mut symbols);
+            encode(pretoken, count, &mut symbols)?;
             words.push(&symbols, S::from_id, count, check)
         })
     }

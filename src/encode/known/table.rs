@@ -6,8 +6,10 @@ use super::line::{FEW_IDS, Line, Probe, Value};
 use crate::encode::backtrack::Scratch;
 use crate::encode::ids::{Id, Ids};
 use crate::encode::rules::Rules;
+use crate::error::Error;
 use crate::hash_seed::HashSeed;
 use crate::isa::Isa;
+use crate::job::Job;
 #[cfg(target_arch = "x86_64")]
 use crate::pretoken_key::{Avx2, Avx512};
 use crate::pretoken_key::{BATCH, Batch, FEW, Key, NO_PLACE, Portable, READ_AHEAD, SHORT, key, unplaced};
@@ -109,22 +111,26 @@ impl Known {
 
     /// Adds the ids of a window's pretokens to `out`. Fast if the buffer has [`READ_AHEAD`] bytes from the
     /// window's beginning on.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`], if a pretoken is long.
     pub fn encode_window<T: Id>(
         &mut self,
         rules: Rules<'_>,
         buffer: &[u8],
         borders: &Borders,
+        job: &Job,
         out: &mut Ids<T>,
-    ) {
+    ) -> Result<(), Error> {
         #[cfg(target_arch = "x86_64")]
         if let Some(avx512) = Avx512::new(self.isa) {
-            return self.encode_window_by(avx512, rules, buffer, borders, out);
+            return self.encode_window_by(avx512, rules, buffer, borders, job, out);
         }
         #[cfg(target_arch = "x86_64")]
         if let Some(avx2) = Avx2::new(self.isa) {
-            return self.encode_window_by(avx2, rules, buffer, borders, out);
+            return self.encode_window_by(avx2, rules, buffer, borders, job, out);
         }
-        self.encode_window_by(Portable, rules, buffer, borders, out);
+        self.encode_window_by(Portable, rules, buffer, borders, job, out)
     }
 
     #[inline(always)]
@@ -134,16 +140,17 @@ impl Known {
         rules: Rules<'_>,
         buffer: &[u8],
         borders: &Borders,
+        job: &Job,
         out: &mut Ids<T>,
-    ) {
+    ) -> Result<(), Error> {
         let (base, mut rest) = (borders.base(), borders.inside());
         let text = &buffer[base..];
         if rest.len() <= FEW || text.len() < READ_AHEAD {
-            borders.pretokens().for_each(|pretoken| self.encode_one(probe, rules, &buffer[pretoken], out));
-            return;
+            let mut pretokens = borders.pretokens();
+            return pretokens.try_for_each(|range| self.encode_one(probe, rules, &buffer[range], job, out));
         }
         if let Some(first) = borders.first() {
-            self.encode_one(probe, rules, &buffer[first], out);
+            self.encode_one(probe, rules, &buffer[first], job, out)?;
         }
         let mut batch = self.batch.take().unwrap_or_else(|| Box::new(Batch::new(HashSeed::KNOWN)));
         while rest.len() > 1 {
@@ -156,17 +163,25 @@ impl Known {
                 next = probe.copy_known(&self.lines, &batch, next, ends.len(), out);
                 let Some(end) = ends.get(next) else { break };
                 let pretoken = &text[usize::from(starts[next])..usize::from(*end)];
-                self.encode_keyed(probe, rules, batch.keys[next], pretoken, out);
+                self.encode_keyed(probe, rules, batch.keys[next], pretoken, job, out)?;
                 next += 1;
             }
             rest = &rest[ends.len()..];
         }
         self.batch = Some(batch);
+        Ok(())
     }
 
     /// Adds the ids of one pretoken.
-    fn encode_one<T: Id>(&mut self, probe: impl Probe, rules: Rules<'_>, pretoken: &[u8], out: &mut Ids<T>) {
-        self.encode_keyed(probe, rules, key(pretoken, HashSeed::KNOWN), pretoken, out);
+    fn encode_one<T: Id>(
+        &mut self,
+        probe: impl Probe,
+        rules: Rules<'_>,
+        pretoken: &[u8],
+        job: &Job,
+        out: &mut Ids<T>,
+    ) -> Result<(), Error> {
+        self.encode_keyed(probe, rules, key(pretoken, HashSeed::KNOWN), pretoken, job, out)
     }
 
     #[inline(never)]
@@ -176,17 +191,17 @@ impl Known {
         rules: Rules<'_>,
         key: Key,
         pretoken: &[u8],
+        job: &Job,
         out: &mut Ids<T>,
-    ) {
+    ) -> Result<(), Error> {
         let home = probe.home(key, self.lines.len());
-        match self.find(key, home, pretoken) {
-            Some(value) => out.extend(self.ids(&value)),
-            None => {
-                self.encode_new(rules, pretoken);
-                self.keep(probe, key, pretoken);
-                out.extend(&self.ids);
-            }
+        if let Some(value) = self.find(key, home, pretoken) {
+            out.extend(self.ids(&value));
+            return Ok(());
         }
+        self.encode_new(rules, pretoken, job)?;
+        self.keep(probe, key, pretoken);
+        job.in_parts(&self.ids, |ids| out.extend(ids))
     }
 
     fn ids<'a>(&'a self, value: &'a Value) -> &'a [TokenId] {
@@ -241,12 +256,13 @@ impl Known {
     }
 
     /// Encodes a pretoken that is not in the table, into `self.ids`.
-    fn encode_new(&mut self, rules: Rules<'_>, pretoken: &[u8]) {
+    fn encode_new(&mut self, rules: Rules<'_>, pretoken: &[u8], job: &Job) -> Result<(), Error> {
         self.ids.clear();
-        match rules.special_tokens.position(pretoken) {
-            Some(number) => self.ids.push(rules.special_ids[number]),
-            None => rules.encoder.encode(pretoken, &mut self.scratch, &mut self.ids),
+        if let Some(number) = rules.special_tokens.position(pretoken) {
+            self.ids.push(rules.special_ids[number]);
+            return Ok(());
         }
+        rules.encoder.encode(pretoken, &mut self.scratch, &mut self.ids, job)
     }
 
     /// Adds a pretoken whose ids are in `self.ids`, if it is not too long.
@@ -348,7 +364,7 @@ mod tests {
 
     fn encode(known: &mut Known, rules: Rules<'_>, pretoken: &[u8]) {
         let mut out = Ids::<u32>::default();
-        known.encode_one(Portable, rules, pretoken, &mut out);
+        known.encode_one(Portable, rules, pretoken, Job::unwatched(), &mut out).unwrap();
         assert!(
             out.as_slice().iter().copied().eq(pretoken.iter().map(|&byte| u32::from(byte))),
             "{pretoken:?}"
