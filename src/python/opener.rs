@@ -2,8 +2,8 @@
 What Python opens for the core: tables (pyarrow) and addresses (fsspec).
 
 A thread of Python reads, and puts what it has read into a [`Sink`], which waits without the interpreter's lock while the
-workers have enough. The thread is a daemon. So neither a network that does not answer nor a reader that is stopped keeps
-the process from its end.
+workers have enough. The thread is a daemon, so that a network that does not answer does not keep the process from its
+end. The end of the interpreter waits for the others (`sources.py`).
 
 Why the buffers of an Arrow array by Python's buffer protocol, and not the array by Arrow's C interface? The C interface needs
 `unsafe` and hands the same two buffers over. They are copied once, into a chunk, because the scanner reads a few bytes behind a

@@ -3,6 +3,7 @@
 import json
 import random
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -269,6 +270,47 @@ def test_an_interrupted_encoding_goes_on_at_its_row(texts, tokenizer, tmp_path, 
     assert 0 < rows[0] < 3 * len(texts)
     for ending in ("", ".idx"):
         assert (tmp_path / f"out.bin{ending}").read_bytes() == (tmp_path / f"whole.bin{ending}").read_bytes()
+
+
+SLOW = """
+import sys, time, bpe_lm
+from bpe_lm.tokenizer import tables
+pieces, put_rows, begun = tables._pieces, tables.put_rows, ["begun\\n"]
+def slow(*arguments):
+    print(*begun, end="", flush=True)
+    begun.clear()
+    for piece in pieces(*arguments):
+        time.sleep(0.3)
+        yield piece
+def said(*arguments):
+    print("is still read:", put_rows(*arguments), flush=True)
+def stop(stage, done, total):
+    sys.exit()
+tables._pieces, tables.put_rows = slow, said
+try:
+    bpe_lm.count_pretokens(sys.argv[1], "counts", progress=len(sys.argv) > 2 and stop)
+except KeyboardInterrupt:
+    print(time.time(), flush=True)
+"""
+
+
+def test_the_end_of_the_interpreter_waits_for_the_thread_that_reads(texts, tmp_path):
+    """Otherwise the process is aborted while the thread is in pyarrow, at times."""
+    pq.write_table(made(texts), tmp_path / "a.parquet")
+    command = [sys.executable, "-c", SLOW, "a.parquet", "stop"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "begun\nis still read: False\n", "")
+
+
+def test_ctrl_c_while_a_table_is_read(texts, tmp_path):
+    pq.write_table(made(texts * 10), tmp_path / "a.parquet")
+    command = [sys.executable, "-c", SLOW, "a.parquet"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=tmp_path) as child:
+        assert child.stdout.readline() == b"begun\n"
+        sent = time.time()
+        child.send_signal(signal.SIGINT)
+        assert float(child.stdout.readline()) - sent < 1
+        assert (child.stdout.read(), child.wait(20)) == (b"is still read: False\n", 0)
 
 
 def test_the_commands_read_tables(texts, tmp_path, capsys, monkeypatch):
