@@ -3,7 +3,7 @@ What an opener delivers, as the rest of this folder reads it: the rows of a tabl
 */
 
 use super::chunk::{Chunk, Place, Text};
-use super::opener::{Delivered, Delivery};
+use super::opener::{Delivered, Delivery, Look};
 use super::stream::Input;
 use crate::error::{Cause, Error};
 use crate::job::Job;
@@ -13,6 +13,26 @@ use std::time::Duration;
 
 /// The time between two checks of the cancel flag.
 const PATIENCE: Duration = Duration::from_millis(50);
+
+/// Waits for the next thing.
+fn next(receiver: &Receiver<Delivery>, job: &Job) -> Result<Delivered, Error> {
+    loop {
+        job.check()?;
+        match receiver.recv_timeout(PATIENCE) {
+            Ok(delivery) => return delivery.map_err(Error::Opener),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Err(Error::Internal(STOPPED.to_owned())),
+        }
+    }
+}
+
+/// Waits for what is known of a file.
+pub(super) fn look(receiver: &Receiver<Delivery>, job: &Job) -> Result<Look, Error> {
+    match next(receiver, job)? {
+        Delivered::Look(look) => Ok(look),
+        other => Err(other.in_place_of("a look")),
+    }
+}
 
 /// A table that is being read.
 pub(super) struct Table {
@@ -29,28 +49,21 @@ impl Table {
 
     /// Puts the next rows of file number `source` into an empty chunk. Returns false at the end.
     pub fn next(&mut self, source: usize, job: &Job, chunk: &mut Chunk) -> Result<bool, Error> {
-        let delivered = loop {
-            job.check()?;
-            match self.receiver.recv_timeout(PATIENCE) {
-                Ok(delivery) => break delivery.map_err(Error::Opener)?,
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return Err(Error::Internal(STOPPED.to_owned())),
+        let rows = match next(&self.receiver, job)? {
+            Delivered::Rows(rows) => rows,
+            Delivered::End => {
+                chunk.end = Place { source, offset: self.next };
+                return Ok(false);
             }
+            other => return Err(other.in_place_of("rows")),
         };
-        if let Delivered::Rows(rows) = delivered {
-            self.next = rows.end;
-            chunk.bytes = rows.bytes;
-            chunk.texts.extend(rows.texts.into_iter().map(|(range, row)| Text {
-                range,
-                source,
-                offset: row,
-            }));
-            (chunk.input_bytes, chunk.skipped_lines) = (rows.input_bytes, rows.skipped);
-            chunk.end = Place { source, offset: self.next };
-            return Ok(true);
-        }
+        self.next = rows.end;
+        chunk.bytes = rows.bytes;
+        let text = |(range, row)| Text { range, source, offset: row };
+        chunk.texts.extend(rows.texts.into_iter().map(text));
+        (chunk.input_bytes, chunk.skipped_lines) = (rows.input_bytes, rows.skipped);
         chunk.end = Place { source, offset: self.next };
-        Ok(false)
+        Ok(true)
     }
 }
 
@@ -79,7 +92,7 @@ impl Input for Bytes {
         match self.receiver.recv_timeout(PATIENCE) {
             Ok(Ok(Delivered::Bytes(block))) => (self.block, self.at) = (block, 0),
             Ok(Ok(Delivered::End)) => self.is_at_end = true,
-            Ok(Ok(Delivered::Rows(_))) => return Err(io::Error::other("rows in place of bytes")),
+            Ok(Ok(other)) => return Err(io::Error::other(other.in_place_of("bytes"))),
             Ok(Err(cause)) => return Err(io::Error::other(Failed(cause))),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Err(io::Error::other(STOPPED)),
@@ -101,3 +114,34 @@ impl Read for Bytes {
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub(super) struct Failed(pub Cause);
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::opener::Rows;
+    use super::*;
+    use crate::corpus::MAX_STRETCH;
+    use std::sync::mpsc::sync_channel;
+
+    fn delivered(delivered: Delivered) -> Receiver<Delivery> {
+        let (sender, receiver) = sync_channel(1);
+        sender.send(Ok(delivered)).unwrap();
+        receiver
+    }
+
+    #[test]
+    fn what_does_not_belong_to_a_table_or_a_file_is_not_taken_as_its_end() {
+        let (job, look_now) = (Job::default(), Look { len: Some(3), version: 1 });
+        let next = |what| Table::new(delivered(what), 0).next(0, &job, &mut Chunk::new(MAX_STRETCH));
+        assert!(!next(Delivered::End).unwrap());
+        for (what, found) in [(Delivered::Bytes(Vec::new()), "bytes"), (Delivered::Look(look_now), "a look")] {
+            let error = next(what).unwrap_err().to_string();
+            assert!(error.contains(&format!("{found} in place of rows")), "{error}");
+        }
+        let rows = Rows::new(Rows::buffer(0), &[], 0, &[], 0).unwrap();
+        let error = Bytes::new(delivered(Delivered::Rows(rows))).wait().unwrap_err().to_string();
+        assert!(error.contains("rows in place of bytes"), "{error}");
+        assert_eq!(look(&delivered(Delivered::Look(look_now)), &job).unwrap().version, 1);
+        assert!(look(&delivered(Delivered::End), &job).is_err());
+    }
+}

@@ -111,6 +111,17 @@ impl Corpus {
         }
     }
 
+    /// The same, after another look at each file at an address that is read.
+    ///
+    /// # Errors
+    /// [`Error::CorpusFile`], [`Error::Opener`], [`Error::Cancelled`].
+    pub(crate) fn infos_now(&self, job: &Job) -> Result<Vec<SourceInfo>, Error> {
+        match self {
+            Corpus::Files(files) => files.infos_now(job),
+            Corpus::Texts(_) => Ok(Vec::new()),
+        }
+    }
+
     /// The number of bytes to read, if it is known beforehand. For compressed files it counts the compressed
     /// bytes.
     pub fn num_bytes(&self) -> Option<u64> {

@@ -158,6 +158,22 @@ impl Files {
         self.sources.iter().map(|source| source.info(&self.options)).collect()
     }
 
+    /// The same, after another look at each file at an address that is read.
+    pub(super) fn infos_now(&self, job: &Job) -> Result<Vec<SourceInfo>, Error> {
+        let is_read = |number: usize| {
+            let is_in = |part: &Range<Place>| {
+                let first = Place { source: number, offset: 0 };
+                part.start.source <= number && first < part.end
+            };
+            self.part.as_ref().is_none_or(is_in)
+        };
+        let info = |(number, source): (usize, &Source)| match is_read(number) {
+            true => source.info_now(&self.options, job),
+            false => source.info(&self.options),
+        };
+        self.sources.iter().enumerate().map(info).collect()
+    }
+
     pub(super) fn num_bytes(&self) -> Option<u64> {
         match &self.part {
             None => self.sources.iter().map(Source::len).sum(),

@@ -11,7 +11,7 @@ cancel flag. Dropping the channel is how the other side learns that nobody reads
 */
 
 use super::chunk::{PADDING, reserve};
-use crate::error::Cause;
+use crate::error::{Cause, Error};
 use std::fmt::Debug;
 use std::ops::Range;
 use std::path::Path;
@@ -54,6 +54,12 @@ pub trait Opener: Debug + Send + Sync {
     /// The reason why it cannot be read.
     fn look(&self, path: &Path, column: Option<&Column>) -> Result<Look, Cause>;
 
+    /// Starts to look again at a file at an address. What comes through the channel is a look.
+    ///
+    /// # Errors
+    /// The reason why it cannot be looked at, if that is known at once.
+    fn look_again(&self, path: &Path) -> Result<Receiver<Delivery>, Cause>;
+
     /// Starts to read. Bytes come from a file's beginning, the rows of a table from the given one on.
     ///
     /// # Errors
@@ -67,12 +73,27 @@ pub type Delivery = Result<Delivered, Cause>;
 
 /// What an opener has read.
 pub enum Delivered {
+    /// What is known of a file.
+    Look(Look),
     /// The next bytes of a file.
     Bytes(Vec<u8>),
     /// The next rows of a table.
     Rows(Rows),
     /// The end.
     End,
+}
+
+impl Delivered {
+    /// The error for one thing in place of another.
+    pub(super) fn in_place_of(&self, wanted: &str) -> Error {
+        let found = match self {
+            Delivered::Look(_) => "a look",
+            Delivered::Bytes(_) => "bytes",
+            Delivered::Rows(_) => "rows",
+            Delivered::End => "the end",
+        };
+        Error::Internal(format!("an opener delivered {found} in place of {wanted}"))
+    }
 }
 
 /// Some rows of a table. Rows without a text are left out, and counted.

@@ -4,7 +4,7 @@ One source of a corpus, which is a file, a pipe, standard input, an address or a
 
 use super::compression::{Compression, ZSTD_WINDOW_LOG};
 use super::content::{self, has_many_nuls};
-use super::delivered::{Bytes, Failed, Table};
+use super::delivered::{self, Bytes, Failed, Table};
 use super::name::{Content, Name};
 use super::opener::{Column, Delivery, Look, Opener, TableFormat};
 use super::options::{Format, InputOptions};
@@ -208,6 +208,15 @@ impl Source {
         };
         let json_field = self.has_documents().then(|| options.json_field.clone());
         Ok(SourceInfo { name: self.name(), file, json_field })
+    }
+
+    /// The same, after another look at a file at an address.
+    pub fn info_now(&self, options: &InputOptions, job: &Job) -> Result<SourceInfo, Error> {
+        let Kind::Remote(_) = self.kind else { return self.info(options) };
+        let opener = options.opener.as_ref().ok_or_else(|| self.without_opener())?;
+        let receiver = opener.look_again(&self.path).map_err(Error::Opener)?;
+        let kind = Kind::Remote(delivered::look(&receiver, job)?);
+        Source { kind, ..self.clone() }.info(options)
     }
 
     /// The length in bytes, and the time of the last change in nanoseconds.

@@ -69,6 +69,10 @@ impl Opener for PyOpener {
         Python::attach(look).map_err(|error: PyErr| error.into())
     }
 
+    fn look_again(&self, path: &Path) -> Result<Receiver<Delivery>, Cause> {
+        start(|py, sink| sources(py)?.call_method1("start_look", (sink, as_text(py, path)?)))
+    }
+
     fn open(
         &self,
         path: &Path,
@@ -83,6 +87,10 @@ impl Opener for PyOpener {
 
 impl Opener for GivenTable {
     fn look(&self, path: &Path, _: Option<&Column>) -> Result<Look, Cause> {
+        Err(format!("{} is not looked at", path.display()).into())
+    }
+
+    fn look_again(&self, path: &Path) -> Result<Receiver<Delivery>, Cause> {
         Err(format!("{} is not looked at", path.display()).into())
     }
 
@@ -119,6 +127,11 @@ pub(super) struct Sink {
 
 #[pymethods]
 impl Sink {
+    /// Puts the length of a file, and the number that changes when the file does. Returns whether anybody waits for it.
+    fn put_look(&self, py: Python<'_>, len: Option<u64>, version: u64) -> PyResult<bool> {
+        guarded(|| Ok(self.put(py, Ok(Delivered::Look(Look { len, version })))))
+    }
+
     /// Puts the next bytes of a file. Returns whether anybody still reads.
     fn put_bytes(&self, py: Python<'_>, bytes: &Bound<'_, PyBytes>) -> PyResult<bool> {
         guarded(|| Ok(self.put(py, Ok(Delivered::Bytes(bytes.as_bytes().to_vec())))))

@@ -82,7 +82,7 @@ fn encode_and_sync(
                 Dtype::Uint16 => work.write::<u16>(&mut partial, &mut journal),
                 Dtype::Uint32 => work.write::<u32>(&mut partial, &mut journal),
             }?;
-            check_unchanged(&corpus, &plan)
+            check_unchanged(&corpus, &plan, job)
         });
         // A shard of a small corpus may have nothing.
         if partial.is_empty() && (written.is_err() || options.shard.is_none()) {
@@ -128,8 +128,8 @@ fn refuse_to_overwrite(plan: &Manifest, paths: &Paths) -> Result<(), Error> {
 }
 
 /// Refuses files that were changed while they were read.
-fn check_unchanged(corpus: &Corpus, plan: &Manifest) -> Result<(), Error> {
-    let now = corpus.infos()?;
+fn check_unchanged(corpus: &Corpus, plan: &Manifest, job: &Job) -> Result<(), Error> {
+    let now = corpus.infos_now(job)?;
     let changed = now.iter().zip(&plan.sources).find(|(now, then)| now != then);
     changed.map_or(Ok(()), |(now, _)| Err(Error::SourceChanged { path: now.name.clone().into() }))
 }

@@ -196,6 +196,42 @@ def test_an_interrupted_encoding_goes_on_unless_the_file_has_changed(texts, memo
         tokenizer.encode_file(f"{memory}/{name}", out, resume=True)
 
 
+def test_a_file_that_changes_while_it_is_encoded_is_an_error(texts, tmp_path, monkeypatch):
+    files, tokenizer = fsspec.filesystem("memory"), bpe_lm.Tokenizer(*bpe_lm.train_bpe(iter(texts), 300, []))
+    files.pipe("/changing/a.txt", b"some words " * 1000)
+    read = remote._read
+
+    def change(file):
+        block = read(file)
+        if not block:
+            files.pipe("/changing/a.txt", b"other ones " * 1000)
+        return block
+
+    monkeypatch.setattr(remote, "_read", change)
+    with pytest.raises(errors.CorpusError, match=r"a\.txt was changed while it was being encoded"):
+        tokenizer.encode_file("memory://changing/a.txt", tmp_path / "out.bin")
+    assert not (tmp_path / "out.bin").exists()
+
+
+def test_the_last_look_at_a_file_may_take_its_time_and_be_stopped(folder, memory, tmp_path, monkeypatch):
+    tokenizer = bpe_lm.Tokenizer(*bpe_lm.train_bpe(folder / "a.jsonl", 300, []), [])
+    is_asked, answers = threading.Event(), threading.Event()
+
+    def silent(path):
+        is_asked.set()
+        answers.wait(20)
+
+    def stop(stage, done, total):
+        if is_asked.is_set():
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(remote, "forget", silent)
+    with pytest.raises(KeyboardInterrupt):
+        tokenizer.encode_file(f"{memory}/a.txt", tmp_path / "out.bin", progress=stop)
+    answers.set()
+    tokenizer.encode_file(f"{memory}/a.txt", tmp_path / "out.bin", resume=True)
+
+
 @pytest.mark.parametrize(
     ("path", "message"),
     [

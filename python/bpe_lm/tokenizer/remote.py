@@ -51,6 +51,12 @@ def look(path: str) -> tuple[int | None, int]:
     return (None if size is None else int(size)), version
 
 
+def forget(path: str) -> None:
+    """Forget what is known of a file, so that the next look asks the server."""
+    system, inner = _system(path)
+    system.invalidate_cache(inner)
+
+
 def put_bytes(sink: Any, path: str) -> bool:
     """Put the bytes of a file into a sink. Returns False if nobody reads any more.
 

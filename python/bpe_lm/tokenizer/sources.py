@@ -48,6 +48,17 @@ def look(path: str, column: tuple[str, str, bool] | None) -> tuple[int | None, i
         raise as_corpus_error(path, error) from error
 
 
+def start_look(sink: Any, path: str) -> None:
+    """Start a thread that looks at a file at an address again, and puts what it finds into a sink."""
+
+    def look_again(sink: Any) -> bool:
+        remote.forget(path)
+        put: bool = sink.put_look(*look(path, None))
+        return put
+
+    _start(sink, path, look_again, may_be_silent=True)
+
+
 def start(sink: Any, path: str, column: tuple[str, str, bool] | None, first_row: int) -> None:
     """Start a thread that puts a file's bytes, or the rows of a table from `first_row` on, into a sink."""
 
@@ -78,6 +89,9 @@ class _Sink:
 
     def __init__(self, sink: Any):
         self._sink = sink
+
+    def put_look(self, *arguments: Any) -> bool:
+        return not _is_ending.is_set() and self._sink.put_look(*arguments)
 
     def put_bytes(self, *arguments: Any) -> bool:
         return not _is_ending.is_set() and self._sink.put_bytes(*arguments)
