@@ -192,6 +192,8 @@ fn bad_training_files_are_named_errors() {
     }
     std::fs::write(&path, good).unwrap();
     assert_eq!(training_json::load(&path).unwrap(), training(2));
+    std::fs::write(&path, training_json::to_json(&training(2)).replacen('{', "{\"init\": null,", 1)).unwrap();
+    assert_eq!(training_json::load(&path).unwrap(), training(2));
     let init = Init { sha256: "0".repeat(64), num_merges: 7, num_ids: 300 };
     let extended = Training { init: Some(init), ..training(2) };
     let good = training_json::to_json(&extended);

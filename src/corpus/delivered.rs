@@ -134,7 +134,8 @@ mod tests {
         let (job, look_now) = (Job::default(), Look { len: Some(3), version: 1 });
         let next = |what| Table::new(delivered(what), 0).next(0, &job, &mut Chunk::new(MAX_STRETCH));
         assert!(!next(Delivered::End).unwrap());
-        for (what, found) in [(Delivered::Bytes(Vec::new()), "bytes"), (Delivered::Look(look_now), "a look")] {
+        for (what, found) in [(Delivered::Bytes(Vec::new()), "bytes"), (Delivered::Look(look_now), "a look")]
+        {
             let error = next(what).unwrap_err().to_string();
             assert!(error.contains(&format!("{found} in place of rows")), "{error}");
         }

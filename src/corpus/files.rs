@@ -95,8 +95,10 @@ impl Files {
     /// The part that a shard has.
     pub(crate) fn part(&self, shard: Shard, cutter: Cutter<'_>, job: &Job) -> Result<Range<Place>, Error> {
         let Some(total) = self.sources.iter().map(Source::len).sum() else {
-            let rule = "left out with standard input and pipes, whose length is not known";
-            return Err(Error::Option { name: "shard", value: "a part of a stream".to_owned(), rule });
+            let name = self.sources.iter().find(|source| source.len().is_none()).map(Source::name);
+            let value = format!("a part of {}", name.unwrap_or_default());
+            let rule = "left out with what has no known length";
+            return Err(Error::Option { name: "shard", value, rule });
         };
         let Range { start, end } = shard.stretch(total);
         Ok(self.border(start, cutter, job)?..self.border(end, cutter, job)?)

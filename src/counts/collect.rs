@@ -24,13 +24,15 @@ pub struct CollectedCounts {
     full: usize,
     runs: Runs,
     num_bytes: u64,
+    /// Whether counts were lost by an error.
+    is_lossy: bool,
 }
 
 impl CollectedCounts {
     /// No counts. What does not fit goes into files without names, which `runs` makes.
     pub(crate) fn new(rules: Rules, runs: Runs) -> Self {
         let counts = PretokenCounts::default();
-        CollectedCounts { rules, counts, table_bytes: 0, full: FULL, runs, num_bytes: 0 }
+        CollectedCounts { rules, counts, table_bytes: 0, full: FULL, runs, num_bytes: 0, is_lossy: false }
     }
 
     /// The same with a table that is full with `full` pretokens, for tests.
@@ -52,8 +54,13 @@ impl CollectedCounts {
     /// Adds `count` occurrences of a pretoken.
     ///
     /// # Errors
-    /// [`Error::Limit`] when a count, or the bytes of all pretokens, would pass 2^64 - 1; [`Error::Io`].
+    /// [`Error::Limit`] when a count, or the bytes of all pretokens, would pass 2^64 - 1; [`Error::Io`]. After an error
+    /// no file is written.
     pub fn add(&mut self, pretoken: &[u8], count: u64, job: &Job) -> Result<(), Error> {
+        self.try_add(pretoken, count, job).inspect_err(|_| self.is_lossy = true)
+    }
+
+    fn try_add(&mut self, pretoken: &[u8], count: u64, job: &Job) -> Result<(), Error> {
         self.counts.add(pretoken, count)?;
         self.table_bytes += pretoken.len();
         let bytes = (pretoken.len() as u64).checked_mul(count);
@@ -75,6 +82,9 @@ impl CollectedCounts {
 
     /// The rules, and the counts as runs.
     pub(crate) fn into_runs(mut self, job: &Job) -> Result<(Rules, Runs), Error> {
+        if self.is_lossy {
+            return Err(Error::Internal("counts were lost by an error while they were collected".to_owned()));
+        }
         self.spill(job)?;
         Ok((self.rules, self.runs))
     }

@@ -68,10 +68,8 @@ pub fn from_json(text: &str, path: &Path) -> Result<Training, Error> {
 fn parse(file: &Value) -> Result<Training, String> {
     let file = Object::new(file)?;
     let tie_break = TieBreak::new(file.string("tie_break")?).map_err(|error| error.to_string())?;
-    let max_token_length = match file.get("max_token_length") {
-        Err(_) | Ok(Value::Null) => None,
-        Ok(_) => Some(file.size("max_token_length")?),
-    };
+    let max_token_length =
+        file.lenient("max_token_length").map(|_| file.size("max_token_length")).transpose()?;
     let seconds = Object::new(file.get("seconds")?).map_err(|reason| format!("seconds is {reason}"))?;
     let seconds = |stage| seconds.float(stage).map_err(|reason| format!("seconds.{reason}"));
     let longest = file.list("longest_pretokens")?;
@@ -90,7 +88,7 @@ fn parse(file: &Value) -> Result<Training, String> {
         longest_pretokens: longest.iter().map(long_pretoken).collect::<Result<_, _>>()?,
         merge_counts: file.numbers("merge_counts")?,
         token_uses: file.numbers("token_uses")?,
-        init: file.get("init").ok().map(init).transpose()?,
+        init: file.lenient("init").map(init).transpose()?,
     })
 }
 

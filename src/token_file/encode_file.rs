@@ -51,7 +51,7 @@ fn encode_and_sync(
     sync: Syncer,
 ) -> Result<Manifest, Error> {
     if options.resume && corpus.num_bytes().is_none() {
-        let rule = "left out with standard input and pipes, which can be read only once";
+        let rule = "left out with what can be read only once, or has no known length: standard input, pipes, some addresses";
         return Err(Error::Option { name: "resume", value: "true".to_owned(), rule });
     }
     let paths = Paths::new(out);

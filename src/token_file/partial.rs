@@ -213,12 +213,7 @@ impl Partial {
     }
 
     /// Opens the index, if one is wanted, and goes on with what the journal's last entry states, if there is one.
-    fn open_index(
-        &mut self,
-        entry: Option<Option<Progress>>,
-        is_done: bool,
-        job: &Job,
-    ) -> Result<(), Error> {
+    fn open_index(&mut self, entry: Option<Option<Progress>>, is_done: bool, job: &Job) -> Result<(), Error> {
         if self.manifest.index.is_none() {
             return remove(&self.paths.partial_index);
         }

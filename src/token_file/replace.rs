@@ -3,7 +3,7 @@ From `OUT.partial` to `OUT`, `OUT.idx` and `OUT.json`.
 
 Three files cannot appear by one rename. So the old `OUT.json` is moved away first, and without it no reader
 accepts `OUT`. Then `OUT` and its index are replaced, and last the new `OUT.json` appears. If a step fails, the steps before
-it are undone, and the old files are as they were. If the power fails, the journal still exists, and a run that
+it are undone, as far as the disk allows it, and the old files are as they were. If the power fails, the journal still exists, and a run that
 resumes does the same steps again.
 */
 
@@ -21,7 +21,7 @@ pub(super) fn replace(paths: &Paths, manifest: &Manifest) -> Result<(), Error> {
     let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
     let written = written.map_err(|error| Error::io("write", &paths.new_manifest, error));
     if let Err(error) = written.and_then(|()| move_all(paths, manifest.index.is_some())) {
-        remove(&paths.new_manifest)?;
+        let _ = remove(&paths.new_manifest); // The first error is the one to report.
         return Err(error);
     }
     paths.sync_folder()?;
@@ -51,7 +51,7 @@ fn move_all(paths: &Paths, keeps_index: bool) -> Result<(), Error> {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && is_optional(paths, from) => {}
             Err(error) => {
                 for (from, to) in done.into_iter().rev() {
-                    std::fs::rename(to, from).map_err(|error| Error::io("rename", to, error))?;
+                    let _ = std::fs::rename(to, from); // As far as the disk allows it.
                 }
                 return Err(Error::io("rename", from, error));
             }

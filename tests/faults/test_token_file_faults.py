@@ -282,6 +282,22 @@ def test_each_call_may_fail_and_nothing_is_lost(points, kind, name, cases):
     cases.found(number)
 
 
+def fail_two_calls(folder, saved, paths):
+    """A rename fails, and then what comes first of undoing the others."""
+    scene = Scene("other", folder, saved, paths)
+    renames, problems = [(n, call) for n, call in scene.calls() if call.startswith("rename")], []
+    for n, call in renames:
+        put(scene.out.parent, scene.before)
+        said = scene.end(*scene.fork((n, errno.EIO, 0), (n + 1, errno.ENOSPC, 0)))
+        if "could not rename" not in str(said) or os.strerror(errno.EIO) not in str(said):
+            problems.append(f"{call}: {said!r}")
+    print(json.dumps([len(renames), problems]))
+
+
+def test_of_two_calls_that_fail_the_first_is_reported(points):
+    assert points(fail_two_calls) == 6
+
+
 def kill_at_each_call(folder, saved, paths, kind, name):
     scene = Scene(kind, folder, saved, paths, name)
     points, problems = 0, []

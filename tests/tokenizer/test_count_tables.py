@@ -1,15 +1,17 @@
 """Counts as Parquet: written, read, and summed by DuckDB and Polars's formats."""
 
 import json
+import os
 import random
 import re
 
 import bpe_lm
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from bpe_lm import errors
+from bpe_lm import _core, errors
 from bpe_lm.cli.main import main
 from bpe_lm.tokenizer import count_tables
 
@@ -191,3 +193,18 @@ def test_any_order_and_number_of_rows_is_the_same_file(tmp_path):
     assert counts.num_bytes == sum(len(pretoken) * count for pretoken, count in rows)
     found = pq.read_table(tmp_path / "b.parquet").to_pydict()
     assert dict(zip(found["pretoken"], found["count"], strict=True)) == expected
+
+
+def test_after_counts_were_lost_no_file_is_written(tmp_path):
+    """A full table could not move to the disk."""
+    folder = tmp_path / "counts"
+    collector = _core.CountCollector(folder / "out", None, "gpt2", [], False)
+    folder.rmdir()
+    lengths = np.full(33, 1 << 20)
+    data = np.repeat(np.arange(33, dtype=np.uint8), lengths)
+    with pytest.raises(errors.FileError, match="could not write"):
+        collector.add(data, np.append(0, np.cumsum(lengths)), np.ones(33, np.uint64))
+    folder.mkdir()
+    with pytest.raises(errors.BpeLmError, match="counts were lost"):
+        collector.finish(None, 0, None)
+    assert os.listdir(folder) == []
