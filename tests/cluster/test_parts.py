@@ -3,6 +3,7 @@
 import json
 import os
 
+import bpe_lm
 import pytest
 from bpe_lm import errors
 from bpe_lm.cluster.parts import JOB, LOCK, parts_of, texts_of
@@ -25,6 +26,16 @@ def test_an_interrupted_job_is_resumed_or_begun_again(folder):
     with parts_of(TASK | {"shards": 3}, folder, resume=False, force=True):
         assert sorted(os.listdir(folder)) == [JOB, LOCK]
         assert json.loads((folder / JOB).read_text()) == TASK | {"shards": 3}
+
+
+def test_resuming_what_never_began_replaces_no_description_of_others(tmp_path):
+    text, others = tmp_path / "text.txt", tmp_path / "ids.json"
+    text.write_text("Once upon a time")
+    others.write_text("precious")
+    tokenizer = bpe_lm.Tokenizer(*bpe_lm.train_bpe(text, 260, []), [])
+    with pytest.raises(errors.OutputExists, match=r"ids\.json exists already"):
+        bpe_lm.encode_on_ray(text, tokenizer, tmp_path / "ids", resume=True)
+    assert (others.read_text(), sorted(os.listdir(tmp_path))) == ("precious", ["ids.json", "text.txt"])
 
 
 def test_a_killed_call_that_wrote_no_job_is_begun_again(folder):

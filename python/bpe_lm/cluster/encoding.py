@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bpe_lm import checks
-from bpe_lm.cluster.parts import folder_of, parts_of, texts_of
+from bpe_lm.cluster.parts import JOB, folder_of, parts_of, texts_of
 from bpe_lm.cluster.ray_tasks import connected
 from bpe_lm.errors import OutputBusy
 from bpe_lm.files import StrPath
@@ -72,7 +72,8 @@ def encode_on_ray(
     threads = checked_threads(checks.integer("threads", threads)) or 1
     options: dict[str, Any] = encoding_options(special, separator, threads, input_format, json_field, bad_lines)
     options |= {"dtype": None if dtype is None else checks.string("dtype", dtype), "index": bool(index)}
-    description = check_joined_target(target, force=force or resume)
+    may_replace = force or (resume and (folder / JOB).exists())
+    description = check_joined_target(target, force=may_replace)
     number, size = texts.shards(shards), texts.num_bytes
     suffix = ".npy" if target.endswith(".npy") else ".bin"
     parts = [f"{folder}/{i:07}-of-{number:07}{suffix}" for i in range(number)]
@@ -90,7 +91,7 @@ def encode_on_ray(
                 callback("encode", size * ended // number, size)
 
         cluster.run(encode_shard, (tokenizer, texts.paths, parts, options), number, report)
-        return join_tokens(parts, target, force=force or resume)
+        return join_tokens(parts, target, force=may_replace)
 
 
 def _forget(description: Path, *, resume: bool) -> None:
