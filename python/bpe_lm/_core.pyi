@@ -133,6 +133,7 @@ class CountCollector:
 
 @final
 class Sink:
+    def put_look(self, len: int | None, version: int) -> bool: ...
     def put_bytes(self, bytes: bytes) -> bool: ...
     def put_rows(
         self,

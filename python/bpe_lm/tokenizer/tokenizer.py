@@ -404,13 +404,13 @@ class Tokenizer:
                 name ends with .npy. `OUT.json` beside it describes the ids. Until the file is whole, its name is
                 `OUT.partial`.
             special: How special tokens in the texts are encoded. The default is "allow" for files of text, and "text"
-                for JSON lines, whose fields may have been written by anybody.
-            separator: The special token that is put after every text of JSON lines, and between two files of text that
-                do not already have it there (white space aside). The default is the only special token, or
-                `<|endoftext|>`.
+                for JSON lines and tables, whose texts may have been written by anybody.
+            separator: The special token that is put after every text of JSON lines or of a table, and between two files
+                of text that do not already have it there (white space aside). The default is the only special token,
+                or `<|endoftext|>`.
             dtype: The default is uint16 if all ids fit, else uint32 with a warning.
             index: Write `OUT.idx`, which says where documents begin (`open_tokens(out).documents`). It has 8 bytes
-                for each text of JSON lines, file of text, or text between separators.
+                for each text of JSON lines or of a table, file of text, or text between separators.
             shard: Encode part (i, n) of the texts, with i from 0 to n - 1. The ids of the n parts, one after another,
                 are those of all texts. A part has an n-th of the bytes, and compressed files are never divided. Pipes
                 have no parts.
