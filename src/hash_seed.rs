@@ -38,12 +38,6 @@ impl HashSeed {
         HashSeed([low, high])
     }
 
-    /// A factor for a table whose keys are one integer. The uppermost bits of the product choose a slot: two keys meet in one
-    /// of `n` slots for a share of at most `2 / n` of all odd factors (Dietzfelbinger et al. 1997).
-    pub(crate) fn odd(self) -> u64 {
-        self.0[0] | 1
-    }
-
     /// Multiplies two numbers and combines the halves of the product, both of which are well mixed.
     #[inline(always)]
     #[allow(clippy::cast_possible_truncation)] // The halves of a product.

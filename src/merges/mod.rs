@@ -30,6 +30,7 @@ mod heap;
 mod delay;
 mod totals;
 mod site_lists;
+mod pair_factor;
 mod pair_index;
 mod learn;
 
