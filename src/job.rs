@@ -56,9 +56,9 @@ impl Stage {
 pub struct Progress {
     /// The stage.
     pub stage: Stage,
-    /// Bytes or merges done.
+    /// The amount done, in the unit of the stage.
     pub done: u64,
-    /// Bytes or merges in all, if their number is known.
+    /// The amount in all, if it is known.
     pub total: Option<u64>,
     /// Wall seconds from the stage's start to its end, or to now.
     pub seconds: f64,

@@ -270,7 +270,7 @@ fn what_cannot_be_truncated_is_refused_by_name() {
     assert!(matches!(tokenizer.truncate(271), Err(Error::VocabTooLarge { given: 271, maximum: 270 })));
     assert_eq!(tokenizer.truncate(270).unwrap().hash(), tokenizer.hash());
     assert_eq!(tokenizer.truncate(257).unwrap().merges().len(), 0);
-    // Special tokens that come first stay where they are; a token behind the last merge would move.
+    // A token behind the last merge would move.
     let mut tokens: Vec<Token> = tokenizer.vocab().iter().map(|(_, token)| token.to_vec()).collect();
     tokens.push(b"no merge makes this".to_vec());
     let vocab = Vocab::from_tokens(tokens).unwrap();

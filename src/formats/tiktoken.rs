@@ -5,8 +5,8 @@ token's id and its place in the order of merges.
 The format states neither the pattern nor the special tokens. They are in a file beside it,
 `NAME.tiktoken.json`: `{"pattern": "gpt2", "special_tokens": {"<|endoftext|>": 50256}, "num_ranks": 50256}`, or the caller gives
 them. A list of lines that is cut off between two of them is a shorter list, so the file beside it states their number too; the
-lines alone cannot tell. The format does not state the merges either, but the ranks imply them (`recover_merges.rs`). Before it merges,
-tiktoken looks a whole pretoken up, so a token that no merge makes is not out of reach.
+lines alone cannot tell. The format does not state the merges either, but the ranks imply them (`recover_merges.rs`). Before it
+merges, tiktoken looks a whole pretoken up, so a token that no merge makes is not out of reach.
 */
 
 use super::oniguruma::matches_nothing;

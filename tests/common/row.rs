@@ -8,7 +8,7 @@ pub fn few_or(few: usize, many: usize) -> usize {
     if std::env::var("BPE_LM_CASES").is_ok_and(|value| value == "many") { many } else { few }
 }
 
-/// Says that so many cases of a row have passed. It is the last line of a test.
+/// Says that so many cases of a row have passed.
 pub fn passed(row: &str, cases: usize) {
     let Some(path) = std::env::var_os("BPE_LM_RECORD") else { return };
     let test = std::thread::current().name().unwrap_or_default().to_owned();
