@@ -7,9 +7,7 @@ of them. The sum is the same file as if one machine had counted everything.
 
 use crate::corpus::{Corpus, Cutter, Shard};
 use crate::count_file::{CountReader, FAN_IN, Header, Merged, Report, Rules, Runs, Weight, Weighted};
-use crate::counts::{
-    CollectedCounts, PretokenCounts, Totals, count_limited, count_pretokens, write_counts, write_sum,
-};
+use crate::counts::{CollectedCounts, Totals, count_limited, count_pretokens, write_counts, write_sum};
 use crate::error::Error;
 use crate::job::{Job, Stage};
 use crate::output::{NewFile, first_among, folder_of};
@@ -60,8 +58,7 @@ impl CountOptions {
 pub fn count_corpus(corpus: &Corpus, options: &CountOptions, out: &Path, job: &Job) -> Result<Header, Error> {
     let CountOptions { pattern, special_tokens, threads, chunk_bytes, memory_limit, shard, replace } =
         options;
-    let texts = corpus.infos()?.into_iter().filter(|text| text.file.is_some()).map(|text| text.name);
-    if first_among([out], texts).is_some() {
+    if first_among([out], corpus.paths()).is_some() {
         return Err(Error::NotAnOutput { path: out.to_owned(), kind: "one of the texts" });
     }
     let file = NewFile::create(out, *replace)?;
@@ -83,22 +80,6 @@ pub fn count_corpus(corpus: &Corpus, options: &CountOptions, out: &Path, job: &J
     job.stage(Stage::Sum, runs.num_entries(), || {
         write_sum(runs.merged(&|amount| job.report(amount))?, totals(num_bytes), file)
     })
-}
-
-/// Writes counts that come from elsewhere into the file `out`.
-///
-/// # Errors
-/// As [`count_corpus`].
-pub fn store_counts(
-    counts: PretokenCounts,
-    rules: Rules,
-    out: &Path,
-    replace: bool,
-    job: &Job,
-) -> Result<Header, Error> {
-    let file = NewFile::create(out, replace)?;
-    let totals = Totals { rules, num_bytes: counts.num_bytes(), skipped_lines: 0 };
-    write_counts(counts, totals, file, 1, job)
 }
 
 /// Begins to collect counts that come from elsewhere. What does not fit into memory goes into the folder of `out`, the
@@ -148,7 +129,7 @@ pub struct Part {
 ///
 /// # Errors
 /// [`Error::CountFile`] for a file that is damaged, or was counted in another way than the first one;
-/// [`Error::Limit`] when a count would pass 2^64 - 1; those of [`count_corpus`].
+/// [`Error::Limit`] and [`Error::Weight`] when a count would pass 2^64 - 1; those of [`count_corpus`].
 pub fn add_counts(parts: &[Part], out: &Path, replace: bool, job: &Job) -> Result<Header, Error> {
     add_counts_by(parts, out, replace, FAN_IN, job)
 }
@@ -181,7 +162,7 @@ pub fn add_counts_by(
     })
 }
 
-fn open_all(parts: &[Part]) -> Result<Vec<Weighted<CountReader>>, Error> {
+fn open_all(parts: &[Part]) -> Result<Vec<Weighted>, Error> {
     let open = |part: &Part| Ok(Weighted::new(CountReader::open(&part.path)?, part.weight));
     parts.iter().map(open).collect()
 }
@@ -201,10 +182,10 @@ fn add_totals(parts: &[Part]) -> Result<(Totals, u64), Error> {
     for part in parts {
         let reader = CountReader::open(&part.path)?;
         let header = reader.header();
-        if let Some(difference) = header.rules.difference(&totals.rules) {
+        if let Some([found, of_first]) = header.rules.difference(&totals.rules) {
+            let name = first.path.display();
             let reason = format!(
-                "it was counted {difference} as {}; count both in the same way",
-                first.path.display()
+                "it was counted with {found}; {name} was counted with {of_first}; count both in the same way"
             );
             return Err(Error::count_file(&part.path, reason));
         }

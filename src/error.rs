@@ -104,7 +104,7 @@ pub enum Error {
     /// A zstd file needs a larger window than the limit, so that it cannot be decompressed in the memory
     /// allowed for it.
     #[error(
-        "{path} was compressed with a zstd window {}, and the limit is {} MiB; the file is not damaged: decompress it first (zstd -d --long={}), or compress it again without --long",
+        "{path} was compressed with a zstd window {}, and the limit is {} MiB; the file is not damaged: decompress it first (zstd -d --long={}), compress it again without --long and --ultra, or, where memory is limited, allow more (--memory-limit, memory_limit=) or use fewer threads",
         window.map_or_else(|| "that is larger".to_owned(), |window| format!("of {} MiB", window >> 20)), limit >> 20,
         window.map_or(31, |window| (u64::BITS - window.saturating_sub(1).leading_zeros()).min(31))
     )]
@@ -315,6 +315,16 @@ pub enum Error {
         /// The greatest length in bytes that is read.
         limit: u64,
     },
+    /// The count of a pretoken times a weight does not fit 64 bits.
+    #[error("{}: the count of {pretoken:?}, {count}, times its weight is 2^64 or more; choose a smaller weight", path.display())]
+    Weight {
+        /// The count file.
+        path: PathBuf,
+        /// The first bytes of the pretoken.
+        pretoken: String,
+        /// Its count in the file.
+        count: u64,
+    },
     /// The system could not start the threads.
     #[error("could not start {threads} threads: {reason}; ask for fewer")]
     Threads {
@@ -348,6 +358,11 @@ impl Error {
             *offset += start as u64;
         }
         self
+    }
+
+    /// A text of an iterator or a table that does not fit within a limit of memory.
+    pub(crate) fn long_text(path: String, limit: u64) -> Self {
+        Error::TooLong { path, what: "text", offset: 0, limit }
     }
 
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>, source: std::io::Error) -> Self {

@@ -34,7 +34,7 @@ pub struct TrainOptions {
     pub max_token_length: Option<usize>,
     /// The number of worker threads.
     pub threads: usize,
-    /// The nominal size of a chunk in bytes. The default of 128 KiB leaves most of the second-level cache to
+    /// The nominal size of a chunk in bytes. The default of 256 KiB leaves most of the second-level cache to
     /// the table (benches/record/).
     pub chunk_bytes: usize,
     /// The most memory in bytes that the process may hold. Counts that do not fit are sorted on the disk, in the folder for
@@ -144,15 +144,17 @@ pub fn train_from_counts(
     options.check()?;
     let wanted = Rules::new(&options.pattern, &options.special_tokens);
     let Header { rules, num_distinct, skipped_lines, .. } = reader.header().clone();
-    if let Some(difference) = rules.difference(&wanted) {
-        let reason = format!("it was counted {difference}; train as it was counted, or count again");
+    if let Some([found, wanted]) = rules.difference(&wanted) {
+        let reason = format!(
+            "it was counted with {found}; the training has {wanted}; train as it was counted, or count again"
+        );
         return Err(Error::count_file(reader.path(), reason));
     }
     let read = || {
         if options.memory_limit.is_some() {
             let mut size = LearningSize::default();
             let check = |_| job.check();
-            Merged::new(vec![CountReader::open(reader.path())?], &check)?.for_each(|pretoken, _| {
+            Merged::new(vec![reader.again()?], &check)?.for_each(|pretoken, _| {
                 size.add(pretoken);
                 Ok(())
             })?;

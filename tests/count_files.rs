@@ -5,7 +5,9 @@
 mod common;
 
 use bpe_lm::corpus::{Corpus, InputOptions, Shard};
-use bpe_lm::count_corpus::{CountOptions, Part, add_counts, add_counts_by, count_corpus, store_counts};
+use bpe_lm::count_corpus::{
+    CountOptions, Part, add_counts, add_counts_by, collect_counts, count_corpus, store_collected,
+};
 use bpe_lm::count_file::{CountReader, Header, Rules, Weight};
 use bpe_lm::counts::PretokenCounts;
 use bpe_lm::error::Error;
@@ -33,10 +35,10 @@ fn read(path: &Path) -> Result<Counts, Error> {
     Ok(found)
 }
 
-fn store(counts: &Counts, out: &Path) -> Header {
-    let mut table = PretokenCounts::default();
-    counts.iter().for_each(|(pretoken, &count)| table.add(pretoken, count).unwrap());
-    store_counts(table, rules(), out, true, &job()).unwrap()
+fn store<'a>(counts: impl IntoIterator<Item = (&'a Vec<u8>, &'a u64)>, out: &Path) -> Header {
+    let mut collected = collect_counts(rules(), out, true).unwrap();
+    counts.into_iter().for_each(|(pretoken, &count)| collected.add(pretoken, count, &job()).unwrap());
+    store_collected(collected, Some(0), 0, out, true, &job()).unwrap()
 }
 
 fn parts(paths: &[PathBuf]) -> Vec<Part> {
@@ -66,9 +68,7 @@ fn a_file_has_the_counts_that_were_stored_and_its_bytes_depend_on_nothing_else()
         let header = store(&counts, &one);
         assert_eq!(read(&one).unwrap(), counts);
         assert_eq!((header.num_distinct, header.num_pretokens), (counts.len() as u64, counts.values().sum()));
-        let mut backwards = PretokenCounts::default();
-        counts.iter().rev().for_each(|(pretoken, &count)| backwards.add(pretoken, count).unwrap());
-        store_counts(backwards, rules(), &two, true, &job()).unwrap();
+        store(counts.iter().rev(), &two);
         assert_eq!(std::fs::read(&one).unwrap(), std::fs::read(&two).unwrap());
     }
 }
@@ -148,7 +148,7 @@ fn write_files(folder: &Path, random: &mut Random) -> Vec<PathBuf> {
 /// Special tokens and long stretches are at the cuts; the files are counted by 1 to 8 machines, whose results are added in any
 /// order, a few at a time.
 #[test]
-fn the_shares_of_a_corpus_add_up_to_the_whole() {
+fn the_shards_of_a_corpus_add_up_to_the_whole() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: String| folder.path().join(name);
     let mut random = Random(2);
@@ -163,9 +163,9 @@ fn the_shares_of_a_corpus_add_up_to_the_whole() {
         let whole = path("whole".to_owned());
         let header = count_corpus(&Corpus::open(&files).unwrap(), &usual, &whole, &job()).unwrap();
         let number = 1 + random.below(8);
-        let mut shares: Vec<PathBuf> = (0..number).map(|i| path(format!("share-{i}"))).collect();
+        let mut shards: Vec<PathBuf> = (0..number).map(|i| path(format!("shard-{i}"))).collect();
         let mut sum = 0;
-        for (i, share) in shares.iter().enumerate() {
+        for (i, file) in shards.iter().enumerate() {
             let options = CountOptions {
                 chunk_bytes: 1 + random.below(5000),
                 threads: 1 + random.below(3),
@@ -173,13 +173,13 @@ fn the_shares_of_a_corpus_add_up_to_the_whole() {
                 ..usual.clone()
             };
             let corpus = Corpus::open(&files).unwrap();
-            sum += count_corpus(&corpus, &options, share, &job()).unwrap().num_bytes;
+            sum += count_corpus(&corpus, &options, file, &job()).unwrap().num_bytes;
         }
         assert_eq!(sum, header.num_bytes, "case {case}: {files:?} {number}");
-        shares.rotate_left(random.below(number));
+        shards.rotate_left(random.below(number));
         let added = path("added".to_owned());
         let fan_in = 2 + random.below(3);
-        assert_eq!(add_counts_by(&parts(&shares), &added, true, fan_in, &job()).unwrap(), header);
+        assert_eq!(add_counts_by(&parts(&shards), &added, true, fan_in, &job()).unwrap(), header);
         assert!(
             std::fs::read(&added).unwrap() == std::fs::read(&whole).unwrap(),
             "case {case}: {files:?} {number} {usual:?}"
@@ -189,19 +189,19 @@ fn the_shares_of_a_corpus_add_up_to_the_whole() {
 }
 
 #[test]
-fn what_cannot_be_divided_is_refused_and_shares_may_be_empty() {
+fn what_cannot_be_divided_is_refused_and_shards_may_be_empty() {
     let folder = tempfile::tempdir().unwrap();
     let (text, out) = (folder.path().join("text"), folder.path().join("out"));
     std::fs::write(&text, "ab").unwrap();
     let options =
         CountOptions { replace: true, ..CountOptions::new(Pattern::Gpt2, SpecialTokens::default()) };
-    let mut shares = Vec::new();
+    let mut shards = Vec::new();
     for i in 0..5 {
         let options = CountOptions { shard: Some(Shard::new(i, 5).unwrap()), ..options.clone() };
         count_corpus(&Corpus::open([&text]).unwrap(), &options, &out, &job()).unwrap();
-        shares.extend(read(&out).unwrap());
+        shards.extend(read(&out).unwrap());
     }
-    assert_eq!(shares, [(b"ab".to_vec(), 1)]);
+    assert_eq!(shards, [(b"ab".to_vec(), 1)]);
     let half = CountOptions { shard: Some(Shard::new(0, 2).unwrap()), ..options.clone() };
     for whole in [Corpus::from_texts([b"a".to_vec()]), Corpus::open(["-"]).unwrap()] {
         let refused = count_corpus(&whole, &half, &out, &job());
@@ -217,9 +217,9 @@ fn what_cannot_be_divided_is_refused_and_shares_may_be_empty() {
     assert!(matches!(over, Err(Error::Exists { .. })));
 }
 
-/// From a file that was counted in shares, the tokenizer and its record are those of the whole corpus, and of the oracle.
+/// From a file that was counted in shards, the tokenizer and its record are those of the whole corpus, and of the oracle.
 #[test]
-fn the_tokenizer_of_added_shares_is_the_tokenizer_of_the_corpus() {
+fn the_tokenizer_of_added_shards_is_the_tokenizer_of_the_corpus() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: String| folder.path().join(name);
     let mut random = Random(3);
@@ -237,14 +237,14 @@ fn the_tokenizer_of_added_shares_is_the_tokenizer_of_the_corpus() {
         };
         let counting = CountOptions { replace: true, ..CountOptions::new(Pattern::Gpt2, special_tokens) };
         let number = 1 + random.below(5);
-        let shares: Vec<PathBuf> = (0..number).map(|i| path(format!("share-{i}"))).collect();
-        for (i, share) in shares.iter().enumerate() {
+        let shards: Vec<PathBuf> = (0..number).map(|i| path(format!("shard-{i}"))).collect();
+        for (i, shard_file) in shards.iter().enumerate() {
             let shard = Some(Shard::new(i as u64, number as u64).unwrap());
             let counting = CountOptions { shard, ..counting.clone() };
-            count_corpus(&Corpus::open([&file]).unwrap(), &counting, share, &job()).unwrap();
+            count_corpus(&Corpus::open([&file]).unwrap(), &counting, shard_file, &job()).unwrap();
         }
         let all = path("all".to_owned());
-        add(&shares, &all).unwrap();
+        add(&shards, &all).unwrap();
         let counts = read(&all).unwrap();
         let (vocab, merges, training) =
             train_from_counts(CountReader::open(&all).unwrap(), &options, &job()).unwrap();
@@ -301,7 +301,9 @@ fn counts_beyond_32_bits_are_exact_and_those_beyond_64_are_errors() {
     assert!(matches!(error, Error::Limit { what: "the number of pretokens", .. }), "{error}");
     let twice = Part { path: path("y"), weight: Weight::new("2").unwrap() };
     let error = add_counts(&[twice], &path("z"), true, &job()).unwrap_err();
-    assert!(matches!(error, Error::Limit { what: "the weighted count of a pretoken", .. }), "{error}");
+    assert!(matches!(&error, Error::Weight { pretoken, count, .. } if pretoken == "a" && *count == 1 << 63));
+    let error = error.to_string();
+    assert!(error.contains("y: ") && error.contains("choose a smaller weight"), "{error}");
     assert_eq!(std::fs::read(path("z")).unwrap(), before);
     // More bytes than learning can count are an error, not a wrong vocabulary; one less is right.
     let train = |count| {
@@ -362,15 +364,19 @@ fn files_that_were_counted_in_another_way_are_refused_by_name() {
     assert_eq!(std::fs::read(path("gpt2")).unwrap(), std::fs::read(path("same")).unwrap());
     assert!(add(&[path("gpt2"), path("same")], &path("sum")).is_ok());
     for (other, named) in [
-        ("cl100k", "pattern \"cl100k\", not \"gpt2\""),
-        ("fewer", "special tokens [\"a\"], not [\"a\", \"b\"]"),
+        ("cl100k", ["the pattern \"cl100k\"", "the pattern \"gpt2\""]),
+        ("fewer", ["the special tokens [\"a\"]", "the special tokens [\"a\", \"b\"]"]),
     ] {
+        let named = |error: &str, between: &str| {
+            error.contains(&format!("{other}: it was counted with {}; {between} {};", named[0], named[1]))
+        };
         let error = add(&[path("gpt2"), path(other)], &path("sum")).unwrap_err().to_string();
-        assert!(error.contains(named) && error.contains(other), "{error}");
+        assert!(named(&error, &format!("{} was counted with", path("gpt2").display())), "{error}");
         let options = TrainOptions::new(300, SpecialTokens::new(["a", "b"]).unwrap());
         let reader = CountReader::open(&path(other)).unwrap();
         let error = train_from_counts(reader, &options, &job()).unwrap_err();
-        assert!(matches!(error, Error::CountFile { .. }) && error.to_string().contains(named), "{error}");
+        assert!(matches!(error, Error::CountFile { .. }), "{error}");
+        assert!(named(&error.to_string(), "the training has"), "{error}");
     }
     assert!(matches!(add(&[], &path("sum")), Err(Error::Option { .. })));
 }
@@ -447,11 +453,21 @@ fn skipped_lines_are_added() {
     assert_eq!((header.skipped_lines, header.num_bytes, header.num_pretokens), (50, 150, 100));
 }
 
-/// The memory that this process holds, if the system says so.
-fn held() -> Option<u64> {
+/// A number of bytes that the system tells about this process, if it does.
+fn status(field: &str) -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let held = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    Some(held.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10)
+    let value = status.lines().find_map(|line| line.strip_prefix(field))?;
+    Some(value.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10)
+}
+
+/// The memory that this process holds.
+fn held() -> Option<u64> {
+    status("VmRSS:")
+}
+
+/// The most memory that it has held.
+fn peak() -> Option<u64> {
+    status("VmHWM:")
 }
 
 #[test]
@@ -488,4 +504,91 @@ fn within_a_limit_of_memory_a_line_that_does_not_fit_is_refused_with_its_file_an
             }
         }
     }
+}
+
+/// Entries share their first bytes, so a short file has much to read.
+#[test]
+fn adding_long_pretokens_is_progress_and_stops_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("counts");
+    let pretoken = |n: usize| format!("{}{n:04}", "a".repeat(60_000)).into_bytes();
+    store(&(0..8000).map(|n| (pretoken(n), 1)).collect::<Counts>(), &path);
+    assert!(std::fs::metadata(&path).unwrap().len() < 2 << 20);
+    let job = job();
+    let started = std::time::Instant::now();
+    std::thread::scope(|scope| {
+        let added = scope
+            .spawn(|| add_counts(&parts(&vec![path.clone(); 2]), &folder.path().join("sum"), true, &job));
+        while job.running().is_none_or(|progress| progress.done < 2) && started.elapsed().as_secs() < 60 {
+            std::thread::yield_now();
+        }
+        let progress = job.running().map(|progress| progress.done);
+        assert!(progress.is_some_and(|done| done < 16_000), "{progress:?}");
+        job.cancel();
+        assert!(matches!(added.join().unwrap(), Err(Error::Cancelled)));
+    });
+}
+
+#[test]
+fn a_length_that_no_block_or_header_has_is_refused_before_memory_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("counts");
+    store(&Counts::from([(b"a".to_vec(), 1)]), &path);
+    let whole = std::fs::read(&path).unwrap();
+    let rules_len = u32::from_le_bytes(whole[12..16].try_into().unwrap()) as usize;
+    for (at, length) in
+        [(80 + rules_len + 4, &(8_u64 << 30).to_le_bytes()[..]), (12, &u32::MAX.to_le_bytes())]
+    {
+        let mut bytes = whole.clone();
+        bytes[at..at + length.len()].copy_from_slice(length);
+        std::fs::write(&path, bytes).unwrap();
+        std::fs::File::options().append(true).open(&path).unwrap().set_len(9 << 30).unwrap();
+        let before = peak();
+        let error = read(&path).unwrap_err();
+        assert!(matches!(error, Error::CountFile { .. }), "{error}");
+        assert!(before.zip(peak()).is_none_or(|(before, after)| after < before + (1 << 30)), "{before:?}");
+    }
+}
+
+/// A name that is no UTF-8 is compared as it is.
+#[test]
+fn a_text_of_any_name_is_not_replaced_by_its_counts() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().unwrap();
+    let text = folder.path().join(std::ffi::OsStr::from_bytes(b"\xFF.txt"));
+    std::fs::write(&text, "a text").unwrap();
+    let options =
+        CountOptions { replace: true, ..CountOptions::new(Pattern::Gpt2, SpecialTokens::default()) };
+    let refused = count_corpus(&Corpus::open([&text]).unwrap(), &options, &text, &job());
+    assert!(matches!(refused, Err(Error::NotAnOutput { kind: "one of the texts", .. })), "{refused:?}");
+    assert_eq!(std::fs::read(&text).unwrap(), b"a text");
+}
+
+#[test]
+fn entries_whose_weighted_count_is_0_are_progress_and_a_cancelled_job_stops_among_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let words: Counts = (0..50_000).map(|n| (format!("word {n}").into_bytes(), 1)).collect();
+    store(&words, &path("a"));
+    let part = Part { path: path("a"), weight: Weight::new("0.000000001").unwrap() };
+    let job = job();
+    add_counts(&[part.clone()], &path("sum"), true, &job).unwrap();
+    assert_eq!(job.finished()[0].done, 50_000);
+    assert_eq!(read(&path("sum")).unwrap(), Counts::new());
+    job.cancel();
+    assert!(matches!(add_counts(&[part], &path("sum"), true, &job), Err(Error::Cancelled)));
+}
+
+#[test]
+fn within_a_limit_of_memory_a_text_of_an_iterator_that_does_not_fit_is_refused_by_its_number() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(held) = held() else { return };
+    let options = CountOptions {
+        memory_limit: Some(held + (150 << 20)),
+        ..CountOptions::new(Pattern::Gpt2, SpecialTokens::default())
+    };
+    let texts = [1, 30].map(|megabytes| b"word ".repeat((megabytes << 20) / 5));
+    let refused = count_corpus(&Corpus::from_texts(texts), &options, &folder.path().join("out"), &job());
+    let Err(Error::TooLong { path, what: "text", limit, .. }) = refused else { panic!("{refused:?}") };
+    assert!(path == "text number 1 (from 0)" && (1 << 20..30 << 20).contains(&limit), "{path} {limit}");
 }

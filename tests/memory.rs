@@ -9,6 +9,7 @@
 mod row;
 
 use bpe_lm::corpus::{Corpus, Cutter};
+use bpe_lm::count_corpus::{CountOptions, count_corpus};
 use bpe_lm::counts::count_pretokens;
 use bpe_lm::encode_corpus::EncodeOptions;
 use bpe_lm::formats;
@@ -134,6 +135,75 @@ fn encoding_takes_the_memory_that_readme_states() {
     check("19 MB of words and blanks", "long", 2, 0);
     std::fs::write(&long, "a".repeat(32 << 20)).unwrap();
     check("a pretoken of 32 MiB", "long", 2, 32 << 20);
+}
+
+/// Counts a file within its memory and some MiB more, by two threads and in a process of its own. Returns by how much the
+/// process's peak exceeds that limit, and the end of the error, if there is one.
+fn count_within(mib: usize, path: &Path) -> Option<(f64, String)> {
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "counting_within_a_limit_of_memory_holds_no_more", "--nocapture"]);
+    child.env(CHILD, mib.to_string()).env("BPE_LM_TEXT", path);
+    let output = child.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = String::from_utf8(output.stdout).unwrap();
+    let (excess, error) = output.lines().find_map(|line| line.strip_prefix("excess "))?.split_once(' ')?;
+    Some((excess.parse().ok()?, error.to_owned()))
+}
+
+fn count_within_and_print_excess(mib: &str) {
+    let path = PathBuf::from(std::env::var_os("BPE_LM_TEXT").unwrap());
+    let corpus = Corpus::open([&path]).unwrap();
+    let Some(before) = status("VmRSS:") else { return };
+    let limit = before + mib.parse::<f64>().unwrap() * MIB;
+    let options = CountOptions {
+        threads: 2,
+        memory_limit: Some(limit as u64),
+        replace: true,
+        ..CountOptions::new(Pattern::Gpt2, SpecialTokens::default())
+    };
+    let counted = count_corpus(&corpus, &options, &path.with_extension("counts"), &Job::default());
+    let error = counted.err().map_or_else(String::new, |error| error.to_string());
+    println!("\nexcess {} {error}", status("VmHWM:").unwrap() - limit);
+}
+
+/// A text of lines, each a run of letters that differs from the others.
+fn lines(number: usize, len: usize) -> Vec<u8> {
+    let line =
+        |n: usize| (0..len).map(move |i| b'a' + ((i * (n + 7) + i / 97 + n) % 26) as u8).chain([b'\n']);
+    (0..number).flat_map(line).collect()
+}
+
+#[test]
+fn counting_within_a_limit_of_memory_holds_no_more() {
+    if let Ok(mib) = std::env::var(CHILD) {
+        return count_within_and_print_excess(&mib);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let packed = |text: &[u8], window: u32| {
+        let mut packer = zstd::stream::Encoder::new(Vec::new(), 3).unwrap();
+        packer.window_log(window).unwrap();
+        packer.write_all(text).unwrap();
+        packer.finish().unwrap()
+    };
+    let words: Vec<u8> =
+        (0..2_500_000).flat_map(|n| format!(" w{:x}", n * 7 % 2_000_003).into_bytes()).collect();
+    for (what, content, mib, refused) in [
+        ("long lines", lines(120, 500_000), 70, ""),
+        ("lines of 4 KiB", lines(8000, 4000), 14, ""),
+        ("lines that do not fit", lines(2, 5_000_000), 40, "is longer than"),
+        ("a window of 2 MiB", packed(&words, 21), 40, ""),
+        ("a window of 64 MiB", packed(&words, 26), 40, "and the limit is 4 MiB"),
+    ] {
+        let path = folder.path().join("text.txt");
+        std::fs::write(&path, content).unwrap();
+        let Some((excess, error)) = count_within(mib, &path) else {
+            println!("skipped: this system does not tell a process's peak");
+            return;
+        };
+        println!("{what}: {:.1} MiB beyond the limit; {error}", excess / MIB);
+        assert!(excess <= 0.0, "{what}: {excess} bytes beyond the limit");
+        assert!(error.contains(refused) && error.is_empty() == refused.is_empty(), "{what}: {error}");
+    }
 }
 
 fn write_words(path: &Path, distinct: usize, repeats: usize) {

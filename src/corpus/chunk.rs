@@ -3,6 +3,7 @@ A chunk is the unit of work that a worker takes from a corpus: a buffer of texts
 corpus.
 */
 
+use super::compression::ZSTD_WINDOW_LOG;
 use crate::pretoken_key::READ_AHEAD;
 use std::ops::Range;
 
@@ -13,6 +14,23 @@ pub(super) const PADDING: usize = READ_AHEAD;
 /// The length in bytes of the longest line of JSON and of the longest stretch without a place to cut, where no limit of
 /// memory gives a smaller one. A document of a gigabyte fits, also with escapes; a bomb ends here.
 pub(crate) const MAX_STRETCH: u64 = 2 << 30;
+
+/// How much of a corpus may be held in memory as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The length in bytes of the longest line of JSON, and of the longest stretch without a place to cut.
+    pub max_stretch: u64,
+    /// The length in bytes of the longest text of a table or an iterator.
+    pub max_text: u64,
+    /// The base-2 logarithm of the largest window of a zstd file, in bytes.
+    pub zstd_window_log: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { max_stretch: MAX_STRETCH, max_text: u64::MAX, zstd_window_log: ZSTD_WINDOW_LOG }
+    }
+}
 
 /// A place in the text of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,13 +70,12 @@ pub(crate) struct Chunk {
     pub skipped_lines: u64,
     /// The JSON lines from which the texts are taken.
     pub(super) lines: Vec<u8>,
-    /// The length of the longest line, or stretch without a place to cut, that may be read into it.
-    pub(super) max_stretch: u64,
+    pub(super) limits: Limits,
 }
 
 impl Chunk {
-    /// A buffer that no line or stretch without a place to cut makes much longer than `max_stretch` bytes.
-    pub fn new(max_stretch: u64) -> Self {
+    /// A buffer into which nothing is read that is much longer than the limits.
+    pub fn new(limits: Limits) -> Self {
         Chunk {
             bytes: Vec::new(),
             texts: Vec::new(),
@@ -68,7 +85,7 @@ impl Chunk {
             has_documents: false,
             skipped_lines: 0,
             lines: Vec::new(),
-            max_stretch,
+            limits,
         }
     }
 
@@ -126,7 +143,8 @@ mod tests {
     fn read(path: &Path, pattern: &Pattern) -> Result<usize, Error> {
         let (special_tokens, job) = (SpecialTokens::default(), Job::default());
         let cutter = Cutter { pattern, special_tokens: &special_tokens, chunk_bytes: CHUNK_BYTES };
-        let (corpus, mut chunk) = (Corpus::open([path])?, Chunk::new(MAX_STRETCH));
+        let limits = Limits { max_stretch: MAX_STRETCH, ..Limits::default() };
+        let (corpus, mut chunk) = (Corpus::open([path])?, Chunk::new(limits));
         corpus.begin()?;
         let mut num_bytes = 0;
         while corpus.next_chunk(cutter, &job, &mut chunk)? {

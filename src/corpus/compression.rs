@@ -7,7 +7,7 @@ use std::io;
 use zstd::zstd_safe::{get_error_name, zstd_sys::ZSTD_ErrorCode};
 
 /// The base-2 logarithm of the largest window of a zstd file, in bytes. `zstd -d` has the same limit.
-pub(super) const ZSTD_WINDOW_LOG: u32 = 27;
+pub(crate) const ZSTD_WINDOW_LOG: u32 = 27;
 
 /// How a file is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use super::cut::Cutter;
 use super::files::Files;
 use super::options::InputOptions;
 use super::shard::Shard;
-use super::source::SourceInfo;
+use super::source::{Buffers, SourceInfo};
 use super::texts::Texts;
 use crate::error::Error;
 use crate::job::Job;
@@ -122,6 +122,22 @@ impl Corpus {
         }
     }
 
+    /// The paths of files in this system, under which no result may be written.
+    pub(crate) fn paths(&self) -> Vec<&Path> {
+        match self {
+            Corpus::Files(files) => files.paths(),
+            Corpus::Texts(_) => Vec::new(),
+        }
+    }
+
+    /// What reading the corpus holds beside its chunks.
+    pub(crate) fn buffers(&self) -> Buffers {
+        match self {
+            Corpus::Files(files) => files.buffers(),
+            Corpus::Texts(_) => Buffers::default(),
+        }
+    }
+
     /// The number of bytes to read, if it is known beforehand. For compressed files it counts the compressed
     /// bytes.
     pub fn num_bytes(&self) -> Option<u64> {
@@ -143,7 +159,7 @@ impl Corpus {
     pub(crate) fn name(&self, text: &Text) -> String {
         match self {
             Corpus::Files(files) => files.name(text),
-            Corpus::Texts(_) => format!("text number {} (from 0)", text.source),
+            Corpus::Texts(texts) => texts.name(text.source),
         }
     }
 

@@ -3,11 +3,11 @@ Files, pipes, standard input, tables and addresses, read by any number of worker
 
 A worker that wants a chunk claims one of an open plain file (`plain.rs`): it counts, and other workers do the
 same while it reads. If no such file is open, it takes a source from the queue (`queue.rs`). From a stream it
-reads a chunk, then gives the stream back (`stream.rs`); from a table it takes rows (`delivered.rs`). Where the order matters, only one source is open at a
-time, and chunks are numbered.
+reads a chunk, then gives the stream back (`stream.rs`); from a table it takes rows (`delivered.rs`). Where the order
+matters, only one source is open at a time, and chunks are numbered.
 */
 
-use super::chunk::{Chunk, Place, Text, reserve};
+use super::chunk::{Chunk, Limits, Place, Text, reserve};
 use super::cut::{Cuts, Cutter};
 use super::delivered::Table;
 use super::jsonl::for_each_line;
@@ -16,7 +16,7 @@ use super::options::{BadLines, InputOptions};
 use super::plain::{Claim, to_usize};
 use super::queue::{Queue, Turn};
 use super::shard::Shard;
-use super::source::{Kind, Reader, Source, SourceInfo};
+use super::source::{Buffers, Kind, Reader, Source, SourceInfo};
 use super::stream::Stream;
 use crate::error::Error;
 use crate::job::Job;
@@ -176,15 +176,19 @@ impl Files {
         self.sources.iter().enumerate().map(info).collect()
     }
 
-    pub(super) fn num_bytes(&self) -> Option<u64> {
-        match &self.part {
-            None => self.sources.iter().map(Source::len).sum(),
-            Some(part) => self.num_bytes_in(part),
-        }
+    /// The paths of the files in this system.
+    pub(super) fn paths(&self) -> Vec<&Path> {
+        self.sources.iter().filter_map(Source::path).collect()
     }
 
-    /// The number of bytes of a part. In a compressed file this is a guess: a place in it counts its text.
-    pub(super) fn num_bytes_in(&self, part: &Range<Place>) -> Option<u64> {
+    /// What reading the files holds beside their chunks.
+    pub(super) fn buffers(&self) -> Buffers {
+        self.sources.iter().fold(Buffers::default(), |all, source| all.and(source))
+    }
+
+    /// The number of bytes to read. In a compressed file, of which a part is read, it is a guess: a place counts its text.
+    pub(super) fn num_bytes(&self) -> Option<u64> {
+        let Some(part) = &self.part else { return self.sources.iter().map(Source::len).sum() };
         let len = |(number, source): (usize, &Source)| {
             let len = source.len()?;
             let bound = |place: Place| match number.cmp(&place.source) {
@@ -247,7 +251,7 @@ impl Files {
                 chunk.number = number;
                 return self.read_plain(source, &claim, cutter, job, chunk).map(|()| true);
             }
-            match self.take(job)? {
+            match self.take(chunk.limits, job)? {
                 None => return Ok(false),
                 Some(Open { source, reader: Reader::Stream(stream) }) => {
                     return self.read_stream(source, stream, cutter, job, chunk).map(|()| true);
@@ -269,7 +273,7 @@ impl Files {
     }
 
     /// Takes a source that no other worker is reading. Returns `None` when all sources are read.
-    fn take(&self, job: &Job) -> Result<Option<Open>, Error> {
+    fn take(&self, limits: Limits, job: &Job) -> Result<Option<Open>, Error> {
         let num_sources = match &self.part {
             None => self.sources.len(),
             Some(part) => part.end.source + usize::from(part.end.offset > 0),
@@ -281,7 +285,8 @@ impl Files {
                 let offset = |place: Place| (place.source == source).then_some(place.offset);
                 let start = self.part.as_ref().and_then(|part| offset(part.start)).unwrap_or(0);
                 let end = self.part.as_ref().and_then(|part| offset(part.end));
-                Some(Open { source, reader: self.sources[source].open(start, end, &self.options, job)? })
+                let reader = self.sources[source].open(start, end, &self.options, limits, job)?;
+                Some(Open { source, reader })
             }
         })
     }
@@ -296,9 +301,9 @@ impl Files {
         chunk: &mut Chunk,
     ) -> Result<(), Error> {
         let range = claim.range(self.cuts(source, cutter), job)?;
-        let max_len = self.cuts(source, cutter).max_chunk(chunk.max_stretch);
+        let max_len = self.cuts(source, cutter).max_chunk(chunk.limits.max_stretch);
         if range.end - range.start > max_len {
-            return Err(self.sources[source].too_long(range.start, chunk.max_stretch));
+            return Err(self.sources[source].too_long(range.start, chunk.limits.max_stretch));
         }
         let len = to_usize(range.end - range.start)?;
         let buffer = if self.sources[source].is_lines() { &mut chunk.lines } else { &mut chunk.bytes };
@@ -326,7 +331,7 @@ impl Files {
         let buffer = if source.is_lines() { &mut chunk.lines } else { &mut chunk.bytes };
         let (offset, first_line) = (stream.offset, FirstLine::Number(stream.lines));
         let cuts = self.cuts(number, cutter);
-        let max_stretch = chunk.max_stretch;
+        let max_stretch = chunk.limits.max_stretch;
         let read = stream.next(cuts, max_stretch, job, buffer);
         let len = read.map_err(|failure| source.failed(failure))?;
         if source.is_lines() {
@@ -345,6 +350,10 @@ impl Files {
     /// Takes the next rows of a table, and gives the table back.
     fn read_table(&self, source: usize, mut table: Table, job: &Job, chunk: &mut Chunk) -> Result<(), Error> {
         let is_open = table.next(source, job, chunk)?;
+        let max_text = chunk.limits.max_text;
+        if let Some(text) = chunk.texts.iter().find(|text| text.range.len() as u64 > max_text) {
+            return Err(Error::long_text(self.name(text), max_text));
+        }
         self.skipped_lines.fetch_add(chunk.skipped_lines, Relaxed);
         chunk.has_documents = true;
         chunk.number = self.queue.give_back(is_open.then_some(Open { source, reader: Reader::Table(table) }));
@@ -441,7 +450,8 @@ mod tests {
             let cutter =
                 Cutter { pattern: &Pattern::Gpt2, special_tokens: &special_tokens, chunk_bytes: 100 };
             let mut files = Files::new([&path], InputOptions::default()).unwrap();
-            let stream = Stream::new(Panicking(File::open(&path).unwrap(), 1), &job).unwrap();
+            let stream =
+                Stream::new(Panicking(File::open(&path).unwrap(), 1), Limits::default(), &job).unwrap();
             files.queue = Queue::new(1, vec![Open { source: 0, reader: Reader::Stream(stream) }]);
             let files = Corpus::Files(files);
             let knobs = Knobs { min_share: 1, ..Knobs::new(4) };

@@ -33,8 +33,9 @@ mod source;
 mod stream;
 mod texts;
 
-pub use chunk::Place;
 pub(crate) use chunk::{Chunk, MAX_STRETCH};
+pub use chunk::{Limits, Place};
+pub(crate) use compression::ZSTD_WINDOW_LOG;
 pub(crate) use cut::Cuts;
 pub use cut::Cutter;
 pub use either::Corpus;
@@ -42,6 +43,7 @@ pub use files::Files;
 pub use opener::{Column, Delivered, Delivery, Look, Opener, Rows, TableFormat};
 pub use options::{BadLines, Format, InputOptions};
 pub use shard::Shard;
+pub(crate) use source::Buffers;
 pub use source::SourceInfo;
 pub use texts::Texts;
 pub(crate) use texts::chunk_end;

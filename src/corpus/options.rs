@@ -43,7 +43,8 @@ impl InputOptions {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// JSON lines if its name ends in `.jsonl`, `.ndjson` or `.json` (with or without `.gz`, `.zst` or
-    /// `.zstd` after it), a table if it ends in `.parquet`, `.arrow` or `.feather`, else text. A file whose first bytes belong to another format is an error.
+    /// `.zstd` after it), a table if it ends in `.parquet`, `.arrow` or `.feather`, else text. A file whose first bytes
+    /// belong to another format is an error.
     ByName,
     /// One text, whatever its first bytes are.
     Text,

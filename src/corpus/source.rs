@@ -1,8 +1,10 @@
 /*!
-One source of a corpus, which is a file, a pipe, standard input, an address or a table: its kind, its checks, and how it is opened.
+One source of a corpus, which is a file, a pipe, standard input, an address or a table: its kind, its checks, and how it
+is opened.
 */
 
-use super::compression::{Compression, ZSTD_WINDOW_LOG};
+use super::chunk::Limits;
+use super::compression::Compression;
 use super::content::{self, has_many_nuls};
 use super::delivered::{self, Bytes, Failed, Table};
 use super::name::{Content, Name};
@@ -62,6 +64,33 @@ pub(super) enum Kind {
     Remote(Look),
     /// A table that the opener holds, and that can be read only once.
     Given,
+}
+
+/// The numbers of sources that hold memory beside the chunks that are read from them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Buffers {
+    /// Those that are, or may be, compressed by zstd.
+    pub packed: usize,
+    /// Tables.
+    pub tables: usize,
+    /// Files at an address.
+    pub addresses: usize,
+}
+
+impl Buffers {
+    /// These and one more source.
+    pub(super) fn and(self, source: &Source) -> Self {
+        let is_packed = match source.kind {
+            Kind::File { compression, .. } => compression == Compression::Zstd,
+            Kind::Pipe | Kind::StandardInput | Kind::Remote(_) => source.table().is_none(),
+            Kind::Given => false,
+        };
+        Buffers {
+            packed: self.packed + usize::from(is_packed),
+            tables: self.tables + usize::from(source.table().is_some()),
+            addresses: self.addresses + usize::from(matches!(source.kind, Kind::Remote(_))),
+        }
+    }
 }
 
 /// A source that is open.
@@ -145,7 +174,7 @@ impl Source {
         let job = Job::unwatched();
         let failed = |failure| self.failed(failure);
         let file = File::open(&self.path).map_err(|error| Error::corpus_file(&self.path, error))?;
-        let mut stream = Stream::new(file, job).map_err(failed)?;
+        let mut stream = Stream::new(file, Limits::default(), job).map_err(failed)?;
         let compression = stream.compression();
         self.check_compression(compression)?;
         let has_many_nuls = self.check(stream.peek(job).map_err(failed)?)?;
@@ -177,6 +206,11 @@ impl Source {
             Kind::StandardInput => "standard input".to_owned(),
             _ => self.path.display().to_string(),
         }
+    }
+
+    /// Its path, if it is a file in this system.
+    pub fn path(&self) -> Option<&Path> {
+        matches!(self.kind, Kind::File { .. }).then_some(&*self.path)
     }
 
     /// Its length in bytes, if it is known.
@@ -238,6 +272,7 @@ impl Source {
         start: u64,
         end: Option<u64>,
         options: &InputOptions,
+        limits: Limits,
         job: &Job,
     ) -> Result<Reader, Error> {
         if let Some(format) = self.table() {
@@ -259,12 +294,12 @@ impl Source {
                 Reader::Plain(Plain::new(SharedFile::new(file, self.path.clone(), len, range)))
             }),
             Kind::File { .. } | Kind::Pipe => {
-                file().and_then(|file| Stream::new(file, job)).map(Reader::Stream)
+                file().and_then(|file| Stream::new(file, limits, job)).map(Reader::Stream)
             }
-            Kind::StandardInput => Stream::new(io::stdin(), job).map(Reader::Stream),
+            Kind::StandardInput => Stream::new(io::stdin(), limits, job).map(Reader::Stream),
             Kind::Remote(_) | Kind::Given => {
                 let receiver = self.deliveries(options, None, 0)?;
-                Stream::new(Bytes::new(receiver), job).map(Reader::Stream)
+                Stream::new(Bytes::new(receiver), limits, job).map(Reader::Stream)
             }
         };
         let failed = |failure| job.check().err().unwrap_or_else(|| self.failed(failure));
@@ -309,9 +344,7 @@ impl Source {
         match failure {
             Failure::Other(error) => error,
             Failure::TooLong { offset, limit } => self.too_long(offset, limit),
-            Failure::Window(window) => {
-                Error::Window { path: self.name(), window, limit: 1 << ZSTD_WINDOW_LOG }
-            }
+            Failure::Window { window, limit } => Error::Window { path: self.name(), window, limit },
             Failure::Read { compression, offset, source } => match source.downcast::<Failed>() {
                 Ok(Failed(cause)) => Error::Opener(cause),
                 Err(source) if compression == Compression::None => Error::corpus_file(self.name(), source),

@@ -9,8 +9,8 @@ Compression is detected from the first bytes, not from the name. So pipes may be
 file is not counted as gibberish.
 */
 
-use super::chunk::reserve;
-use super::compression::{Compression, ZSTD_WINDOW_LOG, is_window_error, zstd_window};
+use super::chunk::{Limits, reserve};
+use super::compression::{Compression, is_window_error, zstd_window};
 use super::content::HEAD_BYTES;
 use super::cut::Cuts;
 use super::gzip::Gunzip;
@@ -32,6 +32,8 @@ const FIRST_BYTES: u64 = 18;
 pub(super) struct Stream {
     reader: Box<dyn Read + Send>,
     compression: Compression,
+    /// The largest window in bytes of zstd data.
+    max_window: u64,
     /// The number of bytes that were read from the file, and how many of them were reported.
     input_bytes: Arc<AtomicU64>,
     reported: u64,
@@ -53,7 +55,10 @@ pub(super) enum Failure {
         limit: u64,
     },
     /// zstd data whose window is too large, with the window in bytes if it is known.
-    Window(Option<u64>),
+    Window {
+        window: Option<u64>,
+        limit: u64,
+    },
     Read {
         compression: Compression,
         offset: u64,
@@ -76,15 +81,16 @@ impl From<Error> for Failure {
 
 impl Stream {
     /// Starts to read a file or pipe.
-    pub fn new(input: impl Input, job: &Job) -> Result<Self, Failure> {
+    pub fn new(input: impl Input, limits: Limits, job: &Job) -> Result<Self, Failure> {
         let failed = Failure::plain;
         let input_bytes = Arc::new(AtomicU64::new(0));
         let mut input = Counted { input, cancelled: job.cancel_flag(), num_bytes: Arc::clone(&input_bytes) };
         let mut first_bytes = Vec::new();
         (&mut input).take(FIRST_BYTES).read_to_end(&mut first_bytes).map_err(failed)?;
         let compression = Compression::of(&first_bytes);
-        if let Some(window) = zstd_window(&first_bytes).filter(|&window| window > 1 << ZSTD_WINDOW_LOG) {
-            return Err(Failure::Window(Some(window)));
+        let max_window = 1 << limits.zstd_window_log;
+        if let Some(window) = zstd_window(&first_bytes).filter(|&window| window > max_window) {
+            return Err(Failure::Window { window: Some(window), limit: max_window });
         }
         let input = io::Cursor::new(first_bytes).chain(input);
         let reader: Box<dyn Read + Send> = match compression {
@@ -92,13 +98,14 @@ impl Stream {
             Compression::Gzip => Box::new(Gunzip::new(input)),
             Compression::Zstd => {
                 let mut decoder = zstd::stream::read::Decoder::new(input).map_err(failed)?;
-                decoder.window_log_max(ZSTD_WINDOW_LOG).map_err(failed)?;
+                decoder.window_log_max(limits.zstd_window_log).map_err(failed)?;
                 Box::new(decoder)
             }
         };
         Ok(Stream {
             reader,
             compression,
+            max_window,
             input_bytes,
             reported: 0,
             rest: Vec::new(),
@@ -222,7 +229,7 @@ impl Stream {
                 Err(source) => {
                     job.check()?;
                     if is_window_error(&source) {
-                        return Err(Failure::Window(None));
+                        return Err(Failure::Window { window: None, limit: self.max_window });
                     }
                     let offset = self.offset + len as u64;
                     return Err(Failure::Read { compression: self.compression, offset, source });

@@ -2,7 +2,7 @@
 Texts from an iterator: a chunk has many short texts, or a stretch of a long text.
 */
 
-use super::chunk::Chunk;
+use super::chunk::{Chunk, Limits};
 use super::cut::{Cuts, Cutter};
 use crate::error::Error;
 use crate::job::Job;
@@ -29,6 +29,11 @@ impl Texts {
         Texts { state: Mutex::new(state), is_begun: AtomicBool::new(false) }
     }
 
+    /// The name of a text in errors.
+    pub(super) fn name(&self, number: usize) -> String {
+        format!("text number {number} (from 0)")
+    }
+
     pub(super) fn next_chunk(&self, cutter: Cutter<'_>, job: &Job, chunk: &mut Chunk) -> Result<bool, Error> {
         let state = &mut *lock(&self.state);
         let cuts = Cuts::Pretokens(cutter);
@@ -43,6 +48,14 @@ impl Texts {
                 continue;
             }
             let end = chunk_end(&text, start, cutter, job)?;
+            let Limits { max_stretch, max_text, .. } = chunk.limits;
+            if text.len() as u64 > max_text {
+                return Err(Error::long_text(self.name(state.taken - 1), max_text));
+            }
+            if (end - start) as u64 > cuts.max_chunk(max_stretch) {
+                let (path, what) = (self.name(state.taken - 1), "stretch without a place to cut");
+                return Err(Error::TooLong { path, what, offset: start as u64, limit: max_stretch });
+            }
             chunk.push(&text[start..end], state.taken - 1, start as u64);
             chunk.input_bytes += (end - start) as u64;
             if end < text.len() {

@@ -10,6 +10,8 @@ const VERSION: u32 = 1;
 /// The number of bytes before the rules, and after them.
 pub(super) const BEFORE_RULES: usize = 80;
 pub(super) const AFTER_RULES: usize = 4;
+/// The greatest number of bytes of a header. Half a million special tokens fit.
+pub(super) const MAX_HEADER: usize = 16 << 20;
 
 /// The description of a count file.
 #[derive(Clone, Debug, PartialEq, Eq)]

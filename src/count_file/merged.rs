@@ -7,10 +7,11 @@ of a place changes as it is read, so the heap holds numbers.
 
 use crate::error::Error;
 
-/// The number of pretokens between two reports of progress.
+/// The numbers of pretokens, and of their bytes, between two reports of progress.
 const REPORT_EVERY: u64 = 1 << 14;
+const REPORT_EVERY_BYTES: usize = 1 << 24;
 
-/// Pretokens in ascending order of their bytes, each once, with a count that is not 0.
+/// Pretokens in ascending order of their bytes, each once. A count of 0 adds nothing to a sum.
 pub(crate) trait SortedCounts {
     /// Goes to the next pretoken, at first to the first one. Returns false at the end.
     fn advance(&mut self) -> Result<bool, Error>;
@@ -23,15 +24,16 @@ pub(crate) trait SortedCounts {
 /// A function that is told the number of entries that were read since it was last called, and may stop the work.
 pub(crate) type Report<'a> = &'a dyn Fn(u64) -> Result<(), Error>;
 
-/// The sum of several sorted lists.
+/// The sum of several sorted lists, without pretokens whose sum is 0.
 pub(crate) struct Merged<'a, S> {
     sources: Vec<S>,
-    /// The numbers of the sources that have not ended. None is smaller than the one at half its position.
+    /// The numbers of the sources that have not ended. The one at position i is not before the one at (i - 1) / 2.
     heap: Vec<u32>,
     pretoken: Vec<u8>,
     count: u64,
-    /// The number of entries that were read and not reported.
+    /// The number of entries that were read and not reported, and the bytes of their pretokens.
     num_new: u64,
+    num_new_bytes: usize,
     report: Report<'a>,
 }
 
@@ -48,7 +50,8 @@ impl<'a, S: SortedCounts> Merged<'a, S> {
                 heap.push(number as u32);
             }
         }
-        let mut merged = Merged { sources, heap, pretoken: Vec::new(), count: 0, num_new: 0, report };
+        let mut merged =
+            Merged { sources, heap, pretoken: Vec::new(), count: 0, num_new: 0, num_new_bytes: 0, report };
         (0..merged.heap.len() / 2).rev().for_each(|at| merged.sift_down(at));
         Ok(merged)
     }
@@ -70,12 +73,14 @@ impl<'a, S: SortedCounts> Merged<'a, S> {
 
     /// Reads the next entry of the first source.
     fn advance_first(&mut self) -> Result<(), Error> {
+        self.num_new_bytes += self.first().map_or(0, |first| first.pretoken().len());
         if !self.sources[self.heap[0] as usize].advance()? {
             self.heap.swap_remove(0);
         }
         self.sift_down(0);
         self.num_new += 1;
-        if self.num_new >= REPORT_EVERY {
+        if self.num_new >= REPORT_EVERY || self.num_new_bytes >= REPORT_EVERY_BYTES {
+            self.num_new_bytes = 0;
             (self.report)(std::mem::take(&mut self.num_new))?;
         }
         Ok(())
@@ -102,18 +107,22 @@ impl<'a, S: SortedCounts> Merged<'a, S> {
 
 impl<S: SortedCounts> SortedCounts for Merged<'_, S> {
     fn advance(&mut self) -> Result<bool, Error> {
-        let Some(&first) = self.heap.first() else { return Ok(false) };
-        let first = &self.sources[first as usize];
-        self.count = first.count();
-        self.pretoken.clear();
-        self.pretoken.extend_from_slice(first.pretoken());
-        self.advance_first()?;
-        while let Some(first) = self.first().filter(|first| first.pretoken() == self.pretoken) {
-            let sum = self.count.checked_add(first.count());
-            self.count = sum.ok_or(Error::Limit { what: "the count of a pretoken", limit: u64::MAX })?;
+        while let Some(&first) = self.heap.first() {
+            let first = &self.sources[first as usize];
+            self.count = first.count();
+            self.pretoken.clear();
+            self.pretoken.extend_from_slice(first.pretoken());
             self.advance_first()?;
+            while let Some(first) = self.first().filter(|first| first.pretoken() == self.pretoken) {
+                let sum = self.count.checked_add(first.count());
+                self.count = sum.ok_or(Error::Limit { what: "the count of a pretoken", limit: u64::MAX })?;
+                self.advance_first()?;
+            }
+            if self.count > 0 {
+                return Ok(true);
+            }
         }
-        Ok(true)
+        Ok(false)
     }
 
     fn pretoken(&self) -> &[u8] {

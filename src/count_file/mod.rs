@@ -31,8 +31,8 @@ An entry is the number of first bytes that it shares with the entry before it in
 bytes, and the count; numbers are LEB128. The header is written last, over zeros, and nothing may follow the end. So a
 file that is cut off, or whose writer was killed, is refused.
 
-A worker that runs out of memory writes its counts in the same format, into files without a name, which no death of the process
-leaves behind.
+Where memory is limited, full tables are written in the same format, into files without names, which the system frees when the
+process ends.
 */
 
 mod block;

@@ -5,20 +5,25 @@ Nothing in the file is believed before it is checked: a length that the file doe
 entries that are not in order, and totals that differ from the sums are errors that say where.
 */
 
-use super::block::{BLOCK_HEADER, header, next_entry};
-use super::header::{AFTER_RULES, BEFORE_RULES, Header, u32_at, u64_at};
+use super::block::{BLOCK_BYTES, BLOCK_HEADER, MAX_BLOCK, header, next_entry};
+use super::header::{AFTER_RULES, BEFORE_RULES, Header, MAX_HEADER, u32_at, u64_at};
 use super::merged::SortedCounts;
 use crate::error::Error;
 use crate::output::kind_of;
 use std::fs::File;
+use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A count file that is being read.
 pub struct CountReader {
-    file: File,
+    file: Arc<File>,
     /// The name in errors.
     path: PathBuf,
+    /// The offset in the file where the counts begin. Other offsets and the length count from there.
+    start: u64,
     header: Header,
     /// The offset of the next block, and the length of the file.
     offset: u64,
@@ -52,9 +57,16 @@ impl CountReader {
     /// Reads a file that is open. `path` is its name in errors.
     pub(crate) fn new(file: File, path: &Path) -> Result<Self, Error> {
         let len = file.metadata().map_err(|error| Error::io("read", path, error))?.len();
+        CountReader::of_range(Arc::new(file), 0..len, path)
+    }
+
+    /// Reads a range of a file.
+    pub(super) fn of_range(file: Arc<File>, range: Range<u64>, path: &Path) -> Result<Self, Error> {
+        let len = range.end - range.start;
         let mut reader = CountReader {
             file,
             path: path.to_owned(),
+            start: range.start,
             header: Header::new(super::Rules { pattern: String::new(), special_tokens: Vec::new() }),
             offset: 0,
             len,
@@ -72,7 +84,10 @@ impl CountReader {
         let there = usize::try_from(len).unwrap_or(usize::MAX).min(BEFORE_RULES);
         reader.read(&mut before[..there], 0)?;
         let rules_len = Header::rules_len(&before).map_err(failed)?;
-        let header_len = BEFORE_RULES + rules_len + AFTER_RULES;
+        let header_len = BEFORE_RULES.saturating_add(rules_len).saturating_add(AFTER_RULES);
+        if header_len > MAX_HEADER {
+            return Err(failed(format!("its header has {header_len} bytes, more than any; count again")));
+        }
         reader.offset = header_len as u64;
         if reader.offset > len {
             return Err(reader.is_cut_off());
@@ -81,6 +96,12 @@ impl CountReader {
         reader.read(&mut bytes, 0)?;
         reader.header = Header::from_bytes(&bytes).map_err(failed)?;
         Ok(reader)
+    }
+
+    /// The same file from its beginning.
+    pub(crate) fn again(&self) -> Result<Self, Error> {
+        let range = self.start..self.start + self.len;
+        CountReader::of_range(Arc::clone(&self.file), range, &self.path)
     }
 
     /// The description of the file.
@@ -109,9 +130,12 @@ impl CountReader {
         if len > self.len - after {
             return Err(self.is_cut_off());
         }
+        if len > MAX_BLOCK {
+            return Err(self.damaged(start));
+        }
         // A file can be longer than the address space of a small machine.
         let len = usize::try_from(len).map_err(|_| self.damaged(start))?;
-        self.content.resize(len, 0);
+        self.make_room(len)?;
         let mut content = std::mem::take(&mut self.content);
         let read = self.read(&mut content, after);
         self.content = content;
@@ -129,6 +153,16 @@ impl CountReader {
         Ok(true)
     }
 
+    /// Makes the content `len` bytes long. A block longer than usual has a long pretoken, whose memory is returned after it.
+    fn make_room(&mut self, len: usize) -> Result<(), Error> {
+        self.content.clear();
+        self.content.shrink_to(len.max(2 * BLOCK_BYTES));
+        let reserved = self.content.try_reserve_exact(len);
+        reserved.map_err(|error| Error::io("read", &self.path, io::Error::other(error)))?;
+        self.content.resize(len, 0);
+        Ok(())
+    }
+
     /// Checks what the end says, and that nothing follows it.
     fn check_end(&mut self, num_blocks: u32) -> Result<(), Error> {
         self.entries_left = 0;
@@ -140,8 +174,8 @@ impl CountReader {
     }
 
     fn read(&self, buffer: &mut [u8], offset: u64) -> Result<(), Error> {
-        self.file.read_exact_at(buffer, offset).map_err(|error| match error.kind() {
-            std::io::ErrorKind::UnexpectedEof => self.is_cut_off(),
+        self.file.read_exact_at(buffer, self.start + offset).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => self.is_cut_off(),
             _ => Error::io("read", &self.path, error),
         })
     }

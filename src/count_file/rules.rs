@@ -28,15 +28,13 @@ impl Rules {
         Rules { pattern: pattern.name().to_owned(), special_tokens }
     }
 
-    /// The difference to other rules, in words: what is here and what is there. `None` if there is none.
-    pub fn difference(&self, other: &Rules) -> Option<String> {
+    /// What differs from other rules, in words: what is here, and what is there. `None` if nothing does.
+    pub fn difference(&self, other: &Rules) -> Option<[String; 2]> {
         if self.pattern != other.pattern {
-            return Some(format!("with the pattern {:?}, not {:?}", self.pattern, other.pattern));
+            return Some([self, other].map(|rules| format!("the pattern {:?}", rules.pattern)));
         }
         let differ = self.special_tokens != other.special_tokens;
-        differ.then(|| {
-            format!("with the special tokens {:?}, not {:?}", self.special_tokens, other.special_tokens)
-        })
+        differ.then(|| [self, other].map(|rules| format!("the special tokens {:?}", rules.special_tokens)))
     }
 
     /// The rules as they are written in a file.

@@ -10,10 +10,13 @@ first, and then weighted.
 */
 
 use super::merged::SortedCounts;
+use super::read::CountReader;
 use crate::error::Error;
 
 /// The maximum number of digits after the point.
 const MAX_DECIMALS: usize = 9;
+/// The number of bytes of a pretoken that an error shows.
+const SHOWN: usize = 40;
 
 /// A positive decimal number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,31 +62,37 @@ impl Weight {
     }
 }
 
-/// Sorted counts times a weight.
-pub(crate) struct Weighted<S> {
-    source: S,
+/// The counts of a file times a weight. A product may be 0.
+pub(crate) struct Weighted {
+    source: CountReader,
     weight: Weight,
     count: u64,
 }
 
-impl<S> Weighted<S> {
+impl Weighted {
     /// Counts that were not read yet, times a weight.
-    pub fn new(source: S, weight: Weight) -> Self {
+    pub fn new(source: CountReader, weight: Weight) -> Self {
         Weighted { source, weight, count: 0 }
+    }
+
+    fn too_many(&self) -> Error {
+        let pretoken = self.source.pretoken();
+        let shown = &pretoken[..pretoken.len().min(SHOWN)];
+        Error::Weight {
+            path: self.source.path().to_owned(),
+            pretoken: String::from_utf8_lossy(shown).into_owned(),
+            count: self.source.count(),
+        }
     }
 }
 
-impl<S: SortedCounts> SortedCounts for Weighted<S> {
+impl SortedCounts for Weighted {
     fn advance(&mut self) -> Result<bool, Error> {
-        while self.source.advance()? {
-            let count = self.weight.times(self.source.count());
-            self.count =
-                count.ok_or(Error::Limit { what: "the weighted count of a pretoken", limit: u64::MAX })?;
-            if self.count > 0 {
-                return Ok(true);
-            }
+        if !self.source.advance()? {
+            return Ok(false);
         }
-        Ok(false)
+        self.count = self.weight.times(self.source.count()).ok_or_else(|| self.too_many())?;
+        Ok(true)
     }
 
     fn pretoken(&self) -> &[u8] {

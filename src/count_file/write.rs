@@ -3,8 +3,9 @@ Writing a count file.
 */
 
 use super::block::{Block, header};
-use super::header::Header;
+use super::header::{Header, MAX_HEADER};
 use super::rules::Rules;
+use crate::corpus::MAX_STRETCH;
 use crate::error::Error;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
@@ -15,27 +16,38 @@ pub(crate) struct CountWriter<'a> {
     file: &'a File,
     /// The name in errors.
     path: PathBuf,
+    /// The offset in the file.
+    start: u64,
     header: Header,
     block: Block,
     num_blocks: u32,
 }
 
 impl<'a> CountWriter<'a> {
-    /// Begins an empty file. `path` is its name in errors.
-    pub fn new(file: &'a File, path: &Path, rules: Rules) -> Result<Self, Error> {
+    /// Begins at the end of a file, which is empty unless it has other runs. `path` is its name in errors.
+    pub fn new(mut file: &'a File, path: &Path, rules: Rules) -> Result<Self, Error> {
         let header = Header::new(rules);
-        let len = header.to_bytes().ok_or(RULES_TOO_LONG)?.len();
-        let writer =
-            CountWriter { file, path: path.to_owned(), header, block: Block::default(), num_blocks: 0 };
+        let len = header.to_bytes().filter(|bytes| bytes.len() <= MAX_HEADER).ok_or(RULES_TOO_LONG)?.len();
+        let start = file.seek(SeekFrom::End(0)).map_err(|error| Error::io("write", path, error))?;
+        let (path, block) = (path.to_owned(), Block::default());
+        let writer = CountWriter { file, path, start, header, block, num_blocks: 0 };
         writer.write(&vec![0; len])?;
         Ok(writer)
+    }
+
+    /// The offset in the file.
+    pub fn start(&self) -> u64 {
+        self.start
     }
 
     /// Adds a pretoken, which is greater than the one before it, with its count, which is not 0.
     ///
     /// # Errors
-    /// [`Error::Limit`] when the sum of all counts would pass 2^64 - 1; [`Error::Io`].
+    /// [`Error::Limit`] when the sum of all counts would pass 2^64 - 1, and for a pretoken that no reader takes; [`Error::Io`].
     pub fn push(&mut self, pretoken: &[u8], count: u64) -> Result<(), Error> {
+        if pretoken.len() as u64 > MAX_STRETCH {
+            return Err(Error::Limit { what: "the length of a pretoken", limit: MAX_STRETCH });
+        }
         let sum = self.header.num_pretokens.checked_add(count);
         self.header.num_pretokens =
             sum.ok_or(Error::Limit { what: "the number of pretokens", limit: u64::MAX })?;
@@ -65,7 +77,7 @@ impl<'a> CountWriter<'a> {
         self.write(&header(self.num_blocks, &[]))?;
         (self.header.num_bytes, self.header.skipped_lines) = (num_bytes, skipped_lines);
         let bytes = self.header.to_bytes().ok_or(RULES_TOO_LONG)?;
-        self.file.seek(SeekFrom::Start(0)).map_err(|error| self.failed(error))?;
+        self.file.seek(SeekFrom::Start(self.start)).map_err(|error| self.failed(error))?;
         self.write(&bytes)?;
         Ok(self.header)
     }
@@ -81,4 +93,4 @@ impl<'a> CountWriter<'a> {
 }
 
 const RULES_TOO_LONG: Error =
-    Error::Limit { what: "the length of the special tokens", limit: u32::MAX as u64 };
+    Error::Limit { what: "the length of the special tokens and the pattern", limit: MAX_HEADER as u64 };

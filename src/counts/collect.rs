@@ -6,8 +6,8 @@ as a sorted run, as in a limited count. Memory depends neither on the number of 
 */
 
 use super::pretoken_counts::PretokenCounts;
-use super::pretoken_table::{PretokenTable, SortedTable, pieces};
-use crate::count_file::{Merged, Rules, Runs};
+use super::pretoken_table::SortedTables;
+use crate::count_file::{Rules, Runs};
 use crate::error::Error;
 use crate::job::Job;
 
@@ -21,7 +21,6 @@ pub struct CollectedCounts {
     counts: PretokenCounts,
     /// The bytes of the pretokens that were added to the table.
     table_bytes: usize,
-    full: usize,
     runs: Runs,
     num_bytes: u64,
     /// Whether counts were lost by an error.
@@ -32,18 +31,7 @@ impl CollectedCounts {
     /// No counts. What does not fit goes into files without names, which `runs` makes.
     pub(crate) fn new(rules: Rules, runs: Runs) -> Self {
         let counts = PretokenCounts::default();
-        CollectedCounts { rules, counts, table_bytes: 0, full: FULL, runs, num_bytes: 0, is_lossy: false }
-    }
-
-    /// The same with a table that is full with `full` pretokens, for tests.
-    #[must_use]
-    pub fn with_small_table(self, full: usize) -> Self {
-        CollectedCounts { full, ..self }
-    }
-
-    /// How they were counted.
-    pub fn rules(&self) -> &Rules {
-        &self.rules
+        CollectedCounts { rules, counts, table_bytes: 0, runs, num_bytes: 0, is_lossy: false }
     }
 
     /// The bytes of all pretokens that were added, each as often as it was counted.
@@ -67,17 +55,15 @@ impl CollectedCounts {
         let bytes = bytes.and_then(|bytes| bytes.checked_add(self.num_bytes));
         self.num_bytes =
             bytes.ok_or(Error::Limit { what: "the number of bytes of all texts", limit: u64::MAX })?;
-        let is_full = self.counts.len() >= self.full || self.table_bytes >= FULL_BYTES;
+        let is_full = self.counts.len() >= FULL || self.table_bytes >= FULL_BYTES;
         if is_full { self.spill(job) } else { Ok(()) }
     }
 
     fn spill(&mut self, job: &Job) -> Result<(), Error> {
         let tables = std::mem::take(&mut self.counts).into_tables();
         self.table_bytes = 0;
-        let sort = |table: PretokenTable| table.into_sorted(job);
-        let sorted: Vec<SortedTable> = tables.into_iter().map(sort).collect::<Result<_, _>>()?;
-        let check = |_| job.check();
-        self.runs.add(Merged::new(pieces(&sorted), &check)?)
+        let (sorted, check) = (SortedTables::new(tables, job)?, |_| job.check());
+        self.runs.add(sorted.merged(&check)?)
     }
 
     /// The rules, and the counts as runs.

@@ -6,7 +6,7 @@ use super::pretoken_counts::PretokenCounts;
 use super::shards::Shards;
 use super::spill::Room;
 use super::table::{Knobs, Table};
-use crate::corpus::{Chunk, Corpus, Cutter, MAX_STRETCH};
+use crate::corpus::{Chunk, Corpus, Cutter, Limits};
 use crate::count_file::Runs;
 use crate::error::Error;
 use crate::hash_seed::HashSeed;
@@ -28,22 +28,14 @@ impl Knobs {
         let max_lines = (ALL_LINES / threads.next_power_of_two()).clamp(1, MAX_LINES);
         let (num_shards, max_long, carry_after) = (NUM_SHARDS, 1 << 22, 1 << 31);
         let (isa, seed) = (Isa::best(), HashSeed::of_process());
-        Knobs {
-            isa,
-            min_share: MIN_SHARE,
-            max_lines,
-            num_shards,
-            max_long,
-            carry_after,
-            seed,
-            max_stretch: MAX_STRETCH,
-        }
+        let (min_share, limits) = (MIN_SHARE, Limits::default());
+        Knobs { isa, min_share, max_lines, num_shards, max_long, carry_after, seed, limits }
     }
 
     /// The settings for a room.
     pub(super) fn within(room: &Room) -> Self {
-        let &Room { workers, max_lines, max_long, num_shards, max_stretch, .. } = room;
-        Knobs { max_lines, max_long, num_shards, max_stretch, ..Knobs::new(workers) }
+        let &Room { workers, max_lines, max_long, num_shards, limits, .. } = room;
+        Knobs { max_lines, max_long, num_shards, limits, ..Knobs::new(workers) }
     }
 }
 
@@ -90,12 +82,12 @@ pub(crate) fn count_limited(
     runs: Runs,
     job: &Job,
 ) -> Result<(Runs, u64), Error> {
-    let room = Room::new(limit, threads)?;
+    let room = Room::new(limit, threads, corpus.buffers())?;
     let knobs = Knobs::within(&room);
     let shards = Shards::limited(&room, knobs.seed, runs, cutter.special_tokens, job);
     let num_bytes = count_into(&shards, corpus, cutter, room.workers, job, knobs)?;
-    let runs = shards.into_runs()?;
-    Ok((runs.ok_or_else(|| Error::Internal("shards without runs".to_owned()))?, num_bytes))
+    let runs = shards.into_runs()?.ok_or_else(|| Error::Internal("shards without runs".to_owned()))?;
+    Ok((runs.within(room.reading), num_bytes))
 }
 
 /// Counts into shards. Returns the bytes of the texts.
@@ -128,7 +120,7 @@ fn count_chunks(
     let Cutter { pattern, special_tokens, .. } = cutter;
     let pretokenizer = Pretokenizer { pattern, special_tokens, isa: knobs.isa };
     let mut num_bytes = 0;
-    let mut chunk = Chunk::new(knobs.max_stretch);
+    let mut chunk = Chunk::new(knobs.limits);
     let mut borders = Borders::default();
     while corpus.next_chunk(cutter, job, &mut chunk)? {
         let buffer = &chunk.bytes;

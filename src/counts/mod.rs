@@ -14,7 +14,8 @@ a lock around every insertion, which stops all workers, and a lookup has to foll
 next. Here a lookup takes one cache line, as it does in encoding, and both share the code that makes keys
 ([`crate::pretoken_key`]).
 
-Where memory has a limit, full shards move to the disk as sorted runs (`spill`), which are added at the end. So do counts that come from elsewhere (`collect`).
+Where memory has a limit, full shards move to the disk as sorted runs (`spill`), which are added at the end. So do counts
+that come from elsewhere (`collect`).
 
 Sums do not depend on who counted what, so the result is the same for every number of threads, chunk size and
 order of files.
@@ -32,6 +33,7 @@ mod avx2;
 mod avx512;
 mod pretoken_table;
 mod spill;
+mod shard_of;
 mod shards;
 mod table;
 mod listed;
@@ -49,5 +51,7 @@ pub use pretoken_counts::PretokenCounts;
 #[doc(hidden)]
 pub use probe::probe_one_line;
 pub(crate) use spill::held_memory;
+#[cfg(feature = "python")]
+pub(crate) use spill::longest_text;
 pub(crate) use store::{Totals, write_counts, write_sum};
 pub use table::Knobs;

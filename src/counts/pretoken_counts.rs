@@ -4,16 +4,16 @@ Counts as data: each pretoken and its number of occurrences.
 
 use super::listed::Listed;
 use super::pretoken_table::PretokenTable;
-use super::shards::shard_of;
-use crate::count_file::{CountReader, SortedCounts};
+use super::shard_of::{forget, shard_of};
+use crate::count_file::{CountReader, Merged};
 use crate::error::Error;
 use crate::hash_seed::HashSeed;
 use crate::job::Job;
 use crate::pretoken_key::key;
 use crate::special_tokens::SpecialTokens;
 
-/// The number of pretokens that are read from a file between two reports of progress.
-const READ_AT_ONCE: u64 = 1 << 14;
+/// The most bytes that all pretokens of a file have together. Learning has 32 bits for a place in them.
+const MAX_BYTES: u64 = u32::MAX as u64;
 
 /// The number of occurrences of each pretoken.
 pub struct PretokenCounts {
@@ -65,19 +65,21 @@ impl PretokenCounts {
     /// Reads a count file.
     ///
     /// # Errors
-    /// [`Error::CountFile`], [`Error::Io`], [`Error::Cancelled`].
-    pub fn read(mut reader: CountReader, job: &Job) -> Result<Self, Error> {
+    /// [`Error::CountFile`], [`Error::Io`], [`Error::Cancelled`]; [`Error::Limit`] for pretokens of 2^32 bytes or more in all,
+    /// which are too many to learn from.
+    pub fn read(reader: CountReader, job: &Job) -> Result<Self, Error> {
+        PretokenCounts::read_at_most(MAX_BYTES, reader, job)
+    }
+
+    fn read_at_most(limit: u64, reader: CountReader, job: &Job) -> Result<Self, Error> {
         let mut counts = PretokenCounts { num_bytes: reader.header().num_bytes, ..PretokenCounts::default() };
-        let mut num_new = 0;
-        while reader.advance()? {
-            counts.listed.push(reader.pretoken(), reader.count());
-            num_new += 1;
-            if num_new == READ_AT_ONCE {
-                job.check()?;
-                job.advance(std::mem::take(&mut num_new));
-            }
-        }
-        job.advance(num_new);
+        let mut left = limit;
+        Merged::new(vec![reader], &|amount| job.report(amount))?.for_each(|pretoken, count| {
+            let too_many = || Error::Limit { what: "the size of all distinct pretokens", limit };
+            left = left.checked_sub(pretoken.len() as u64).ok_or_else(too_many)?;
+            counts.listed.push(pretoken, count);
+            Ok(())
+        })?;
         Ok(counts)
     }
 
@@ -86,7 +88,7 @@ impl PretokenCounts {
         PretokenCounts { num_bytes, ..self }
     }
 
-    /// The tables, of which each pretoken is in one.
+    /// The tables, of which each pretoken is in one. They have what was counted or added, and not what was read.
     pub(super) fn into_tables(self) -> Vec<PretokenTable> {
         self.shards
     }
@@ -112,19 +114,44 @@ impl PretokenCounts {
         counted.chain(self.listed.iter())
     }
 
-    /// The counts in some tables of one seed, without special tokens. The scanner reports a special token as a pretoken
-    /// that no other equals.
+    /// The counts in some tables of one seed, without special tokens.
     pub(super) fn new(
         mut shards: Vec<PretokenTable>,
         num_bytes: u64,
         special_tokens: &SpecialTokens,
         seed: HashSeed,
     ) -> Self {
-        let mut num_empty = 0;
-        for token in special_tokens.as_slice() {
-            let shard = shard_of(key(token.as_bytes(), seed), shards.len(), seed);
-            num_empty += usize::from(shards[shard].forget(token.as_bytes()));
-        }
+        let num_empty = forget(&mut shards, special_tokens, seed);
         PretokenCounts { shards, listed: Listed::default(), num_empty, num_bytes, seed }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::count_file::{Rules, Runs};
+    use crate::counts::CollectedCounts;
+    use crate::pretokenize::Pattern;
+
+    /// In a file, entries share their first bytes, so that pretokens of 20 GB fit into a megabyte.
+    #[test]
+    fn reading_stops_once_the_pretokens_are_too_long_together() {
+        let (folder, job) = (tempfile::tempdir().unwrap(), Job::default());
+        let rules = Rules::new(&Pattern::Gpt2, &SpecialTokens::default());
+        let reader = || {
+            let runs = Runs::new(rules.clone(), folder.path(), 64);
+            let mut counts = CollectedCounts::new(rules.clone(), runs);
+            for pretoken in [&b"a"[..], b"ab", b"abc"] {
+                counts.add(pretoken, 1, &job).unwrap();
+            }
+            counts.into_runs(&job).unwrap().1.into_one(&|_| Ok(()), |_| ()).unwrap()
+        };
+        assert_eq!(PretokenCounts::read_at_most(6, reader(), &job).unwrap().len(), 3);
+        let refused = PretokenCounts::read_at_most(5, reader(), &job);
+        assert!(matches!(
+            refused,
+            Err(Error::Limit { what: "the size of all distinct pretokens", limit: 5 })
+        ));
     }
 }

@@ -14,12 +14,14 @@ same home, and each lookup compares them all. The tables of workers ([`super::ta
 secret: a lookup there visits a few lines at most.
 */
 
-use crate::count_file::SortedCounts;
+use crate::count_file::{Merged, Report, SortedCounts};
 use crate::error::Error;
 use crate::hash_seed::HashSeed;
 use crate::job::Job;
 use crate::prefetch::prefetch;
 use crate::pretoken_key::{Key, LONG, NO_PLACE, SHORT, home, is_long, key, unplaced};
+use crate::threads::with_threads;
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use std::cmp::Ordering;
 
 /// The number of slots of an empty table.
@@ -65,6 +67,11 @@ impl PretokenTable {
             long: Vec::with_capacity(long),
             seed,
         }
+    }
+
+    /// The bytes that a pretoken takes among the long ones, none for a short one.
+    pub fn long_size(long: &[u8]) -> usize {
+        if long.is_empty() { 0 } else { 8 + long.len() }
     }
 
     /// The number of bytes of long pretokens, with their lengths.
@@ -122,7 +129,7 @@ impl PretokenTable {
 
     /// The table's entries in ascending order of their bytes. Looking pretokens up is over until
     /// [`SortedTable::clear`].
-    pub fn into_sorted(mut self, job: &Job) -> Result<SortedTable, Error> {
+    fn into_sorted(mut self, job: &Job) -> Result<SortedTable, Error> {
         let mut order = std::mem::take(&mut self.slots);
         let num_slots = order.len();
         order.clear();
@@ -206,7 +213,7 @@ impl PretokenTable {
 const PIECE: usize = 1 << 18;
 
 /// A table whose entries are sorted, in pieces. The order takes the memory of the slots.
-pub(super) struct SortedTable {
+struct SortedTable {
     table: PretokenTable,
     /// Numbers + 1, each piece in ascending order of the pretokens.
     order: Vec<u32>,
@@ -220,7 +227,7 @@ impl SortedTable {
     }
 
     /// An empty table with the same memory.
-    pub fn clear(self) -> PretokenTable {
+    fn clear(self) -> PretokenTable {
         let SortedTable { mut table, mut order, num_slots } = self;
         order.clear();
         order.resize(num_slots, 0);
@@ -232,9 +239,31 @@ impl SortedTable {
     }
 }
 
-/// All entries of some tables, in sorted pieces.
-pub(super) fn pieces(tables: &[SortedTable]) -> Vec<Piece<'_>> {
-    tables.iter().flat_map(SortedTable::pieces).collect()
+/// Some tables whose entries are sorted.
+pub(super) struct SortedTables(Vec<SortedTable>);
+
+impl SortedTables {
+    /// Sorts on the calling thread.
+    pub fn new(tables: Vec<PretokenTable>, job: &Job) -> Result<Self, Error> {
+        tables.into_iter().map(|table| table.into_sorted(job)).collect::<Result<_, _>>().map(SortedTables)
+    }
+
+    /// Sorts on some threads.
+    pub fn by_threads(tables: Vec<PretokenTable>, threads: usize, job: &Job) -> Result<Self, Error> {
+        let sort = |table: PretokenTable| table.into_sorted(job);
+        with_threads(threads, |pool| pool.install(|| tables.into_par_iter().map(sort).collect()))
+            .map(SortedTables)
+    }
+
+    /// All entries in order.
+    pub fn merged<'a>(&'a self, report: Report<'a>) -> Result<Merged<'a, Piece<'a>>, Error> {
+        Merged::new(self.0.iter().flat_map(SortedTable::pieces).collect(), report)
+    }
+
+    /// Empty tables with the same memory.
+    pub fn clear(self) -> Vec<PretokenTable> {
+        self.0.into_iter().map(SortedTable::clear).collect()
+    }
 }
 
 /// Some entries of a table, in order.

@@ -9,13 +9,14 @@ worker moves its whole table in the same way, so the sum is computed by all of t
 
 use super::long::Long;
 use super::pretoken_table::PretokenTable;
+use super::shard_of::shard_of;
 use super::spill::{Room, Spill};
 use crate::count_file::Runs;
 use crate::error::Error;
 use crate::hash_seed::HashSeed;
 use crate::job::Job;
 use crate::panics::lock;
-use crate::pretoken_key::{Key, hash, unplaced};
+use crate::pretoken_key::Key;
 use crate::special_tokens::SpecialTokens;
 use crate::sync::Mutex;
 use std::sync::PoisonError;
@@ -47,7 +48,7 @@ impl<'s> Shards<'s> {
         job: &'s Job,
     ) -> Self {
         let tables = room.tables(seed).into_iter().map(Mutex::new).collect();
-        Shards { tables, seed, spill: Some(Spill::new(room, seed, BOX, runs, special_tokens, job)) }
+        Shards { tables, seed, spill: Some(Spill::new(room, seed, runs, special_tokens, job)) }
     }
 
     /// The content. After a panic of a worker nobody uses it.
@@ -68,22 +69,28 @@ impl<'s> Shards<'s> {
         }
     }
 
-    /// Remembers if a table is full.
-    fn look(&self, table: &PretokenTable) {
-        if let Some(spill) = &self.spill {
-            spill.look(table);
-        }
+    /// Whether a table has room for a pretoken, given by its bytes if it is long.
+    fn fits(&self, table: &PretokenTable, long: &[u8]) -> bool {
+        self.spill.as_ref().is_none_or(|spill| spill.fits(table, long))
+    }
+
+    /// What a pretoken that fits into no table goes to.
+    fn alone(&self, long: &[u8]) -> Option<&Spill<'s>> {
+        self.spill.as_ref().filter(|spill| !spill.fits_alone(long))
+    }
+
+    /// The pretokens of the fullest table, and the bytes of long ones.
+    #[cfg(test)]
+    pub fn longest_table(&self) -> (usize, usize) {
+        let most = |size: fn(&PretokenTable) -> usize| {
+            self.tables.iter().map(|table| size(&lock(table))).max().unwrap_or(0)
+        };
+        (most(PretokenTable::len), most(PretokenTable::num_long_bytes))
     }
 }
 
 fn into_inner(tables: Vec<Mutex<PretokenTable>>) -> Vec<PretokenTable> {
     tables.into_iter().map(|table| table.into_inner().unwrap_or_else(PoisonError::into_inner)).collect()
-}
-
-/// The shard, of `number`, to which a key belongs. The bits of the hash differ from those that find the slot.
-#[allow(clippy::cast_possible_truncation)] // The high half of a hash.
-pub(super) fn shard_of(key: Key, number: usize, seed: HashSeed) -> usize {
-    (hash(unplaced(key), seed) >> 40) as usize & (number - 1)
 }
 
 /// A worker's pretokens on their way to the shards.
@@ -114,12 +121,26 @@ impl<'a> Outbox<'a> {
 
     /// Adds one occurrence of a pretoken to its shard at once.
     pub fn add_long(&mut self, key: Key, pretoken: &[u8]) {
-        if self.make_room() {
-            let shard = shard_of(key, self.boxes.len(), self.shards.seed);
-            let mut table = lock(&self.shards.tables[shard]);
-            table.add(key, pretoken, 1);
-            self.shards.look(&table);
+        if self.add_alone(pretoken, 1) {
+            return;
         }
+        let shard = shard_of(key, self.boxes.len(), self.shards.seed);
+        while self.make_room() {
+            let mut table = lock(&self.shards.tables[shard]);
+            if self.shards.fits(&table, pretoken) {
+                table.add(key, pretoken, 1);
+                return;
+            }
+        }
+    }
+
+    /// Adds a pretoken that fits into no table. Returns false for any other.
+    fn add_alone(&mut self, long: &[u8], count: u32) -> bool {
+        let Some(spill) = self.shards.alone(long) else { return false };
+        if self.error.is_none() {
+            self.error = spill.add_alone(long, count.into()).err();
+        }
+        true
     }
 
     /// Adds everything to the shards.
@@ -146,20 +167,22 @@ impl<'a> Outbox<'a> {
     }
 
     fn deliver(&mut self, shard: usize, long: &Long) {
-        if !self.make_room() {
-            return self.boxes[shard].clear();
+        let mut entries = std::mem::take(&mut self.boxes[shard]);
+        entries.retain(|&(key, count)| !self.add_alone(long.bytes(key), count));
+        let mut left = &entries[..];
+        while !left.is_empty() && self.make_room() {
+            let mut table = lock(&self.shards.tables[shard]);
+            table.prefetch(left.iter().map(|&(key, _)| key));
+            while let Some(&(key, count)) = left.first()
+                && self.shards.fits(&table, long.bytes(key))
+            {
+                table.add(key, long.bytes(key), count.into());
+                left = &left[1..];
+            }
+            self.largest = self.largest.max(table.len());
         }
-        let entries = &mut self.boxes[shard];
-        if entries.is_empty() {
-            return;
-        }
-        let mut table = lock(&self.shards.tables[shard]);
-        table.prefetch(entries.iter().map(|&(key, _)| key));
-        for (key, count) in entries.drain(..) {
-            table.add(key, long.bytes(key), count.into());
-        }
-        self.largest = self.largest.max(table.len());
-        self.shards.look(&table);
+        entries.clear();
+        self.boxes[shard] = entries;
     }
 }
 
@@ -167,16 +190,6 @@ impl<'a> Outbox<'a> {
 mod tests {
     use super::*;
     use crate::pretoken_key::key;
-
-    #[test]
-    fn each_shard_gets_about_its_part_of_all_pretokens() {
-        for prefix in ["", "a pretoken of some length "] {
-            let (mut sizes, seed) = ([0_usize; 64], HashSeed::of_process());
-            (0..64_000)
-                .for_each(|n| sizes[shard_of(key(format!("{prefix}{n}").as_bytes(), seed), 64, seed)] += 1);
-            assert!(sizes.iter().all(|size| (800..1200).contains(size)), "{sizes:?}");
-        }
-    }
 
     #[test]
     fn a_shard_with_too_many_pretokens_is_an_error() {

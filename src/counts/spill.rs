@@ -8,12 +8,17 @@ texts are counted: an allocator that has to reuse holes of other sizes takes mor
 
 The sum of the runs does not depend on when a table was full. So the counts are the same for every limit.
 
+A long pretoken would make a table grow, so it goes to another one if it does not fit. If it fits into none, it becomes a run
+of its own.
+
 The limit is that of the whole process, because that is what a batch system or a container counts. What the process holds
-when counting begins is subtracted first.
+when counting begins is subtracted first, and so is what tables, files at an address and windows of zstd take beside their texts.
 */
 
-use super::pretoken_table::{PretokenTable, SortedTable, pieces};
-use crate::count_file::{Merged, Runs};
+use super::pretoken_table::{PretokenTable, SortedTables};
+use super::shard_of::forget;
+use crate::corpus::{Buffers, Limits, ZSTD_WINDOW_LOG};
+use crate::count_file::{Merged, Runs, SortedCounts};
 use crate::error::Error;
 use crate::hash_seed::HashSeed;
 use crate::job::Job;
@@ -21,7 +26,6 @@ use crate::panics::lock;
 use crate::special_tokens::SpecialTokens;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::PoisonError;
 
 const MIB: usize = 1 << 20;
 /// The bytes for everything that has no size of its own: code that is read when it is first used, stacks, a block of a
@@ -36,6 +40,15 @@ const LEAST_SHARDS: usize = 2 * MIB;
 const LEAST_STRETCHES: usize = MIB / 2;
 /// The number of times that a worker holds such a line at most.
 const COPIES: usize = 3;
+/// The number of such lines that writing a long pretoken, or taking a text from an iterator, holds.
+const OTHER_COPIES: usize = 3;
+/// The bytes for a table that is being read: six batches of 4 MiB on their way, and what decodes them.
+const TABLE: usize = 32 * MIB;
+/// The bytes for a file at an address that is being read.
+const ADDRESS: usize = 40 * MIB;
+/// The bytes of a decoder of zstd beside its window, and the logarithm of the smallest window that a limit leaves.
+const DECODER: usize = MIB / 2;
+const LEAST_WINDOW_LOG: u32 = 20;
 /// What the process is taken to hold where the system does not say.
 const UNKNOWN: usize = 64 * MIB;
 
@@ -48,8 +61,10 @@ pub(super) struct Room {
     pub max_lines: usize,
     pub max_long: usize,
     pub num_shards: usize,
-    /// The length of the longest line of JSON, and of the longest stretch without a place to cut, that is read.
-    pub max_stretch: u64,
+    /// How much of the corpus is held as a whole.
+    pub limits: Limits,
+    /// The bytes for reading runs when all texts were counted.
+    pub reading: usize,
     /// For each of the two tables of a shard, the number of slots, of pretokens, and of bytes of long ones.
     num_slots: usize,
     len: usize,
@@ -61,21 +76,29 @@ impl Room {
     ///
     /// # Errors
     /// [`Error::MemoryLimit`] with the least limit, if it is greater.
-    pub fn new(limit: u64, threads: usize) -> Result<Self, Error> {
+    pub fn new(limit: u64, threads: usize, buffers: Buffers) -> Result<Self, Error> {
         let held = held_memory().unwrap_or(UNKNOWN) + PROCESS;
-        let least = held + WORKER + LEAST_TABLE + LEAST_SHARDS + LEAST_STRETCHES;
+        let least = held + LEAST_TABLE + LEAST_SHARDS + LEAST_STRETCHES + each_worker(buffers, 1);
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         if limit < least {
             let (needed, limit) = (least as u64, limit as u64);
             return Err(Error::MemoryLimit { what: "counting", needed, limit });
         }
-        Ok(Room::of(limit - held, threads))
+        Ok(Room::of(limit - held, threads, buffers))
     }
 
     /// Divides this number of bytes, at least the least ones.
-    fn of(bytes: usize, threads: usize) -> Self {
-        // Half for the workers at most, and a quarter of that for their tables.
-        let workers = threads.min(bytes / 2 / (WORKER + LEAST_TABLE)).max(1);
+    fn of(all: usize, threads: usize, buffers: Buffers) -> Self {
+        // Half for the workers at most.
+        let fits = |&workers: &usize| workers * LEAST_TABLE + each_worker(buffers, workers) <= all / 2;
+        let workers = (1..=threads).rev().find(fits).unwrap_or(1);
+        let sources = each_worker(buffers, workers) - workers * WORKER;
+        let packed = workers.min(buffers.packed);
+        let window = all / 8 / packed.max(1);
+        let zstd_window_log = window.max(1).ilog2().clamp(LEAST_WINDOW_LOG, ZSTD_WINDOW_LOG);
+        let windows = packed * ((1 << zstd_window_log) - (1 << LEAST_WINDOW_LOG));
+        let bytes = all.saturating_sub(sources + windows);
+        // A quarter of half for the tables of the workers.
         let table = (bytes / 8 / workers).max(LEAST_TABLE);
         // A table that grows takes an eighth more for a moment.
         let max_lines = previous_power_of_two(table / 80).clamp(1 << 12, 1 << 18);
@@ -83,7 +106,8 @@ impl Room {
         let num_shards = if workers > 8 { 64 } else { 16 };
         // All workers may hold one at the same time, and a buffer that grows holds another.
         let stretches = (bytes / 8).max(LEAST_STRETCHES);
-        let max_stretch = (stretches / (COPIES * (workers + 1))) as u64;
+        let longest = (stretches / (COPIES * (workers + 1) + OTHER_COPIES)) as u64;
+        let limits = Limits { max_stretch: longest, max_text: longest, zstd_window_log };
         let others = workers * (WORKER + 80 * max_lines + max_long) + stretches;
         let shards = bytes.saturating_sub(others).max(LEAST_SHARDS);
         let shard = shards / 2 / num_shards;
@@ -92,14 +116,16 @@ impl Room {
         let slots = previous_power_of_two((shard - long) / 16);
         let num_slots = if len(2 * slots) > len(slots).min(slots / 2) { 2 * slots } else { slots };
         let len = len(num_slots).min(num_slots / 2 - 1);
-        Room { workers, max_lines, max_long, num_shards, max_stretch, num_slots, len, long }
+        let reading = bytes / 2;
+        Room { workers, max_lines, max_long, num_shards, limits, reading, num_slots, len, long }
     }
 
     /// Two shards that are full with one pretoken.
     #[cfg(all(test, feature = "loom"))]
     pub fn of_one_pretoken() -> Self {
-        let (workers, max_lines, max_long, num_shards, max_stretch) = (2, 4, 50, 2, 1000);
-        Room { workers, max_lines, max_long, num_shards, max_stretch, num_slots: 256, len: 2, long: 100 }
+        let (workers, max_lines, max_long, num_shards, limits) = (2, 4, 50, 2, Limits::default());
+        let (reading, num_slots, len, long) = (1000, 256, 1, 100);
+        Room { workers, max_lines, max_long, num_shards, limits, reading, num_slots, len, long }
     }
 
     /// The tables of all shards for keys by a seed, with their memory.
@@ -107,6 +133,23 @@ impl Room {
         let table = |_| PretokenTable::with_room(self.num_slots, self.len, self.long, seed);
         (0..self.num_shards).map(table).collect()
     }
+}
+
+/// The bytes that some workers take beside their tables: chunks, and sources with the least windows.
+fn each_worker(buffers: Buffers, workers: usize) -> usize {
+    let Buffers { packed, tables, addresses } = buffers;
+    let open = |sources: usize, each: usize| workers.min(sources) * each;
+    let packed = open(packed, DECODER + (1 << LEAST_WINDOW_LOG));
+    workers * WORKER + packed + open(tables, TABLE) + open(addresses, ADDRESS)
+}
+
+/// The length in bytes of the longest text of an iterator that is taken within a limit of memory.
+///
+/// # Errors
+/// [`Error::MemoryLimit`].
+#[cfg(feature = "python")]
+pub(crate) fn longest_text(limit: u64, threads: usize) -> Result<u64, Error> {
+    Ok(Room::new(limit, threads, Buffers::default())?.limits.max_text)
 }
 
 /// The greatest power of two that is not greater.
@@ -124,8 +167,9 @@ pub(crate) fn held_memory() -> Option<usize> {
 /// What the shards of a limited count need beside their tables.
 pub(super) struct Spill<'a> {
     special_tokens: &'a SpecialTokens,
+    seed: HashSeed,
     job: &'a Job,
-    /// The sizes at which a table is full, so that each worker may still add to it.
+    /// The pretokens of a full table, and their bytes and lengths.
     len: usize,
     long: usize,
     is_full: AtomicBool,
@@ -139,25 +183,45 @@ struct State {
 }
 
 impl<'a> Spill<'a> {
-    /// Spills into `runs`. Each worker adds at most `at_once` pretokens to a table before it looks.
+    /// Spills into `runs`.
     pub fn new(
         room: &Room,
         seed: HashSeed,
-        at_once: usize,
         runs: Runs,
         special_tokens: &'a SpecialTokens,
         job: &'a Job,
     ) -> Self {
-        let len = room.len.saturating_sub(at_once * (room.workers + 1)).max(room.len / 2);
         let state = Mutex::new(State { spare: room.tables(seed), runs });
-        Spill { special_tokens, job, len, long: room.long * 7 / 8, is_full: AtomicBool::new(false), state }
+        let (len, long) = (room.len, room.long);
+        Spill { special_tokens, seed, job, len, long, is_full: AtomicBool::new(false), state }
     }
 
-    /// Remembers if a table is full.
-    pub fn look(&self, table: &PretokenTable) {
-        if table.len() >= self.len || table.num_long_bytes() >= self.long {
+    /// Whether a table has room for a pretoken, given by its bytes if it is long. Remembers if it has not.
+    pub fn fits(&self, table: &PretokenTable, long: &[u8]) -> bool {
+        let fits =
+            table.len() < self.len && table.num_long_bytes() + PretokenTable::long_size(long) <= self.long;
+        if !fits {
             self.is_full.store(true, Relaxed);
         }
+        fits
+    }
+
+    /// Whether a pretoken fits into an empty table.
+    pub fn fits_alone(&self, long: &[u8]) -> bool {
+        PretokenTable::long_size(long) <= self.long
+    }
+
+    /// Writes a pretoken that fits into no table as a run.
+    pub fn add_alone(&self, pretoken: &[u8], count: u64) -> Result<(), Error> {
+        if self.special_tokens.as_slice().iter().any(|token| token.as_bytes() == pretoken) {
+            return Ok(());
+        }
+        let mut state = lock(&self.state);
+        if state.spare.is_empty() {
+            return Err(Error::Cancelled); // Another worker has the error.
+        }
+        let check = |_| self.job.check();
+        state.runs.add(Merged::new(vec![One { pretoken, count, is_next: true }], &check)?)
     }
 
     /// Whether a table is full.
@@ -177,35 +241,48 @@ impl<'a> Spill<'a> {
         let mut full = std::mem::take(&mut state.spare);
         full.iter_mut().zip(tables).for_each(|(spare, table)| std::mem::swap(spare, &mut lock(table)));
         self.is_full.store(false, Relaxed);
-        state.spare = write(full, self.special_tokens, &mut state.runs, self.job)?;
+        state.spare = self.write(full, &mut state.runs)?;
         Ok(())
     }
 
     /// Writes what is left, frees all tables, and returns the runs.
     pub fn finish(self, tables: Vec<PretokenTable>) -> Result<Runs, Error> {
-        let State { spare, mut runs } = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let none = State { spare: Vec::new(), runs: lock(&self.state).runs.none() };
+        let State { spare, mut runs } = std::mem::replace(&mut *lock(&self.state), none);
         drop(spare);
-        write(tables, self.special_tokens, &mut runs, self.job)?;
+        self.write(tables, &mut runs)?;
         Ok(runs)
+    }
+
+    /// Writes tables as a run, and returns them empty.
+    fn write(&self, mut tables: Vec<PretokenTable>, runs: &mut Runs) -> Result<Vec<PretokenTable>, Error> {
+        forget(&mut tables, self.special_tokens, self.seed);
+        let sorted = SortedTables::new(tables, self.job)?;
+        let check = |_| self.job.check();
+        runs.add(sorted.merged(&check)?)?;
+        Ok(sorted.clear())
     }
 }
 
-/// Writes tables as a run, and returns them empty.
-fn write(
-    mut tables: Vec<PretokenTable>,
-    special_tokens: &SpecialTokens,
-    runs: &mut Runs,
-    job: &Job,
-) -> Result<Vec<PretokenTable>, Error> {
-    // The scanner reports a special token as a pretoken that no other equals.
-    for token in special_tokens.as_slice() {
-        tables.iter_mut().for_each(|table| _ = table.forget(token.as_bytes()));
+/// One pretoken as sorted counts.
+struct One<'a> {
+    pretoken: &'a [u8],
+    count: u64,
+    is_next: bool,
+}
+
+impl SortedCounts for One<'_> {
+    fn advance(&mut self) -> Result<bool, Error> {
+        Ok(std::mem::take(&mut self.is_next))
     }
-    let sort = |table: PretokenTable| table.into_sorted(job);
-    let sorted: Vec<SortedTable> = tables.into_iter().map(sort).collect::<Result<_, _>>()?;
-    let check = |_| job.check();
-    runs.add(Merged::new(pieces(&sorted), &check)?)?;
-    Ok(sorted.into_iter().map(SortedTable::clear).collect())
+
+    fn pretoken(&self) -> &[u8] {
+        self.pretoken
+    }
+
+    fn count(&self) -> u64 {
+        self.count
+    }
 }
 
 #[cfg(test)]
@@ -215,9 +292,11 @@ mod tests {
     use crate::corpus::{Corpus, Cutter};
     use crate::count_file::Rules;
     use crate::counts::count::count_into;
-    use crate::counts::shards::Shards;
+    use crate::counts::long::{LONGEST_KEPT, Long};
+    use crate::counts::shards::{Outbox, Shards};
     use crate::counts::table::Knobs;
     use crate::counts::{PretokenCounts, count_pretokens};
+    use crate::pretoken_key::{is_long, key};
     use crate::pretokenize::Pattern;
     use crate::testing::panic_everywhere;
     use std::collections::BTreeMap;
@@ -226,8 +305,8 @@ mod tests {
 
     /// Room for so few pretokens that even a short text spills.
     fn tiny(workers: usize, len: usize, long: usize, num_shards: usize) -> Room {
-        let (max_lines, max_long, max_stretch, num_slots) = (4, 50, u64::MAX, 2 * len);
-        Room { workers, max_lines, max_long, num_shards, max_stretch, num_slots, len, long }
+        let (max_lines, max_long, limits, num_slots) = (4, 50, Limits::default(), 2 * len + 2);
+        Room { workers, max_lines, max_long, num_shards, limits, reading: 1 << 20, num_slots, len, long }
     }
 
     fn text(words: u64, seed: u64) -> Vec<u8> {
@@ -278,7 +357,7 @@ mod tests {
             (1, 200, 4000, 1, 2),
             (1, 70, 100, 2, 64),
             (2, 300, 1000, 4, 3),
-            (3, 500, 100_000, 2, 2),
+            (3, 200, 100_000, 2, 2),
             (4, 100_000, 1 << 20, 16, 64),
         ]) {
             let text = text(20_000, seed);
@@ -299,21 +378,82 @@ mod tests {
 
     #[test]
     fn a_room_fills_what_is_left_of_a_limit_and_not_more() {
-        for mib in [5, 8, 17, 40, 64, 100, 333, 1000, 20_000] {
-            for threads in [1, 2, 7, 64] {
-                let room = Room::of(mib * MIB, threads);
+        for (packed, tables, addresses) in [(0, 0, 0), (1, 0, 0), (9, 0, 0), (0, 9, 0), (1, 1, 1), (9, 0, 9)]
+        {
+            let buffers = Buffers { packed, tables, addresses };
+            for (mib, threads) in [5, 8, 17, 40, 64, 100, 333, 1000, 20_000]
+                .into_iter()
+                .flat_map(|mib| [1, 2, 7, 64].map(|threads| (mib, threads)))
+            {
+                let least = LEAST_TABLE + LEAST_SHARDS + LEAST_STRETCHES + each_worker(buffers, 1);
+                if mib * MIB < least {
+                    continue;
+                }
+                let room = Room::of(mib * MIB, threads, buffers);
+                let Limits { max_stretch, max_text, zstd_window_log } = room.limits;
                 let tables = 2 * room.num_shards * (4 * room.num_slots + 24 * room.len + room.long);
-                let workers = room.workers * (WORKER + 80 * room.max_lines + room.max_long);
+                let workers = room.workers * (80 * room.max_lines + room.max_long);
+                let windows = room.workers.min(packed) * ((1 << zstd_window_log) - (1 << LEAST_WINDOW_LOG));
+                let sources = each_worker(buffers, room.workers) + windows;
                 assert!(room.len < room.num_slots / 2 && room.workers >= 1 && room.workers <= threads);
-                let stretches = COPIES * (room.workers + 1) * usize::try_from(room.max_stretch).unwrap();
-                assert!(tables + workers + stretches <= mib * MIB, "{mib} {threads} {room:?}");
-                assert!(tables + workers >= mib * MIB / 2, "{mib} {threads} {room:?}");
+                assert!(max_text == max_stretch && (20..=27).contains(&zstd_window_log));
+                let copies = COPIES * (room.workers + 1) + OTHER_COPIES;
+                let stretches = copies * usize::try_from(max_stretch).unwrap();
+                let all = tables + workers + sources + stretches;
+                assert!(all <= mib * MIB, "{mib} {threads} {buffers:?} {room:?}");
+                assert!(all >= mib * MIB / 2, "{mib} {threads} {buffers:?} {room:?}");
             }
         }
-        assert!(Room::new(u64::MAX, 2).is_ok());
-        let Err(Error::MemoryLimit { needed, limit: 1000, .. }) = Room::new(1000, 2) else {
+        let none = Buffers::default();
+        assert!(Room::new(u64::MAX, 2, none).is_ok());
+        let Err(Error::MemoryLimit { needed, limit: 1000, .. }) = Room::new(1000, 2, none) else {
             panic!("a limit")
         };
-        assert!(Room::new(needed + (8 << 20), 2).is_ok());
+        assert!(Room::new(needed + (8 << 20), 2, none).is_ok());
+        let Err(Error::MemoryLimit { needed: more, .. }) = Room::new(1000, 2, Buffers { tables: 3, ..none })
+        else {
+            panic!("a limit")
+        };
+        assert!(more > needed + (25 << 20), "{more} {needed}");
+    }
+
+    /// Pretokens that fit into no table, or into none that has others, are in runs of their own, and no table grows.
+    #[test]
+    fn no_table_grows_whatever_pretokens_come_at_once() {
+        let special_tokens = SpecialTokens::new(["<|e>".repeat(3000)]).unwrap();
+        for (len, long) in [(70, 100), (70, 5000), (1000, 100_000)] {
+            let (room, job, folder) = (tiny(1, len, long, 2), Job::default(), tempfile::tempdir().unwrap());
+            let runs = Runs::new(Rules::new(&Pattern::Gpt2, &special_tokens), folder.path(), 64);
+            let shards = Shards::limited(&room, HashSeed::of_process(), runs, &special_tokens, &job);
+            let mut expected = Counted::new();
+            let mut outbox = Outbox::new(&shards);
+            for n in 0..3000 {
+                let pretoken = format!("{n:0len$}", len = [3, 40, 4000, 9000][n % 4]).into_bytes();
+                let (key, mut kept) = (key(&pretoken, HashSeed::of_process()), Long::default());
+                if pretoken.len() > LONGEST_KEPT {
+                    outbox.add_long(key, &pretoken);
+                } else {
+                    let key = if is_long(key) { kept.store(key, &pretoken) } else { key };
+                    outbox.push(key, 1, &kept);
+                    outbox.flush(&kept);
+                }
+                *expected.entry(pretoken).or_insert(0) += 1;
+                assert!(shards.longest_table() <= (len, long));
+            }
+            let special = special_tokens.as_slice()[0].as_bytes();
+            outbox.add_long(key(special, HashSeed::of_process()), special);
+            outbox.check().unwrap();
+            let runs = shards.into_runs().unwrap().unwrap();
+            let mut found = Counted::new();
+            let report = |_| Ok(());
+            runs.merged(&report)
+                .unwrap()
+                .for_each(|pretoken, n| {
+                    assert_eq!(found.insert(pretoken.to_vec(), n), None);
+                    Ok(())
+                })
+                .unwrap();
+            assert!(found == expected, "{len} {long}");
+        }
     }
 }

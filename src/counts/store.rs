@@ -3,13 +3,11 @@ Counts of tables into a count file.
 */
 
 use super::pretoken_counts::PretokenCounts;
-use super::pretoken_table::{PretokenTable, SortedTable, pieces};
+use super::pretoken_table::SortedTables;
 use crate::count_file::{CountWriter, Header, Merged, Rules, SortedCounts};
 use crate::error::Error;
 use crate::job::{Job, Stage};
 use crate::output::NewFile;
-use crate::threads::with_threads;
-use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 /// What a count file states beside the counts.
 pub(crate) struct Totals {
@@ -30,11 +28,8 @@ pub(crate) fn write_counts(
     job: &Job,
 ) -> Result<Header, Error> {
     job.stage(Stage::Sum, Some(counts.len() as u64), || {
-        let tables = counts.into_tables();
-        let sort = |table: PretokenTable| table.into_sorted(job);
-        let sorted: Vec<SortedTable> =
-            with_threads(threads, |pool| pool.install(|| tables.into_par_iter().map(sort).collect()))?;
-        write_sum(Merged::new(pieces(&sorted), &|amount| job.report(amount))?, totals, file)
+        let sorted = SortedTables::by_threads(counts.into_tables(), threads, job)?;
+        write_sum(sorted.merged(&|amount| job.report(amount))?, totals, file)
     })
 }
 

@@ -10,6 +10,7 @@ eviction.
 use super::line::{Line, Probe, WAYS};
 use super::long::{LONGEST_KEPT, Long};
 use super::shards::{Outbox, Shards};
+use crate::corpus::Limits;
 use crate::error::Error;
 use crate::hash_seed::HashSeed;
 use crate::isa::Isa;
@@ -49,8 +50,8 @@ pub struct Knobs {
     pub carry_after: u32,
     /// The secret of the hashes.
     pub seed: HashSeed,
-    /// The maximum length of a line of JSON and of a stretch without a place to cut, in bytes.
-    pub max_stretch: u64,
+    /// How much of the corpus may be held as a whole.
+    pub limits: Limits,
 }
 
 /// The pretokens that one worker has met and their counts, except what it has moved to the shards.

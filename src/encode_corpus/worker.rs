@@ -5,7 +5,7 @@ One worker: it takes chunks from the corpus, encodes them, and passes them on.
 use super::in_order::InOrder;
 use super::options::EncodeOptions;
 use super::separators::{Edge, EncodedChunk, Finished};
-use crate::corpus::{Chunk, Corpus, Cutter, MAX_STRETCH};
+use crate::corpus::{Chunk, Corpus, Cutter, Limits};
 use crate::encode::{Encoder, Id, Ids};
 use crate::error::Error;
 use crate::job::Job;
@@ -42,7 +42,7 @@ impl Worker<'_> {
         &self,
         mut finish: impl FnMut(u64, Finished<T>) -> Result<Option<Ids<T>>, Error>,
     ) -> Result<(), Error> {
-        let (mut chunk, mut ids, mut held) = (Chunk::new(MAX_STRETCH), Ids::default(), None);
+        let (mut chunk, mut ids, mut held) = (Chunk::new(Limits::default()), Ids::default(), None);
         let special_tokens = self.tokenizer.uncut(self.options.special.unwrap_or(Special::Allow));
         let pattern = self.tokenizer.pattern();
         let cutter = Cutter { pattern, special_tokens, chunk_bytes: self.options.chunk_bytes };

@@ -54,7 +54,8 @@ pub(super) fn count<'py>(
             replace: force,
             ..CountOptions::new(Pattern::new(pattern).map_err(to_py)?, special_tokens)
         };
-        let (corpus, texts) = open(source, input_format, json_field, bad_lines)?;
+        let (corpus, texts) =
+            open(source, (memory_limit, options.threads), input_format, json_field, bad_lines)?;
         let header = run(py, progress, texts, move |job| count_corpus(&corpus, &options, &out, job))?;
         Ok(description(header))
     })

@@ -49,7 +49,7 @@ pub(super) fn to_py(error: Error) -> PyErr {
         Error::Pattern { .. } | Error::PatternLimit { .. } => "PatternError",
         Error::Option { .. } | Error::Threads { .. } => "OptionError",
         Error::Tokenizer { .. } | Error::Format { .. } => "FormatError",
-        Error::Limit { .. } | Error::TooLong { .. } => "LimitExceeded",
+        Error::Limit { .. } | Error::TooLong { .. } | Error::Weight { .. } => "LimitExceeded",
         Error::MemoryLimit { .. } => "MemoryLimitExceeded",
         Error::Cancelled | Error::Internal(_) => "InternalError",
     };

@@ -30,8 +30,9 @@ const RETRY_SENDING: Duration = Duration::from_millis(2);
 const SHOW_PROGRESS: Duration = Duration::from_millis(100);
 /// The number of bytes of texts that are sent together.
 const BATCH_BYTES: usize = 1 << 20;
-/// The number of batches that may wait for the workers.
+/// The number of batches that may wait for the workers, and that number where memory is limited.
 const BATCHES_AHEAD: usize = 4;
+const LIMITED_BATCHES_AHEAD: usize = 1;
 
 /// Runs `work` and returns its result.
 pub(super) fn run<'py, T: Send + 'static>(
@@ -131,6 +132,10 @@ pub(super) struct Texts<'py> {
     sender: SyncSender<Vec<Vec<u8>>>,
     /// Texts that were taken from the iterator and not sent yet.
     batch: Vec<Vec<u8>>,
+    /// The bytes of a batch.
+    batch_bytes: usize,
+    /// The length in bytes of the longest text that is taken.
+    longest: u64,
 }
 
 enum Sent {
@@ -140,18 +145,27 @@ enum Sent {
 }
 
 impl<'py> Texts<'py> {
-    pub fn new(iterator: Bound<'py, PyIterator>) -> (Self, impl Iterator<Item = Vec<u8>> + Send + 'static) {
-        let (sender, receiver): (_, Receiver<Vec<Vec<u8>>>) = sync_channel(BATCHES_AHEAD);
-        (Texts { iterator, taken: 0, sender, batch: Vec::new() }, receiver.into_iter().flatten())
+    /// The texts of an iterator. Where memory is limited, `longest` is the length in bytes of the longest text that fits.
+    pub fn new(
+        iterator: Bound<'py, PyIterator>,
+        longest: Option<u64>,
+    ) -> (Self, impl Iterator<Item = Vec<u8>> + Send + 'static) {
+        let ahead = if longest.is_some() { LIMITED_BATCHES_AHEAD } else { BATCHES_AHEAD };
+        let (sender, receiver): (_, Receiver<Vec<Vec<u8>>>) = sync_channel(ahead);
+        let longest = longest.unwrap_or(u64::MAX);
+        let batch_bytes =
+            usize::try_from(longest).map_or(BATCH_BYTES, |longest| BATCH_BYTES.min(longest / 4));
+        let texts = Texts { iterator, taken: 0, sender, batch: Vec::new(), batch_bytes, longest };
+        (texts, receiver.into_iter().flatten())
     }
 
     fn send(&mut self, py: Python<'py>) -> PyResult<Sent> {
         let mut num_bytes = 0;
         if self.batch.is_empty() {
             let start = Instant::now();
-            while num_bytes < BATCH_BYTES && start.elapsed() < LOOK_FOR_SIGNALS {
+            while num_bytes < self.batch_bytes && start.elapsed() < LOOK_FOR_SIGNALS {
                 let Some(text) = self.iterator.next() else { break };
-                let text = to_bytes(&text?, self.taken)?;
+                let text = to_bytes(&text?, self.taken, self.longest)?;
                 self.taken += 1;
                 num_bytes += text.len() + size_of::<Vec<u8>>();
                 self.batch.push(text);
@@ -172,10 +186,14 @@ impl<'py> Texts<'py> {
     }
 }
 
-fn to_bytes(text: &Bound<'_, PyAny>, number: usize) -> PyResult<Vec<u8>> {
+fn to_bytes(text: &Bound<'_, PyAny>, number: usize, longest: u64) -> PyResult<Vec<u8>> {
+    let copied = |bytes: &[u8]| {
+        let fits = bytes.len() as u64 <= longest;
+        let too_long = || to_py(Error::long_text(format!("text number {number} (from 0)"), longest));
+        fits.then(|| bytes.to_vec()).ok_or_else(too_long)
+    };
     if let Ok(text) = text.cast::<PyString>() {
-        let bytes = text.to_str().map(|text| text.as_bytes().to_vec());
-        return bytes.map_err(|error| {
+        let text = text.to_str().map_err(|error| {
             if !error.is_instance_of::<PyUnicodeEncodeError>(text.py()) {
                 return error; // No memory for a copy as UTF-8.
             }
@@ -184,10 +202,11 @@ fn to_bytes(text: &Bound<'_, PyAny>, number: usize) -> PyResult<Vec<u8>> {
                 "CorpusError",
                 &format!("text number {number} (from 0) is not valid Unicode: {error}; {remedy}"),
             )
-        });
+        })?;
+        return copied(text.as_bytes());
     }
     if let Ok(bytes) = text.cast::<PyBytes>() {
-        return Ok(bytes.as_bytes().to_vec());
+        return copied(bytes.as_bytes());
     }
     if let Ok(bytes) = text.cast::<PyByteArray>() {
         return Ok(bytes.to_vec());

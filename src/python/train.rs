@@ -9,6 +9,7 @@ use super::run::{Texts, run};
 use super::tokenizer::PyTokenizer;
 use crate::corpus::{Corpus, InputOptions, Opener};
 use crate::count_file::CountReader;
+use crate::counts::longest_text;
 use crate::error::Error;
 use crate::formats;
 use crate::merges::{Merges, TieBreak};
@@ -75,7 +76,8 @@ pub(super) fn train<'py>(
             init,
         )
         .map_err(to_py)?;
-        let (corpus, texts) = open(source, input_format, json_field, bad_lines)?;
+        let memory = (memory_limit, options.threads);
+        let (corpus, texts) = open(source, memory, input_format, json_field, bad_lines)?;
         let trained = run(py, progress, texts, move |job| train_bpe(&corpus, &options, job))?;
         to_python(py, &trained)
     })
@@ -111,9 +113,11 @@ fn training_options(
     Ok(options)
 }
 
-/// Opens the texts of a call. Those of an iterator also need somebody who draws them from it.
+/// Opens the texts of a call. Those of an iterator also need somebody who draws them from it. Within a limit of memory they
+/// are not longer than `threads` workers can hold.
 pub(super) fn open<'py>(
     source: Source<'py>,
+    (memory_limit, threads): (Option<u64>, usize),
     input_format: &str,
     json_field: String,
     bad_lines: &str,
@@ -122,7 +126,8 @@ pub(super) fn open<'py>(
     Ok(match source {
         Source::Paths(paths) => (Corpus::open_with(paths, input).map_err(to_py)?, None),
         Source::Texts(texts) => {
-            let (texts, received) = Texts::new(texts);
+            let longest = memory_limit.map(|limit| longest_text(limit, threads));
+            let (texts, received) = Texts::new(texts, longest.transpose().map_err(to_py)?);
             (Corpus::from_texts(received), Some(texts))
         }
         Source::Table((table,)) => {

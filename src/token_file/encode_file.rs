@@ -58,7 +58,7 @@ fn encode_and_sync(
     paths.check()?;
     let separator = separator_id(tokenizer, &corpus, &options.encode)?;
     let plan = plan(tokenizer, &corpus, &paths, options)?;
-    refuse_to_overwrite(&plan, &paths)?;
+    refuse_to_overwrite(&corpus, &paths)?;
     std::fs::create_dir_all(paths.folder()).map_err(|error| Error::io("create", paths.folder(), error))?;
     let find_part = || match options.shard {
         None => Ok(Part::whole(&corpus)),
@@ -119,9 +119,8 @@ fn plan(
 }
 
 /// Refuses to replace a file of the corpus by its ids.
-fn refuse_to_overwrite(plan: &Manifest, paths: &Paths) -> Result<(), Error> {
-    let texts = plan.sources.iter().filter(|source| source.file.is_some());
-    match first_among(paths.all(), texts.map(|source| &source.name)) {
+fn refuse_to_overwrite(corpus: &Corpus, paths: &Paths) -> Result<(), Error> {
+    match first_among(paths.all(), corpus.paths()) {
         Some(path) => Err(Error::NotAnOutput { path: path.to_owned(), kind: "one of the texts" }),
         None => Ok(()),
     }

@@ -201,6 +201,41 @@ def test_a_limit_that_is_too_small_is_refused_with_the_least_one(many_words, tmp
             bpe_lm.count_pretokens(many_words, tmp_path / "c", memory_limit=wrong)
 
 
+def test_within_a_limit_a_text_of_an_iterator_that_does_not_fit_is_refused(tmp_path):
+    with pytest.raises(errors.MemoryLimitExceeded, match="counting needs") as caught:
+        bpe_lm.count_pretokens(iter(["a"]), tmp_path / "c", memory_limit=1 << 20)
+    limit = int(re.search(r"needs (\d+) MiB", str(caught.value)).group(1)) + 20 << 20
+    short, long = ["a b"] * 3, "word " * 2_000_000
+    assert bpe_lm.count_pretokens(iter(short), tmp_path / "c", memory_limit=limit).num_pretokens == 6
+    for texts in ([*short, long], [*short, long.encode()]):
+        with pytest.raises(errors.LimitExceeded, match=r"text number 3 \(from 0\): a text,.* is longer than \d+ bytes"):
+            bpe_lm.count_pretokens(iter(texts), tmp_path / "d", memory_limit=limit)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit of open files is that of Linux")
+def test_within_a_limit_few_files_are_open(tmp_path):
+    """Each line is a run of its own."""
+    rng = random.Random(2)
+    lines = "\n".join("".join(rng.choices("abcdefgh", k=20_000)) for _ in range(300))
+    (tmp_path / "lines.txt").write_text(lines)
+    code = f"""
+import re, resource
+import bpe_lm
+resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128))
+def count(out, **options):
+    return bpe_lm.count_pretokens({str(tmp_path / "lines.txt")!r}, {str(tmp_path)!r} + out, threads=1, **options)
+try:
+    count("/none", memory_limit=1 << 20)
+except MemoryError as error:
+    least = int(re.search(r"needs (\\d+) MiB", str(error)).group(1))
+count("/limited", memory_limit=least + 2 << 20)
+count("/all")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "limited").read_bytes() == (tmp_path / "all").read_bytes()
+
+
 def test_training_within_a_limit_learns_the_same_or_says_what_it_needs(many_words, sample, tmp_path):
     expected = bpe_lm.train_bpe(sample, 400, [END_OF_TEXT])
     assert bpe_lm.train_bpe(sample, 400, [END_OF_TEXT], memory_limit=1 << 34) == expected

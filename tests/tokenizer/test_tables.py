@@ -118,6 +118,16 @@ def test_objects_with_an_arrow_stream_are_corpora(texts, tmp_path):
         bpe_lm.count_pretokens(table, tmp_path / "x", shard=(0, 2))
 
 
+def test_within_a_limit_of_memory_a_row_that_does_not_fit_is_refused(tmp_path):
+    table = pa.table({"text": ["a b", "c", "word " * 2_000_000]})
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(errors.MemoryLimitExceeded, match="counting needs") as caught:
+        bpe_lm.count_pretokens(tmp_path / "a.parquet", tmp_path / "c", memory_limit=1 << 20)
+    limit = int(re.search(r"needs (\d+) MiB", str(caught.value)).group(1)) + 30 << 20
+    with pytest.raises(errors.LimitExceeded, match=r"a\.parquet, in row 2: a text,.* is longer than \d+ bytes"):
+        bpe_lm.count_pretokens(tmp_path / "a.parquet", tmp_path / "c", memory_limit=limit)
+
+
 def test_a_field_of_a_struct_is_named_as_in_json(texts, tmp_path):
     texts = texts[:20]
     expected = bpe_lm.train_bpe(iter(texts), 300, [])
