@@ -572,7 +572,7 @@ fn entries_whose_weighted_count_is_0_are_progress_and_a_cancelled_job_stops_amon
     store(&words, &path("a"));
     let part = Part { path: path("a"), weight: Weight::new("0.000000001").unwrap() };
     let job = job();
-    add_counts(&[part.clone()], &path("sum"), true, &job).unwrap();
+    add_counts(std::slice::from_ref(&part), &path("sum"), true, &job).unwrap();
     assert_eq!(job.finished()[0].done, 50_000);
     assert_eq!(read(&path("sum")).unwrap(), Counts::new());
     job.cancel();
