@@ -2,7 +2,13 @@
 //! takes a + b x distinct pretokens + c x the longest pretoken. Each measurement has a process of its own,
 //! and is skipped where the system does not report a process's peak. Corpora of 2.2 and 12 GB are a text of made-up stories
 //! again and again, or with `BPE_LM_CORPORA` the files of that folder.
-#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::print_stdout, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::print_stdout,
+    missing_docs
+)]
 
 #[path = "common/row.rs"]
 #[allow(dead_code)]
