@@ -118,9 +118,9 @@ pub(super) struct Failed(pub Cause);
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::super::chunk::Limits;
     use super::super::opener::Rows;
     use super::*;
-    use crate::corpus::MAX_STRETCH;
     use std::sync::mpsc::sync_channel;
 
     fn delivered(delivered: Delivered) -> Receiver<Delivery> {
@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn what_does_not_belong_to_a_table_or_a_file_is_not_taken_as_its_end() {
         let (job, look_now) = (Job::default(), Look { len: Some(3), version: 1 });
-        let next = |what| Table::new(delivered(what), 0).next(0, &job, &mut Chunk::new(MAX_STRETCH));
+        let next = |what| Table::new(delivered(what), 0).next(0, &job, &mut Chunk::new(Limits::default()));
         assert!(!next(Delivered::End).unwrap());
         for (what, found) in [(Delivered::Bytes(Vec::new()), "bytes"), (Delivered::Look(look_now), "a look")]
         {
