@@ -95,12 +95,11 @@ impl Runs {
     /// The number of the oldest runs that are read at once.
     fn num_at_once(&self) -> usize {
         let mut room = self.room;
-        let fits = |number: usize, run: &Run| {
+        let mut fits = |number: usize, run: &Run| {
             let left = room.checked_sub(run.room());
             room = left.unwrap_or(0);
             number < 2 || left.is_some()
         };
-        let mut fits = fits;
         self.runs.iter().take(self.fan_in).enumerate().take_while(|&(number, run)| fits(number, run)).count()
     }
 
