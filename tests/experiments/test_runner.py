@@ -24,6 +24,7 @@ from bpe_lm.experiments.study import Study, grid
 from bpe_lm.experiments.work import Job, Training, measurement
 from bpe_lm.training.config import TrainConfig, override
 from bpe_lm.training.presets import resolve
+from bpe_lm.training.step_memory import LIBRARIES
 
 MODULE = '''
 """A measurement that leaves a line for each time that it runs."""
@@ -489,7 +490,7 @@ def test_a_prediction_is_measured_and_changes_nothing(base, tmp_path):
     assert 0 < times[0] < times[1] == times[3] < 2 * times[0]
     assert predicted.seconds == pytest.approx(sum(times))
     assert [work.standing for work in predicted.works] == ["begins"] * 4
-    assert all(work.memory > 100 << 20 for work in predicted.works)
+    assert all(work.memory > LIBRARIES for work in predicted.works)
 
 
 def test_a_shape_that_cannot_be_measured_has_no_time(base, tmp_path):
