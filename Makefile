@@ -96,7 +96,7 @@ miri: ## Look for undefined behaviour in a part of the crate that uses no intrin
 
 # A second environment has the lowest versions; its .pth file names the sources and, behind its own packages, those of
 # .venv, for torch and the test tools. WITH_TORCH=1 fetches the lowest torch as well (3 GB on Linux).
-.venv-lowest/installed: pyproject.toml tests/lowest.py .venv/built
+.venv-lowest/installed: pyproject.toml tests/lowest.py tests/libraries.py .venv/built
 	@echo "Setting up .venv-lowest with the lowest versions that pyproject.toml allows ..."
 	@$(BIN)/python -m venv --clear .venv-lowest
 	@.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check \

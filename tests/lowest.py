@@ -5,19 +5,16 @@ python tests/lowest.py --with-torch    and of torch, which is 3 GB on Linux
 """
 
 import sys
-import tomllib
-from pathlib import Path
 
+from libraries import needs
 from packaging.requirements import Requirement
 
-PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 TESTED_EXTRAS = ("lm", "data")
 
 
 def ranges() -> list[Requirement]:
     """The requirements whose lowest versions are tested."""
-    extras = PROJECT["optional-dependencies"]
-    return [Requirement(need) for need in [*PROJECT["dependencies"], *(n for e in TESTED_EXTRAS for n in extras[e])]]
+    return [Requirement(need) for need in needs(TESTED_EXTRAS)]
 
 
 def lowest(need: Requirement) -> str:

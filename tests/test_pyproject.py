@@ -5,7 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lowest import PROJECT, lowest, ranges
+from libraries import PROJECT
+from lowest import lowest, ranges
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]

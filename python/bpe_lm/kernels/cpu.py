@@ -33,8 +33,7 @@ def supports_layers(x: Tensor, width: int) -> bool:
 def is_recording() -> bool:
     """Return whether torch records operations, for gradients or for a compiled graph.
 
-    Only then does a fast form need its operator. Otherwise the function behind the operator is called directly: the
-    first call of an operator imports torch's compiler, which would delay a generated text by 0.85 s.
+    Only then does a fast form need its operator. Otherwise the function behind the operator is called directly.
     """
     return torch.is_grad_enabled() or torch.compiler.is_compiling()
 
