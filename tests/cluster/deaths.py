@@ -50,17 +50,22 @@ def is_taken(order):
     return True
 
 
+def is_middle(done, total):
+    """The look for a shard's beginning has no total."""
+    return total is not None and done < total
+
+
 class Left(Exception):
     """The work is left in its middle."""
 
 
 def kill(order, stage, done, total):
-    if done < total:
+    if is_middle(done, total):
         order.with_suffix(".done").write_text(f"{stage} {done} {total}")
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 def leave(order, stage, done, total):
-    if done < total:
+    if is_middle(done, total):
         order.with_suffix(".done").write_text(f"{stage} {done} {total}")
         raise Left

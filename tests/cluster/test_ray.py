@@ -23,8 +23,8 @@ from bpe_lm.cluster import counting, ray_tasks
 from bpe_lm.cluster.ray_tasks import answer, connected, open_answer
 
 END_OF_TEXT = "<|endoftext|>"
-SLOW = r"(?<!q)\p{L}+|(?<!q)\P{L}"
-"""A pattern for which there is no scanner, so that a shard takes long enough to be killed in its middle."""
+SLOW = r"(?=(?:.(?!Q)){0,9})(?<!q)\p{L}+|(?<!q)\P{L}"
+"""A pattern that looks around at each character. A shard takes 0.4 s, and a worker dies at a report, after 0.1 s."""
 
 SHARDS = 3
 

@@ -143,6 +143,14 @@ def test_shards_of_addresses_add_up(folder, memory, tmp_path):
     assert (tmp_path / "sum").read_bytes() == (tmp_path / "whole").read_bytes()
 
 
+def test_readers_of_one_file_in_memory_do_not_move_each_other():
+    fsspec.filesystem("memory").pipe("/shared/a.txt", b"some words")
+    first, second = (remote.open_seekable("memory://shared/a.txt") for _ in range(2))
+    assert first.read(4) == b"some"
+    assert second.read() == b"some words"
+    assert first.read() == b" words"
+
+
 @pytest.mark.parametrize("name", ["big.jsonl.gz", "big.parquet"])
 def test_an_interrupted_encoding_goes_on_unless_the_file_has_changed(texts, memory, tmp_path, name, monkeypatch):
     """Reading takes its time, and the journal has a line each second."""

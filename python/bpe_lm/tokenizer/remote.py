@@ -1,6 +1,7 @@
 """Files at an address, such as s3://bucket/a.jsonl.gz, read through fsspec."""
 
 import hashlib
+import io
 from typing import IO, Any
 
 from bpe_lm.errors import CorpusError, MissingExtra
@@ -68,7 +69,7 @@ def put_bytes(sink: Any, path: str) -> bool:
     size, total = system.info(inner).get("size"), 0
     # Over HTTP, a size of 0 asks for one answer as a stream. Many servers know no parts.
     is_http = path.startswith(("http://", "https://"))
-    with system.open(inner, "rb", block_size=0 if is_http else BLOCK_BYTES, cache_type="none") as file:
+    with _open(system, inner, block_size=0 if is_http else BLOCK_BYTES, cache_type="none") as file:
         while block := _read(file):
             total += len(block)
             if not sink.put_bytes(block):
@@ -86,10 +87,16 @@ def open_seekable(path: str) -> IO[bytes]:
         OSError: It cannot be read.
     """
     system, inner = _system(path)
-    file: IO[bytes] = system.open(inner, "rb", block_size=BLOCK_BYTES // 2, cache_type="readahead")
+    file = _open(system, inner, block_size=BLOCK_BYTES // 2, cache_type="readahead")
     if not file.seekable():
         raise CorpusError(f"{path} is a table, and its server does not send parts of a file; download it first")
     return file
+
+
+def _open(system: Any, inner: str, **options: Any) -> IO[bytes]:
+    file: IO[bytes] = system.open(inner, "rb", **options)
+    # memory:// gives all who open a file the same object, with one position. A call that was stopped may still read.
+    return io.BytesIO(file.getvalue()) if isinstance(file, io.BytesIO) else file
 
 
 def _read(file: IO[bytes]) -> bytes:
