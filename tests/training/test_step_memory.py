@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from itertools import accumulate
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -35,8 +36,31 @@ def test_memory_is_of_the_parts_that_a_step_has():
     assert 0.3 < narrow.activations / found.activations < 0.8  # Kernels of norms and SwiGLU keep less than torch.
     assert again.activations < 0.5 * found.activations
     rows = largest_batch(config, 8e9)
-    assert 0.98 * 8e9 < step_memory(config, rows).peak <= 8e9
+    assert step_memory(config, rows).peak <= 8e9 < step_memory(config, rows + 1).peak
     assert largest_batch(config, 4e8) == 0
+
+
+@pytest.mark.parametrize("fixed", [0, 10**6])
+@pytest.mark.parametrize("of_a_leap", [0, 10, 10**4])
+@pytest.mark.parametrize("rows_of_a_leap", [1, 16, 50_000])
+def test_the_largest_batch_is_found_in_few_steps(monkeypatch, fixed, of_a_leap, rows_of_a_leap):
+    asked = []
+
+    def peak(rows):
+        return fixed + 77 * rows + of_a_leap * (rows // rows_of_a_leap)
+
+    def simulated(config, rows):
+        asked.append(rows)
+        return SimpleNamespace(peak=peak(rows))
+
+    monkeypatch.setattr(prediction, "step_memory", simulated)
+    for memory in (50, 77, 1_000, 5e6, 3e8):
+        asked.clear()
+        rows = largest_batch(resolve("debug"), memory)
+        assert memory < peak(rows + 1)
+        assert rows == 0 or peak(rows) <= memory
+        assert len(asked) <= 20
+        assert min(asked) > 0
 
 
 MEASURE = """

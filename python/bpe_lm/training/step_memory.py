@@ -179,13 +179,23 @@ def _inside_the_loss(config: TrainConfig, rows: int) -> int:
 def largest_batch(config: TrainConfig, memory: float) -> int:
     """Return the largest number of rows at a time whose step fits into `memory` bytes.
 
-    From some number of rows on, activations grow in proportion to that number.
+    Peaks grow nearly in proportion, so the line through two of them says where to look next. Steps that become longer
+    end the search where peaks grow by leaps.
     """
-    rows = 16
-    for _ in range(2):
-        half, whole = (step_memory(config, number).peak for number in (rows // 2, rows))
-        estimate = rows + int((memory - whole) // ((whole - half) / (rows - rows // 2)))
-        rows = max(estimate, 2)
-    while estimate > 0 and step_memory(config, estimate).peak > memory:
-        estimate -= 1
-    return max(estimate, 0)
+    peaks = {rows: step_memory(config, rows).peak for rows in (8, 16)}
+    while True:
+        low = max((rows for rows, peak in peaks.items() if peak <= memory), default=0)
+        high = min((rows for rows, peak in peaks.items() if peak > memory and rows > low), default=None)
+        if high == low + 1:
+            return low
+        step = 2 ** max(len(peaks) - 8, 0)
+        if low and high:
+            a, b = low, high
+        else:
+            a, b = sorted(peaks)[:2] if high else sorted(peaks)[-2:]
+        rows = a + int((memory - peaks[a]) * (b - a) / (peaks[b] - peaks[a]))
+        if high:
+            step = min(step, (high - low) // 2)
+            rows = min(rows, high - step)
+        rows = max(rows, low + step)
+        peaks[rows] = step_memory(config, rows).peak
