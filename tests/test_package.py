@@ -1,9 +1,11 @@
 """The package as a whole: its names are typed and imported when they are used, and nothing in it prints by itself."""
 
 import ast
+import importlib
 import subprocess
 import sys
 from pathlib import Path
+from textwrap import dedent
 
 import bpe_lm
 import pytest
@@ -29,6 +31,31 @@ ignore_missing_imports = True
 
 def names_of(path: Path) -> str:
     return path.relative_to(PACKAGE).as_posix()
+
+
+def imports_of(source: str):
+    """The names that a program imports from the package, also in programs that it has as strings."""
+    try:
+        nodes = list(ast.walk(ast.parse(dedent(source))))
+    except SyntaxError:
+        return
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "bpe_lm":
+            yield from ((node.module, alias.name) for alias in node.names)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and "bpe_lm" in node.value:
+            yield from imports_of(node.value)
+
+
+@pytest.mark.parametrize("folder", ["tests", "benches", "."])
+def test_programs_import_names_that_are_there(folder):
+    """Also those that run for long or on a GPU, and are rarely tried."""
+    root = PACKAGE.parents[1] / folder
+    paths = root.glob("*.py" if folder == "." else "**/*.py")
+    names = {name for path in paths for name in imports_of(path.read_text(encoding="utf-8"))}
+    assert len(names) > 1
+    for module, name in sorted(names):
+        if not hasattr(importlib.import_module(module), name):
+            importlib.import_module(f"{module}.{name}")
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if path.parent.name != "cli"], ids=names_of)

@@ -42,10 +42,10 @@ def test_imports_from_the_same_folder_and_from_lower_layers_are_allowed(plant):
 
 
 CIRCLES = {
-    "at the top of the file": "from bpe_lm.tokenizer.train import train",
+    "at the top of the file": "from bpe_lm.tokenizer.train import train_bpe",
     "relative": "from .train import train",
     "of a whole module": "import bpe_lm.tokenizer.train",
-    "inside a function": "def f():\n    from bpe_lm.tokenizer.train import train",
+    "inside a function": "def f():\n    from bpe_lm.tokenizer.train import train_bpe",
     "by the module's name": "import importlib\nimportlib.import_module('bpe_lm.tokenizer.train')",
     "for a type checker": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from .train import train",
 }
@@ -73,7 +73,7 @@ def test_an_upward_import_from_beside_the_folders_is_found(plant):
 
 
 def test_a_sideways_import_is_found(plant):
-    found = plant(data__in__sample="from bpe_lm.tokenizer.train import train")
+    found = plant(data__in__sample="from bpe_lm.tokenizer.train import train_bpe")
     assert found == ["bpe_lm.data.sample imports bpe_lm.tokenizer.train: tokenizer is not in a layer below data"]
 
 

@@ -39,7 +39,10 @@ def environment_without_downloads(clone):
     within = Path(run(str(clone / ".venv" / "bin" / "python"), "-c", code, folder=clone).strip())
     known = [sysconfig.get_path("purelib"), *(path for path in sys.path if path.endswith("site-packages"))]
     (within / "known.pth").write_text("\n".join(dict.fromkeys(known)) + "\n")
-    (clone / ".venv" / "installed").touch()
+    # `python -m maturin` looks for the program beside itself.
+    (clone / ".venv" / "bin" / "maturin").symlink_to(Path(sys.executable).with_name("maturin"))
+    for step in ("installed", "libraries"):
+        (clone / ".venv" / step).touch()
 
 
 def test_two_commands_after_a_clone_into_a_path_with_spaces(tmp_path, cases):

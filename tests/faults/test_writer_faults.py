@@ -38,11 +38,11 @@ def small_model(version):
     import torch
     from bpe_lm.model.config import ModelConfig
     from bpe_lm.model.transformer import TransformerLM
-    from bpe_lm.training.optimizer import AdamW
+    from bpe_lm.training.optimizers.adamw import AdamW
 
     torch.manual_seed(len(version))
     config = ModelConfig(vocab_size=1003, context_length=8, d_model=16, num_layers=1, num_heads=2, d_ff=16)
-    model = TransformerLM(config)
+    model = TransformerLM.from_config(config)
     return model, AdamW(model.parameters(), lr=1e-3)
 
 
@@ -146,9 +146,10 @@ def fail_each_call_of(folder, saved, writer, has_old):
 
 
 def without_what_stays(call, after):
-    """The content without a temporary folder whose removal is the call that failed."""
-    is_removal = call.startswith("open ") and ".bpe_lm-" in call
-    return {name: data for name, data in after.items() if not (is_removal and ".bpe_lm-" in name)}
+    """The content without a folder whose removal is the call that failed."""
+    marks = (".bpe_lm-", ".replaced")
+    is_removal = call.startswith("open ") and any(mark in call for mark in marks)
+    return {name: data for name, data in after.items() if not (is_removal and any(mark in name for mark in marks))}
 
 
 def describe(after, before, new):

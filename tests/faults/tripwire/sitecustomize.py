@@ -11,7 +11,7 @@ import sys
 def _asked_by_the_package(event, arguments):
     if event not in ("pickle.find_class", "open"):
         return
-    frame, names = sys._getframe(1), []
+    frame, names = sys._getframe().f_back, []  # None while the interpreter opens its script.
     while frame is not None:
         names.append((frame.f_code.co_filename, frame.f_code.co_name))
         frame = frame.f_back
