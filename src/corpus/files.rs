@@ -29,6 +29,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 /// The number of bytes between two checks of the cancel flag.
 const STEP: usize = 1 << 24;
 
+/// The most bytes of all files together. A server may state any size, and a sparse file has one; sums of smaller ones are
+/// never too large for their type.
+const MAX_BYTES: u64 = 1 << 62;
+
 /// A list of files.
 pub struct Files {
     sources: Vec<Source>,
@@ -57,6 +61,10 @@ impl Files {
             paths.into_iter().map(|path| Source::new(path.as_ref(), &options)).collect::<Result<_, _>>()?;
         if sources.is_empty() {
             return Err(Error::EmptyCorpus { what: "the list of files".to_owned(), hint: "" });
+        }
+        let known = sources.iter().filter_map(Source::len).try_fold(0_u64, u64::checked_add);
+        if known.is_none_or(|sum| sum > MAX_BYTES) {
+            return Err(Error::Limit { what: "the size of all files", limit: MAX_BYTES });
         }
         if sources.iter().filter(|source| matches!(source.kind, Kind::StandardInput)).count() > 1 {
             let rule = "named only once, because it can be read only once";
@@ -92,15 +100,21 @@ impl Files {
         self.sources.len()
     }
 
-    /// The part that a shard has.
-    pub(crate) fn part(&self, shard: Shard, cutter: Cutter<'_>, job: &Job) -> Result<Range<Place>, Error> {
-        let Some(total) = self.sources.iter().map(Source::len).sum() else {
+    /// The bytes of all files, which shards divide.
+    ///
+    /// # Errors
+    /// [`Error::Option`] if a length is not known.
+    pub(crate) fn total(&self) -> Result<u64, Error> {
+        self.sources.iter().map(Source::len).sum::<Option<u64>>().ok_or_else(|| {
             let name = self.sources.iter().find(|source| source.len().is_none()).map(Source::name);
             let value = format!("a part of {}", name.unwrap_or_default());
-            let rule = "left out with what has no known length";
-            return Err(Error::Option { name: "shard", value, rule });
-        };
-        let Range { start, end } = shard.stretch(total);
+            Error::Option { name: "shard", value, rule: "left out with what has no known length" }
+        })
+    }
+
+    /// The part that a shard has.
+    pub(crate) fn part(&self, shard: Shard, cutter: Cutter<'_>, job: &Job) -> Result<Range<Place>, Error> {
+        let Range { start, end } = shard.stretch(self.total()?);
         Ok(self.border(start, cutter, job)?..self.border(end, cutter, job)?)
     }
 

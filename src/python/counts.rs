@@ -222,11 +222,14 @@ fn add_all(
     borders: &[i64],
     counts: &[u64],
 ) -> Result<(), Error> {
-    let contradict = || Error::Internal("the borders of pretokens contradict each other".to_owned());
-    for (pair, &count) in borders.windows(2).zip(counts) {
+    let pretoken = |pair: &[i64]| {
         let [start, end] = [pair[0], pair[1]].map(|border| usize::try_from(border).unwrap_or(usize::MAX));
-        let pretoken = data.get(start..end).ok_or_else(contradict)?;
-        collected.add(pretoken, count, Job::unwatched())?;
-    }
-    Ok(())
+        data.get(start..end)
+    };
+    // All of them are looked at before any is added.
+    let pretokens: Option<Vec<&[u8]>> = borders.windows(2).map(pretoken).collect();
+    let pretokens = pretokens.filter(|pretokens| pretokens.len() == counts.len());
+    let contradict = || Error::Internal("the borders of pretokens contradict each other".to_owned());
+    let mut both = pretokens.ok_or_else(contradict)?.into_iter().zip(counts);
+    both.try_for_each(|(pretoken, &count)| collected.add(pretoken, count, Job::unwatched()))
 }

@@ -163,12 +163,15 @@ impl<'py> Texts<'py> {
         let mut num_bytes = 0;
         if self.batch.is_empty() {
             let start = Instant::now();
-            while num_bytes < self.batch_bytes && start.elapsed() < LOOK_FOR_SIGNALS {
-                let Some(text) = self.iterator.next() else { break };
+            // A text is taken before the clock is asked: an empty batch is the iterator's end, and nothing else.
+            for text in self.iterator.by_ref() {
                 let text = to_bytes(&text?, self.taken, self.longest)?;
                 self.taken += 1;
                 num_bytes += text.len() + size_of::<Vec<u8>>();
                 self.batch.push(text);
+                if num_bytes >= self.batch_bytes || start.elapsed() >= LOOK_FOR_SIGNALS {
+                    break;
+                }
             }
             py.check_signals()?;
         }
@@ -187,11 +190,11 @@ impl<'py> Texts<'py> {
 }
 
 fn to_bytes(text: &Bound<'_, PyAny>, number: usize, longest: u64) -> PyResult<Vec<u8>> {
-    let copied = |bytes: &[u8]| {
-        let fits = bytes.len() as u64 <= longest;
+    let check = |len: usize| {
         let too_long = || to_py(Error::long_text(format!("text number {number} (from 0)"), longest));
-        fits.then(|| bytes.to_vec()).ok_or_else(too_long)
+        (len as u64 <= longest).then_some(()).ok_or_else(too_long)
     };
+    let copied = |bytes: &[u8]| check(bytes.len()).map(|()| bytes.to_vec());
     if let Ok(text) = text.cast::<PyString>() {
         let text = text.to_str().map_err(|error| {
             if !error.is_instance_of::<PyUnicodeEncodeError>(text.py()) {
@@ -209,6 +212,7 @@ fn to_bytes(text: &Bound<'_, PyAny>, number: usize, longest: u64) -> PyResult<Ve
         return copied(bytes.as_bytes());
     }
     if let Ok(bytes) = text.cast::<PyByteArray>() {
+        check(bytes.len())?;
         return Ok(bytes.to_vec());
     }
     Err(wrong_type(&format!("text number {number} (from 0)"), text, "str or bytes"))

@@ -205,13 +205,28 @@ def test_a_limit_that_is_too_small_is_refused_with_the_least_one(many_words, tmp
             bpe_lm.count_pretokens(many_words, tmp_path / "c", memory_limit=wrong)
 
 
+def test_a_shard_of_a_pipe_and_special_tokens_without_room_are_refused_before_anything_is_made(sample, tmp_path):
+    pipe, out = tmp_path / "pipe", tmp_path / "folder" / "out"
+    os.mkfifo(pipe)
+    tokenizer = bpe_lm.Tokenizer(*bpe_lm.train_bpe(sample, 300, []))
+    for refused in (
+        lambda: bpe_lm.count_pretokens(pipe, out, shard=(0, 2)),
+        lambda: tokenizer.encode_file(pipe, out, shard=(0, 2)),
+    ):
+        with pytest.raises(errors.OptionError, match="no known length"):
+            refused()
+    with pytest.raises(errors.LimitExceeded, match="the length of the special tokens"):
+        bpe_lm.count_pretokens(sample, out, ["x" * (16 << 20)])
+    assert not out.parent.exists()
+
+
 def test_within_a_limit_a_text_of_an_iterator_that_does_not_fit_is_refused(tmp_path):
     with pytest.raises(errors.MemoryLimitExceeded, match="counting needs") as caught:
         bpe_lm.count_pretokens(iter(["a"]), tmp_path / "c", memory_limit=1 << 20)
-    limit = int(re.search(r"needs (\d+) MiB", str(caught.value)).group(1)) + 20 << 20
+    limit = int(re.search(r"needs (\d+) MiB", str(caught.value)).group(1)) + 60 << 20
     short, long = ["a b"] * 3, "word " * 2_000_000
     assert bpe_lm.count_pretokens(iter(short), tmp_path / "c", memory_limit=limit).num_pretokens == 6
-    for texts in ([*short, long], [*short, long.encode()]):
+    for texts in ([*short, long], [*short, long.encode()], [*short, bytearray(long.encode())]):
         with pytest.raises(errors.LimitExceeded, match=r"text number 3 \(from 0\): a text,.* is longer than \d+ bytes"):
             bpe_lm.count_pretokens(iter(texts), tmp_path / "d", memory_limit=limit)
 

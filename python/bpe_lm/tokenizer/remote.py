@@ -33,7 +33,7 @@ def is_address(path: str) -> bool:
 
 
 def look(path: str) -> tuple[int | None, int]:
-    """Return the size of a file in bytes, if it is known, and a number that changes when the file does.
+    """Return the size of a file in bytes, if a possible one is known, and a number that changes when the file does.
 
     Raises:
         CorpusError: It is a directory, or its scheme is unknown.
@@ -49,7 +49,7 @@ def look(path: str) -> tuple[int | None, int]:
         raise CorpusError(f"{path} is empty: it contains no text; was it written to its end?")
     known = [f"{key}={info[key]}" for key in VERSION_KEYS if info.get(key) is not None]
     version = int.from_bytes(hashlib.sha256("\n".join(known).encode()).digest()[:8]) if known else 0
-    return (None if size is None else int(size)), version
+    return (int(size) if size is not None and 0 < size < 2**63 else None), version
 
 
 def forget(path: str) -> None:
