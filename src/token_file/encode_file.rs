@@ -54,6 +54,9 @@ fn encode_and_sync(
         let rule = "left out with what can be read only once, or has no known length: standard input, pipes, some addresses";
         return Err(Error::Option { name: "resume", value: "true".to_owned(), rule });
     }
+    if options.shard.is_some() {
+        corpus.files()?.total()?;
+    }
     let paths = Paths::new(out);
     paths.check()?;
     let separator = separator_id(tokenizer, &corpus, &options.encode)?;
@@ -186,6 +189,7 @@ mod tests {
     use crate::special_tokens::SpecialTokens;
     use crate::testing::{in_a_minute, is_on_purpose, panic_everywhere};
     use crate::vocab::Vocab;
+    use std::sync::mpsc::Receiver;
 
     const TEXT: &[u8] = b"some words and some words more\n<|endoftext|>";
 
@@ -232,6 +236,88 @@ mod tests {
         });
         assert!(is_on_purpose(&error), "{error}");
         assert_eq!(bytes.0, bytes.1);
+    }
+
+    /// Syncs, and first makes a file of another program at one of the names.
+    fn with_another<const ENDING: usize>(
+        partial: &Mutex<&mut Partial>,
+        journal: &mut Journal,
+        many_are_new: &Receiver<()>,
+    ) -> Result<(), Error> {
+        let mut name = whole(partial)?.file().path.with_extension("").into_os_string();
+        name.push(ENDINGS[ENDING]);
+        std::fs::write(&name, "of another program").unwrap();
+        sync_now_and_then(partial, journal, many_are_new)
+    }
+
+    const ENDINGS: [&str; 3] = ["", ".json", ".idx"];
+
+    #[test]
+    fn a_file_that_another_program_makes_meanwhile_is_not_replaced_unless_it_may_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let (tokenizer, text, options) = small(folder.path());
+        let encode = |name: &str, resume: bool, force: bool, sync: Syncer| {
+            let options = TokenFileOptions { resume, force, ..options.clone() };
+            let (corpus, out) = (Corpus::open([&text]).unwrap(), folder.path().join(name));
+            encode_and_sync(&tokenizer, corpus, &out, &options, &Job::default(), sync)
+        };
+        let read = |name: String| std::fs::read(folder.path().join(name)).unwrap();
+        encode("whole.bin", false, false, sync_now_and_then).unwrap();
+        let syncers: [Syncer; 3] = [with_another::<0>, with_another::<1>, with_another::<2>];
+        for (ending, syncer) in ENDINGS.into_iter().zip(syncers) {
+            for force in [false, true] {
+                let (name, taken) = (format!("ids{force}.bin"), format!("ids{force}.bin{ending}"));
+                let encoded = encode(&name, false, force, syncer);
+                if !force {
+                    for error in [encoded.unwrap_err(), encode(&name, true, false, syncer).unwrap_err()] {
+                        let Error::Exists { path } = error else { panic!("{error}") };
+                        assert_eq!(path, folder.path().join(&taken));
+                        assert_eq!(read(taken.clone()), b"of another program");
+                    }
+                    std::fs::remove_file(folder.path().join(&taken)).unwrap();
+                    encode(&name, true, false, sync_now_and_then).unwrap();
+                }
+                for ending in ENDINGS {
+                    assert_eq!(read(format!("{name}{ending}")), read(format!("whole.bin{ending}")));
+                    std::fs::remove_file(folder.path().join(format!("{name}{ending}"))).unwrap();
+                }
+                assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 4, "the text, and whole.bin");
+            }
+        }
+    }
+
+    /// A run that may replace what is there, and died, may also when it resumes; one that may not finds it before its work.
+    #[test]
+    fn a_run_that_resumes_may_replace_what_it_could_when_it_began() {
+        let folder = tempfile::tempdir().unwrap();
+        let (tokenizer, text, options) = small(folder.path());
+        let fails: Syncer = |partial, journal, many_are_new| {
+            sync_now_and_then(partial, journal, many_are_new)?;
+            let entry = whole(partial)?.entry()?;
+            journal.push(&entry)?;
+            Err(Error::Cancelled)
+        };
+        for force in [false, true] {
+            let out = folder.path().join(format!("{force}.bin"));
+            let encode = |options: &TokenFileOptions, sync: Syncer| {
+                encode_and_sync(
+                    &tokenizer,
+                    Corpus::open([&text]).unwrap(),
+                    &out,
+                    options,
+                    &Job::default(),
+                    sync,
+                )
+            };
+            encode(&TokenFileOptions { force, ..options.clone() }, fails).unwrap_err();
+            std::fs::write(&out, "of another program").unwrap();
+            let resumed = encode(&TokenFileOptions { resume: true, ..options.clone() }, sync_now_and_then);
+            assert_eq!(resumed.is_ok(), force, "{resumed:?}");
+            if !force {
+                assert!(matches!(resumed, Err(Error::Exists { .. })));
+                assert_eq!(std::fs::read(&out).unwrap(), b"of another program");
+            }
+        }
     }
 
     #[test]

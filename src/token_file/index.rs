@@ -235,8 +235,26 @@ fn checksum(
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    /// The job stops before anything is lost, so a later one goes on.
+    #[test]
+    fn an_index_is_not_read_to_its_end_for_a_job_that_was_cancelled() {
+        let (folder, job) = (tempfile::tempdir().unwrap(), Job::default());
+        let paths = Paths::new(&folder.path().join("ids.bin"));
+        let nothing = Progress { info: IndexInfo::default(), begins: true };
+        let mut index = Index::open(&paths, nothing, false, &job).unwrap();
+        index.add(0, 10, &[3, 7]).unwrap();
+        index.flush().unwrap();
+        let progress = index.progress();
+        assert_eq!(progress.info.documents, 3);
+        assert_eq!(Index::open(&paths, progress, false, &job).unwrap().progress(), progress);
+        job.cancel();
+        assert!(matches!(Index::open(&paths, progress, false, &job), Err(Error::Cancelled)));
+        assert_eq!(Index::open(&paths, progress, false, &Job::default()).unwrap().progress(), progress);
+    }
 
     #[test]
     fn separators_end_where_they_stand_whatever_the_alignment() {

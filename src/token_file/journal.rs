@@ -80,6 +80,15 @@ impl Entry {
     }
 }
 
+/// What a journal says of a file that was begun.
+pub(super) struct Begun {
+    pub manifest: Manifest,
+    /// Whether it may replace files of its names.
+    pub may_replace: bool,
+    /// The last entry, with the checksums of all entries.
+    pub last: Option<Entry>,
+}
+
 /// A journal that is open for more lines.
 pub(super) struct Journal {
     file: File,
@@ -126,15 +135,17 @@ impl Journal {
         self.file.set_len(0).map_err(|error| Error::io("write", &self.path, error))
     }
 
-    /// Writes the first line, which describes the file that is to be written.
-    pub fn begin(mut self, manifest: &Manifest) -> Result<Self, Error> {
-        self.push_line(&manifest.to_json())?;
+    /// Writes the first line, which describes the file that is to be written, and says whether it may replace others.
+    pub fn begin(mut self, manifest: &Manifest, may_replace: bool) -> Result<Self, Error> {
+        let mut line = manifest.to_object();
+        line["may_replace"] = may_replace.into();
+        self.push_line(&line.to_string())?;
         Ok(self)
     }
 
-    /// Reads the first line, and the last entry with the checksums of all entries. Removes a last line that
-    /// is half written. Returns `None` if not even the first line was written to its end.
-    pub fn read(&self) -> Result<Option<(Manifest, Option<Entry>)>, Error> {
+    /// Reads what it says. Removes a last line that is half written. Returns `None` if not even the first line was
+    /// written to its end.
+    pub fn read(&self) -> Result<Option<Begun>, Error> {
         let path = &self.path;
         let failed = |error| Error::io("open", path, error);
         let mut bytes = Vec::new();
@@ -155,6 +166,7 @@ impl Journal {
         let first =
             lines.next().ok_or_else(|| damaged("the first line is not what was written".to_owned()))?;
         let manifest = Manifest::from_json(first).map_err(damaged)?;
+        let may_replace = may_replace(first).map_err(damaged)?;
         let (mut last, mut blocks) = (None, Vec::new());
         for line in lines {
             let mut entry = Entry::from_json(line).map_err(damaged)?;
@@ -163,7 +175,7 @@ impl Journal {
         }
         let last = last.map(|last| Entry { blocks, ..last });
         self.file.set_len(len).map_err(failed)?;
-        Ok(Some((manifest, last)))
+        Ok(Some(Begun { manifest, may_replace, last }))
     }
 
     /// Adds an entry, and syncs it.
@@ -181,6 +193,13 @@ impl Journal {
     pub fn remove(self) -> Result<(), Error> {
         std::fs::remove_file(&self.path).map_err(|error| Error::io("remove", &self.path, error))
     }
+}
+
+/// What the first line says of files that are there. Older journals do not say it; each of their runs replaces them.
+fn may_replace(line: &str) -> Result<bool, String> {
+    let value = json::parse(line)?;
+    let object = Object::new(&value)?;
+    object.lenient("may_replace").map_or(Ok(true), |_| object.bool("may_replace"))
 }
 
 /// The JSON of a line, if the line is whole.

@@ -57,6 +57,10 @@ impl Manifest {
 
     /// The text of `OUT.json`.
     pub fn to_json(&self) -> String {
+        self.to_object().to_string()
+    }
+
+    pub(super) fn to_object(&self) -> Value {
         let sources: Vec<Value> = self.sources.iter().map(source_to_json).collect();
         let checksums: Vec<String> = self.checksums.iter().map(|sum| format!("{sum:08x}")).collect();
         json!({
@@ -78,7 +82,6 @@ impl Manifest {
             "block_bytes": BLOCK_BYTES,
             "crc32": checksums,
         })
-        .to_string()
     }
 
     /// Reads the text of `OUT.json`.

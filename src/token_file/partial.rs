@@ -3,7 +3,7 @@
 */
 
 use super::index::{Index, IndexInfo, Progress};
-use super::journal::{Entry, Journal};
+use super::journal::{Begun, Entry, Journal};
 use super::manifest::{BLOCK_BYTES, Manifest};
 use super::npy;
 use super::options::TokenFileOptions;
@@ -67,11 +67,13 @@ pub(super) struct Partial {
     num_entered: usize,
     /// Whether a chunk was begun to be added. If that fails, it stays so.
     is_changing: bool,
+    /// Whether files of its names are replaced in the end.
+    may_replace: bool,
 }
 
 impl Partial {
     /// Opens or creates the file. `manifest` describes the file that is to be written, with the ids of the part that
-    /// `find_part` returns. It is called once the file is locked and its name is free.
+    /// `find_part` returns. It is called once the file is locked and its name is free, or may be replaced.
     pub fn open(
         paths: Paths,
         manifest: Manifest,
@@ -83,7 +85,7 @@ impl Partial {
         match Partial::open_locked(&paths, &journal, manifest, options, job, find_part) {
             Ok(Found::Begun(partial)) => Ok(Opened::Partial(Box::new(partial), journal)),
             Ok(Found::Nothing(partial)) => {
-                let journal = journal.begin(&partial.manifest)?;
+                let journal = journal.begin(&partial.manifest, options.force)?;
                 paths.sync_folder()?;
                 Ok(Opened::Partial(Box::new(partial), journal))
             }
@@ -111,11 +113,18 @@ impl Partial {
         find_part: impl FnOnce() -> Result<Part, Error>,
     ) -> Result<Found, Error> {
         if options.resume {
-            if let Some((was, last)) = journal.read()? {
+            if let Some(Begun { manifest: was, may_replace, last }) = journal.read()? {
                 if let Some(reason) = manifest.difference(&was) {
                     return Err(Error::Resume { path: paths.partial.clone(), reason });
                 }
-                return Partial::go_on(paths, manifest, find_part()?, last, job).map(Found::Begun);
+                let may_replace = may_replace || options.force;
+                // The last steps of a run that died have given some of the names.
+                if !may_replace && !last.as_ref().is_some_and(|last| last.is_done) {
+                    check_free(paths)?;
+                }
+                let mut partial = Partial::go_on(paths, manifest, find_part()?, last, job)?;
+                partial.may_replace = may_replace;
+                return Ok(Found::Begun(partial));
             }
             if paths.out.exists() {
                 let whole = verify::open(&paths.out, None, None)?;
@@ -126,12 +135,7 @@ impl Partial {
             }
         }
         if !options.force {
-            // Without a journal nothing tells whose files these are.
-            for path in [&paths.out, &paths.manifest, &paths.index] {
-                if is_taken(path) {
-                    return Err(Error::Exists { path: path.clone() });
-                }
-            }
+            check_free(paths)?;
             let has_content = |path| std::fs::metadata(path).is_ok_and(|found| found.len() > 0);
             if !options.resume && (has_content(&paths.journal) || has_content(&paths.partial)) {
                 return Err(Error::Unfinished { path: paths.partial.clone() });
@@ -139,7 +143,9 @@ impl Partial {
         }
         let part = find_part()?;
         journal.clear()?;
-        Partial::go_on(paths, manifest, part, None, job).map(Found::Nothing)
+        let mut partial = Partial::go_on(paths, manifest, part, None, job)?;
+        partial.may_replace = options.force;
+        Ok(Found::Nothing(partial))
     }
 
     /// Cuts the file back to an entry of the journal, and reads the last block again.
@@ -181,6 +187,7 @@ impl Partial {
             crc: Crc::new(),
             block_len: 0,
             is_changing: false,
+            may_replace: false,
         };
         let len = partial.file.metadata().map_err(failed)?.len();
         let needed = partial.manifest.num_bytes();
@@ -360,7 +367,7 @@ impl Partial {
             journal.push(&entry)?;
             self.end_block(entry.tail);
         }
-        replace(&self.paths, &self.manifest)?;
+        replace(&self.paths, &self.manifest, self.may_replace)?;
         journal.remove()?;
         Ok(self.manifest)
     }
@@ -384,6 +391,12 @@ impl Growing {
     pub fn sync(&self) -> Result<(), Error> {
         self.file.sync_data().map_err(|error| Error::io("sync", &self.path, error))
     }
+}
+
+/// Refuses names that are taken.
+fn check_free(paths: &Paths) -> Result<(), Error> {
+    let mut names = [&paths.out, &paths.manifest, &paths.index].into_iter();
+    names.find(|path| is_taken(path)).map_or(Ok(()), |path| Err(Error::Exists { path: path.clone() }))
 }
 
 fn is_of_len(path: &Path, len: u64) -> bool {
