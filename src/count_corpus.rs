@@ -6,7 +6,9 @@ of them. The sum is the same file as if one machine had counted everything.
 */
 
 use crate::corpus::{Corpus, Cutter, Shard};
-use crate::count_file::{CountReader, FAN_IN, Header, Merged, Report, Rules, Runs, Weight, Weighted};
+use crate::count_file::{
+    CountReader, FAN_IN, Header, Merged, Report, Rules, Runs, Weight, Weighted, check_rules,
+};
 use crate::counts::{CollectedCounts, Totals, count_limited, count_pretokens, write_counts, write_sum};
 use crate::error::Error;
 use crate::job::{Job, Stage};
@@ -61,11 +63,15 @@ pub fn count_corpus(corpus: &Corpus, options: &CountOptions, out: &Path, job: &J
     if first_among([out], corpus.paths()).is_some() {
         return Err(Error::NotAnOutput { path: out.to_owned(), kind: "one of the texts" });
     }
+    let rules = Rules::new(pattern, special_tokens);
+    check_rules(&rules)?;
+    if shard.is_some() {
+        corpus.files()?.total()?;
+    }
     let file = NewFile::create(out, *replace)?;
     let cutter = Cutter { pattern, special_tokens, chunk_bytes: *chunk_bytes };
     let part = shard.map(|shard| corpus.shard(shard, cutter, job)).transpose()?;
     let corpus = part.as_ref().unwrap_or(corpus);
-    let rules = Rules::new(pattern, special_tokens);
     let totals =
         |num_bytes| Totals { rules: rules.clone(), num_bytes, skipped_lines: corpus.skipped_lines() };
     let Some(limit) = *memory_limit else {
@@ -88,6 +94,7 @@ pub fn count_corpus(corpus: &Corpus, options: &CountOptions, out: &Path, job: &J
 /// # Errors
 /// [`Error::NotAnOutput`] and [`Error::Exists`], unless `replace`.
 pub fn collect_counts(rules: Rules, out: &Path, replace: bool) -> Result<CollectedCounts, Error> {
+    check_rules(&rules)?;
     NewFile::create(out, replace)?;
     let runs = Runs::new(rules.clone(), folder_of(out), FAN_IN);
     Ok(CollectedCounts::new(rules, runs))

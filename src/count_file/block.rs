@@ -7,7 +7,9 @@ use crate::corpus::MAX_STRETCH;
 /// The number of bytes at which a block is complete.
 pub(super) const BLOCK_BYTES: usize = 1 << 16;
 /// The greatest number of bytes of a block: it is complete but for an entry, and an entry has a pretoken of the greatest length.
-pub(super) const MAX_BLOCK: u64 = BLOCK_BYTES as u64 + MAX_STRETCH + 30;
+pub(super) const MAX_BLOCK: u64 = BLOCK_BYTES as u64 + MAX_PRETOKEN + 30;
+/// The greatest length of a pretoken in bytes: reading takes a stretch without a place to cut, and a chunk beside it.
+pub(super) const MAX_PRETOKEN: u64 = MAX_STRETCH + (1 << 20);
 /// The number of bytes before a block's content.
 pub(super) const BLOCK_HEADER: usize = 16;
 

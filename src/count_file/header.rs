@@ -3,6 +3,7 @@ The first bytes of a count file: what it is, how it was counted, and its totals.
 */
 
 use super::rules::{Rules, hash};
+use crate::error::Error;
 
 /// The first bytes.
 const MAGIC: &[u8; 8] = b"bpecount";
@@ -28,16 +29,25 @@ pub struct Header {
     pub skipped_lines: u64,
 }
 
+const RULES_TOO_LONG: Error =
+    Error::Limit { what: "the length of the special tokens and the pattern", limit: MAX_HEADER as u64 };
+
+/// Refuses rules that are too long for a header.
+pub(crate) fn check_rules(rules: &Rules) -> Result<(), Error> {
+    Header::new(rules.clone()).to_bytes().map(|_| ())
+}
+
 impl Header {
     /// The header of no counts.
     pub(super) fn new(rules: Rules) -> Self {
         Header { rules, num_distinct: 0, num_pretokens: 0, num_bytes: 0, skipped_lines: 0 }
     }
 
-    /// The header's bytes. Their number depends on the rules alone; `None` if the rules are too long.
-    pub(super) fn to_bytes(&self) -> Option<Vec<u8>> {
+    /// The header's bytes. Their number depends on the rules alone.
+    pub(super) fn to_bytes(&self) -> Result<Vec<u8>, Error> {
         let rules = self.rules.to_json();
-        let len = u32::try_from(rules.len()).ok()?;
+        let len = BEFORE_RULES + rules.len() + AFTER_RULES;
+        let len = u32::try_from(rules.len()).ok().filter(|_| len <= MAX_HEADER).ok_or(RULES_TOO_LONG)?;
         let mut bytes = Vec::with_capacity(BEFORE_RULES + rules.len() + AFTER_RULES);
         bytes.extend_from_slice(MAGIC);
         bytes.extend_from_slice(&VERSION.to_le_bytes());
@@ -48,7 +58,7 @@ impl Header {
         bytes.extend_from_slice(&hash(&rules));
         bytes.extend_from_slice(rules.as_bytes());
         bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
-        Some(bytes)
+        Ok(bytes)
     }
 
     /// The length of the rules, from the bytes before them. An error is a text for the user.

@@ -56,6 +56,11 @@ impl<'a, S: SortedCounts> Merged<'a, S> {
         Ok(merged)
     }
 
+    /// The function that it reports to.
+    pub fn report(&self) -> Report<'a> {
+        self.report
+    }
+
     /// Calls `visit` with each pretoken and its count, in order.
     ///
     /// # Errors

@@ -46,6 +46,7 @@ mod write;
 
 pub(crate) use block::{number, push_number};
 pub use header::Header;
+pub(crate) use header::check_rules;
 pub(crate) use merged::{Merged, Report, SortedCounts};
 pub use read::CountReader;
 pub use rules::Rules;

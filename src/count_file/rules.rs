@@ -28,6 +28,12 @@ impl Rules {
         Rules { pattern: pattern.name().to_owned(), special_tokens }
     }
 
+    /// The bytes of memory that they take.
+    pub(super) fn num_bytes(&self) -> usize {
+        let text = |text: &String| size_of::<String>() + text.len();
+        text(&self.pattern) + self.special_tokens.iter().map(text).sum::<usize>()
+    }
+
     /// What differs from other rules, in words: what is here, and what is there. `None` if nothing does.
     pub fn difference(&self, other: &Rules) -> Option<[String; 2]> {
         if self.pattern != other.pattern {

@@ -27,6 +27,9 @@ use std::sync::Arc;
 /// The usual maximum number of files that are read at the same time. Each takes a block, some 64 KiB.
 pub(crate) const FAN_IN: usize = 64;
 
+/// The most runs. One takes 40 bytes of memory, and each pretoken that fits into no table is one.
+const MOST_RUNS: usize = 1 << 14;
+
 /// Some runs with the same rules.
 pub(crate) struct Runs {
     rules: Rules,
@@ -35,6 +38,7 @@ pub(crate) struct Runs {
     fan_in: usize,
     /// The bytes of memory for reading runs.
     room: usize,
+    most: usize,
     runs: VecDeque<Run>,
     /// The file of the next run, and the number of runs in it.
     last: Option<(Arc<File>, usize)>,
@@ -50,9 +54,10 @@ struct Run {
 }
 
 impl Run {
-    /// The bytes of memory for reading it: a block, which ends with its last entry, and a pretoken.
+    /// The bytes of memory for reading it beside its rules: a block, which ends with its last entry, and a pretoken
+    /// twice, when a block ends.
     fn room(&self) -> usize {
-        BLOCK_BYTES.saturating_add(self.longest.saturating_mul(2))
+        BLOCK_BYTES.saturating_add(self.longest.saturating_mul(3))
     }
 }
 
@@ -64,6 +69,7 @@ impl Runs {
             folder: folder.to_owned(),
             fan_in: fan_in.max(2),
             room: usize::MAX,
+            most: MOST_RUNS.max(fan_in),
             runs: VecDeque::new(),
             last: None,
         }
@@ -94,9 +100,9 @@ impl Runs {
 
     /// The number of the oldest runs that are read at once.
     fn num_at_once(&self) -> usize {
-        let mut room = self.room;
+        let (mut room, rules) = (self.room, self.rules.num_bytes());
         let mut fits = |number: usize, run: &Run| {
-            let left = room.checked_sub(run.room());
+            let left = room.checked_sub(run.room().saturating_add(rules));
             room = left.unwrap_or(0);
             number < 2 || left.is_some()
         };
@@ -108,6 +114,17 @@ impl Runs {
     /// # Errors
     /// [`Error::Io`] with the folder; those of reading; [`Error::Limit`]; [`Error::Cancelled`].
     pub fn add<S: SortedCounts>(&mut self, counts: Merged<'_, S>) -> Result<(), Error> {
+        let report = counts.report();
+        self.add_one(counts)?;
+        while self.runs.len() > self.most {
+            let oldest = self.num_at_once();
+            let readers = self.take(oldest)?;
+            self.add_one(Merged::new(readers, report)?)?;
+        }
+        Ok(())
+    }
+
+    fn add_one<S: SortedCounts>(&mut self, counts: Merged<'_, S>) -> Result<(), Error> {
         let file = self.file()?;
         let (mut writer, mut longest) = (CountWriter::new(&file, &self.folder, self.rules.clone())?, 0);
         counts.for_each(|pretoken, count| {
@@ -145,7 +162,7 @@ impl Runs {
             // As few as leave `fan_in` runs, so that little is written again.
             let surplus = all.saturating_sub(self.fan_in - 1);
             let readers = self.take(if surplus < 2 { number } else { number.min(surplus) })?;
-            self.add(Merged::new(readers, report)?)?;
+            self.add_one(Merged::new(readers, report)?)?;
         }
     }
 
@@ -228,6 +245,7 @@ mod tests {
             (2000, 5, usize::MAX),
         ] {
             let mut runs = Runs::new(rules.clone(), folder.path(), fan_in).within(room);
+            runs.most = if number == 2000 { 70 } else { MOST_RUNS };
             let mut expected = BTreeMap::new();
             for run in 0..number {
                 let long = if run % 6 == 0 { 50_000 } else { 0 };
@@ -235,6 +253,7 @@ mod tests {
                 counts.iter().for_each(|(pretoken, n)| *expected.entry(pretoken.clone()).or_insert(0) += n);
                 runs.add(Merged::new(list(counts), report).unwrap()).unwrap();
             }
+            assert!(runs.len() <= runs.most);
             assert!(num_open(folder.path()).is_none_or(|open| open <= 32), "{number}");
             assert!(runs.num_entries().is_none_or(|entries| entries == 2 * number));
             let mut found = BTreeMap::new();
@@ -258,7 +277,7 @@ mod tests {
         for _ in 0..10 {
             runs.add(Merged::new(list(vec![(vec![b'a'; 1 << 20], 1)]), report).unwrap()).unwrap();
         }
-        for (room, number) in [(0, 2), (5 << 20, 2), (7 << 20, 3), (1 << 30, 8)] {
+        for (room, number) in [(0, 2), (7 << 20, 2), (10 << 20, 3), (1 << 30, 8)] {
             runs = runs.within(room);
             assert_eq!(runs.num_at_once(), number);
         }

@@ -2,10 +2,9 @@
 Writing a count file.
 */
 
-use super::block::{Block, header};
-use super::header::{Header, MAX_HEADER};
+use super::block::{Block, MAX_PRETOKEN, header};
+use super::header::Header;
 use super::rules::Rules;
-use crate::corpus::MAX_STRETCH;
 use crate::error::Error;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
@@ -27,7 +26,7 @@ impl<'a> CountWriter<'a> {
     /// Begins at the end of a file, which is empty unless it has other runs. `path` is its name in errors.
     pub fn new(mut file: &'a File, path: &Path, rules: Rules) -> Result<Self, Error> {
         let header = Header::new(rules);
-        let len = header.to_bytes().filter(|bytes| bytes.len() <= MAX_HEADER).ok_or(RULES_TOO_LONG)?.len();
+        let len = header.to_bytes()?.len();
         let start = file.seek(SeekFrom::End(0)).map_err(|error| Error::io("write", path, error))?;
         let (path, block) = (path.to_owned(), Block::default());
         let writer = CountWriter { file, path, start, header, block, num_blocks: 0 };
@@ -45,8 +44,8 @@ impl<'a> CountWriter<'a> {
     /// # Errors
     /// [`Error::Limit`] when the sum of all counts would pass 2^64 - 1, and for a pretoken that no reader takes; [`Error::Io`].
     pub fn push(&mut self, pretoken: &[u8], count: u64) -> Result<(), Error> {
-        if pretoken.len() as u64 > MAX_STRETCH {
-            return Err(Error::Limit { what: "the length of a pretoken", limit: MAX_STRETCH });
+        if pretoken.len() as u64 > MAX_PRETOKEN {
+            return Err(Error::Limit { what: "the length of a pretoken", limit: MAX_PRETOKEN });
         }
         let sum = self.header.num_pretokens.checked_add(count);
         self.header.num_pretokens =
@@ -76,7 +75,7 @@ impl<'a> CountWriter<'a> {
         }
         self.write(&header(self.num_blocks, &[]))?;
         (self.header.num_bytes, self.header.skipped_lines) = (num_bytes, skipped_lines);
-        let bytes = self.header.to_bytes().ok_or(RULES_TOO_LONG)?;
+        let bytes = self.header.to_bytes()?;
         self.file.seek(SeekFrom::Start(self.start)).map_err(|error| self.failed(error))?;
         self.write(&bytes)?;
         Ok(self.header)
@@ -91,6 +90,3 @@ impl<'a> CountWriter<'a> {
         Error::io("write", &self.path, error)
     }
 }
-
-const RULES_TOO_LONG: Error =
-    Error::Limit { what: "the length of the special tokens and the pattern", limit: MAX_HEADER as u64 };
