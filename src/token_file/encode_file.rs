@@ -286,6 +286,39 @@ mod tests {
         }
     }
 
+    /// Tests that stop a process at its calls do not see these renames, which are system calls of their own.
+    #[test]
+    fn a_run_that_died_between_its_last_renames_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let (tokenizer, text, options) = small(folder.path());
+        let encode = |name: &str, resume: bool, sync: Syncer| {
+            let options = TokenFileOptions { resume, ..options.clone() };
+            let (corpus, out) = (Corpus::open([&text]).unwrap(), folder.path().join(name));
+            encode_and_sync(&tokenizer, corpus, &out, &options, &Job::default(), sync)
+        };
+        let path = |name: &str| folder.path().join(name);
+        encode("whole.bin", false, sync_now_and_then).unwrap();
+        for steps in 0..=3 {
+            encode("ids.bin", false, with_another::<1>).unwrap_err();
+            std::fs::remove_file(path("ids.bin.json")).unwrap();
+            let moves = [("ids.bin.partial.idx", "ids.bin.idx"), ("ids.bin.partial", "ids.bin")];
+            for (from, to) in moves.into_iter().take(steps) {
+                std::fs::rename(path(from), path(to)).unwrap();
+            }
+            if steps == 3 {
+                std::fs::copy(path("whole.bin.json"), path("ids.bin.json")).unwrap();
+            }
+            encode("ids.bin", true, sync_now_and_then).unwrap();
+            for ending in ENDINGS {
+                let [found, whole] =
+                    ["ids", "whole"].map(|name| std::fs::read(path(&format!("{name}.bin{ending}"))).unwrap());
+                assert_eq!(found, whole, "{steps} {ending}");
+                std::fs::remove_file(path(&format!("ids.bin{ending}"))).unwrap();
+            }
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 4, "{steps}");
+        }
+    }
+
     /// A run that may replace what is there, and died, may also when it resumes; one that may not finds it before its work.
     #[test]
     fn a_run_that_resumes_may_replace_what_it_could_when_it_began() {
