@@ -314,7 +314,7 @@ except KeyboardInterrupt:
         child.send_signal(signal.SIGINT)
         assert float(child.stdout.read()) - sent < 1
         child.wait(timeout=20)
-        assert time.time() - sent < 10
+        assert time.time() - sent < 3
         assert b"KeyboardInterrupt" in child.stderr.read()
 
 
