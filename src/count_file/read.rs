@@ -153,7 +153,7 @@ impl CountReader {
         Ok(true)
     }
 
-    /// Makes the content `len` bytes long. A block longer than usual has a long pretoken, whose memory is returned after it.
+    /// Makes the content `len` bytes long. A block longer than usual has a long pretoken. The memory of the block is returned after it.
     fn make_room(&mut self, len: usize) -> Result<(), Error> {
         self.content.clear();
         self.content.shrink_to(len.max(2 * BLOCK_BYTES));

@@ -24,7 +24,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The usual maximum number of files that are read at the same time. Each takes a block, some 64 KiB.
+/// The usual maximum number of runs, or files of counts, that are read at the same time. Each takes a block, some 64 KiB.
 pub(crate) const FAN_IN: usize = 64;
 
 /// The most runs. One takes 40 bytes of memory, and each pretoken that fits into no table is one.

@@ -26,7 +26,6 @@ use std::ops::Range;
 const WINDOW: u64 = 1 << 14;
 
 /// A part of a corpus, and the state in which encoding begins there.
-#[derive(Clone)]
 pub(crate) struct Part {
     pub range: Range<Place>,
     pub start: Start,

@@ -11,11 +11,9 @@ So the quotients are drawn, each 1 or 2. There are some 2^60 such factors. The l
 factor's lower bits, which are those of any number; a factor is drawn again if they have a large quotient.
 */
 
-use crate::hash_seed::HashSeed;
+use crate::hash_seed::{GOLDEN, HashSeed};
 use std::sync::LazyLock;
 
-/// The golden ratio, as a fraction of 2^64.
-pub(super) const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 /// The denominators of the convergents at which quotients end.
 const LAST: u128 = 1 << 62;
 /// The number of bits of the right half of a pair, for each size of a symbol.

@@ -178,9 +178,9 @@ impl<K: PairKey, V: Copy + Default> PairTable<K, V> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::pair_factor::{GOLDEN, factor_of};
+    use super::super::pair_factor::factor_of;
     use super::*;
-    use crate::hash_seed::HashSeed;
+    use crate::hash_seed::{GOLDEN, HashSeed};
     use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
     /// A table whose hash the tests know.

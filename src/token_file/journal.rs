@@ -120,14 +120,9 @@ impl Journal {
         }
     }
 
-    /// The length in bytes.
-    pub fn len(&self) -> Result<u64, Error> {
-        Ok(self.file.metadata().map_err(|error| Error::io("open", &self.path, error))?.len())
-    }
-
     /// Whether it is known to be empty.
     pub fn is_empty(&self) -> bool {
-        self.len().is_ok_and(|len| len == 0)
+        self.file.metadata().is_ok_and(|found| found.len() == 0)
     }
 
     /// Removes all lines.

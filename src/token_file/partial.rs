@@ -73,7 +73,8 @@ pub(super) struct Partial {
 
 impl Partial {
     /// Opens or creates the file. `manifest` describes the file that is to be written, with the ids of the part that
-    /// `find_part` returns. It is called once the file is locked and its name is free, or may be replaced.
+    /// `find_part` returns. It is called once the file is locked, and its name is free, may be replaced, or was given by
+    /// a run that died in its last steps.
     pub fn open(
         paths: Paths,
         manifest: Manifest,

@@ -171,6 +171,18 @@ def test_readers_of_one_file_in_memory_do_not_move_each_other():
     assert first.read() == b" words"
 
 
+@pytest.mark.parametrize("key", ["ETag", "generation", "blob_id"])
+def test_a_time_that_a_list_states_less_exactly_is_no_change_of_a_file(monkeypatch, key):
+    def look(**stated):
+        monkeypatch.setattr(MemoryFileSystem, "info", lambda *_: {"size": 9, "type": "file"} | stated)
+        return remote.look("memory://texts/a.txt")
+
+    listed = look(**{key: "abc", "LastModified": "12:00:00.123"})
+    assert look(**{key: "abc", "LastModified": "12:00:00"}) == listed
+    assert look(**{key: "abd", "LastModified": "12:00:00.123"}) != listed
+    assert look(LastModified="12:00:00") != look(LastModified="12:00:01")
+
+
 @pytest.mark.parametrize("name", ["big.jsonl.gz", "big.parquet"])
 def test_an_interrupted_encoding_goes_on_unless_the_file_has_changed(texts, memory, tmp_path, name, monkeypatch):
     """Reading takes its time, and the journal has a line each second."""

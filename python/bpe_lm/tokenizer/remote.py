@@ -12,19 +12,10 @@ LEAST_BYTES = 1 << 20
 """The least number of bytes that are put at once, except at the end."""
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "hf": "hf", "http": "http", "https": "http"}
 """The extra of this package that installs what an address of this scheme needs."""
-VERSION_KEYS = (
-    "ETag",
-    "etag",
-    "LastModified",
-    "Last-Modified",
-    "last_modified",
-    "mtime",
-    "updated",
-    "generation",
-    "blob_id",
-    "created",
-)
-"""What file systems call that which changes when a file does."""
+CONTENT_KEYS = ("ETag", "etag", "generation", "blob_id")
+"""What file systems call that which names the content of a file, as its server states it."""
+TIME_KEYS = ("LastModified", "Last-Modified", "last_modified", "mtime", "updated", "created")
+"""What they call the time of its last change. A list of files may state it less exactly than a look at one of them."""
 
 
 def is_address(path: str) -> bool:
@@ -47,9 +38,15 @@ def look(path: str) -> tuple[int | None, int]:
     size = info.get("size")
     if size == 0:
         raise CorpusError(f"{path} is empty: it contains no text; was it written to its end?")
-    known = [f"{key}={info[key]}" for key in VERSION_KEYS if info.get(key) is not None]
-    version = int.from_bytes(hashlib.sha256("\n".join(known).encode()).digest()[:8]) if known else 0
-    return (int(size) if size is not None and 0 < size < 2**63 else None), version
+    return (int(size) if size is not None and 0 < size < 2**63 else None), _version(info)
+
+
+def _version(info: dict[str, Any]) -> int:
+    for keys in CONTENT_KEYS, TIME_KEYS:
+        known = [f"{key}={info[key]}" for key in keys if info.get(key) is not None]
+        if known:
+            return int.from_bytes(hashlib.sha256("\n".join(known).encode()).digest()[:8])
+    return 0
 
 
 def forget(path: str) -> None:
