@@ -4,6 +4,7 @@ import copy
 import gc
 import itertools
 import json
+import math
 import os
 import pickle
 import random
@@ -1159,15 +1160,23 @@ FAMILIES = {
 }
 
 
-def time_twice(tokenizer: Tokenizer, text: bytes, title: str) -> tuple[float, np.ndarray]:
-    """How much more of the processor's time a text takes than half of it; its ids."""
-    times = [time.process_time()]
-    for part in [text[: len(text) // 2], text]:
-        ids = tokenizer.encode_to_numpy(part, threads=1)
-        times.append(time.process_time())
-    half, whole = (end - start for start, end in itertools.pairwise(times))
-    rate = len(text) / whole / 1e6
-    print(f"{tokenizer.pattern:8} {title:36} {whole:8.3f} s {rate:8.1f} MB/s, time(2n) / time(n) = {whole / half:.2f}")
+def time_twice(tokenizer: Tokenizer, text: bytes, title: str, rounds: int = 1) -> tuple[float, np.ndarray]:
+    """How much more of the processor's time a text takes than half of it, by the least of each; the text's ids.
+
+    A round ends them if it is at most 2.5. New pages for 128 MB of ids take the system 0.02 to 0.4 s by chance, where
+    encoding takes 0.1.
+    """
+    half = whole = math.inf
+    for _ in range(rounds):
+        times = [time.process_time()]
+        for part in [text[: len(text) // 2], text]:
+            ids = tokenizer.encode_to_numpy(part, threads=1)
+            times.append(time.process_time())
+        half, whole = min(half, times[1] - times[0]), min(whole, times[2] - times[1])
+        speed = f"{whole:8.3f} s {len(text) / whole / 1e6:8.1f} MB/s"
+        print(f"{tokenizer.pattern:8} {title:36} {speed}, time(2n) / time(n) = {whole / half:.2f}")
+        if whole <= 2.5 * half:
+            break
     return whole / half, ids
 
 
@@ -1198,9 +1207,6 @@ def test_texts_that_are_hard_on_an_encoder(gpt2, hard_texts, pattern, size, case
 def test_the_time_for_hard_texts_grows_as_their_length(gpt2, pattern, name):
     tokenizer = Tokenizer(gpt2.vocab, gpt2.merges, gpt2.special_tokens, pattern=pattern)
     text = FAMILIES[name](64_000_000)
-    found, ids = time_twice(tokenizer, text, name)
-    for _ in range(2):
-        if found > 2.5:
-            found, ids = time_twice(tokenizer, text, name)
+    found, ids = time_twice(tokenizer, text, name, rounds=8)
     assert found <= 2.5
     assert tokenizer.decode_bytes(ids) == text

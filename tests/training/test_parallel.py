@@ -24,6 +24,9 @@ from bpe_lm.training.run_checkpoint import find_checkpoints
 from bpe_lm.training.run_log import read_records
 from bpe_lm.training.trainer import Trainer
 
+TRIPWIRE = Path(__file__).parents[1] / "faults" / "tripwire"
+"""The folder of what writes a line for each class that the package unpickles."""
+
 
 @pytest.fixture(scope="module")
 def flags(data) -> list[str]:
@@ -53,8 +56,8 @@ def torchrun(number: int, folder: Path, *more: str, restarts: int = 0) -> list[s
     return [sys.executable, *launcher, "--max-restarts", str(restarts), *run, *more]
 
 
-def run(command: list[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+def run(command: list[str], environment: dict[str, str] | None = None) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, env=environment)
     assert done.returncode == 0, done.stderr
 
 
@@ -70,7 +73,10 @@ def together(flags, alone, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("together")
     without_the_last_checkpoint(alone, folder / "back")
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    run([sys.executable, *launcher, str(Path(__file__).with_name("two_processes.py")), str(folder), *flags])
+    script = str(Path(__file__).with_name("two_processes.py"))
+    paths = [str(TRIPWIRE), *filter(None, [os.environ.get("PYTHONPATH")])]
+    tripwire = {"PYTHONPATH": os.pathsep.join(paths), "BPE_LM_TRIPWIRE": str(folder / "unpickled")}
+    run([sys.executable, *launcher, script, str(folder), *flags], os.environ | tripwire)
     return folder
 
 
@@ -103,6 +109,10 @@ def test_two_processes_learn_what_one_does(together, alone, kind, name):
     files = {path.name for path in find_checkpoints(together / name / "checkpoints")[0].iterdir()}
     assert all(file.endswith((".safetensors", ".json")) for file in files)
     assert len(files) == 3
+
+
+def test_what_two_processes_exchange_and_keep_is_no_pickle(together):
+    assert not (together / "unpickled").exists()
 
 
 def test_two_processes_learn_an_architecture_with_all_switches_as_one_does(together, tmp_path):

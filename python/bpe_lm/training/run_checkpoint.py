@@ -139,7 +139,7 @@ class _NewCheckpoint:
 
         with self._whole_or_not_at_all():
             world.broadcast_from_first(self._begin)
-            rest = write_shards(self._partial, model, optimizer)
+            rest = write_shards(self._partial, model, optimizer, world)
             described = None if rest is None else pack(rest)[1]
             world.broadcast_from_first(lambda: self._finish(self._sums(), described))
 

@@ -2,10 +2,14 @@
 
 torch.distributed.checkpoint splits and joins the tensors. Its own format is a pickle, so these files are written by its
 writer for Hugging Face's safetensors, which puts the place of each shard into the header of a file.
+
+Its `save` and `load` exchange the plans of several processes as pickles. So each process plans for itself: it writes
+the shards that it has, the first process also what is not sharded, and each reads what it needs.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from pathlib import Path
 from typing import Any
@@ -14,9 +18,9 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.default_planner import DefaultSavePlanner
 from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, HuggingFaceStorageWriter
 from torch.distributed.checkpoint.state_dict_loader import load
-from torch.distributed.checkpoint.state_dict_saver import save
 from torch.optim import Optimizer
 
 from bpe_lm.errors import CheckpointError, FileError, InternalError
@@ -27,8 +31,8 @@ State = dict[str, Any]
 """The state of an optimizer: "state" has values by the name of a parameter, and "param_groups" is torch's."""
 
 
-def write_shards(folder: Path, model: nn.Module, optimizer: Optimizer | None) -> State | None:
-    """Write the shards of this process. All processes call this together.
+def write_shards(folder: Path, model: nn.Module, optimizer: Optimizer | None, world: World) -> State | None:
+    """Write the shards of this process into a folder that exists. All processes call this together.
 
     Returns:
         The part of the optimizer's state that is not tensors, the same in each process; None without an optimizer.
@@ -42,12 +46,20 @@ def write_shards(folder: Path, model: nn.Module, optimizer: Optimizer | None) ->
     if optimizer is not None:
         of_optimizer, rest = _separated(optimizer, names)
         tensors |= of_optimizer
-    try:
-        writer = HuggingFaceStorageWriter(str(folder), save_distributed=True)
-        save(tensors, storage_writer=writer)
-    except CheckpointException as error:
-        raise FileError(f"could not write {folder}: {next(iter(error.failures.values()))[0]}") from error
+    own = {name: tensor for name, tensor in tensors.items() if is_sharded(tensor) or world.rank == 0}
+    world.on_each(lambda: _write(folder, own, world.rank))
     return rest
+
+
+def _write(folder: Path, tensors: dict[str, Tensor], rank: int) -> None:
+    planner, writer = DefaultSavePlanner(), HuggingFaceStorageWriter(str(folder), save_distributed=True)
+    planner.set_up_planner(tensors, is_coordinator=rank == 0)
+    writer.set_up_storage_writer(is_coordinator=rank == 0)
+    plan = dataclasses.replace(planner.create_local_plan(), storage_data={"shard_index": rank + 1})
+    try:
+        writer.write_data(planner.finish_plan(plan), planner).wait()
+    except OSError as error:
+        raise FileError(f"could not write {folder}: {error}") from error
 
 
 def _separated(optimizer: Optimizer, names: dict[Tensor, str]) -> tuple[dict[str, Tensor], State]:
@@ -95,12 +107,7 @@ def read_shards(folder: Path, model: nn.Module, optimizer: Optimizer | None, res
         }
         tensors |= {f"{start}{key}": value for key, value in empty.items()}
         states[parameter] = empty | (rest["state"].get(name, {}) if rest else {})
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "torch.distributed is disabled")  # A single process reads without it.
-            load(tensors, storage_reader=reader, no_dist=not any(map(is_sharded, tensors.values())))
-    except CheckpointException as error:
-        raise FileError(f"could not read {folder}: {next(iter(error.failures.values()))[0]}") from error
+    world.on_each(lambda: _read(reader, folder, tensors))
     if optimizer is None:
         return None
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
@@ -131,6 +138,15 @@ def _read_metadata(reader: HuggingFaceStorageReader, folder: Path, weights: dict
             shape = shapes.get(name, "missing")
             raise CheckpointError(f"{folder} is of another model: {name} is {shape}, and {tuple(tensor.shape)} here")
     return stored
+
+
+def _read(reader: HuggingFaceStorageReader, folder: Path, tensors: dict[str, Tensor]) -> None:
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "torch.distributed is disabled")
+            load(tensors, storage_reader=reader, no_dist=True)
+    except CheckpointException as error:
+        raise FileError(f"could not read {folder}: {next(iter(error.failures.values()))[0]}") from error
 
 
 def _empty(like: Any, parameter: Tensor) -> Tensor:
