@@ -13,6 +13,7 @@ program that has no such function "does not offer" it.
 import argparse
 import json
 import platform
+import signal
 import sys
 import tempfile
 import tomllib
@@ -73,6 +74,9 @@ def main():
     if options.missing:
         return print("\n".join(missing()))
     from scorecard import machine
+
+    # A shell that starts this in the background has it ignore Ctrl-C, and the processes that are sent it, too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
     result = {
         "machine": machine(),
