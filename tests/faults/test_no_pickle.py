@@ -20,11 +20,16 @@ MANY = [
 
 UNPICKLE = """
 import pickle, sys, types
-code = compile("import pickle\\ndef read(data): return pickle.loads(data)", sys.argv[1], "exec")
-module = types.ModuleType("reader")
-exec(code, module.__dict__)
-module.read(pickle.dumps(pickle.Pickler))
+read = pickle.loads
+for path in reversed(sys.argv[1:]):
+    module = types.ModuleType("reader")
+    module.read = read
+    exec(compile("def outer(data): return read(data)", path, "exec"), module.__dict__)
+    read = module.outer
+read(pickle.dumps(pickle.Pickler))
 """
+OURS, OTHERS = str(ROOT / "python" / "bpe_lm" / "reader.py"), "/somewhere/else.py"
+COMPILER = "/site-packages/torch/_inductor/codecache.py"
 
 
 def run(command, record) -> str:
@@ -35,11 +40,19 @@ def run(command, record) -> str:
     return record.read_text() if record.exists() else ""
 
 
-@pytest.mark.parametrize("is_ours", [False, True])
-def test_the_tripwire_sees_the_package_and_nobody_else(tmp_path, is_ours):
-    path = str(ROOT / "python" / "bpe_lm" / "reader.py") if is_ours else "/somewhere/else.py"
-    seen = run(["-c", UNPICKLE, path], tmp_path / "record")
-    assert ("pickle.find_class" in seen) == is_ours
+@pytest.mark.parametrize(
+    ("callers", "is_seen"),
+    [
+        ([OTHERS], False),
+        ([OURS], True),
+        ([OURS, OTHERS], True),
+        ([COMPILER, OURS], True),
+        ([OURS, COMPILER], False),
+    ],
+)
+def test_the_tripwire_sees_the_package_and_neither_others_nor_the_compilers_cache(tmp_path, callers, is_seen):
+    seen = run(["-c", UNPICKLE, *callers], tmp_path / "record")
+    assert ("pickle.find_class" in seen) == is_seen
 
 
 @pytest.mark.long

@@ -1,7 +1,8 @@
 """A tripwire for the scorecard: with this folder in PYTHONPATH, each process writes a line to $BPE_LM_TRIPWIRE if the
 package unpickles something or calls torch.load.
 
-The interpreter raises an event when a pickle names a class, and when a file is opened; the frames say who asked.
+The interpreter raises an event when a pickle names a class, and when a file is opened; the frames say who asked. What
+torch.compile takes from its own cache is left out (SECURITY.md).
 """
 
 import os
@@ -18,6 +19,8 @@ def _asked_by_the_package(event, arguments):
     is_load = event == "pickle.find_class" or any(
         path.endswith("torch/serialization.py") and name == "load" for path, name in names
     )
+    if names and any(part in names[0][0] for part in ("/torch/_inductor/", "/torch/_functorch/")):
+        return
     by_us = [path for path, _ in names if "/python/bpe_lm/" in path or "/site-packages/bpe_lm/" in path]
     if is_load and by_us:
         with os.fdopen(os.open(_PATH, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "a") as file:
