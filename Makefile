@@ -119,7 +119,7 @@ races: ## Run the tests of what threads share under ThreadSanitizer
 			"(rustup component add --toolchain nightly rust-src)"; fi
 
 # SHARD=0/100 is every hundredth mutant; FILE=src/counts/table.rs is one file.
-mutants: ## Change the tables of counting, merging and encoding in 1,300 ways that a test must notice: takes hours
+mutants: ## Change the tables of counting, merging and encoding in 1,700 ways that a test must notice: takes hours
 	@if cargo mutants --version >/dev/null 2>&1; \
 		then cargo mutants --output target $(if $(SHARD),--shard $(SHARD)) $(if $(FILE),--file $(FILE)); \
 		else echo "cargo-mutants is not installed: skipped (cargo install cargo-mutants)"; fi
