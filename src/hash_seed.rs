@@ -6,7 +6,7 @@ pretokens have the same hash; each lookup then compares them all, and the time g
 number. So the tables that probe until they find a free slot hash with two numbers that each process draws for itself,
 from the randomness that the operating system gives to std's `HashMap`.
 
-Why not std's hash itself? SipHash mixes in several rounds, and this is a multiplication. It is weaker: who can measure
+Why not std's hash itself? SipHash mixes in several rounds, and this multiplies twice. It is weaker: who can measure
 the time of many single lookups may learn the numbers. Who only writes a text or a file cannot.
 
 Answers never depend on the numbers; tests choose them.

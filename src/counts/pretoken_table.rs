@@ -294,6 +294,7 @@ impl SortedCounts for Piece<'_> {
 #[allow(clippy::cast_possible_truncation)]
 mod tests {
     use super::*;
+    use crate::hash_seed::GOLDEN;
     use crate::pretoken_key::of_one_hash;
 
     impl PretokenTable {
@@ -339,7 +340,7 @@ mod tests {
 
     /// Pretokens of up to 15 bytes whose first eight make one factor of the product zero.
     fn short_of_one_hash(number: u64) -> Vec<Vec<u8>> {
-        let first = 0x9E37_79B9_7F4A_7C15_u64.to_le_bytes();
+        let first = GOLDEN.to_le_bytes();
         (0..number).map(|n| [&first[..], &n.to_le_bytes()[..7]].concat()).collect()
     }
 

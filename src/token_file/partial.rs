@@ -123,9 +123,8 @@ impl Partial {
                 if !may_replace && !last.as_ref().is_some_and(|last| last.is_done) {
                     check_free(paths)?;
                 }
-                let mut partial = Partial::go_on(paths, manifest, find_part()?, last, job)?;
-                partial.may_replace = may_replace;
-                return Ok(Found::Begun(partial));
+                return Partial::go_on(paths, manifest, find_part()?, last, may_replace, job)
+                    .map(Found::Begun);
             }
             if paths.out.exists() {
                 let whole = verify::open(&paths.out, None, None)?;
@@ -144,9 +143,7 @@ impl Partial {
         }
         let part = find_part()?;
         journal.clear()?;
-        let mut partial = Partial::go_on(paths, manifest, part, None, job)?;
-        partial.may_replace = options.force;
-        Ok(Found::Nothing(partial))
+        Partial::go_on(paths, manifest, part, None, options.force, job).map(Found::Nothing)
     }
 
     /// Cuts the file back to an entry of the journal, and reads the last block again.
@@ -155,6 +152,7 @@ impl Partial {
         mut manifest: Manifest,
         part: Part,
         last: Option<Entry>,
+        may_replace: bool,
         job: &Job,
     ) -> Result<Self, Error> {
         let file = open_own_file(&paths.partial, |options| options.read(true).write(true))?;
@@ -188,7 +186,7 @@ impl Partial {
             crc: Crc::new(),
             block_len: 0,
             is_changing: false,
-            may_replace: false,
+            may_replace,
         };
         let len = partial.file.metadata().map_err(failed)?.len();
         let needed = partial.manifest.num_bytes();

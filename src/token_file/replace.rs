@@ -3,7 +3,8 @@ From `OUT.partial` to `OUT`, `OUT.idx` and `OUT.json`.
 
 Three files cannot appear by one rename. So the old `OUT.json` is moved away first, and without it no reader accepts `OUT`.
 Then `OUT` and its index are replaced, and last the new `OUT.json` appears. If a step fails, the steps before it are undone;
-what cannot be undone is left to the journal. If the power fails, the journal still exists, and a run that resumes does the same steps again.
+what cannot be undone is left to the journal. If the power fails, the journal still exists, and a run that resumes does the
+same steps again.
 
 A run that may replace nothing found its names free when it began, hours ago. So it moves nothing away, and each rename fails if
 somebody else has made a file of that name meanwhile. Then the journal stays, and a run that resumes has nothing to encode.

@@ -46,16 +46,16 @@ def write_shards(folder: Path, model: nn.Module, optimizer: Optimizer | None, wo
     if optimizer is not None:
         of_optimizer, rest = _separated(optimizer, names)
         tensors |= of_optimizer
-    own = {name: tensor for name, tensor in tensors.items() if is_sharded(tensor) or world.rank == 0}
-    world.on_each(lambda: _write(folder, own, world.rank))
+    own = {name: tensor for name, tensor in tensors.items() if is_sharded(tensor) or world.is_first}
+    world.on_each(lambda: _write(folder, own, world))
     return rest
 
 
-def _write(folder: Path, tensors: dict[str, Tensor], rank: int) -> None:
+def _write(folder: Path, tensors: dict[str, Tensor], world: World) -> None:
     planner, writer = DefaultSavePlanner(), HuggingFaceStorageWriter(str(folder), save_distributed=True)
-    planner.set_up_planner(tensors, is_coordinator=rank == 0)
-    writer.set_up_storage_writer(is_coordinator=rank == 0)
-    plan = dataclasses.replace(planner.create_local_plan(), storage_data={"shard_index": rank + 1})
+    planner.set_up_planner(tensors, is_coordinator=world.is_first)
+    writer.set_up_storage_writer(is_coordinator=world.is_first)
+    plan = dataclasses.replace(planner.create_local_plan(), storage_data={"shard_index": world.rank + 1})
     try:
         writer.write_data(planner.finish_plan(plan), planner).wait()
     except OSError as error:
