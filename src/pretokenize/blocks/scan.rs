@@ -114,21 +114,32 @@ impl<'a, G: BlockGrammar> Scan<'a, G> {
         };
         let stop = self.text.end.min(self.start.saturating_add(WINDOW));
         while self.start < stop {
-            let next_start = self.start + BLOCK;
-            let next =
-                if next_start < self.text.end { self.classify(isa, next_start) } else { G::Masks::default() };
-            let masks = Neighbours { current: &current, next: &next };
-            let bits = self.grammar.borders(&self.text, self.start, masks, borders);
-            #[allow(clippy::cast_possible_truncation)] // A position in a window.
-            let at = (self.start - borders.base()) as u16;
-            if let Some(room) = borders.room() {
-                isa.list(bits, at, room);
+            let next = self.step(isa, &current, borders);
+            if self.start >= stop {
+                current = next;
+                break;
             }
-            borders.add(bits.count_ones() as usize);
-            current = next;
-            self.start = next_start;
+            current = self.step(isa, &next, borders);
         }
         self.current = Some(current);
+    }
+
+    /// Adds the borders of one block to `borders`. Returns the masks of the next.
+    #[inline(always)]
+    fn step<C: Classify>(&mut self, isa: C, current: &G::Masks, borders: &mut Borders) -> G::Masks {
+        let next_start = self.start + BLOCK;
+        let next =
+            if next_start < self.text.end { self.classify(isa, next_start) } else { G::Masks::default() };
+        let masks = Neighbours { current, next: &next };
+        let bits = self.grammar.borders(&self.text, self.start, masks, borders);
+        #[allow(clippy::cast_possible_truncation)] // A position in a window.
+        let at = (self.start - borders.base()) as u16;
+        if let Some(room) = borders.room() {
+            isa.list(bits, at, room);
+        }
+        borders.add(bits.count_ones() as usize);
+        self.start = next_start;
+        next
     }
 
     /// The masks of the block that begins at `start`.
