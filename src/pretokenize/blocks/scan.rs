@@ -105,7 +105,8 @@ impl<'a, G: BlockGrammar> Scan<'a, G> {
         }
     }
 
-    /// Adds the borders of one window to `borders`.
+    /// Adds the borders of one window to `borders`. Two blocks a turn: with one, the masks were copied in memory at
+    /// each (benches/record/7-limit-of-the-chip.md).
     #[inline(always)]
     pub fn fill<C: Classify>(&mut self, isa: C, borders: &mut Borders) {
         let mut current = match self.current {
