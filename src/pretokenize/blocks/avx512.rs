@@ -129,6 +129,7 @@ fn list_by_bytes(bits: u64, at: u16, positions: &mut [u16; BLOCK]) {
 mod tests {
     use super::super::portable::Portable;
     use super::*;
+    use crate::hash_seed::GOLDEN;
 
     #[test]
     #[allow(unsafe_code)]
@@ -136,7 +137,7 @@ mod tests {
         let has_forms = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw");
         let mut bits = 1u64;
         for i in 0..2000u32 {
-            bits = bits.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(i) ^ u64::from(i);
+            bits = bits.wrapping_mul(GOLDEN).rotate_left(i) ^ u64::from(i);
             let masks = [bits, bits & bits >> 7 & bits << 9, 1 << (i % 64), 0, u64::MAX];
             for (bits, at) in masks.into_iter().zip([0, 64, 128, 1984, 4032]) {
                 let listed = |list: &dyn Fn(&mut [u16; BLOCK])| {
