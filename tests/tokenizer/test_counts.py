@@ -157,10 +157,10 @@ def test_progress_reports_bytes_then_pretokens(files, tmp_path):
 
 @pytest.fixture(scope="module")
 def many_words(tmp_path_factory):
-    """A million words, nearly all different: counted without a limit they take some 60 MB."""
+    """1.3 million words, nearly all different: counted without a limit they take 68 MiB or more, whichever thread is late."""
     path, rng = tmp_path_factory.mktemp("words") / "words.txt", random.Random(1)
     with path.open("w") as file:
-        for _ in range(100):
+        for _ in range(130):
             file.write("".join(f" {rng.randrange(36**6):x}z" for _ in range(10_000)) + END_OF_TEXT)
     return path
 
