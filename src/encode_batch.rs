@@ -195,7 +195,6 @@ impl Work<'_> {
     /// Encodes shares until none is left.
     fn encode_shares<S: Id>(&self, job: &Job) -> Result<Done<S>, Error> {
         self.tokenizer.with_encoder(self.special, self.threads, |encoder| {
-            encoder.expect((self.num_bytes / self.threads) as u64);
             let mut done = Done { segments: Vec::new(), shares: Vec::new() };
             loop {
                 job.check()?;

@@ -60,6 +60,7 @@ mod output;
 mod json;
 mod prefetch;
 mod large_pages;
+mod lines;
 mod hash_seed;
 mod room;
 pub mod isa;

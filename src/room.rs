@@ -44,7 +44,7 @@ pub(crate) fn lengthen<T: Copy>(items: &mut Vec<T>, value: T, len: usize) {
 }
 
 /// The number of items for which `len` items reserve room.
-fn capacity<T>(len: usize) -> usize {
+pub(crate) fn capacity<T>(len: usize) -> usize {
     let is_worth = RESERVES && len.saturating_mul(size_of::<T>()) >= WORTH_MAPPING;
     if is_worth { len.max(ALWAYS_MAPPED.div_ceil(size_of::<T>())) } else { len }
 }

@@ -3,12 +3,13 @@ The layout of a worker's table, and the interface of the second pass over a batc
 */
 
 use crate::pretoken_key::{Batch, Key, Keys};
+use bytemuck::{Pod, Zeroable};
 
 /// The number of pretokens in a line.
 pub(super) const WAYS: usize = 3;
 
 /// Three pretokens and their counts, in one cache line.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, Pod, Zeroable)]
 #[repr(C, align(64))]
 pub(super) struct Line {
     /// 0 is an empty entry. No entry comes after an empty one.

@@ -14,11 +14,11 @@ use crate::corpus::Limits;
 use crate::error::Error;
 use crate::hash_seed::HashSeed;
 use crate::isa::Isa;
+use crate::lines::Lines;
 #[cfg(target_arch = "x86_64")]
 use crate::pretoken_key::{Avx2, Avx512};
 use crate::pretoken_key::{BATCH, Batch, FEW, Key, Portable, READ_AHEAD, SHORT, is_long, key, unplaced};
 use crate::pretokenize::Borders;
-use crate::room::filled;
 
 /// The number of lines of a new table, which take 256 KiB.
 const MIN_LINES: usize = 1 << 12;
@@ -58,7 +58,7 @@ pub struct Knobs {
 pub(super) struct Table<'a> {
     knobs: Knobs,
     /// Their number is a power of two.
-    lines: Vec<Line>,
+    lines: Lines<Line>,
     num_entries: usize,
     long: Long,
     outbox: Outbox<'a>,
@@ -80,7 +80,7 @@ impl<'a> Table<'a> {
     pub fn new(knobs: Knobs, shards: &'a Shards<'a>) -> Self {
         Table {
             knobs,
-            lines: filled(Line::default(), MIN_LINES.min(knobs.max_lines)),
+            lines: Lines::new(MIN_LINES.min(knobs.max_lines)),
             num_entries: 0,
             long: Long::default(),
             outbox: Outbox::new(shards),
@@ -279,7 +279,8 @@ impl<'a> Table<'a> {
     fn grow(&mut self, probe: impl Probe) {
         let num_lines = (GROWTH * self.lines.len()).min(self.knobs.max_lines);
         self.num_entries = 0;
-        for line in std::mem::replace(&mut self.lines, filled(Line::default(), num_lines)) {
+        let old = std::mem::replace(&mut self.lines, Lines::new(num_lines));
+        for line in &*old {
             for (key, count) in line.keys.into_iter().zip(line.counts).filter(|&(key, _)| key != 0) {
                 let home = probe.home(unplaced(key), num_lines);
                 let place = self.free(home);

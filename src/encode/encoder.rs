@@ -37,11 +37,6 @@ impl Encoder {
         }
     }
 
-    /// Prepares for `num_bytes` of text.
-    pub fn expect(&mut self, num_bytes: u64) {
-        self.known.expect(num_bytes);
-    }
-
     /// Adds the ids of the text `buffer[range]` to `out`. Fastest if the buffer has [`READ_AHEAD`] more bytes
     /// after the text.
     ///

@@ -114,6 +114,7 @@ fn own_slot() -> usize {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::encode::Ids;
     use crate::job::Job;
     use crate::merges::Merges;
     use crate::pretokenize::Pattern;
@@ -126,6 +127,11 @@ mod tests {
     fn tokenizer() -> Tokenizer {
         let (none, merges) = (SpecialTokens::default(), Merges::default());
         Tokenizer::new(Vocab::new(&merges, &none), merges, none, Pattern::Gpt2).unwrap()
+    }
+
+    /// More pretokens of three bytes than the first table of a worker holds.
+    fn words() -> Vec<u8> {
+        ('\u{4E00}'..'\u{9E00}').flat_map(|letter| format!("\n{letter}").into_bytes()).collect()
     }
 
     /// All idle encoders, by address.
@@ -173,21 +179,23 @@ mod tests {
     fn idle_encoders_have_no_more_bytes_than_stated() {
         let tokenizer = tokenizer();
         let pool = EncoderPool::default();
+        let text = words();
         let large = || {
-            let mut encoder = Encoder::new(tokenizer.rules(Special::Text));
-            encoder.expect(u64::MAX);
+            let rules = tokenizer.rules(Special::Text);
+            let mut encoder = Encoder::new(rules);
+            encoder.ids(rules, &text, Job::unwatched()).unwrap();
             Box::new(encoder)
         };
-        for has_special in [false, true, false, true, false] {
-            pool.give_back(has_special, large());
+        let many = 2 + MAX_IDLE_BYTES / large().num_bytes();
+        for number in 0..many {
+            pool.give_back(number % 2 == 0, large());
         }
         let num_bytes: usize =
             pool.slots.iter().flatten().filter_map(|slot| Some(slot.0.lock().unwrap().as_ref()?.1)).sum();
         assert!(num_bytes >= large().num_bytes() && num_bytes <= MAX_IDLE_BYTES, "{num_bytes}");
         assert_eq!(pool.num_bytes.load(Relaxed), num_bytes);
-        for has_special in [false, true] {
-            pool.take(has_special, tokenizer.rules(Special::Text));
-            pool.take(has_special, tokenizer.rules(Special::Text));
+        for number in 0..2 * many {
+            pool.take(number % 2 == 0, tokenizer.rules(Special::Text));
         }
         assert_eq!(pool.num_bytes.load(Relaxed), 0);
     }
@@ -207,16 +215,16 @@ mod tests {
 
     #[test]
     fn tables_of_many_threads_are_smaller_and_the_ids_are_the_same() {
-        let text: Vec<u8> = (0..60_000).flat_map(|n| format!(" {n:x}").into_bytes()).collect();
+        let text = words();
         let ids = |threads| {
-            // A used encoder has memory for ids, too.
+            // A used encoder has memory for ids, too, unless they are added elsewhere.
             let tokenizer = tokenizer();
             let mut encoder = tokenizer.take_encoder(Special::Text, threads);
-            encoder.expect(u64::MAX);
+            let (rules, mut ids) = (tokenizer.rules(Special::Text), Ids::<u32>::default());
+            encoder.encode(rules, &text, 0..text.len(), Job::unwatched(), &mut ids).unwrap();
             let bytes = encoder.num_bytes();
-            let ids = encoder.ids(tokenizer.rules(Special::Text), &text, Job::unwatched()).unwrap().to_vec();
             tokenizer.give_back(Special::Text, encoder);
-            (ids, bytes)
+            (ids.as_slice().to_vec(), bytes)
         };
         let (expected, large) = ids(1);
         let (found, small) = ids(1024);

@@ -52,7 +52,8 @@ impl Worker<'_> {
             if let Some((other, encoder)) = held.take_if(|(held, _)| *held != special) {
                 self.tokenizer.give_back(other, encoder);
             }
-            let (_, encoder) = held.get_or_insert_with(|| (special, self.encoder(special)));
+            let (_, encoder) =
+                held.get_or_insert_with(|| (special, self.tokenizer.take_encoder(special, self.threads)));
             ids.clear();
             let finished = self.encode_chunk(encoder, &chunk, special, ids)?;
             match finish(chunk.number, finished)? {
@@ -64,14 +65,6 @@ impl Worker<'_> {
             self.tokenizer.give_back(special, encoder);
         }
         Ok(())
-    }
-
-    /// An encoder with room for this worker's share of the corpus.
-    fn encoder(&self, special: Special) -> Box<Encoder> {
-        let mut encoder = self.tokenizer.take_encoder(special, self.threads);
-        let share = self.corpus.num_bytes().unwrap_or(0) / self.threads as u64;
-        encoder.expect(share);
-        encoder
     }
 
     fn encode_chunk<T: Id>(

@@ -5,12 +5,13 @@ The layout of the table, and the interface of the second pass over a batch.
 use crate::encode::ids::{Id, Ids};
 use crate::pretoken_key::{Batch, Key, Keys};
 use crate::token_id::TokenId;
+use bytemuck::{Pod, Zeroable};
 
 /// The number of ids that an entry of a line holds.
 pub(super) const FEW_IDS: usize = 3;
 
 /// A pretoken's ids. If there are more than three, `ids[0]` is the position of a list that is stored aside.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, Pod, Zeroable)]
 #[repr(C)]
 pub(super) struct Value {
     pub ids: [TokenId; FEW_IDS],
@@ -18,12 +19,18 @@ pub(super) struct Value {
 }
 
 /// Two pretokens and their values, in one cache line.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, Pod, Zeroable)]
 #[repr(C, align(64))]
 pub(super) struct Line {
     /// 0 is an empty entry.
     pub keys: [Key; 2],
     pub values: [Value; 2],
+}
+
+impl Line {
+    pub fn put(&mut self, way: usize, key: Key, value: Value) {
+        (self.keys[way], self.values[way]) = (key, value);
+    }
 }
 
 /// An implementation of both passes over a batch.

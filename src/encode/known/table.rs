@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::hash_seed::HashSeed;
 use crate::isa::Isa;
 use crate::job::Job;
+use crate::lines::Lines;
 #[cfg(target_arch = "x86_64")]
 use crate::pretoken_key::{Avx2, Avx512};
 use crate::pretoken_key::{BATCH, Batch, FEW, Key, NO_PLACE, Portable, READ_AHEAD, SHORT, key, unplaced};
@@ -21,11 +22,9 @@ const MIN_LINES: usize = 1 << 15;
 /// The number of lines for each entry at which the table grows. With one, three pretokens share a line so often, and
 /// change places, that a text of 4 KiB takes 1.25 times as long. (benches/record/7-limit-of-the-chip.md)
 const LINES_AN_ENTRY: usize = 2;
-/// The factor by which the number of lines grows.
+/// The factor by which the number of lines grows. A table that begins with the lines that web text of the corpus's length
+/// needs gains a hundredth there, and stories take 1.08 of the time. (benches/record/7-limit-of-the-chip.md)
 const GROWTH: usize = 4;
-/// The number of bytes of text for which one line is reserved. Web text has a new pretoken every 400 bytes or
-/// so.
-const BYTES_A_LINE: u64 = 256;
 /// The number of lines in which a pretoken may be: the line where it belongs, and those whose number differs
 /// from it only in the lowest bits.
 const NEAR: usize = 4;
@@ -47,7 +46,7 @@ fn max_lines(rules: Rules<'_>) -> usize {
 pub(in crate::encode) struct Known {
     isa: Isa,
     /// Their number is a power of two.
-    lines: Vec<Line>,
+    lines: Lines<Line>,
     max_lines: usize,
     num_entries: usize,
     /// Lists of more than three ids.
@@ -66,7 +65,7 @@ impl Known {
         let max_lines = max_lines(rules);
         Known {
             isa: rules.knobs.isa,
-            lines: vec![Line::default(); MIN_LINES.min(max_lines)],
+            lines: Lines::new(MIN_LINES.min(max_lines)),
             max_lines,
             num_entries: 0,
             ids_aside: Vec::new(),
@@ -74,19 +73,6 @@ impl Known {
             scratch: Scratch::default(),
             ids: Vec::new(),
             batch: None,
-        }
-    }
-
-    /// Makes room in an empty table for the pretokens of `num_bytes` of text. Without this call the table begins
-    /// small and grows, which takes some ten milliseconds more.
-    pub fn expect(&mut self, num_bytes: u64) {
-        if self.num_entries > 0 {
-            return;
-        }
-        let num_lines =
-            usize::try_from(num_bytes / BYTES_A_LINE).map_or(self.max_lines, usize::next_power_of_two);
-        if num_lines > self.lines.len() {
-            self.lines = vec![Line::default(); num_lines.min(self.max_lines)];
         }
     }
 
@@ -214,18 +200,20 @@ impl Known {
     /// Finds the value of a pretoken. If it is not in the line where it belongs, it changes places with the
     /// last entry of that line.
     fn find(&mut self, key: Key, home: usize, pretoken: &[u8]) -> Option<Value> {
-        for at in self.near(home) {
+        let Known { lines, long, .. } = self;
+        let lines = &mut lines[..];
+        for at in near(home, lines.len()) {
             for way in 0..2 {
-                let Line { keys, values } = self.lines[at];
+                let Line { keys, values } = lines[at];
                 let is_same = match pretoken.len() {
                     0..=SHORT => keys[way] == key,
-                    _ => keys[way] >> 64 == key >> 64 && self.long_bytes(keys[way]) == pretoken,
+                    _ => keys[way] >> 64 == key >> 64 && long_bytes(long, keys[way]) == pretoken,
                 };
                 if is_same {
-                    let Line { keys: [_, last_key], values: [_, last_value] } = self.lines[home];
+                    let Line { keys: [_, last_key], values: [_, last_value] } = lines[home];
                     if at != home {
-                        self.put(at, way, last_key, last_value);
-                        self.put(home, 1, keys[way], values[way]);
+                        lines[at].put(way, last_key, last_value);
+                        lines[home].put(1, keys[way], values[way]);
                     }
                     return Some(values[way]);
                 }
@@ -235,24 +223,6 @@ impl Known {
             }
         }
         None
-    }
-
-    /// The lines in which a pretoken may be, starting with the one where it belongs.
-    fn near(&self, home: usize) -> impl Iterator<Item = usize> + use<> {
-        let num_lines = self.lines.len();
-        (0..NEAR.min(num_lines)).map(move |i| home ^ i)
-    }
-
-    fn put(&mut self, at: usize, way: usize, key: Key, value: Value) {
-        let line = &mut self.lines[at];
-        (line.keys[way], line.values[way]) = (key, value);
-    }
-
-    /// The bytes of a long pretoken.
-    #[allow(clippy::cast_possible_truncation)] // The low half of a key is a place.
-    fn long_bytes(&self, key: Key) -> &[u8] {
-        let (len, bytes) = self.long[key as u64 as usize..].split_at(1);
-        &bytes[..len[0].into()]
     }
 
     /// Encodes a pretoken that is not in the table, into `self.ids`.
@@ -303,13 +273,14 @@ impl Known {
 
     /// Stores an entry in the first free place near its home, or over the last entry of its home line.
     fn insert(&mut self, home: usize, key: Key, value: Value) {
-        for at in self.near(home) {
-            if let Some(way) = self.lines[at].keys.iter().position(|&key| key == 0) {
+        let lines = &mut self.lines[..];
+        for at in near(home, lines.len()) {
+            if let Some(way) = lines[at].keys.iter().position(|&key| key == 0) {
                 self.num_entries += 1;
-                return self.put(at, way, key, value);
+                return lines[at].put(way, key, value);
             }
         }
-        self.put(home, 1, key, value);
+        lines[home].put(1, key, value);
     }
 
     /// Empties the table.
@@ -324,12 +295,25 @@ impl Known {
     fn grow(&mut self, probe: impl Probe) {
         let num_lines = (GROWTH * self.lines.len()).min(self.max_lines);
         self.num_entries = 0;
-        for line in std::mem::replace(&mut self.lines, vec![Line::default(); num_lines]) {
-            for (key, value) in line.keys.into_iter().zip(line.values).filter(|&(key, _)| key != 0) {
+        let old = std::mem::replace(&mut self.lines, Lines::new(num_lines));
+        for Line { keys, values } in &*old {
+            for (&key, &value) in keys.iter().zip(values).take_while(|&(&key, _)| key != 0) {
                 self.insert(probe.home(unplaced(key), num_lines), key, value);
             }
         }
     }
+}
+
+/// The lines in which a pretoken may be, starting with the one where it belongs.
+fn near(home: usize, num_lines: usize) -> impl Iterator<Item = usize> {
+    (0..NEAR.min(num_lines)).map(move |i| home ^ i)
+}
+
+/// The bytes of a long pretoken.
+#[allow(clippy::cast_possible_truncation)] // The low half of a key is a place.
+fn long_bytes(long: &[u8], key: Key) -> &[u8] {
+    let (len, bytes) = long[key as u64 as usize..].split_at(1);
+    &bytes[..len[0].into()]
 }
 
 /// Reserves room for some items more, and for `most` bytes if there are many already.
@@ -450,27 +434,6 @@ mod tests {
             assert_eq!(known.lines.len(), num_lines);
             assert!(num_kept(&known) > MIN_LINES);
         }
-    }
-
-    #[test]
-    fn a_long_text_reserves_lines_for_its_pretokens() {
-        let tokenizer = tokenizer(8 * MIN_LINES, &[]);
-        let rules = tokenizer.rules(Special::Text);
-        for (num_bytes, num_lines) in [
-            (0, MIN_LINES),
-            (MIN_LINES * 256, MIN_LINES),
-            ((MIN_LINES + 1) * 256, 2 * MIN_LINES),
-            (3 * MIN_LINES * 256, 4 * MIN_LINES),
-            (usize::MAX, 4 * MIN_LINES),
-        ] {
-            let mut known = Known::new(rules);
-            known.expect(num_bytes as u64);
-            assert_eq!(known.lines.len(), num_lines, "{num_bytes}");
-        }
-        let mut used = Known::new(rules);
-        encode(&mut used, rules, b"a");
-        used.expect(u64::MAX);
-        assert_eq!((used.lines.len(), num_kept(&used)), (MIN_LINES, 1));
     }
 
     #[test]
