@@ -20,16 +20,13 @@ pub(crate) fn advise_large_pages<T>(items: &[T]) {
     }
 }
 
-/// Asks the system for large pages. Call it before the memory is first written.
+/// Asks the system for large pages, of which the items fill one at least. Call it before the memory is first written.
 #[allow(unsafe_code)]
 pub(crate) fn ask_for_large_pages<T>(items: &[T]) {
     #[cfg(target_os = "linux")]
     {
         let start = items.as_ptr() as usize;
         let whole = start.next_multiple_of(PAGE)..(start + size_of_val(items)) / PAGE * PAGE;
-        if whole.is_empty() {
-            return;
-        }
         // SAFETY: the pages belong to `items`, and the advice changes nothing of what is in them.
         let advised = unsafe {
             rustix::mm::madvise(whole.start as *mut _, whole.len(), rustix::mm::Advice::LinuxHugepage)

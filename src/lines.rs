@@ -16,6 +16,9 @@ use std::hint::black_box;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
+/// The number of lines in which a pretoken may be: the line where it belongs, and those whose number differs
+/// from it only in the lowest bits.
+pub(crate) const NEAR: usize = 4;
 /// The size of a small page in bytes, or less.
 const SMALL_PAGE: usize = 1 << 12;
 /// The size in bytes of a word, as which memory is asked for.
@@ -65,6 +68,11 @@ impl<L: Pod> DerefMut for Lines<L> {
     fn deref_mut(&mut self) -> &mut [L] {
         bytemuck::cast_slice_mut(&mut self.words[self.start..][..Self::WORDS * self.len])
     }
+}
+
+/// The lines in which a pretoken may be, starting with the one where it belongs.
+pub(crate) fn near(home: usize, num_lines: usize) -> impl Iterator<Item = usize> {
+    (0..NEAR.min(num_lines)).map(move |i| home ^ i)
 }
 
 #[cfg(test)]

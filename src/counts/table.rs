@@ -14,7 +14,7 @@ use crate::corpus::Limits;
 use crate::error::Error;
 use crate::hash_seed::HashSeed;
 use crate::isa::Isa;
-use crate::lines::Lines;
+use crate::lines::{Lines, near};
 #[cfg(target_arch = "x86_64")]
 use crate::pretoken_key::{Avx2, Avx512};
 use crate::pretoken_key::{BATCH, Batch, FEW, Key, Portable, READ_AHEAD, SHORT, is_long, key, unplaced};
@@ -28,9 +28,6 @@ const GROWTH: usize = 8;
 /// home are full earlier, the rarest moves to the shards, which costs less than a table that is eight times as
 /// large and is walked through at the end.
 const CROWDED: usize = 2;
-/// The number of lines in which a pretoken may be: the line where it belongs, and those whose number differs
-/// from it only in the lowest bits.
-const NEAR: usize = 4;
 
 /// Settings that change the time and the memory of counting, and never the counts. Tests make them small.
 #[derive(Clone, Copy, Debug)]
@@ -297,11 +294,6 @@ impl<'a> Table<'a> {
     }
 }
 
-/// The lines in which a pretoken may be, starting with the one where it belongs.
-fn near(home: usize, num_lines: usize) -> impl Iterator<Item = usize> {
-    (0..NEAR.min(num_lines)).map(move |i| home ^ i)
-}
-
 /// The entry of a full line with the smallest count, and of several the last one.
 fn rarest(line: &Line) -> usize {
     (0..WAYS).rev().min_by_key(|&way| line.counts[way]).unwrap_or(0)
@@ -313,6 +305,7 @@ mod tests {
     use super::*;
     use crate::counts::pretoken_table::PretokenTable;
     use crate::job::Job;
+    use crate::lines::NEAR;
     use crate::pretoken_key::{Keys, of_one_hash};
     use crate::pretokenize::{Pattern, Pretokenizer};
     use crate::special_tokens::SpecialTokens;

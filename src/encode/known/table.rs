@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::hash_seed::HashSeed;
 use crate::isa::Isa;
 use crate::job::Job;
-use crate::lines::Lines;
+use crate::lines::{Lines, near};
 #[cfg(target_arch = "x86_64")]
 use crate::pretoken_key::{Avx2, Avx512};
 use crate::pretoken_key::{BATCH, Batch, FEW, Key, NO_PLACE, Portable, READ_AHEAD, SHORT, key, unplaced};
@@ -25,9 +25,6 @@ const LINES_AN_ENTRY: usize = 2;
 /// The factor by which the number of lines grows. A table that begins with the lines that web text of the corpus's length
 /// needs gains a hundredth there, and stories take 1.08 of the time. (benches/record/7-limit-of-the-chip.md)
 const GROWTH: usize = 4;
-/// The number of lines in which a pretoken may be: the line where it belongs, and those whose number differs
-/// from it only in the lowest bits.
-const NEAR: usize = 4;
 
 /// The bytes from which a list that is stored aside gets room for the most that it may hold, at once. The system
 /// provides the memory as it is written. In steps of two, glibc's heap kept the memory of each step, and two threads
@@ -302,11 +299,6 @@ impl Known {
             }
         }
     }
-}
-
-/// The lines in which a pretoken may be, starting with the one where it belongs.
-fn near(home: usize, num_lines: usize) -> impl Iterator<Item = usize> {
-    (0..NEAR.min(num_lines)).map(move |i| home ^ i)
 }
 
 /// The bytes of a long pretoken.
