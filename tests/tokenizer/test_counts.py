@@ -157,7 +157,7 @@ def test_progress_reports_bytes_then_pretokens(files, tmp_path):
 
 @pytest.fixture(scope="module")
 def many_words(tmp_path_factory):
-    """1.3 million words, nearly all different: counted without a limit they take 68 MiB or more, whichever thread is late."""
+    """1.3 million words, nearly all different: counted without a limit they take 68 MiB or more in any order."""
     path, rng = tmp_path_factory.mktemp("words") / "words.txt", random.Random(1)
     with path.open("w") as file:
         for _ in range(130):
