@@ -272,6 +272,42 @@ fn a_million_random_texts_at_every_place() {
     check_random_texts(2, 1_000_000, &PATTERNS);
 }
 
+/// Long stretches of ASCII, whose borders come by pairs of neighbours, with a little else in between.
+#[test]
+fn random_texts_of_mostly_ascii() {
+    check_ascii_texts(4, 20_000, &PATTERNS[..1]);
+    check_ascii_texts(5, 6_000, &PATTERNS[1..]);
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn a_million_random_texts_of_mostly_ascii() {
+    check_ascii_texts(6, 1_000_000, &PATTERNS);
+}
+
+const ALPHABETS: [&[u8]; 5] =
+    [b"a bs.'1AS\n", b"aB 'slvre", b"12 a.3,4", b" \n\t\ra./", b"abcdefghijklmnopqrstuvwxyz "];
+const PUNCTUATION: [&str; 7] = ["\u{2019}", "\u{2014}", " \u{201c}", "n\u{2019}t", "'ll", "x's", "y'VE"];
+
+fn check_ascii_texts(seed: u64, number: usize, patterns: &[Pattern]) {
+    let mut random = Random(seed);
+    let sets = special_token_sets();
+    for _ in 0..number {
+        let special_tokens = random.pick(&sets[..4]);
+        let alphabet = *random.pick(&ALPHABETS);
+        let mut text = Vec::new();
+        while text.len() < 600 {
+            match random.below(16) {
+                0 => text.extend(random.pick(&PIECES).as_bytes()),
+                1 | 2 => text.extend(random.pick(&PUNCTUATION).as_bytes()),
+                _ => text.extend(random.bytes(30, alphabet)),
+            }
+        }
+        let (start, end) = (random.below(3), text.len() - random.below(3));
+        patterns.iter().for_each(|pattern| check_pattern(pattern, &text, start..end, special_tokens));
+    }
+}
+
 fn check_random_texts(seed: u64, number: usize, patterns: &[Pattern]) {
     let mut random = Random(seed);
     let sets = special_token_sets();

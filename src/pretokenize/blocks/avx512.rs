@@ -7,10 +7,15 @@ use super::scan::{BlockGrammar, Scan};
 use crate::pretokenize::borders::Borders;
 use std::arch::x86_64::*;
 
-/// Exists only inside [`fill`] and [`fill_by_bytes`], where its instructions may be used. `BYTES` says whether VBMI2 is
-/// among them.
+/// Exists only inside [`fill`] and [`fill_by_bytes`], where its instructions may be used. `BYTES` says whether VBMI and
+/// VBMI2 are among them.
 #[derive(Clone, Copy)]
-struct Avx512<const BYTES: bool>(());
+pub(super) struct Avx512<const BYTES: bool>(());
+
+/// Whether the machine has VBMI and VBMI2.
+pub(super) fn has_bytes() -> bool {
+    is_x86_feature_detected!("avx512vbmi") && is_x86_feature_detected!("avx512vbmi2")
+}
 
 /// Fills a window with these instructions.
 #[target_feature(enable = "avx512f,avx512bw,bmi1,bmi2,popcnt")]
@@ -18,10 +23,10 @@ pub(super) fn fill<G: BlockGrammar>(scan: &mut Scan<'_, G>, borders: &mut Border
     scan.fill(Avx512::<false>(()), borders);
 }
 
-/// The same with VBMI2, which selects bytes.
-#[target_feature(enable = "avx512f,avx512bw,avx512vbmi2,bmi1,bmi2,popcnt")]
+/// The same with VBMI and VBMI2, which look bytes up and select them.
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi,avx512vbmi2,bmi1,bmi2,popcnt")]
 pub(super) fn fill_by_bytes<G: BlockGrammar>(scan: &mut Scan<'_, G>, borders: &mut Borders) {
-    scan.fill(Avx512::<true>(()), borders);
+    scan.fill_by_pairs(Avx512::<true>(()), borders);
 }
 
 impl<const BYTES: bool> Classify for Avx512<BYTES> {
@@ -51,7 +56,7 @@ impl<const BYTES: bool> Classify for Avx512<BYTES> {
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
 #[allow(unsafe_code)]
-fn load(block: &[u8; BLOCK]) -> __m512i {
+pub(super) fn load(block: &[u8; BLOCK]) -> __m512i {
     // SAFETY: 64 bytes, of any alignment.
     unsafe { _mm512_loadu_si512(block.as_ptr().cast()) }
 }

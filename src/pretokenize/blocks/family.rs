@@ -27,6 +27,7 @@ A block without such characters leaves the last one's there, so `beyond_ascii` i
 
 use super::escape::Escape;
 use super::masks::{AsciiMasks, BLOCK, low_bits};
+use super::pairs::{ClassPairs, Contracted, FamilyRules, PairRules, PairTables, class};
 use super::scan::{BlockGrammar, Neighbours, Text};
 use crate::pretokenize::borders::Borders;
 use crate::pretokenize::char_class::{CaseClass, CharClass, CharClasses, Class, SplitClass};
@@ -488,6 +489,39 @@ struct Widened {
     rare: u64,
 }
 
+/// The tables of pairs, by whether words have cases, and by whether numbers stand alone or join each other.
+static PAIRS: [[PairTables; 2]; 2] =
+    [[pairs(false, 0), pairs(false, class::NUMBER)], [pairs(true, 0), pairs(true, class::NUMBER)]];
+
+const fn pairs(is_cased: bool, numbers_join: u8) -> PairTables {
+    let before_letters = class::CAPITAL | class::GAP | class::OTHER;
+    PairTables::new(&ClassPairs {
+        joins: [
+            before_letters | class::SMALL,
+            if is_cased { before_letters } else { before_letters | class::SMALL },
+            numbers_join,
+            class::OTHER | class::BLANK,
+            class::GAP,
+            class::GAP | class::NEWLINE | class::OTHER,
+        ],
+        gives_back: [class::TEXT, 0],
+    })
+}
+
+/// The tables of words between splits: whitespace before numbers is whole, and control characters are rare.
+static SPLIT_PAIRS: PairTables = {
+    let mut tables = pairs(false, class::NUMBER);
+    let mut byte = 0u8;
+    while byte < 128 {
+        tables.gives_back[byte as usize] &= !class::NUMBER;
+        if byte.is_ascii_control() && class::of(byte) == class::OTHER {
+            tables.leave(&[byte]);
+        }
+        byte += 1;
+    }
+    tables
+};
+
 /// Where the further masks of the block at `start` are.
 #[inline(always)]
 fn place(start: usize) -> usize {
@@ -630,5 +664,30 @@ impl<W: WordKind> BlockGrammar for Family<W> {
             borders = self.escape.decide(text, start, borders, rare, found.last(), pretoken_end);
         }
         borders
+    }
+
+    fn pair_rules(&self) -> Option<PairRules> {
+        let Grammar { max_numbers, contractions, after_others, .. } = self.grammar;
+        let tables =
+            if W::SPLIT { &SPLIT_PAIRS } else { &PAIRS[usize::from(W::CASED)][usize::from(max_numbers > 1)] };
+        let family = FamilyRules {
+            has_threes: max_numbers == 3,
+            has_slashes: after_others == AfterOthers::NewlinesAndSlashes,
+            joins_punctuation: !W::SPLIT,
+        };
+        matches!(max_numbers, 1 | 3 | usize::MAX)
+            .then(|| PairRules::new(tables, contractions, W::CASED, Some(family)))
+    }
+
+    fn is_settled(&self) -> bool {
+        self.made | self.unmade == 0 && !self.escape.is_open()
+    }
+
+    fn contract_inside(&mut self, text: &Text<'_>, start: usize, block: Contracted, letters: u64) -> u64 {
+        self.contract(text, start, block.apostrophes, block.borders, letters.into())
+    }
+
+    fn forget(&mut self) {
+        self.before = Before::default();
     }
 }

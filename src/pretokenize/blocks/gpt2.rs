@@ -3,9 +3,11 @@ The borders of GPT-2's pattern from the masks of each block.
 */
 
 use super::masks::{AsciiMasks, BLOCK, low_bits};
+use super::pairs::{ClassPairs, Contracted, PairRules, PairTables, class};
 use super::scan::{BlockGrammar, Neighbours, Text};
 use crate::pretokenize::borders::Borders;
 use crate::pretokenize::char_class::{CharClass, CharClasses};
+use crate::pretokenize::grammar::Contractions;
 
 /// A block's bytes by the class of their character. Bytes of special tokens and bytes after the text have no
 /// class.
@@ -41,6 +43,18 @@ impl Masks {
         }
     }
 }
+
+static PAIRS: PairTables = PairTables::new(&ClassPairs {
+    joins: [
+        class::LETTER | class::BLANK,
+        class::LETTER | class::BLANK,
+        class::NUMBER | class::BLANK,
+        class::OTHER | class::BLANK,
+        class::GAP | class::NEWLINE,
+        class::GAP | class::NEWLINE,
+    ],
+    gives_back: [class::TEXT, class::TEXT],
+});
 
 /// What the scan of GPT-2's pattern remembers from block to block.
 pub(super) struct Gpt2 {
@@ -115,6 +129,22 @@ impl BlockGrammar for Gpt2 {
             borders = self.contract(text, start + 1, apostrophes, borders, current.letters, next.letters);
         }
         borders
+    }
+
+    fn pair_rules(&self) -> Option<PairRules> {
+        Some(PairRules::new(&PAIRS, Contractions::Small, false, None))
+    }
+
+    fn is_settled(&self) -> bool {
+        self.made | self.unmade == 0
+    }
+
+    fn contract_inside(&mut self, text: &Text<'_>, start: usize, block: Contracted, letters: u64) -> u64 {
+        self.contract(text, start + 1, block.apostrophes, block.borders, letters, 0)
+    }
+
+    fn forget(&mut self) {
+        self.previous = Masks::default();
     }
 }
 

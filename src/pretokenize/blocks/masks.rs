@@ -2,6 +2,8 @@
 A block of text as masks of 64 bits, and the interface of the instruction sets that make them.
 */
 
+use crate::pretokenize::borders::Borders;
+
 /// The size of a block in bytes.
 pub(super) const BLOCK: usize = 64;
 
@@ -47,6 +49,17 @@ pub(super) trait Classify: Copy {
             }
         }
     }
+}
+
+/// Adds the borders of the block that begins at `start`.
+#[inline(always)]
+pub(super) fn add<C: Classify>(isa: C, bits: u64, start: usize, borders: &mut Borders) {
+    #[allow(clippy::cast_possible_truncation)] // A position in a window.
+    let at = (start - borders.base()) as u16;
+    if let Some(room) = borders.room() {
+        isa.list(bits, at, room);
+    }
+    borders.add(bits.count_ones() as usize);
 }
 
 /// A mask of the lowest `n` bits; of all bits for 64 or more.

@@ -23,10 +23,12 @@ token therefore needs no pass and no split of its own, and comes out as one more
 can equal it, as that one would have been split, too.
 
 Only the classes of ASCII bytes depend on the machine. Each instruction set ([`crate::isa`]) has one small
-module for them, and `portable` needs no special instructions.
+module for them, and `portable` needs no special instructions. Where the machine can look 64 bytes up at once, most
+blocks need no masks at all (pairs.rs).
 */
 
 mod masks;
+mod pairs;
 mod scan;
 mod gpt2;
 mod family;
@@ -36,6 +38,8 @@ mod portable;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod avx512_pairs;
 mod next_window;
 mod scanner;
 

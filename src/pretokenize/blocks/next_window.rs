@@ -23,9 +23,9 @@ pub(super) fn next_window<G: BlockGrammar>(scan: &mut Scan<'_, G>, borders: &mut
         // benches/record/2-scan-and-count.md.
         #[cfg(target_arch = "x86_64")]
         IsaName::Avx2 => unsafe { avx2::fill(scan, borders) },
-        // SAFETY: as above, and VBMI2 was asked for.
+        // SAFETY: as above, and `has_bytes` asks for VBMI and VBMI2.
         #[cfg(target_arch = "x86_64")]
-        IsaName::Avx512 if is_x86_feature_detected!("avx512vbmi2") => unsafe {
+        IsaName::Avx512 if avx512::has_bytes() => unsafe {
             avx512::fill_by_bytes(scan, borders);
         },
         // SAFETY: as above.

@@ -2,12 +2,16 @@
 The scan itself, for any grammar: from block to block, around the special tokens, into windows of borders.
 */
 
-use super::masks::{AsciiMasks, BLOCK, Classify, low_bits};
+use super::masks::{AsciiMasks, BLOCK, Classify, add, low_bits};
+use super::pairs::{Contracted, PairRules, PairRun, Pairs};
 use crate::isa::Isa;
 use crate::pretokenize::borders::{Borders, WINDOW};
 use crate::pretokenize::char_class::{CharClasses, Class};
 use crate::special_tokens::SpecialTokens;
 use std::ops::Range;
+
+/// The length of the longest contraction, with its apostrophe.
+const LONGEST_CONTRACTION: usize = 3;
 
 /// A text in a buffer, up to `end`, and the special tokens in it.
 pub(super) struct Text<'a> {
@@ -54,6 +58,19 @@ pub(super) trait BlockGrammar {
         masks: Neighbours<'_, Self::Masks>,
         found: &Borders,
     ) -> u64;
+
+    /// The rules of pairs, if the pattern has them.
+    fn pair_rules(&self) -> Option<PairRules>;
+
+    /// Whether nothing that began before the next block changes its borders.
+    fn is_settled(&self) -> bool;
+
+    /// Changes the borders of the block that begins at `start` around its contractions. None of them reaches the next
+    /// block, and all its bytes are ASCII.
+    fn contract_inside(&mut self, text: &Text<'_>, start: usize, block: Contracted, letters: u64) -> u64;
+
+    /// Forgets the blocks before the next one.
+    fn forget(&mut self);
 }
 
 /// Finds the borders of a text's pretokens, a window at a time.
@@ -64,6 +81,8 @@ pub(super) struct Scan<'a, G: BlockGrammar> {
     /// The block whose borders come next: where it begins, and its masks.
     start: usize,
     current: Option<G::Masks>,
+    /// Whether the borders of the block before came by pairs, so that its masks are not known.
+    is_by_pairs: bool,
     /// The end of the last special token found.
     special_end: usize,
 }
@@ -82,6 +101,7 @@ impl<'a, G: BlockGrammar> Scan<'a, G> {
             text: Text { buffer, end: range.end, special_tokens },
             start: range.start,
             current: None,
+            is_by_pairs: false,
             special_end: range.start,
         }
     }
@@ -91,9 +111,10 @@ impl<'a, G: BlockGrammar> Scan<'a, G> {
         if self.start >= self.text.end {
             return false;
         }
-        match self.current {
-            None => borders.begin(self.start),
-            Some(_) => borders.go_on(self.start),
+        if self.current.is_none() && !self.is_by_pairs {
+            borders.begin(self.start);
+        } else {
+            borders.go_on(self.start);
         }
         true
     }
@@ -105,15 +126,84 @@ impl<'a, G: BlockGrammar> Scan<'a, G> {
         }
     }
 
-    /// Adds the borders of one window to `borders`. Two blocks a turn: with one, the masks were copied in memory at
-    /// each (benches/record/7-limit-of-the-chip.md).
+    /// Adds the borders of one window to `borders`.
     #[inline(always)]
     pub fn fill<C: Classify>(&mut self, isa: C, borders: &mut Borders) {
+        self.fill_by_masks(isa, self.stop(), borders);
+    }
+
+    /// The same with tables of pairs for the blocks that allow it.
+    #[inline(always)]
+    pub fn fill_by_pairs<C: Pairs>(&mut self, isa: C, borders: &mut Borders) {
+        let stop = self.stop();
+        let Some(mut rules) = self.grammar.pair_rules() else {
+            return self.fill_by_masks(isa, stop, borders);
+        };
+        rules.tables.leave(self.text.special_tokens.first_bytes());
+        while self.start < stop {
+            self.run_by_pairs(isa, &rules, stop, borders);
+            self.fill_by_masks(isa, stop.min(self.start + 1), borders);
+        }
+    }
+
+    /// Where the window that begins at `start` ends.
+    fn stop(&self) -> usize {
+        self.text.end.min(self.start.saturating_add(WINDOW))
+    }
+
+    /// Adds the borders of the next blocks to `borders`, as long as their pairs tell them: they and their neighbours are
+    /// ASCII and in the text, and touch no special token.
+    #[inline(always)]
+    fn run_by_pairs<C: Pairs>(&mut self, isa: C, rules: &PairRules, stop: usize, borders: &mut Borders) {
+        let first = self.start;
+        if self.special_end + 2 > first || !self.grammar.is_settled() {
+            return;
+        }
+        // The byte after a block is text, too.
+        let stop = stop.min(self.text.end - 1);
+        loop {
+            let PairRun { start, contracted } = isa.run(self.text.buffer, self.start..stop, rules, borders);
+            self.start = start;
+            let Some(block) =
+                contracted.filter(|block| block.apostrophes >> (BLOCK - LONGEST_CONTRACTION) == 0)
+            else {
+                break;
+            };
+            let letters =
+                self.text.buffer[start..].first_chunk().map_or(0, |block| isa.classify(block).letters);
+            let bits = self.grammar.contract_inside(&self.text, start, block, letters);
+            add(isa, bits, start, borders);
+            self.start += BLOCK;
+        }
+        if self.start > first {
+            (self.current, self.is_by_pairs) = (None, true);
+        }
+    }
+
+    /// Lets the grammar know of the block before the next one, whose borders came by pairs.
+    #[inline(always)]
+    fn remember<C: Classify>(&mut self, isa: C, borders: &Borders) {
+        let start = self.start - BLOCK;
+        let (previous, none) = (self.classify(isa, start), G::Masks::default());
+        self.grammar.forget();
+        self.grammar.borders(&self.text, start, Neighbours { current: &previous, next: &none }, borders);
+        self.is_by_pairs = false;
+    }
+
+    /// Adds the borders of the blocks before `stop` to `borders`. Two blocks a turn: with one, the masks were copied in
+    /// memory at each (benches/record/7-limit-of-the-chip.md).
+    #[inline(always)]
+    fn fill_by_masks<C: Classify>(&mut self, isa: C, stop: usize, borders: &mut Borders) {
+        if self.start >= stop {
+            return;
+        }
+        if self.is_by_pairs {
+            self.remember(isa, borders);
+        }
         let mut current = match self.current {
             Some(masks) => masks,
             None => self.classify(isa, self.start),
         };
-        let stop = self.text.end.min(self.start.saturating_add(WINDOW));
         while self.start < stop {
             let next = self.step(isa, &current, borders);
             if self.start >= stop {
@@ -133,12 +223,7 @@ impl<'a, G: BlockGrammar> Scan<'a, G> {
             if next_start < self.text.end { self.classify(isa, next_start) } else { G::Masks::default() };
         let masks = Neighbours { current, next: &next };
         let bits = self.grammar.borders(&self.text, self.start, masks, borders);
-        #[allow(clippy::cast_possible_truncation)] // A position in a window.
-        let at = (self.start - borders.base()) as u16;
-        if let Some(room) = borders.room() {
-            isa.list(bits, at, room);
-        }
-        borders.add(bits.count_ones() as usize);
+        add(isa, bits, self.start, borders);
         self.start = next_start;
         next
     }
