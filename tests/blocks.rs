@@ -238,10 +238,11 @@ const SOME_PIECES: [&str; 47] = [
 ];
 
 fn special_token_sets() -> Vec<SpecialTokens> {
-    let sets: [&[&str]; 9] = [
+    let sets: [&[&str]; 10] = [
         &[],
         &["<|endoftext|>"],
         &["<|endoftext|>", "<|"],
+        &["\u{2019}", "\u{201c}a"],
         &["s", "'"],
         &[" ", "\u{a0}"],
         &["ll", "l", "中"],
@@ -293,7 +294,7 @@ fn check_ascii_texts(seed: u64, number: usize, patterns: &[Pattern]) {
     let mut random = Random(seed);
     let sets = special_token_sets();
     for _ in 0..number {
-        let special_tokens = random.pick(&sets[..4]);
+        let special_tokens = random.pick(&sets[..5]);
         let alphabet = *random.pick(&ALPHABETS);
         let mut text = Vec::new();
         while text.len() < 600 {

@@ -4,7 +4,9 @@ Borders from pairs of neighbours by AVX-512. VBMI looks 64 bytes up in a table o
 
 use super::avx512::{Avx512, load};
 use super::masks::{BLOCK, add};
-use super::pairs::{Around, Contracted, FamilyRules, PairContractions, PairRules, PairRun, Pairs, class};
+use super::pairs::{
+    Around, Contracted, FamilyRules, PUNCTUATION, PairContractions, PairRules, PairRun, Pairs, class,
+};
 use crate::pretokenize::borders::Borders;
 use std::arch::x86_64::*;
 use std::ops::Range;
@@ -47,7 +49,7 @@ fn run<const FAMILY: bool>(
     }
     while start + BLOCK <= range.end {
         let Some(around) = buffer[start - 2..].first_chunk() else { break };
-        let Some(looked_up) = look_up(around, tables) else { break };
+        let Some(looked_up) = look_up(around, tables, rules.has_punctuation) else { break };
         let mut bits = looked_up.borders();
         if FAMILY {
             let Some(more) = further(&looked_up, bits, family) else { break };
@@ -109,7 +111,11 @@ impl LookedUp {
 /// Looks a block up, unless pairs do not tell its borders.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-fn look_up(around: &Around, [class, joins, gives_back]: [Table; 3]) -> Option<LookedUp> {
+fn look_up(
+    around: &Around,
+    [class, joins, gives_back]: [Table; 3],
+    has_punctuation: bool,
+) -> Option<LookedUp> {
     let [two_before, before, bytes, after] = load_around(around);
     let of = |[low, high]: Table, bytes| _mm512_permutex2var_epi8(low, bytes, high);
     let mut looked_up = LookedUp {
@@ -123,6 +129,9 @@ fn look_up(around: &Around, [class, joins, gives_back]: [Table; 3]) -> Option<Lo
     };
     // The bytes before and after cover the block; `run` looked at the one before those.
     if _mm512_movepi8_mask(_mm512_or_si512(before, after)) != 0 {
+        if !has_punctuation {
+            return None;
+        }
         looked_up = with_punctuation(around, looked_up)?;
     }
     // The highest bit is NOT_BY_PAIRS.
@@ -137,8 +146,8 @@ fn look_up(around: &Around, [class, joins, gives_back]: [Table; 3]) -> Option<Lo
 fn with_punctuation(around: &Around, looked_up: LookedUp) -> Option<LookedUp> {
     let all = |byte: u8| _mm512_set1_epi8(byte.cast_signed());
     let bytes = looked_up.bytes;
-    let leads = _mm512_cmpeq_epi8_mask(bytes, all(0xE2));
-    let seconds = _mm512_cmpeq_epi8_mask(bytes, all(0x80)) & leads << 1;
+    let leads = _mm512_cmpeq_epi8_mask(bytes, all(PUNCTUATION[0]));
+    let seconds = _mm512_cmpeq_epi8_mask(bytes, all(PUNCTUATION[1])) & leads << 1;
     let thirds = _mm512_cmplt_epu8_mask(_mm512_sub_epi8(bytes, all(0x90)), all(0xA8 - 0x90)) & seconds << 1;
     let beyond = _mm512_movepi8_mask(bytes);
     let is_inside = [0, 1, BLOCK + 2].into_iter().all(|i| around[i].is_ascii());

@@ -98,7 +98,7 @@ impl PairTables {
         tables
     }
 
-    /// Leaves the blocks with these bytes to the masks.
+    /// Leaves the blocks with these bytes to the masks, if they are ASCII.
     pub const fn leave(&mut self, bytes: &[u8]) {
         let mut i = 0;
         while i < bytes.len() {
@@ -114,6 +114,8 @@ impl PairTables {
 #[derive(Clone, Copy)]
 pub(super) struct PairRules {
     pub tables: PairTables,
+    /// Whether blocks may have punctuation beyond ASCII.
+    pub has_punctuation: bool,
     pub contractions: PairContractions,
     /// Beyond GPT-2's rules.
     pub family: Option<FamilyRules>,
@@ -129,6 +131,9 @@ pub(super) struct PairContractions {
     /// Whether the word before takes it.
     pub joins_word: bool,
 }
+
+/// The bytes with which the punctuation beyond ASCII begins.
+pub(super) const PUNCTUATION: [u8; 2] = [0xE2, 0x80];
 
 /// The bit of what a byte joins: with an apostrophe before it, it is a contraction.
 const CONTRACTS: u8 = 1 << 7;
@@ -163,7 +168,13 @@ impl PairRules {
             after: if joins_word { class::LETTER } else { u8::MAX },
             joins_word,
         };
-        PairRules { tables, contractions, family }
+        PairRules { tables, has_punctuation: true, contractions, family }
+    }
+
+    /// Leaves the blocks with these bytes to the masks.
+    pub fn leave(&mut self, bytes: &[u8]) {
+        self.tables.leave(bytes);
+        self.has_punctuation &= !bytes.contains(&PUNCTUATION[0]);
     }
 }
 

@@ -139,7 +139,7 @@ impl<'a, G: BlockGrammar> Scan<'a, G> {
         let Some(mut rules) = self.grammar.pair_rules() else {
             return self.fill_by_masks(isa, stop, borders);
         };
-        rules.tables.leave(self.text.special_tokens.first_bytes());
+        rules.leave(self.text.special_tokens.first_bytes());
         while self.start < stop {
             self.run_by_pairs(isa, &rules, stop, borders);
             self.fill_by_masks(isa, stop.min(self.start + 1), borders);
