@@ -4,9 +4,7 @@ Borders from pairs of neighbours by AVX-512. VBMI looks 64 bytes up in a table o
 
 use super::avx512::{Avx512, load};
 use super::masks::{BLOCK, add};
-use super::pairs::{
-    Around, Contracted, FamilyRules, PUNCTUATION, PairContractions, PairRules, PairRun, Pairs, class,
-};
+use super::pairs::{Around, FamilyRules, PUNCTUATION, PairContractions, PairRules, Pairs, class};
 use crate::pretokenize::borders::Borders;
 use std::arch::x86_64::*;
 use std::ops::Range;
@@ -14,7 +12,7 @@ use std::ops::Range;
 impl Pairs for Avx512<true> {
     #[inline(always)]
     #[allow(unsafe_code)]
-    fn run(self, buffer: &[u8], range: Range<usize>, rules: &PairRules, borders: &mut Borders) -> PairRun {
+    fn run(self, buffer: &[u8], range: Range<usize>, rules: &PairRules, borders: &mut Borders) -> usize {
         // SAFETY: an `Avx512<true>` exists only inside `fill_by_bytes`, which the machine can run. Measured gain:
         // benches/record/7-limit-of-the-chip.md.
         unsafe {
@@ -36,16 +34,14 @@ fn run<const FAMILY: bool>(
     range: Range<usize>,
     rules: &PairRules,
     borders: &mut Borders,
-) -> PairRun {
+) -> usize {
     let tables =
         [&rules.tables.class, &rules.tables.joins, &rules.tables.gives_back].map(|table| load_table(table));
-    let contractions = rules.contractions;
-    let has_contractions = contractions.apostrophe == b'\'';
     let family = rules.family.unwrap_or_default();
     let mut start = range.start;
     let first = buffer.get(start - 2).and_then(|&byte| rules.tables.class.get(usize::from(byte)));
     if first.is_none_or(|class| class & class::NOT_BY_PAIRS != 0) {
-        return PairRun { start, contracted: None };
+        return start;
     }
     while start + BLOCK <= range.end {
         let Some(around) = buffer[start - 2..].first_chunk() else { break };
@@ -59,20 +55,18 @@ fn run<const FAMILY: bool>(
         if bits == 0 {
             break;
         }
-        // A branch: without it, texts of many contractions gain a hundredth, and others lose six.
-        let apostrophes = if has_contractions { apostrophes(&looked_up, bits, contractions) } else { 0 };
-        if apostrophes != 0 {
-            match contract(&looked_up, bits, apostrophes, contractions.joins_word) {
-                Some(contracted) => bits = contracted,
-                None => {
-                    return PairRun { start, contracted: Some(Contracted { borders: bits, apostrophes }) };
-                }
+        if let Some(contractions) = rules.contractions {
+            // A branch: without it, texts of many contractions gain a hundredth, and others lose six.
+            let apostrophes = apostrophes(&looked_up, bits, contractions);
+            if apostrophes != 0 {
+                let Some(contracted) = contract(&looked_up, bits, apostrophes, contractions) else { break };
+                bits = contracted;
             }
         }
         add(isa, bits, start, borders);
         start += BLOCK;
     }
-    PairRun { start, contracted: None }
+    start
 }
 
 /// A table of 128 bytes.
@@ -89,6 +83,7 @@ fn load_table(table: &[u8; 128]) -> Table {
 #[derive(Clone, Copy)]
 struct LookedUp {
     bytes: __m512i,
+    after: __m512i,
     joins: __m512i,
     gives_back: __m512i,
     class_before: __m512i,
@@ -120,6 +115,7 @@ fn look_up(
     let of = |[low, high]: Table, bytes| _mm512_permutex2var_epi8(low, bytes, high);
     let mut looked_up = LookedUp {
         bytes,
+        after,
         joins: of(joins, bytes),
         gives_back: of(gives_back, bytes),
         class_before: of(class, before),
@@ -225,25 +221,32 @@ fn further(looked_up: &LookedUp, starts: u64, rules: FamilyRules) -> Option<u64>
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
 fn apostrophes(looked_up: &LookedUp, borders: u64, contractions: PairContractions) -> u64 {
     let all = |byte: u8| _mm512_set1_epi8(byte.cast_signed());
-    let starts = _mm512_mask_cmpeq_epi8_mask(borders, looked_up.bytes, all(contractions.apostrophe));
+    let starts = _mm512_mask_cmpeq_epi8_mask(borders, looked_up.bytes, all(b'\''));
     _mm512_mask_test_epi8_mask(starts, looked_up.class_before, all(contractions.after))
 }
 
-/// The borders of a block with its contractions of one letter, or `None` if there may be others.
+/// The borders of a block with its contractions, or `None` to leave it to the masks.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-fn contract(looked_up: &LookedUp, borders: u64, apostrophes: u64, joins_word: bool) -> Option<u64> {
-    let letters = _mm512_test_epi8_mask(looked_up.joins, _mm512_set1_epi8(class::CAPITAL.cast_signed()));
-    // The highest bits are CONTRACTS and CONTRACTS_WITH_NEXT.
-    let contracted = apostrophes << 1 & _mm512_movepi8_mask(looked_up.joins);
-    let longer = apostrophes << 1 & _mm512_movepi8_mask(looked_up.gives_back);
-    let ends = contracted << 1;
+fn contract(looked_up: &LookedUp, borders: u64, apostrophes: u64, rules: PairContractions) -> Option<u64> {
+    let all = |byte: u8| _mm512_set1_epi8(byte.cast_signed());
+    let equal = |bytes, byte| _mm512_cmpeq_epi8_mask(bytes, all(byte));
+    let first = _mm512_or_si512(looked_up.bytes, all(rules.fold));
+    let second = _mm512_or_si512(looked_up.after, all(rules.fold));
+    let is_long = equal(first, b'l') & equal(second, b'l')
+        | (equal(first, b'v') | equal(first, b'r')) & equal(second, b'e');
+    // The highest bit is CONTRACTS.
+    let short = apostrophes << 1 & _mm512_movepi8_mask(looked_up.joins);
+    let long = apostrophes << 1 & is_long;
+    let ends = short << 1 | long << 2;
     // Another one may begin where one ends, or one may have ended where the block begins.
     let chained = (ends | 1) & apostrophes;
-    let at_end = apostrophes >> (BLOCK - 2);
-    if longer | chained | at_end != 0 {
+    let at_end = apostrophes >> (BLOCK - 3);
+    if chained | at_end != 0 {
         return None;
     }
-    let joined = if joins_word { contracted | contracted >> 1 } else { contracted };
+    let letters = _mm512_test_epi8_mask(looked_up.joins, all(class::CAPITAL));
+    let inside = short | long | long << 1;
+    let joined = if rules.joins_word { inside | inside >> 1 } else { inside };
     Some(borders & !joined | ends & letters)
 }

@@ -27,7 +27,7 @@ A block without such characters leaves the last one's there, so `beyond_ascii` i
 
 use super::escape::Escape;
 use super::masks::{AsciiMasks, BLOCK, low_bits};
-use super::pairs::{ClassPairs, Contracted, FamilyRules, PairRules, PairTables, class};
+use super::pairs::{ClassPairs, FamilyRules, PairRules, PairTables, class};
 use super::scan::{BlockGrammar, Neighbours, Text};
 use crate::pretokenize::borders::Borders;
 use crate::pretokenize::char_class::{CaseClass, CharClass, CharClasses, Class, SplitClass};
@@ -681,10 +681,6 @@ impl<W: WordKind> BlockGrammar for Family<W> {
 
     fn is_settled(&self) -> bool {
         self.made | self.unmade == 0 && !self.escape.is_open()
-    }
-
-    fn contract_inside(&mut self, text: &Text<'_>, start: usize, block: Contracted, letters: u64) -> u64 {
-        self.contract(text, start, block.apostrophes, block.borders, letters.into())
     }
 
     fn forget(&mut self) {

@@ -3,7 +3,7 @@ The borders of GPT-2's pattern from the masks of each block.
 */
 
 use super::masks::{AsciiMasks, BLOCK, low_bits};
-use super::pairs::{ClassPairs, Contracted, PairRules, PairTables, class};
+use super::pairs::{ClassPairs, PairRules, PairTables, class};
 use super::scan::{BlockGrammar, Neighbours, Text};
 use crate::pretokenize::borders::Borders;
 use crate::pretokenize::char_class::{CharClass, CharClasses};
@@ -137,10 +137,6 @@ impl BlockGrammar for Gpt2 {
 
     fn is_settled(&self) -> bool {
         self.made | self.unmade == 0
-    }
-
-    fn contract_inside(&mut self, text: &Text<'_>, start: usize, block: Contracted, letters: u64) -> u64 {
-        self.contract(text, start + 1, block.apostrophes, block.borders, letters, 0)
     }
 
     fn forget(&mut self) {

@@ -116,7 +116,7 @@ pub(super) struct PairRules {
     pub tables: PairTables,
     /// Whether blocks may have punctuation beyond ASCII.
     pub has_punctuation: bool,
-    pub contractions: PairContractions,
+    pub contractions: Option<PairContractions>,
     /// Beyond GPT-2's rules.
     pub family: Option<FamilyRules>,
 }
@@ -124,23 +124,19 @@ pub(super) struct PairRules {
 /// The contractions of a pattern.
 #[derive(Clone, Copy)]
 pub(super) struct PairContractions {
-    /// The byte that begins one at the beginning of a pretoken: the apostrophe, or a byte beyond ASCII for none.
-    pub apostrophe: u8,
-    /// The classes before it.
+    /// The classes before its apostrophe.
     pub after: u8,
     /// Whether the word before takes it.
     pub joins_word: bool,
+    /// The bit that makes capitals small, if they may be in it.
+    pub fold: u8,
 }
 
 /// The bytes with which the punctuation beyond ASCII begins.
 pub(super) const PUNCTUATION: [u8; 2] = [0xE2, 0x80];
 
-/// The bit of what a byte joins: with an apostrophe before it, it is a contraction.
+/// The bit of what a byte joins: with an apostrophe before it, it is a contraction of one letter.
 const CONTRACTS: u8 = 1 << 7;
-/// The bit of what a byte gives its last character back to: with an apostrophe before it and some byte after it, it is a
-/// contraction.
-const CONTRACTS_WITH_NEXT: u8 = 1 << 7;
-
 impl PairRules {
     /// Rules of a pattern with these contractions. `joins_word` says whether the word before takes them.
     pub fn new(
@@ -159,15 +155,12 @@ impl PairRules {
             for byte in *b"sdmt" {
                 tables.joins[usize::from(byte ^ fold)] |= CONTRACTS;
             }
-            for byte in *b"lvr" {
-                tables.gives_back[usize::from(byte ^ fold)] |= CONTRACTS_WITH_NEXT;
-            }
         }
-        let contractions = PairContractions {
-            apostrophe: if contractions == Contractions::None { u8::MAX } else { b'\'' },
+        let contractions = folds.last().map(|&fold| PairContractions {
             after: if joins_word { class::LETTER } else { u8::MAX },
             joins_word,
-        };
+            fold,
+        });
         PairRules { tables, has_punctuation: true, contractions, family }
     }
 
@@ -189,24 +182,9 @@ pub(super) struct FamilyRules {
     pub joins_punctuation: bool,
 }
 
-/// How far a run of blocks came.
-pub(super) struct PairRun {
-    /// Where the block after the run begins.
-    pub start: usize,
-    /// That block, if pairs tell its borders, and only its contractions are left to do.
-    pub contracted: Option<Contracted>,
-}
-
-/// The borders of a block without its contractions, and the apostrophes that may begin one.
-#[derive(Clone, Copy)]
-pub(super) struct Contracted {
-    pub borders: u64,
-    pub apostrophes: u64,
-}
-
 /// What an instruction set with lookups in tables of 128 bytes provides.
 pub(super) trait Pairs: Classify {
-    /// Adds the borders of the blocks in a range of a buffer to `borders`, up to a block that pairs do not decide, or in
-    /// which a contraction may begin. The range begins behind the buffer's second byte.
-    fn run(self, buffer: &[u8], range: Range<usize>, rules: &PairRules, borders: &mut Borders) -> PairRun;
+    /// Adds the borders of the blocks in a range of a buffer to `borders`, up to a block that pairs do not decide. Returns
+    /// where that block begins. The range begins behind the buffer's second byte.
+    fn run(self, buffer: &[u8], range: Range<usize>, rules: &PairRules, borders: &mut Borders) -> usize;
 }

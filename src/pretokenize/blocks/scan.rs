@@ -3,15 +3,12 @@ The scan itself, for any grammar: from block to block, around the special tokens
 */
 
 use super::masks::{AsciiMasks, BLOCK, Classify, add, low_bits};
-use super::pairs::{Contracted, PairRules, PairRun, Pairs};
+use super::pairs::{PairRules, Pairs};
 use crate::isa::Isa;
 use crate::pretokenize::borders::{Borders, WINDOW};
 use crate::pretokenize::char_class::{CharClasses, Class};
 use crate::special_tokens::SpecialTokens;
 use std::ops::Range;
-
-/// The length of the longest contraction, with its apostrophe.
-const LONGEST_CONTRACTION: usize = 3;
 
 /// A text in a buffer, up to `end`, and the special tokens in it.
 pub(super) struct Text<'a> {
@@ -64,10 +61,6 @@ pub(super) trait BlockGrammar {
 
     /// Whether nothing that began before the next block changes its borders.
     fn is_settled(&self) -> bool;
-
-    /// Changes the borders of the block that begins at `start` around its contractions. None of them reaches the next
-    /// block, and all its bytes are ASCII.
-    fn contract_inside(&mut self, text: &Text<'_>, start: usize, block: Contracted, letters: u64) -> u64;
 
     /// Forgets the blocks before the next one.
     fn forget(&mut self);
@@ -161,20 +154,7 @@ impl<'a, G: BlockGrammar> Scan<'a, G> {
         }
         // The byte after a block is text, too.
         let stop = stop.min(self.text.end - 1);
-        loop {
-            let PairRun { start, contracted } = isa.run(self.text.buffer, self.start..stop, rules, borders);
-            self.start = start;
-            let Some(block) =
-                contracted.filter(|block| block.apostrophes >> (BLOCK - LONGEST_CONTRACTION) == 0)
-            else {
-                break;
-            };
-            let letters =
-                self.text.buffer[start..].first_chunk().map_or(0, |block| isa.classify(block).letters);
-            let bits = self.grammar.contract_inside(&self.text, start, block, letters);
-            add(isa, bits, start, borders);
-            self.start += BLOCK;
-        }
+        self.start = isa.run(self.text.buffer, first..stop, rules, borders);
         if self.start > first {
             (self.current, self.is_by_pairs) = (None, true);
         }
