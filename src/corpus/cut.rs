@@ -166,5 +166,6 @@ mod tests {
             assert_eq!((cuts.can_cut(), cuts.context(), cuts.chunk_bytes()), (can_cut, context, 1000));
         }
         assert_eq!(cuts(&no_cuts, &none, 0).chunk_bytes(), 1);
+        assert_eq!(cuts(&no_cuts, &none, 7).with_chunk_bytes(9).chunk_bytes(), 9);
     }
 }

@@ -75,3 +75,27 @@ impl CollectedCounts {
         Ok((self.rules, self.runs))
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::pretokenize::Pattern;
+    use crate::special_tokens::SpecialTokens;
+
+    #[test]
+    fn a_table_is_full_with_so_many_bytes_or_pretokens() {
+        for (len, number) in [(1 << 20, 32_u32), (1 << 19, 64), (4, u32::try_from(FULL).unwrap())] {
+            let (folder, job) = (tempfile::tempdir().unwrap(), Job::default());
+            let rules = Rules::new(&Pattern::Gpt2, &SpecialTokens::default());
+            let mut counts = CollectedCounts::new(rules.clone(), Runs::new(rules, folder.path(), 64));
+            let mut pretoken = vec![b'a'; len];
+            for n in 0..number {
+                assert_eq!(counts.runs.len(), 0, "{n} of {number}");
+                pretoken[..4].copy_from_slice(&n.to_be_bytes());
+                counts.add(&pretoken, 1, &job).unwrap();
+            }
+            assert_eq!((counts.runs.len(), counts.num_bytes()), (1, len as u64 * u64::from(number)));
+        }
+    }
+}

@@ -47,19 +47,24 @@ mod tests {
 
     const NUM_LINES: usize = 8;
 
+    /// In every other case all lines are full.
+    fn num_known(home: usize, case: usize) -> usize {
+        if case.is_multiple_of(2) { (home + case / 2) % (WAYS + 1) } else { WAYS }
+    }
+
     /// Lines with none to three of the keys that belong there, and a batch of such keys, nearly all of them known.
     fn lines_and_batch(case: usize) -> ([Line; NUM_LINES], Batch) {
         let key = |home: usize, way: usize| 1 << 120 | (way as Key) << 64 | home as Key;
         let mut lines = [Line::default(); NUM_LINES];
         for (home, line) in lines.iter_mut().enumerate() {
-            for way in 0..(home + case) % (WAYS + 1) {
+            for way in 0..num_known(home, case) {
                 line.keys[way] = key(home, way);
             }
         }
         let mut batch = Batch::new(HashSeed::KNOWN);
         for i in 0..BATCH {
             let home = (i + 3 * case) % NUM_LINES;
-            let known = (home + case) % (WAYS + 1);
+            let known = num_known(home, case);
             let is_unknown = known == 0 || (i * i + case).is_multiple_of(23);
             batch.keys[i] = key(home, if is_unknown { known } else { (i / 5) % known });
             batch.homes[i] = home as u32;

@@ -145,9 +145,24 @@ mod tests {
             for pretoken in [&b"a"[..], b"ab", b"abc"] {
                 counts.add(pretoken, 1, &job).unwrap();
             }
+            assert_eq!(counts.num_bytes(), 6);
             counts.into_runs(&job).unwrap().1.into_one(&|_| Ok(()), |_| ()).unwrap()
         };
-        assert_eq!(PretokenCounts::read_at_most(6, reader(), &job).unwrap().len(), 3);
+        let mut counts = PretokenCounts::read_at_most(6, reader(), &job).unwrap();
+        let sorted = |counts: &PretokenCounts| {
+            let mut all: Vec<(Vec<u8>, u64)> = counts.iter().map(|(word, n)| (word.to_vec(), n)).collect();
+            all.sort();
+            all
+        };
+        let word = |bytes: &[u8], n| (bytes.to_vec(), n);
+        assert_eq!((counts.len(), counts.num_bytes()), (3, 0));
+        assert_eq!(sorted(&counts), [word(b"a", 1), word(b"ab", 1), word(b"abc", 1)]);
+        counts.add(b"ab", 4).unwrap();
+        assert_eq!(
+            (counts.len(), sorted(&counts)),
+            (3, vec![word(b"a", 1), word(b"ab", 5), word(b"abc", 1)])
+        );
+        assert_eq!(counts.of_bytes(7).num_bytes(), 7);
         let refused = PretokenCounts::read_at_most(5, reader(), &job);
         assert!(matches!(
             refused,

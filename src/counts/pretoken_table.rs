@@ -365,4 +365,15 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_long_pretoken_takes_its_bytes_and_a_number() {
+        let mut table = PretokenTable::new(HashSeed::KNOWN);
+        for (pretoken, size) in [(&b"short"[..], 0), (b"a pretoken of some length", 25 + 8)] {
+            let before = table.num_long_bytes();
+            table.add_one(pretoken, 1);
+            assert_eq!(table.num_long_bytes() - before, size);
+        }
+        assert_eq!((PretokenTable::long_size(b""), PretokenTable::long_size(&[0; 25])), (0, 33));
+    }
 }

@@ -80,13 +80,18 @@ impl Room {
     /// [`Error::MemoryLimit`] with the least limit, if it is greater.
     pub fn new(limit: u64, threads: usize, buffers: Buffers) -> Result<Self, Error> {
         let held = held_memory().unwrap_or(UNKNOWN) + PROCESS;
-        let least = held + LEAST_TABLE + LEAST_SHARDS + LEAST_STRETCHES + each_worker(buffers, 1);
+        let least = held + Room::least(buffers);
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         if limit < least {
             let (needed, limit) = (least as u64, limit as u64);
             return Err(Error::MemoryLimit { what: "counting", needed, limit });
         }
         Ok(Room::of(limit - held, threads, buffers))
+    }
+
+    /// The least number of bytes that can be divided.
+    fn least(buffers: Buffers) -> usize {
+        LEAST_TABLE + LEAST_SHARDS + LEAST_STRETCHES + each_worker(buffers, 1)
     }
 
     /// Divides this number of bytes, at least the least ones.
@@ -460,5 +465,88 @@ mod tests {
                 .unwrap();
             assert!(found == expected, "{len} {long}");
         }
+    }
+
+    #[test]
+    fn what_each_worker_and_each_source_takes() {
+        assert_eq!((Room::least(Buffers::default()), PROCESS), (9 * MIB / 2, 6 * MIB));
+
+        let buffers = Buffers { packed: 2, tables: 1, addresses: 9 };
+        let halves = |workers| each_worker(buffers, workers) / (MIB / 2);
+        assert_eq!([1, 2, 3].map(halves), [3 + 3 + 64 + 112, 6 + 6 + 64 + 224, 9 + 6 + 64 + 336]);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn held_memory_is_what_the_process_has_written() {
+        let bytes = vec![1_u8; 64 * MIB];
+        let held = held_memory().unwrap();
+        assert_eq!(bytes.iter().map(|&byte| usize::from(byte)).sum::<usize>(), 64 * MIB);
+        assert!(held >= 64 * MIB, "{held}");
+    }
+
+    #[test]
+    fn short_pretokens_fill_a_table_to_its_length() {
+        let (special_tokens, job, folder) =
+            (SpecialTokens::default(), Job::default(), tempfile::tempdir().unwrap());
+        let room = tiny(1, 70, 100, 1);
+        let runs = Runs::new(Rules::new(&Pattern::Gpt2, &special_tokens), folder.path(), 64);
+        let shards = Shards::limited(&room, HashSeed::of_process(), runs, &special_tokens, &job);
+        let (mut outbox, kept, mut most) = (Outbox::new(&shards), Long::default(), 0);
+        for n in 0..300 {
+            outbox.push(key(n.to_string().as_bytes(), HashSeed::of_process()), 1, &kept);
+            outbox.flush(&kept);
+            most = most.max(shards.longest_table().0);
+        }
+        outbox.check().unwrap();
+        assert_eq!((most, shards.into_runs().unwrap().unwrap().len()), (70, 5));
+    }
+
+    #[test]
+    fn knobs_are_those_of_the_room() {
+        let room = Room::of(10 * MIB, 2, Buffers::default());
+        let Knobs { max_lines, max_long, num_shards, limits, .. } = Knobs::within(&room);
+        assert_eq!(
+            (max_lines, max_long, num_shards, limits),
+            (room.max_lines, room.max_long, room.num_shards, room.limits)
+        );
+        assert!(max_lines < Knobs::new(2).max_lines && limits != Limits::default());
+    }
+
+    #[test]
+    fn two_rooms_to_the_byte() {
+        let zstd = Buffers { packed: 9, tables: 1, addresses: 0 };
+        let room = Room::of(1000 * MIB + 12_345, 8, zstd);
+        let limits = Limits { max_stretch: 3_932_211, max_text: 3_932_211, zstd_window_log: 23 };
+        let expected = Room {
+            workers: 8,
+            max_lines: 1 << 17,
+            max_long: 1 << 21,
+            num_shards: 16,
+            limits,
+            reading: 471_865_372,
+            num_slots: 1 << 20,
+            len: (1 << 19) - 1,
+            long: 4_453_238,
+        };
+        assert_eq!(room, expected);
+        let room = Room::of(17 * MIB + 12_345, 7, Buffers::default());
+        let limits = Limits { max_stretch: 123_875, max_text: 123_875, zstd_window_log: 21 };
+        let expected = Room {
+            workers: 4,
+            max_lines: 1 << 12,
+            max_long: 1 << 16,
+            num_shards: 16,
+            limits,
+            reading: 8_919_068,
+            num_slots: 1 << 14,
+            len: 5336,
+            long: 48_400,
+        };
+        assert_eq!(room, expected);
+        assert_eq!(
+            [8, 9].map(|threads| Room::of(100 * MIB, threads, Buffers::default()).num_shards),
+            [16, 64]
+        );
     }
 }

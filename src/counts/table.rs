@@ -546,4 +546,26 @@ mod tests {
             assert_eq!(in_shards(shards), expected(&[(b" a", 300 * number as u64)]));
         }
     }
+
+    #[test]
+    fn counts_of_words_in_windows_of_their_own_are_moved_in_time() {
+        let shards = Shards::new(1, HashSeed::KNOWN);
+        let mut table = Table::new(Knobs { carry_after: 10, ..knobs(1 << 12) }, &shards);
+        let (special_tokens, mut borders) = (SpecialTokens::default(), Borders::default());
+        let pretokenizer =
+            Pretokenizer { pattern: &Pattern::Gpt2, special_tokens: &special_tokens, isa: Isa::best() };
+        let word = [b" ", &[b'a'; 3000][..]].concat();
+        let text = word.repeat(200);
+        let mut greatest = 0;
+        pretokenizer
+            .for_each_window(&text, 0..text.len(), &Job::default(), &mut borders, |borders| {
+                table.count_window(&text, borders)?;
+                greatest = greatest.max(in_table(&table).get(&word).copied().unwrap_or(0));
+                Ok(())
+            })
+            .unwrap();
+        assert!((2..=10).contains(&greatest), "{greatest}");
+        empty(table);
+        assert_eq!(in_shards(shards), expected(&[(&word, 200)]));
+    }
 }

@@ -213,4 +213,13 @@ mod tests {
         assert_eq!(ids.room.len(), 1_300_000 + SLACK / 2);
         assert!(ids.as_slice().iter().zip(0..).all(|(&id, n)| u32::from(id) == n & 0xFFFF));
     }
+
+    #[test]
+    fn appended_ids_follow_those_before() {
+        let mut ids = Ids::<u16>::default();
+        ids.append(&[1, 2]);
+        ids.append(&[]);
+        ids.append(&[3]);
+        assert_eq!((ids.as_slice(), ids.len()), (&[1, 2, 3][..], 3));
+    }
 }

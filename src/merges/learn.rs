@@ -230,7 +230,10 @@ mod tests {
         let mut before = 0;
         let mut checked = |parts: u64, pass: &str| {
             let checks = job.touches() - before;
-            assert!(checks >= parts, "{checks} checks in {pass}, which has {parts} parts");
+            assert!(
+                (parts..10 * parts).contains(&checks),
+                "{checks} checks in {pass}, which has {parts} parts"
+            );
             before = job.touches();
         };
         let options = MergeOptions { max_dead_sites: 1, ..MergeOptions::new(1) };

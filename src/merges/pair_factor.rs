@@ -93,4 +93,11 @@ mod tests {
         assert_eq!(factors.iter().collect::<HashSet<_>>().len(), factors.len());
         assert_eq!(factor(), factor_of(HashSeed::of_process()));
     }
+
+    #[test]
+    fn the_greatest_quotient_of_a_fraction() {
+        // 1 / 2 ends, and 1 / (4 + 1 / (2^60 - 1)) has the denominator 4 at first.
+        assert_eq!((greatest(1 << 63, 16), greatest(0, 16)), (2, 0));
+        assert_eq!((greatest((1 << 62) - 1, 2), greatest((1 << 62) - 1, 3)), (4, (1 << 60) - 1));
+    }
 }

@@ -151,3 +151,15 @@ fn gpt2_alphabet_ranks() -> [u64; 256] {
     }
     ranks
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_rule_is_found_by_its_name() {
+        for rule in [TieBreak::Bytes, TieBreak::Hf] {
+            assert!(matches!(TieBreak::new(rule.name()), Ok(found) if found == rule));
+        }
+    }
+}

@@ -305,4 +305,21 @@ mod tests {
         let error = check_size(Site::MAX as usize).unwrap_err().to_string();
         assert!(error.contains("the size of all distinct pretokens"), "{error}");
     }
+
+    #[test]
+    fn an_error_states_the_limit_of_counts() {
+        let mut counts = PretokenCounts::default();
+        counts.add(b"ab", 1 << 62).unwrap();
+        let error = Words::<u16>::new(&counts, None, 128, &|| Ok(())).err().unwrap();
+        assert!(matches!(error, Error::Limit { limit, .. } if limit == 1 << 63), "{error}");
+    }
+
+    #[test]
+    fn many_symbols_in_short_words_and_in_nodes() {
+        let mut counts = PretokenCounts::default();
+        (0..22_000_u32).for_each(|n| counts.add(&n.to_le_bytes()[..3], 1).unwrap());
+        counts.add(&b"ab".repeat(33_000), 1).unwrap();
+        let words = Words::<u16>::new(&counts, None, 128, &|| Ok(())).unwrap();
+        assert!(words.symbols.len() > 1 << 16 && words.nodes.symbols.len() > 1 << 16);
+    }
 }

@@ -422,8 +422,9 @@ mod tests {
             assert_eq!(known.lines.len(), MIN_LINES);
             encode(&mut known, rules, &words.next().unwrap());
             assert_eq!((known.lines.len(), num_kept(&known)), (num_lines, MIN_LINES / LINES_AN_ENTRY + 1));
+            let place = known.lines.as_ptr();
             words.take(MIN_LINES).for_each(|word| encode(&mut known, rules, &word));
-            assert_eq!(known.lines.len(), num_lines);
+            assert_eq!((known.lines.len(), known.lines.as_ptr()), (num_lines, place));
             assert!(num_kept(&known) > MIN_LINES);
         }
     }
@@ -470,7 +471,8 @@ mod tests {
         let tokenizer = tokenizer(4096, &[]);
         let rules = tokenizer.rules(Special::Text);
         let mut known = Known::new(rules);
-        for (len, num_entries) in [(15, 1), (16, 2), (128, 3), (129, 3), (300, 3), (128, 3), (17, 4), (16, 4)]
+        for (len, num_entries) in
+            [(15, 1), (15, 1), (16, 2), (128, 3), (129, 3), (300, 3), (128, 3), (17, 4), (16, 4)]
         {
             encode(&mut known, rules, &vec![b'a'; len]);
             assert_eq!(num_kept(&known), num_entries, "{len}");
@@ -487,5 +489,18 @@ mod tests {
             words.iter().for_each(|word| encode(&mut known, rules, word));
         }
         assert_eq!(num_kept(&known), 8);
+    }
+
+    #[test]
+    fn the_longest_short_pretoken_is_its_own_key() {
+        let tokenizer = tokenizer(4096, &[]);
+        let rules = tokenizer.rules(Special::Text);
+        let mut known = Known::new(rules);
+        for (word, number) in
+            [(b"aaaaaaaabcdefgh", 1), (b"\0\0\0\0\0\0\0\0bcdefgh", 2), (b"aaaaaaaabcdefgh", 2)]
+        {
+            encode(&mut known, rules, word);
+            assert_eq!((num_kept(&known), known.long.len()), (number, 0));
+        }
     }
 }
