@@ -290,6 +290,8 @@ const ALPHABETS: [&[u8]; 5] =
     [b"a bs.'1AS\n", b"aB 'slvre", b"12 a.3,4", b" \n\t\ra./", b"abcdefghijklmnopqrstuvwxyz "];
 const PUNCTUATION: [&str; 7] = ["\u{2019}", "\u{2014}", " \u{201c}", "n\u{2019}t", "'ll", "x's", "y'VE"];
 
+const BROKEN: [&[u8]; 7] = [b"\xE2", b"\xE2\x80", b"\x99", b"\xE1", b"\xFF", b"\x80\x99", b""];
+
 fn check_ascii_texts(seed: u64, number: usize, patterns: &[Pattern]) {
     let mut random = Random(seed);
     let sets = special_token_sets();
@@ -301,6 +303,7 @@ fn check_ascii_texts(seed: u64, number: usize, patterns: &[Pattern]) {
             match random.below(16) {
                 0 => text.extend(random.pick(&PIECES).as_bytes()),
                 1 | 2 => text.extend(random.pick(&PUNCTUATION).as_bytes()),
+                3 => text.extend(*random.pick(&BROKEN)),
                 _ => text.extend(random.bytes(30, alphabet)),
             }
         }
@@ -399,6 +402,21 @@ fn every_string_of_five_from_the_characters_that_matter() {
             text.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
         }
         check(&text, 0..text.len(), &none);
+    }
+}
+
+#[test]
+fn runs_of_one_kind_through_whole_blocks() {
+    let none = SpecialTokens::default();
+    for unit in ["\n", " ", "1", "a", "A", ".", "'", "\u{2019}", ". "] {
+        for (before, after) in
+            [(".", "/a"), (".\n", "/"), ("1", "2a"), ("a", "'s"), (" ", "é"), ("\u{2019}", "a")]
+        {
+            for len in (55..75).chain(120..140).chain(185..200) {
+                let text = format!("some words{before}{}{after} and more of them é", unit.repeat(len));
+                check(text.as_bytes(), 0..text.len(), &none);
+            }
+        }
     }
 }
 

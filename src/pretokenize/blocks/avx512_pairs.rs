@@ -123,14 +123,14 @@ fn look_up(
         class_after: of(class, after),
         leads: 0,
     };
-    // The bytes before and after cover the block; `run` looked at the one before those.
-    if _mm512_movepi8_mask(_mm512_or_si512(before, after)) != 0 {
+    // These bytes cover the block and those around it.
+    if _mm512_movepi8_mask(_mm512_or_si512(two_before, after)) != 0 {
         if !has_punctuation {
             return None;
         }
         looked_up = with_punctuation(around, looked_up)?;
     }
-    // The highest bit is NOT_BY_PAIRS.
+    // The highest bit is NOT_BY_PAIRS. `run` looked at the class of the first byte.
     let classes = _mm512_or_si512(looked_up.class_before, looked_up.class_after);
     (_mm512_movepi8_mask(classes) == 0).then_some(looked_up)
 }
