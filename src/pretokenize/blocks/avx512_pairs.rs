@@ -39,10 +39,6 @@ fn run<const FAMILY: bool>(
         [&rules.tables.class, &rules.tables.joins, &rules.tables.gives_back].map(|table| load_table(table));
     let family = rules.family.unwrap_or_default();
     let mut start = range.start;
-    let first = buffer.get(start - 2).and_then(|&byte| rules.tables.class.get(usize::from(byte)));
-    if first.is_none_or(|class| class & class::NOT_BY_PAIRS != 0) {
-        return start;
-    }
     while start + BLOCK <= range.end {
         let Some(around) = buffer[start - 2..].first_chunk() else { break };
         let Some(looked_up) = look_up(around, tables, rules.has_punctuation) else { break };
@@ -130,7 +126,7 @@ fn look_up(
         }
         looked_up = with_punctuation(around, looked_up)?;
     }
-    // The highest bit is NOT_BY_PAIRS. `run` looked at the class of the first byte.
+    // The highest bit is NOT_BY_PAIRS. These classes are of all bytes but the first, which no special token touches.
     let classes = _mm512_or_si512(looked_up.class_before, looked_up.class_after);
     (_mm512_movepi8_mask(classes) == 0).then_some(looked_up)
 }
