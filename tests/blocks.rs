@@ -426,6 +426,19 @@ fn runs_of_one_kind_through_whole_blocks() {
     }
 }
 
+/// What the first block leaves behind does not reach a later one.
+#[test]
+fn a_run_that_begins_with_a_block() {
+    let none = SpecialTokens::default();
+    for last in ["1", ".", "\n", "a", " "] {
+        for (unit, after) in [("1", "é"), ("\n", "/é"), ("a", "É"), (".", "é")] {
+            let (first, second) = ("x".repeat(63), "y ".repeat(32));
+            let text = format!("{first}{last}{second}{}{after}", unit.repeat(64 * 3));
+            check(text.as_bytes(), 0..text.len(), &none);
+        }
+    }
+}
+
 #[test]
 fn megabytes_of_one_kind() {
     let none = SpecialTokens::default();
