@@ -10,6 +10,10 @@ use crate::pretokenize::char_class::{CharClasses, Class};
 use crate::special_tokens::SpecialTokens;
 use std::ops::Range;
 
+/// The least number of bytes for which tables of pairs pay. Batches of texts of 140 bytes took 1.04 to 1.1 times as long
+/// with them (benches/record/7-limit-of-the-chip.md).
+const LEAST_BY_PAIRS: usize = 4 * BLOCK;
+
 /// A text in a buffer, up to `end`, and the special tokens in it.
 pub(super) struct Text<'a> {
     pub buffer: &'a [u8],
@@ -129,7 +133,8 @@ impl<'a, G: BlockGrammar> Scan<'a, G> {
     #[inline(always)]
     pub fn fill_by_pairs<C: Pairs>(&mut self, isa: C, borders: &mut Borders) {
         let stop = self.stop();
-        let Some(mut rules) = self.grammar.pair_rules() else {
+        let rules = if stop - self.start < LEAST_BY_PAIRS { None } else { self.grammar.pair_rules() };
+        let Some(mut rules) = rules else {
             return self.fill_by_masks(isa, stop, borders);
         };
         rules.leave(self.text.special_tokens.first_bytes());
