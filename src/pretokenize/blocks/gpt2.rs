@@ -44,6 +44,7 @@ impl Masks {
     }
 }
 
+/// The tables of pairs.
 static PAIRS: PairTables = PairTables::new(&ClassPairs {
     joins: [
         class::LETTER | class::BLANK,

@@ -10,7 +10,7 @@ use crate::pretokenize::char_class::{CharClasses, Class};
 use crate::special_tokens::SpecialTokens;
 use std::ops::Range;
 
-/// The least number of bytes for which tables of pairs pay. Batches of texts of 140 bytes took 1.04 to 1.1 times as long
+/// The least number of bytes for which tables of pairs pay. Batches of texts of 140 bytes took up to 1.12 times as long
 /// with them (benches/record/7-limit-of-the-chip.md).
 const LEAST_BY_PAIRS: usize = 4 * BLOCK;
 
@@ -149,8 +149,8 @@ impl<'a, G: BlockGrammar> Scan<'a, G> {
         self.text.end.min(self.start.saturating_add(WINDOW))
     }
 
-    /// Adds the borders of the next blocks to `borders`, as long as their pairs tell them: they and their neighbours are
-    /// ASCII and in the text, and touch no special token.
+    /// Adds the borders of the next blocks to `borders`, as long as their pairs tell them ([`Pairs::run`]), and they and
+    /// their neighbours are in the text.
     #[inline(always)]
     fn run_by_pairs<C: Pairs>(&mut self, isa: C, rules: &PairRules, stop: usize, borders: &mut Borders) {
         let first = self.start;
