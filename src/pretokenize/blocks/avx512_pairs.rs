@@ -229,10 +229,10 @@ fn contract(looked_up: &LookedUp, borders: u64, apostrophes: u64, rules: PairCon
     let equal = |bytes, byte| _mm512_cmpeq_epi8_mask(bytes, all(byte));
     let first = _mm512_or_si512(looked_up.bytes, all(rules.fold));
     let second = _mm512_or_si512(looked_up.after, all(rules.fold));
+    let is_short = equal(first, b's') | equal(first, b'd') | equal(first, b'm') | equal(first, b't');
     let is_long = equal(first, b'l') & equal(second, b'l')
         | (equal(first, b'v') | equal(first, b'r')) & equal(second, b'e');
-    // The highest bit is CONTRACTS.
-    let short = apostrophes << 1 & _mm512_movepi8_mask(looked_up.joins);
+    let short = apostrophes << 1 & is_short;
     let long = apostrophes << 1 & is_long;
     let ends = short << 1 | long << 2;
     // Another one may begin where one ends, or one may have ended where the block begins.

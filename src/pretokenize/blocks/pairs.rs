@@ -135,8 +135,6 @@ pub(super) struct PairContractions {
 /// The bytes with which the punctuation beyond ASCII begins.
 pub(super) const PUNCTUATION: [u8; 2] = [0xE2, 0x80];
 
-/// The bit of what a byte joins: with an apostrophe before it, it is a contraction of one letter.
-const CONTRACTS: u8 = 1 << 7;
 impl PairRules {
     /// Rules of a pattern with these contractions. `joins_word` says whether the word before takes them.
     pub fn new(
@@ -145,23 +143,14 @@ impl PairRules {
         joins_word: bool,
         family: Option<FamilyRules>,
     ) -> Self {
-        let mut tables = *tables;
-        let folds: &[u8] = match contractions {
-            Contractions::None => &[],
-            Contractions::Small => &[0],
-            Contractions::Ascii | Contractions::AnyCase => &[0, 0x20],
+        let fold = match contractions {
+            Contractions::None => None,
+            Contractions::Small => Some(0),
+            Contractions::Ascii | Contractions::AnyCase => Some(0x20),
         };
-        for fold in folds {
-            for byte in *b"sdmt" {
-                tables.joins[usize::from(byte ^ fold)] |= CONTRACTS;
-            }
-        }
-        let contractions = folds.last().map(|&fold| PairContractions {
-            after: if joins_word { class::LETTER } else { u8::MAX },
-            joins_word,
-            fold,
-        });
-        PairRules { tables, has_punctuation: true, contractions, family }
+        let after = if joins_word { class::LETTER } else { u8::MAX };
+        let contractions = fold.map(|fold| PairContractions { after, joins_word, fold });
+        PairRules { tables: *tables, has_punctuation: true, contractions, family }
     }
 
     /// Leaves the blocks with these bytes to the masks.
