@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::job::Job;
 use crate::panics::caught;
 use crate::threads::{on_all_threads, with_threads};
+use crate::token_id::TokenId;
 use crate::tokenizer::{Special, Tokenizer};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -103,6 +104,55 @@ pub fn encode_text<T: Id>(
     Ok(batch.ids)
 }
 
+/// Encodes one text in pieces of about `piece_bytes` bytes, at whose ends no pretoken is split. `pass` gets the
+/// range of each piece in bytes, and its ids, in order.
+///
+/// # Errors
+/// Those of [`encode_text`].
+pub fn encode_pieces(
+    tokenizer: &Tokenizer,
+    text: &[u8],
+    piece_bytes: usize,
+    special: Special,
+    job: &Job,
+    mut pass: impl FnMut(Range<usize>, &[TokenId]),
+) -> Result<(), Error> {
+    let cutter = cutter(tokenizer, special, piece_bytes);
+    let encoded = tokenizer.with_encoder(special, 1, |encoder| {
+        pieces(text, cutter, job).try_for_each(|range| {
+            let range = range?;
+            job.check()?;
+            let piece = (0, text, range.clone());
+            let encode = |encoder: &mut Encoder, ids: &mut Ids<TokenId>| {
+                encode_numbered(tokenizer, encoder, piece, special, ids, job)
+            };
+            pass(range, encoder.with_own_ids(encode)?);
+            Ok(())
+        })
+    });
+    encoded.map_err(in_the_text)
+}
+
+fn cutter(tokenizer: &Tokenizer, special: Special, chunk_bytes: usize) -> Cutter<'_> {
+    Cutter { pattern: tokenizer.pattern(), special_tokens: tokenizer.uncut(special), chunk_bytes }
+}
+
+/// Cuts a text where no pretoken is split.
+fn pieces<'a>(
+    text: &'a [u8],
+    cutter: Cutter<'a>,
+    job: &'a Job,
+) -> impl Iterator<Item = Result<Range<usize>, Error>> {
+    let mut start = 0;
+    std::iter::from_fn(move || {
+        let begin = start;
+        (begin < text.len()).then(|| {
+            start = chunk_end(text, begin, cutter, job)?;
+            Ok(begin..start)
+        })
+    })
+}
+
 /// Names the only text in an error.
 pub(crate) fn in_the_text(error: Error) -> Error {
     error.in_text(|| "the text".to_owned(), |offset| offset)
@@ -152,18 +202,14 @@ fn encode_via<S: Id, T: Id>(
 
 /// Divides texts into shares.
 fn divide(tokenizer: &Tokenizer, texts: &[&[u8]], special: Special, job: &Job) -> Result<Vec<Share>, Error> {
-    let special_tokens = tokenizer.uncut(special);
-    let cutter = Cutter { pattern: tokenizer.pattern(), special_tokens, chunk_bytes: SHARE_BYTES };
+    let cutter = cutter(tokenizer, special, SHARE_BYTES);
     let mut shares = Vec::new();
     let (mut first, mut cost) = (0, 0);
     for (number, text) in texts.iter().enumerate() {
         if text.len() > 2 * SHARE_BYTES {
             shares.push(Share { texts: first..number, range: None });
-            let mut start = 0;
-            while start < text.len() {
-                let end = chunk_end(text, start, cutter, job)?;
-                shares.push(Share { texts: number..number + 1, range: Some(start..end) });
-                start = end;
+            for range in pieces(text, cutter, job) {
+                shares.push(Share { texts: number..number + 1, range: Some(range?) });
             }
             (first, cost) = (number + 1, 0);
             continue;

@@ -6,7 +6,7 @@ mod common;
 use bpe_lm::corpus::Corpus;
 use bpe_lm::decode::StreamDecoder;
 use bpe_lm::encode::{Knobs, TABLE_LEN};
-use bpe_lm::encode_batch::{Batch, encode_batch};
+use bpe_lm::encode_batch::{Batch, encode_batch, encode_pieces};
 use bpe_lm::encode_stream::StreamEncoder;
 use bpe_lm::error::Error;
 use bpe_lm::formats;
@@ -196,6 +196,29 @@ fn a_long_text_in_a_batch_is_cut_where_nothing_is_split() {
 }
 
 #[test]
+fn the_pieces_of_a_text_follow_each_other_and_have_its_ids() {
+    let mut random = Random(46);
+    for pattern in ["gpt2", "llama3", r"\w+|\W"] {
+        let tokenizer = trained(&mut random, ALPHABETS[2], &["<|e>"], pattern);
+        for (piece_bytes, num_bytes) in [(1, 0), (1, 50), (7, 300), (40, 300), (1000, 300)] {
+            let text: Vec<u8> = (0..num_bytes).map(|_| *random.pick(ALPHABETS[2])).collect();
+            let (mut end, mut ids, mut num_pieces) = (0, Vec::new(), 0);
+            encode_pieces(&tokenizer, &text, piece_bytes, Special::Allow, &Job::default(), |range, piece| {
+                assert!(range.start == end && range.end > end);
+                end = range.end;
+                num_pieces += 1;
+                ids.extend_from_slice(piece);
+            })
+            .unwrap();
+            assert_eq!(end, text.len());
+            assert_eq!(ids, tokenizer.encode(&text, Special::Allow, &Job::default()).unwrap());
+            let is_cut = piece_bytes < text.len() && tokenizer.pattern().has_scanner();
+            assert_eq!(num_pieces > 1, is_cut, "{num_pieces} of {} bytes", text.len());
+        }
+    }
+}
+
+#[test]
 fn what_cannot_be_encoded_or_decoded_is_named() {
     let mut random = Random(45);
     let tokenizer = trained(&mut random, ALPHABETS[2], &["<|e>"], "gpt2");
@@ -206,6 +229,9 @@ fn what_cannot_be_encoded_or_decoded_is_named() {
     assert!(
         raised.to_string().starts_with("text number 1 (from 0) has the special token \"<|e>\" at byte 1")
     );
+    let pieces = encode_pieces(&tokenizer, b"ab ab <|e>", 2, Special::Raise, &Job::default(), |_, _| ());
+    let raised = pieces.unwrap_err().to_string();
+    assert!(raised.starts_with("the text has the special token \"<|e>\" at byte 6"), "{raised}");
     let decoded = tokenizer.decode([97, 70_000]).unwrap_err().to_string();
     assert!(decoded.starts_with("70000 (number 1 of the ids, from 0) is not a token id"), "{decoded}");
     let late = Merges::from_pairs(vec![(256, 99), (97, 98)]);

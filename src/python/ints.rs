@@ -9,6 +9,7 @@ has encoded: 32 bytes each, and 16 bytes for each id of the vocabulary.
 A list of 60 million ids takes half a second and more, so Ctrl-C is looked for in every million.
 */
 
+use super::unfinished_list::UnfinishedList;
 use crate::encode::Id;
 use crate::token_id::TokenId;
 use pyo3::prelude::*;
@@ -29,34 +30,24 @@ impl Ints {
 
     /// A list of ids.
     pub fn list<'py, T: Id>(&self, py: Python<'py>, ids: &[T]) -> PyResult<Bound<'py, PyList>> {
+        let mut list = UnfinishedList::new(py, ids.len())?;
+        self.extend(&mut list, ids)?;
+        list.finish()
+    }
+
+    /// Adds ids to a list.
+    pub fn extend<T: Id>(&self, list: &mut UnfinishedList<'_>, ids: &[T]) -> PyResult<()> {
+        let py = list.py();
         let ints = self.ints.get_or_init(|| (0..self.num_ids).map(|_| OnceLock::new()).collect());
-        let items = ids.iter().enumerate();
-        PyList::new(py, items.map(|(place, &id)| Item { int: int(py, ints, id.get()), place }))
+        ids.chunks(LOOK_EVERY).try_for_each(|ids| {
+            ids.iter().try_for_each(|&id| list.push(int(py, ints, id.get())))?;
+            if ids.len() == LOOK_EVERY { py.check_signals() } else { Ok(()) }
+        })
     }
 }
 
 /// The ids between two looks for a signal.
 const LOOK_EVERY: usize = 1 << 20;
-
-/// An integer, and its place in the list.
-struct Item<'a, 'py> {
-    int: Borrowed<'a, 'py, PyInt>,
-    place: usize,
-}
-
-impl<'a, 'py> IntoPyObject<'py> for Item<'a, 'py> {
-    type Target = PyInt;
-    type Output = Borrowed<'a, 'py, PyInt>;
-    type Error = PyErr;
-
-    #[inline(always)]
-    fn into_pyobject(self, py: Python<'py>) -> PyResult<Self::Output> {
-        if self.place % LOOK_EVERY == LOOK_EVERY - 1 {
-            py.check_signals()?;
-        }
-        Ok(self.int)
-    }
-}
 
 #[inline(always)]
 fn int<'a, 'py>(py: Python<'py>, ints: &'a [OnceLock<Py<PyInt>>], id: TokenId) -> Borrowed<'a, 'py, PyInt> {

@@ -13,6 +13,7 @@ mod ints;
 mod kernels;
 #[cfg(target_arch = "x86_64")]
 mod layers;
+mod list_in_pieces;
 #[cfg(target_arch = "x86_64")]
 mod decoder;
 mod machine;
@@ -24,3 +25,4 @@ mod text;
 mod token_file;
 mod tokenizer;
 mod train;
+mod unfinished_list;

@@ -4,8 +4,8 @@ Long work under an interpreter that has signals to handle and a lock that other 
 The work runs on a thread of its own. The calling thread waits for the work without the lock, because it is
 the only thread to which Python delivers Ctrl-C. It wakes up twenty times a second to check for signals, and
 shows progress at most ten times a second. If the texts come from a Python iterator, it also takes texts from
-the iterator. If the calling thread meets an error, it cancels the work, waits for the work's end, and raises
-the error.
+the iterator, and if Python objects are made of parts of the result, it makes them meanwhile. If the calling thread
+meets an error, it cancels the work, waits for the work's end, and raises the error.
 */
 
 use super::convert::wrong_type;
@@ -17,9 +17,10 @@ use crate::sync::Mutex;
 use pyo3::exceptions::{PyUnicodeEncodeError, PyUserWarning};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyIterator, PyString};
+use std::convert::Infallible;
 use std::ffi::CString;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError, channel, sync_channel};
 use std::time::{Duration, Instant};
 
 /// The time between two checks for signals.
@@ -38,19 +39,27 @@ const LIMITED_BATCHES_AHEAD: usize = 1;
 pub(super) fn run<'py, T: Send + 'static>(
     py: Python<'py>,
     progress: Option<Bound<'py, PyAny>>,
-    mut texts: Option<Texts<'py>>,
+    texts: Option<Texts<'py>>,
     work: impl FnOnce(&Job) -> Result<T, Error> + Send + 'static,
 ) -> PyResult<T> {
+    let work = |job: &Job, _part: Sender<Infallible>| work(job);
+    run_and_receive(py, progress, texts, |part| match part {}, work)
+}
+
+/// Runs `work` and returns its result. Meanwhile `receive` gets what the work sends, on the calling thread.
+pub(super) fn run_and_receive<'py, P: Send + 'static, T: Send + 'static>(
+    py: Python<'py>,
+    progress: Option<Bound<'py, PyAny>>,
+    mut texts: Option<Texts<'py>>,
+    mut receive: impl FnMut(P) -> PyResult<()>,
+    work: impl FnOnce(&Job, Sender<P>) -> Result<T, Error> + Send + 'static,
+) -> PyResult<T> {
     let job = Arc::new(Job::default());
-    let (sender, done) = sync_channel(1);
-    let done = Mutex::new(done);
+    let (sender, parts) = channel();
+    let parts = Mutex::new(parts);
     let thread = {
         let job = Arc::clone(&job);
-        let spawned = std::thread::Builder::new().spawn(move || {
-            let result = caught(|| work(&job));
-            let _ = sender.send(()); // Nobody waits any more if the caller was interrupted.
-            result
-        });
+        let spawned = std::thread::Builder::new().spawn(move || caught(|| work(&job, sender)));
         spawned.map_err(|error| to_py(Error::Threads { threads: 1, reason: error.to_string() }))?
     };
     let mut display = Display { callback: progress, shown: 0, last: Instant::now() };
@@ -59,10 +68,13 @@ pub(super) fn run<'py, T: Send + 'static>(
             Ok(patience) => patience,
             Err(error) => break Err(error),
         };
-        let wait = || lock(&done).recv_timeout(patience) != Err(RecvTimeoutError::Timeout);
-        let finished = py.detach(wait);
-        let looked =
-            py.check_signals().and_then(|()| warn(py, &job)).and_then(|()| display.update(&job, finished));
+        let part = py.detach(|| lock(&parts).recv_timeout(patience));
+        let finished = matches!(part, Err(RecvTimeoutError::Disconnected));
+        let looked = part
+            .map_or(Ok(()), &mut receive)
+            .and_then(|()| py.check_signals())
+            .and_then(|()| warn(py, &job))
+            .and_then(|()| display.update(&job, finished));
         if let Err(error) = looked {
             break Err(error);
         }

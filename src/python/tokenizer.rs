@@ -8,6 +8,7 @@ use super::few::{LOCKED_BYTES, is_few, with_few_ids};
 use super::held_text::Text;
 use super::ids::{array, each_id, token_id};
 use super::ints::Ints;
+use super::list_in_pieces::{IN_PIECES, list_in_pieces};
 use super::opener::input_options;
 use super::run::run;
 use super::streams::{EncodeIterator, PyStreamDecoder};
@@ -261,7 +262,12 @@ impl PyTokenizer {
             let py = text.py();
             let special = to_special(special)?;
             let text = Text::new(text)?;
-            if is_few([text.bytes().len()]) {
+            let num_bytes = text.bytes().len();
+            if IN_PIECES.contains(&num_bytes) {
+                check_memory(num_bytes)?;
+                return list_in_pieces(py, &self.tokenizer, &self.ints, text, special);
+            }
+            if is_few([num_bytes]) {
                 return self.with_short_ids(py, &text, special, |ids| self.ints.list(py, ids))?;
             }
             let threads = resolve_threads(None).map_err(to_py)?;

@@ -700,9 +700,9 @@ def test_long_texts_are_encoded_by_any_number_of_threads(trained, sample, prose,
         cases.found(1)
 
 
-# Lengths at which the binding takes another way: under the interpreter's lock, without it, on several threads, and on a
-# thread that can be interrupted.
-WAYS = [0, 1, 1 << 13, 1 << 18, (1 << 20) - 192, 1 << 20]
+# Lengths at which the binding takes another way: under the interpreter's lock, without it, in pieces, on several
+# threads, and on a thread that can be interrupted.
+WAYS = [0, 1, 1 << 13, (1 << 18) - 1, 1 << 18, (1 << 20) - 192, 1 << 20, (1 << 22) - 1]
 
 
 @pytest.mark.parametrize("length", WAYS)
@@ -744,6 +744,29 @@ def test_the_integers_of_a_list_are_made_once_and_are_integers(gpt2):
     del lists
     after = sys.getrefcount(second[0])
     assert before - after == 1000
+
+
+def test_a_list_of_pieces_has_room_for_pieces_unlike_the_first(trained):
+    """The first piece tells how many ids there will be; the others may have far more, or far fewer."""
+    tokenizer = trained("gpt2")
+    few, many = "Some words " * 30_000, "\u2603\x01" * 80_000
+    for text in [few + many, many + few, many + few + many, few * 2]:
+        ids = tokenizer.encode(text)
+        assert np.array_equal(ids, tokenizer.encode_to_numpy(text))
+        assert gc.is_tracked(ids)
+        assert sys.getsizeof(ids) <= 16 * len(ids) + 1000  # Python frees room only if more than half is free.
+        ids.append(None)
+        ids.sort(key=str)
+
+
+def test_ids_in_a_list_of_pieces_are_counted_as_often_as_they_are_there(trained):
+    tokenizer = trained("gpt2")
+    ids = tokenizer.encode("Some words\u2603 " * 40_000)
+    great = max(ids)
+    before = sys.getrefcount(great)
+    number = ids.count(great)
+    del ids
+    assert before - sys.getrefcount(great) == number >= 40_000
 
 
 def test_a_list_is_whole_after_its_tokenizer_is_gone(trained):
