@@ -9,15 +9,20 @@ take 1.39 s with loads and 0.75 s with prefetches; benches/record/2-scan-and-cou
 
 /// Prefetches an item of a slice, which will be read soon. Does nothing on processors other than x86-64.
 #[inline(always)]
-#[allow(unsafe_code)]
 pub(crate) fn prefetch<T>(items: &[T], index: usize) {
+    prefetch_at(items.as_ptr().wrapping_add(index));
+}
+
+/// Prefetches what is at an address, which need not be valid.
+#[inline(always)]
+#[allow(unsafe_code)]
+pub(crate) fn prefetch_at<T>(address: *const T) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        let address = items.as_ptr().wrapping_add(index);
         // SAFETY: any address may be prefetched, and every x86-64 has the instruction.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = (items, index);
+    let _ = address;
 }

@@ -11,6 +11,7 @@ A list of 60 million ids takes half a second and more, so Ctrl-C is looked for i
 
 use super::unfinished_list::UnfinishedList;
 use crate::encode::Id;
+use crate::prefetch::{prefetch, prefetch_at};
 use crate::token_id::TokenId;
 use pyo3::prelude::*;
 use pyo3::types::{PyInt, PyList};
@@ -40,7 +41,15 @@ impl Ints {
         let py = list.py();
         let ints = self.ints.get_or_init(|| (0..self.num_ids).map(|_| OnceLock::new()).collect());
         ids.chunks(LOOK_EVERY).try_for_each(|ids| {
-            ids.iter().try_for_each(|&id| list.push(int(py, ints, id.get())))?;
+            for (place, &id) in ids.iter().enumerate() {
+                if let Some(id) = ids.get(place + AHEAD) {
+                    prefetch(ints, id.get() as usize);
+                }
+                if let Some(int) = ids.get(place + AHEAD / 2).and_then(|id| ints[id.get() as usize].get()) {
+                    prefetch_at(int.as_ptr());
+                }
+                list.push(int(py, ints, id.get()))?;
+            }
             if ids.len() == LOOK_EVERY { py.check_signals() } else { Ok(()) }
         })
     }
@@ -48,6 +57,10 @@ impl Ints {
 
 /// The ids between two looks for a signal.
 const LOOK_EVERY: usize = 1 << 20;
+
+/// The ids between the place of an integer that is prefetched, and the id that is added. The integer itself is prefetched
+/// half as far ahead. Where other work has emptied the caches, a list of 1 MiB takes 0.80 of the time.
+const AHEAD: usize = 32;
 
 #[inline(always)]
 fn int<'a, 'py>(py: Python<'py>, ints: &'a [OnceLock<Py<PyInt>>], id: TokenId) -> Borrowed<'a, 'py, PyInt> {

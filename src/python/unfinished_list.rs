@@ -1,13 +1,12 @@
 /*!
 A Python list that is being filled.
 
-Why not `PyList::append`? It looks at the list's room for each item and copies all of them each time that the room is
-used up: a list of the ids of 1 MiB, made while another thread encodes, takes 2.1 times as long as the array, and 1.6 times if its
-places are made at once. Why not a list of `None`, whose places are then set? Each of them is counted once more and once
-less, which takes 1.95 times. (benches/record/7-limit-of-the-chip.md)
+Why not `PyList::append`? A list that grows is copied again and again. The ids of 1 MiB, listed while another thread
+encodes, take 2.1 times as long as an array of them, and 1.6 times if all places are made first. Why not a list of
+`None`, whose places are then set? Each place is then written twice, which takes 1.95 times. (benches/record/7-limit-of-the-chip.md)
 
-A place that is not filled holds a null pointer, on which Python code would crash. Nobody else can have the list before it
-is finished, except through the garbage collector's list of all objects, so it is not there until then.
+An empty place is a null pointer, on which Python code would crash. Others could reach the list only through the garbage
+collector's list of all objects, so it is not there before it is finished.
 */
 
 use pyo3::ffi;
