@@ -85,6 +85,7 @@ pub(super) struct Scan<'a, G: BlockGrammar> {
 }
 
 impl<'a, G: BlockGrammar> Scan<'a, G> {
+    #[inline(always)]
     pub fn new(
         isa: Isa,
         grammar: G,

@@ -28,6 +28,7 @@ impl<'a> BlockScanner<'a> {
     /// A scanner of the text `buffer[range]`, or `None` for a pattern without block masks. Bytes outside the range
     /// have no influence on the borders. The scan is a little faster when the buffer has 64 more bytes after the
     /// range.
+    #[inline(always)]
     pub fn new(
         isa: Isa,
         pattern: &Pattern,
