@@ -13,6 +13,7 @@ import shutil
 import string
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -757,6 +758,33 @@ def test_a_list_of_pieces_has_room_for_pieces_unlike_the_first(trained):
         assert sys.getsizeof(ids) <= 16 * len(ids) + 1000  # Python frees room only if more than half is free.
         ids.append(None)
         ids.sort(key=str)
+
+
+def test_nobody_sees_a_list_before_it_is_finished(trained):
+    """Its empty places hold null pointers. Between two pieces another thread may look at all objects that there are."""
+    tokenizer = trained("gpt2")
+    # So long a pretoken is encoded again each time, so that the list waits for its pieces.
+    text = "".join(random.Random(7).choices(string.ascii_lowercase, k=200)).join([" "] * 10_000)
+    number = len(tokenizer.encode(text))
+
+    def long_lists():
+        return {len(one) for one in gc.get_objects() if type(one) is list and len(one) > number // 2}
+
+    before, seen, is_done = long_lists(), [], threading.Event()
+
+    def look():
+        while not is_done.is_set():
+            seen.append(long_lists())
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        while len(seen) < 10:
+            assert len(tokenizer.encode(text)) == number
+    finally:
+        is_done.set()
+        thread.join()
+    assert set().union(*seen) <= before | {number}
 
 
 def test_ids_in_a_list_of_pieces_are_counted_as_often_as_they_are_there(trained):
