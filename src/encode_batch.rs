@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 const SHARE_BYTES: usize = 1 << 17;
 /// The number of ids in a segment.
 const SEGMENT: usize = 1 << 23;
-/// The texts between one that is encoded and the one that is prefetched.
+/// How many texts before its turn a text is prefetched. (benches/record/7-limit-of-the-chip.md)
 const TEXTS_AHEAD: usize = 4;
 /// The number of bytes of a text that are prefetched. The processor foresees the rest.
 const MAX_PREFETCHED: usize = 512;
@@ -142,7 +142,7 @@ fn cutter(tokenizer: &Tokenizer, special: Special, chunk_bytes: usize) -> Cutter
     Cutter { pattern: tokenizer.pattern(), special_tokens: tokenizer.uncut(special), chunk_bytes }
 }
 
-/// Cuts a text where no pretoken is split.
+/// The ranges of a text's pieces, at whose ends no pretoken is split.
 fn pieces<'a>(
     text: &'a [u8],
     cutter: Cutter<'a>,

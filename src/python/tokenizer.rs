@@ -263,12 +263,12 @@ impl PyTokenizer {
             let special = to_special(special)?;
             let text = Text::new(text)?;
             let num_bytes = text.bytes().len();
-            if IN_PIECES.contains(&num_bytes) {
+            if num_bytes < IN_PIECES.start {
+                return self.with_short_ids(py, &text, special, |ids| self.ints.list(py, ids))?;
+            }
+            if num_bytes < IN_PIECES.end {
                 check_memory(num_bytes)?;
                 return list_in_pieces(py, &self.tokenizer, &self.ints, text, special);
-            }
-            if is_few([num_bytes]) {
-                return self.with_short_ids(py, &text, special, |ids| self.ints.list(py, ids))?;
             }
             let threads = resolve_threads(None).map_err(to_py)?;
             match self.tokenizer.greatest_id() <= <u16 as Id>::MAX {

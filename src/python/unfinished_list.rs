@@ -38,6 +38,7 @@ impl<'py> UnfinishedList<'py> {
         Ok(UnfinishedList { list, len: 0, room })
     }
 
+    /// The interpreter whose lock is held.
     pub fn py(&self) -> Python<'py> {
         self.list.py()
     }
@@ -49,7 +50,7 @@ impl<'py> UnfinishedList<'py> {
         if self.len == self.room {
             return self.list.append(item);
         }
-        // SAFETY: the list has more places than `len`, and takes over the reference that is made for it.
+        // SAFETY: the list has more than `len` places, and takes over the reference that is made for it.
         unsafe {
             ffi::Py_IncRef(item.as_ptr());
             ffi::PyList_SetItem(self.list.as_ptr(), self.len as ffi::Py_ssize_t, item.as_ptr());
