@@ -7,8 +7,8 @@ the part, in a module `models`. loom's waits never time out, so a model also sho
 time limit would hide.
 
 Why not everywhere? Work that rayon divides is not seen by loom, and there each thread writes its own range
-(`merges/site_lists.rs`) or takes the next number (`encode_batch.rs`). A flag or a counter that nothing else depends on
-(`job.rs`, `corpus/files.rs`) has no order to get wrong.
+(`merges/site_lists.rs`) or takes the next share behind one lock (`encode_batch/mod.rs`). A flag or a counter that
+nothing else depends on (`job.rs`, `corpus/files.rs`) has no order to get wrong.
 */
 
 #[cfg(feature = "loom")]

@@ -6,7 +6,7 @@ mod common;
 use bpe_lm::corpus::Corpus;
 use bpe_lm::decode::StreamDecoder;
 use bpe_lm::encode::{Knobs, TABLE_LEN};
-use bpe_lm::encode_batch::{Batch, encode_batch, encode_pieces};
+use bpe_lm::encode_batch::{Batch, encode_arriving, encode_batch, encode_pieces};
 use bpe_lm::encode_stream::StreamEncoder;
 use bpe_lm::error::Error;
 use bpe_lm::formats;
@@ -20,6 +20,9 @@ use bpe_lm::tokenizer::{Special, Tokenizer};
 use bpe_lm::train_bpe::{TrainOptions, train_bpe};
 use bpe_lm::vocab::Vocab;
 use common::{Random, naive, shared, shared_text};
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
 const ALPHABETS: [&[u8]; 3] = [b"ab", b"abc \n", b"the cat's \xC3\xA9\xFF\x00\n12<|e>"];
 
@@ -193,6 +196,54 @@ fn a_long_text_in_a_batch_is_cut_where_nothing_is_split() {
         assert_eq!(batch.offsets.windows(2).map(|two| two[1] - two[0]).collect::<Vec<_>>(), lens);
         assert_eq!(batch.ids, expected.concat());
     }
+}
+
+/// Groups of texts, some of them empty.
+fn grouped(random: &mut Random, mut texts: Vec<Vec<u8>>) -> Vec<Arc<Vec<Vec<u8>>>> {
+    let mut groups = Vec::new();
+    while !texts.is_empty() {
+        let rest = texts.split_off(random.below(40).min(texts.len()));
+        groups.push(Arc::new(std::mem::replace(&mut texts, rest)));
+    }
+    groups
+}
+
+#[test]
+fn texts_that_arrive_in_groups_have_the_ids_of_texts_that_are_there() {
+    let mut random = Random(47);
+    let mut numbers = [0; 2];
+    for round in 0..12 {
+        let pattern = ["gpt2", "cl100k", r"\S+|\s+"][round % 3];
+        let tokenizer = trained(&mut random, ALPHABETS[2], &["<|e>"], pattern);
+        let num_texts = [0, 1, 30, 1000][round / 3 % 4];
+        let mut texts: Vec<Vec<u8>> = (0..num_texts).map(|_| random.bytes(400, ALPHABETS[2])).collect();
+        if round % 2 == 1 {
+            let long = (0..400_000).map(|_| *random.pick(ALPHABETS[2])).collect();
+            texts.insert(random.below(texts.len() + 1), long);
+        }
+        let slices: Vec<&[u8]> = texts.iter().map(Vec::as_slice).collect();
+        let expected: Batch<u32> =
+            encode_batch(&tokenizer, &slices, Special::Allow, 1, &Job::default()).unwrap();
+        for threads in [1, 2, 7] {
+            let groups = grouped(&mut random, texts.clone());
+            numbers[0] += groups.len();
+            numbers[1] += groups.iter().filter(|group| group.is_empty()).count();
+            let (sender, receiver) = channel();
+            let late = std::thread::spawn(move || {
+                for (place, group) in groups.into_iter().enumerate() {
+                    sender.send(group).unwrap();
+                    if place % 16 == 5 {
+                        std::thread::sleep(Duration::from_millis(1));
+                    }
+                }
+            });
+            let (special, job) = (Special::Allow, Job::default());
+            let batch = encode_arriving(&tokenizer, receiver.into_iter(), special, threads, &job).unwrap();
+            late.join().unwrap();
+            assert_eq!(expected, batch);
+        }
+    }
+    assert!(numbers[0] > 150 && numbers[1] > 3, "{numbers:?}");
 }
 
 #[test]

@@ -8,7 +8,8 @@ encoder that has seen texts before, into memory of its own, and the result is ma
 */
 
 use crate::encode::Encoder;
-use crate::encode_batch::{TEXT_COST, encode_numbered};
+use crate::encode_batch::encode_numbered;
+use crate::encode_batch::shares::TEXT_COST;
 use crate::error::Error;
 use crate::job::Job;
 use crate::token_id::TokenId;
@@ -18,19 +19,9 @@ use pyo3::prelude::*;
 /// The greatest length in bytes of texts that are encoded under the interpreter's lock. Releasing the lock and
 /// taking it again takes as long as encoding such a text.
 pub(super) const LOCKED_BYTES: usize = 1 << 13;
-/// The maximum cost, in bytes: that of a text of a MiB. One thread takes 1.26 ms for it, and two with new memory
-/// take as long.
-const FEW_COST: usize = (1 << 20) + TEXT_COST;
-
-/// Whether texts of these lengths are so few that other threads would not pay.
-pub(super) fn is_few(lens: impl IntoIterator<Item = usize>) -> bool {
-    let mut room = FEW_COST;
-    lens.into_iter().all(|len| {
-        let rest = room.checked_sub(len.saturating_add(TEXT_COST));
-        room = rest.unwrap_or_default();
-        rest.is_some()
-    })
-}
+/// The maximum cost of few texts, in bytes: that of a text of a MiB. One thread takes 1.26 ms for it, and two with new
+/// memory take as long.
+pub(super) const FEW_COST: usize = (1 << 20) + TEXT_COST;
 
 /// Encodes few texts and returns what `result` returns for their ids. `end` gets the end of each text's ids.
 pub(super) fn with_few_ids<R>(

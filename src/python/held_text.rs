@@ -40,3 +40,9 @@ impl Text {
         }
     }
 }
+
+impl AsRef<[u8]> for Text {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes()
+    }
+}

@@ -1,12 +1,13 @@
 /*!
-The ids argument of a call: a list, an array or any other iterable of integers.
+The ids argument of a call: a list, an array or any other iterable of integers. And ids as an array.
 */
 
 use super::convert::wrong_type;
 use super::error::new;
+use crate::encode::Id;
 use crate::token_id::TokenId;
 use crate::tokenizer::Tokenizer;
-use numpy::{PyArrayMethods, PyReadonlyArray1, PyUntypedArrayMethods};
+use numpy::{Element, PyArray1, PyArrayMethods, PyReadonlyArray1, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyIterator, PyList, PyString};
 
@@ -29,7 +30,7 @@ pub(super) fn each_id<'py>(ids: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyIte
 
 /// Extracts an array of numbers whose addresses are multiples of their size. numpy also has other arrays, such as
 /// fields of packed records, of which Rust can have no slice or view.
-pub(super) fn array<'py, T: numpy::Element>(ids: &Bound<'py, PyAny>) -> Option<PyReadonlyArray1<'py, T>> {
+pub(super) fn array<'py, T: Element>(ids: &Bound<'py, PyAny>) -> Option<PyReadonlyArray1<'py, T>> {
     let array: PyReadonlyArray1<'py, T> = ids.extract().ok()?;
     let size = size_of::<T>();
     let is_whole = array.strides()[0] % size.cast_signed() == 0 && array.data().addr() % size == 0;
@@ -48,4 +49,9 @@ pub(super) fn token_id(id: &Bound<'_, PyAny>, place: usize, tokenizer: &Tokenize
         );
         new("TokenIdError", &message)
     })
+}
+
+/// Copies ids into an array.
+pub(super) fn to_array<'py, T: Id + Element>(py: Python<'py>, ids: &[TokenId]) -> Bound<'py, PyAny> {
+    PyArray1::from_slice(py, &T::from_ids(ids)).into_any()
 }

@@ -2,6 +2,7 @@
 The Python module `bpe_lm._core`: extract, detach, call one function of the core, convert. Nothing is decided here.
 */
 
+mod batch;
 mod convert;
 mod counts;
 mod error;
@@ -17,6 +18,7 @@ mod list_in_pieces;
 #[cfg(target_arch = "x86_64")]
 mod decoder;
 mod machine;
+mod memory;
 mod module;
 mod opener;
 mod run;

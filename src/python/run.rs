@@ -30,7 +30,7 @@ const RETRY_SENDING: Duration = Duration::from_millis(2);
 /// The least time between two calls of the progress callback.
 const SHOW_PROGRESS: Duration = Duration::from_millis(100);
 /// The number of bytes of texts that are sent together.
-const BATCH_BYTES: usize = 1 << 20;
+pub(super) const BATCH_BYTES: usize = 1 << 20;
 /// The number of batches that may wait for the workers, and that number where memory is limited.
 const BATCHES_AHEAD: usize = 4;
 const LIMITED_BATCHES_AHEAD: usize = 1;
@@ -39,7 +39,7 @@ const LIMITED_BATCHES_AHEAD: usize = 1;
 pub(super) fn run<'py, T: Send + 'static>(
     py: Python<'py>,
     progress: Option<Bound<'py, PyAny>>,
-    texts: Option<Texts<'py>>,
+    texts: Option<Box<dyn Source + '_>>,
     work: impl FnOnce(&Job) -> Result<T, Error> + Send + 'static,
 ) -> PyResult<T> {
     let work = |job: &Job, _part: Sender<Infallible>| work(job);
@@ -50,7 +50,7 @@ pub(super) fn run<'py, T: Send + 'static>(
 pub(super) fn run_and_receive<'py, P: Send + 'static, T: Send + 'static>(
     py: Python<'py>,
     progress: Option<Bound<'py, PyAny>>,
-    mut texts: Option<Texts<'py>>,
+    mut texts: Option<Box<dyn Source + '_>>,
     mut receive: impl FnMut(P) -> PyResult<()>,
     work: impl FnOnce(&Job, Sender<P>) -> Result<T, Error> + Send + 'static,
 ) -> PyResult<T> {
@@ -100,7 +100,7 @@ fn warn(py: Python<'_>, job: &Job) -> PyResult<()> {
 }
 
 /// Sends the next texts. Returns the time to wait before the next check.
-fn feed<'py>(py: Python<'py>, texts: &mut Option<Texts<'py>>) -> PyResult<Duration> {
+fn feed(py: Python<'_>, texts: &mut Option<Box<dyn Source + '_>>) -> PyResult<Duration> {
     let Some(source) = texts else { return Ok(LOOK_FOR_SIGNALS) };
     match source.send(py)? {
         Sent::All => {
@@ -137,7 +137,19 @@ impl Display<'_> {
     }
 }
 
-/// Texts from a Python iterator, on their way to the workers.
+/// Texts that the calling thread takes from Python, and sends to the work. When it is dropped, no more texts arrive.
+pub(super) trait Source {
+    /// Sends the next texts.
+    fn send(&mut self, py: Python<'_>) -> PyResult<Sent>;
+}
+
+pub(super) enum Sent {
+    All,
+    Some,
+    None,
+}
+
+/// Copies of the texts of a Python iterator, on their way to the workers.
 pub(super) struct Texts<'py> {
     iterator: Bound<'py, PyIterator>,
     taken: usize,
@@ -148,12 +160,6 @@ pub(super) struct Texts<'py> {
     batch_bytes: usize,
     /// The length in bytes of the longest text that is taken.
     longest: u64,
-}
-
-enum Sent {
-    All,
-    Some,
-    None,
 }
 
 impl<'py> Texts<'py> {
@@ -170,8 +176,10 @@ impl<'py> Texts<'py> {
         let texts = Texts { iterator, taken: 0, sender, batch: Vec::new(), batch_bytes, longest };
         (texts, receiver.into_iter().flatten())
     }
+}
 
-    fn send(&mut self, py: Python<'py>) -> PyResult<Sent> {
+impl Source for Texts<'_> {
+    fn send(&mut self, py: Python<'_>) -> PyResult<Sent> {
         let mut num_bytes = 0;
         if self.batch.is_empty() {
             let start = Instant::now();

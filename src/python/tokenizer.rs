@@ -2,19 +2,21 @@
 The class `Tokenizer`.
 */
 
+use super::batch::batch;
 use super::convert::{self, Parts, wrong_type};
 use super::error::{guarded, new, to_py};
-use super::few::{LOCKED_BYTES, is_few, with_few_ids};
+use super::few::{LOCKED_BYTES, with_few_ids};
 use super::held_text::Text;
-use super::ids::{array, each_id, token_id};
+use super::ids::{array, each_id, to_array, token_id};
 use super::ints::Ints;
 use super::list_in_pieces::{IN_PIECES, list_in_pieces};
+use super::memory::check_memory;
 use super::opener::input_options;
 use super::run::run;
 use super::streams::{EncodeIterator, PyStreamDecoder};
 use crate::corpus::{Corpus, Shard};
 use crate::encode::Id;
-use crate::encode_batch::{Batch, check_fits, encode_batch, encode_text, in_the_text};
+use crate::encode_batch::{check_fits, encode_text, in_the_text};
 use crate::encode_corpus::{EncodeOptions, count_tokens};
 use crate::encode_offsets::{WithOffsets, encode_with_offsets};
 use crate::error::Error;
@@ -34,11 +36,6 @@ use std::sync::Arc;
 
 /// The greatest length in bytes of texts whose encoding cannot be interrupted.
 const RUN_BYTES: usize = 1 << 20;
-/// The number of bytes that must be free in addition to the text's length, for a thread's stack and table
-/// (docs/memory.md). glibc maps so large a block. So the system itself decides whether the memory is free, and
-/// unused parts of the heap do not count.
-const WORK_BYTES: usize = 64 << 20;
-
 #[pyclass(name = "Tokenizer", module = "bpe_lm._core", frozen)]
 pub(super) struct PyTokenizer {
     tokenizer: Arc<Tokenizer>,
@@ -316,13 +313,11 @@ impl PyTokenizer {
         dtype: &Bound<'py, PyAny>,
     ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyArray1<i64>>)> {
         guarded(|| {
-            let py = iterable.py();
             let special = to_special(special)?;
-            let texts =
-                texts("texts", iterable)?.map(|text| Text::new(text?)).collect::<PyResult<Vec<_>>>()?;
+            let texts = texts("texts", iterable)?;
             match to_dtype(dtype)? {
-                Dtype::Uint16 => self.batch::<u16>(py, texts, special, threads),
-                Dtype::Uint32 => self.batch::<u32>(py, texts, special, threads),
+                Dtype::Uint16 => batch::<u16>(texts, &self.tokenizer, special, threads),
+                Dtype::Uint32 => batch::<u32>(texts, &self.tokenizer, special, threads),
             }
         })
     }
@@ -433,10 +428,10 @@ impl PyTokenizer {
         special: Special,
         threads: usize,
     ) -> PyResult<Vec<T>> {
-        let tokenizer = Arc::clone(&self.tokenizer);
-        let num_bytes = text.bytes().len();
-        let work = move |job: &Job| encode_text::<T>(&tokenizer, text.bytes(), special, threads, job);
-        run_unlocked(py, num_bytes, work)
+        check_memory(text.bytes().len())?;
+        let (tokenizer, text) = (Arc::clone(&self.tokenizer), Arc::new(text));
+        let shared = Arc::clone(&text); // Python's text is dropped here, where the lock is held.
+        run(py, None, None, move |job| encode_text(&tokenizer, shared.bytes(), special, threads, job))
     }
 
     fn text_to_numpy<'py, T: Id + numpy::Element>(
@@ -447,41 +442,12 @@ impl PyTokenizer {
         threads: Option<usize>,
     ) -> PyResult<Bound<'py, PyAny>> {
         check_fits::<T>(&self.tokenizer).map_err(to_py)?;
-        if is_few([text.bytes().len()]) {
+        if text.bytes().len() <= RUN_BYTES {
             return self.with_short_ids(py, &text, special, |ids| to_array::<T>(py, ids));
         }
         let threads = resolve_threads(threads).map_err(to_py)?;
         let ids = self.encode_long::<T>(py, text, special, threads)?;
         Ok(PyArray1::from_vec(py, ids).into_any())
-    }
-
-    fn batch<'py, T: Id + numpy::Element>(
-        &self,
-        py: Python<'py>,
-        texts: Vec<Text>,
-        special: Special,
-        threads: Option<usize>,
-    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyArray1<i64>>)> {
-        check_fits::<T>(&self.tokenizer).map_err(to_py)?;
-        let lens = || texts.iter().map(|text| text.bytes().len());
-        if is_few(lens()) {
-            let few: Vec<&[u8]> = texts.iter().map(Text::bytes).collect();
-            let mut offsets = Vec::with_capacity(texts.len() + 1);
-            offsets.push(0);
-            let push = |end| offsets.push(end as i64);
-            let result = |ids: &[TokenId]| to_array::<T>(py, ids);
-            let ids = with_few_ids(py, &self.tokenizer, &few, special, push, result);
-            return Ok((ids.map_err(to_py)?, PyArray1::from_slice(py, &offsets)));
-        }
-        let num_bytes = lens().sum();
-        let threads = resolve_threads(threads).map_err(to_py)?;
-        let tokenizer = Arc::clone(&self.tokenizer);
-        let work = move |job: &Job| {
-            let texts: Vec<&[u8]> = texts.iter().map(Text::bytes).collect();
-            encode_batch::<T>(&tokenizer, &texts, special, threads, job)
-        };
-        let Batch { ids, offsets } = run_unlocked(py, num_bytes, work)?;
-        Ok((PyArray1::from_vec(py, ids).into_any(), PyArray1::from_vec(py, offsets)))
     }
 
     fn bytes(&self, ids: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
@@ -513,28 +479,6 @@ fn to_dtype(name: &Bound<'_, PyAny>) -> PyResult<Dtype> {
     Dtype::new(convert::option("dtype", name)?).map_err(to_py)
 }
 
-/// Copies ids into an array.
-fn to_array<'py, T: Id + numpy::Element>(py: Python<'py>, ids: &[TokenId]) -> Bound<'py, PyAny> {
-    PyArray1::from_slice(py, &T::from_ids(ids)).into_any()
-}
-
-/// Runs `work` on a text without the interpreter's lock. Ctrl-C stops it if it may take long.
-fn run_unlocked<T: Send + 'static>(
-    py: Python<'_>,
-    num_bytes: usize,
-    work: impl Fn(&Job) -> Result<T, Error> + Send + Sync + 'static,
-) -> PyResult<T> {
-    if num_bytes <= RUN_BYTES {
-        return py.detach(|| work(Job::unwatched())).map_err(to_py);
-    }
-    check_memory(num_bytes)?;
-    // `work` owns Python's texts. It is dropped here, because without the interpreter's lock each text would be put
-    // on a list behind a lock, to be freed later.
-    let work = Arc::new(work);
-    let shared = Arc::clone(&work);
-    run(py, None, None, move |job| shared(job))
-}
-
 fn texts<'py>(name: &str, texts: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyIterator>> {
     texts.try_iter().map_err(|_| wrong_type(name, texts, "a list or another iterable of str or bytes"))
 }
@@ -549,21 +493,4 @@ fn made(tokenizer: Tokenizer) -> PyResult<PyTokenizer> {
     tokenizer.with_ids("é".as_bytes(), Special::Allow, Job::unwatched(), |_| ()).map_err(to_py)?;
     let ints = Ints::new(tokenizer.vocab().len());
     Ok(PyTokenizer { tokenizer: Arc::new(tokenizer), ints })
-}
-
-/// Allocates the memory that a text will need, and frees it. An allocation that failed during the work would end
-/// the process.
-fn check_memory(num_bytes: usize) -> PyResult<()> {
-    let mut block = Vec::<u8>::new();
-    let wanted = num_bytes.saturating_add(WORK_BYTES);
-    match std::hint::black_box(&mut block).try_reserve_exact(wanted) {
-        Ok(()) => Ok(()),
-        Err(_) => Err(new(
-            "OutOfMemory",
-            &format!(
-                "a text of {num_bytes} bytes needs {wanted} bytes of memory or more, which the system does not give; \
-                 give the text in pieces to encode_iterable, or files to encode_file"
-            ),
-        )),
-    }
 }

@@ -5,7 +5,7 @@ Training, the check of special tokens before it, and the record after it.
 use super::convert;
 use super::error::{guarded, to_py};
 use super::opener::{GivenTable, input_options};
-use super::run::{Texts, run};
+use super::run::{self, Texts, run};
 use super::tokenizer::PyTokenizer;
 use crate::corpus::{Corpus, InputOptions, Opener};
 use crate::count_file::CountReader;
@@ -121,14 +121,14 @@ pub(super) fn open<'py>(
     input_format: &str,
     json_field: String,
     bad_lines: &str,
-) -> PyResult<(Corpus, Option<Texts<'py>>)> {
+) -> PyResult<(Corpus, Option<Box<dyn run::Source + 'py>>)> {
     let input = input_options(input_format, json_field, bad_lines).map_err(to_py)?;
     Ok(match source {
         Source::Paths(paths) => (Corpus::open_with(paths, input).map_err(to_py)?, None),
         Source::Texts(texts) => {
             let longest = memory_limit.map(|limit| longest_text(limit, threads));
             let (texts, received) = Texts::new(texts, longest.transpose().map_err(to_py)?);
-            (Corpus::from_texts(received), Some(texts))
+            (Corpus::from_texts(received), Some(Box::new(texts)))
         }
         Source::Table((table,)) => {
             let opener: Arc<dyn Opener> = Arc::new(GivenTable(table.unbind()));

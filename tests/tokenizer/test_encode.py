@@ -969,13 +969,30 @@ def test_arguments_of_another_type_are_refused_by_name(call, message):
         call(tokenizer)
 
 
-def test_errors_of_whoever_gives_the_texts_are_theirs(trained):
+@pytest.mark.parametrize("number", [0, 1, 3_000, 40_000])
+def test_errors_of_whoever_gives_the_texts_are_theirs(trained, number):
     def broken():
-        yield "one"
+        yield from ["some words " * 10] * number
         raise KeyError("mine")
 
     with pytest.raises(KeyError, match="mine"):
         trained("gpt2").encode_batch(broken())
+    with pytest.raises(TypeError, match="a text is of type int"):
+        trained("gpt2").encode_batch([*["some words " * 10] * number, 3])
+
+
+def test_texts_are_taken_while_others_are_encoded_and_let_go(trained):
+    tokenizer = trained("gpt2")
+    texts = [f"text {n} " + "of words " * (n % 50) + "\u00e9" * (n % 3) for n in range(20_000)]
+    expected = tokenizer.encode("".join(f"{text}{END_OF_TEXT}" for text in texts))
+    before = [sys.getrefcount(text) for text in texts]
+    for threads in [1, 2, 5]:
+        ids, offsets = tokenizer.encode_batch((f"{text}{END_OF_TEXT}" for text in texts), threads=threads)
+        assert (ids.tolist(), len(offsets)) == (expected, len(texts) + 1)
+        tokenizer.encode_batch(texts, threads=threads)
+        with pytest.raises(errors.SpecialTokenFound, match=r"text number 20000 \(from 0\)"):
+            tokenizer.encode_batch(itertools.chain(texts, [END_OF_TEXT]), special="raise", threads=threads)
+    assert [sys.getrefcount(text) for text in texts] == before
 
 
 # Ids to text

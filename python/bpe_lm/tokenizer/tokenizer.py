@@ -339,6 +339,8 @@ class Tokenizer:
     ) -> "tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]":
         """Encode many texts in parallel, each independently of the others.
 
+        Texts are taken while others are encoded. Until the call returns, do not change a list that you gave it.
+
         Returns:
             The ids of all texts in one array, and an array of offsets, one more than texts. The ids of text i are
             `ids[offsets[i]:offsets[i + 1]]`.
