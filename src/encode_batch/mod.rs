@@ -36,6 +36,7 @@ const SEGMENT: usize = 1 << 23;
 const TEXTS_AHEAD: usize = 4;
 /// The number of bytes of a text that are prefetched. The processor foresees the rest.
 const MAX_PREFETCHED: usize = 512;
+
 /// Encodes texts independently of each other. The greatest id must fit `T`.
 ///
 /// # Errors
@@ -176,7 +177,7 @@ fn encode_via<S: Id, T: Id, B: AsRef<[u8]> + Send + Sync>(
     job: &Job,
 ) -> Result<Batch<T>, Error> {
     let shares = Shares::new(groups, cutter(tokenizer, special, SHARE_BYTES));
-    let threads = threads.min(shares.num_arrived());
+    let threads = threads.min(shares.num_in_group());
     let work = Work { tokenizer, special, threads, shares: Mutex::new(shares) };
     if threads == 1 {
         let done = caught(|| work.encode_shares::<S>(job))?;
@@ -205,10 +206,10 @@ impl<B: AsRef<[u8]>, I: Iterator<Item = Arc<Vec<B>>>> Work<'_, B, I> {
     fn encode_shares<S: Id>(&self, job: &Job) -> Result<Done<S>, Error> {
         self.tokenizer.with_encoder(self.special, self.threads, |encoder| {
             let mut done = Done { segments: Vec::new(), shares: Vec::new() };
-            while let Some((share, num_arrived)) = self.take(job)? {
+            while let Some((share, num_bytes)) = self.take(job)? {
                 let most = share.num_bytes();
                 if done.segments.last().is_none_or(|segment| !segment.has_room(most)) {
-                    done.segments.push(Ids::with_room(SEGMENT.min(num_arrived).max(most)));
+                    done.segments.push(Ids::with_room(SEGMENT.min(num_bytes).max(most)));
                 }
                 let segment = done.segments.len() - 1;
                 let ids = &mut done.segments[segment];

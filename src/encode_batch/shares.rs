@@ -6,7 +6,7 @@ its beginning is encoded. A worker that takes a share while none is there waits 
 wait for the lock.
 */
 
-use crate::corpus::{Cutter, chunk_end};
+use crate::corpus::{Cuts, Cutter, chunk_end};
 use crate::error::Error;
 use crate::job::Job;
 use std::ops::Range;
@@ -72,9 +72,11 @@ impl<'a, B: AsRef<[u8]>, I: Iterator<Item = Arc<Vec<B>>>> Shares<'a, B, I> {
         self.before + self.group.len()
     }
 
-    /// About as many shares as the texts have that have arrived, and at least one.
-    pub fn num_arrived(&self) -> usize {
-        1 + (self.num_bytes + TEXT_COST * self.num_texts()) / SHARE_BYTES
+    /// About as many shares as the group has, and at least one.
+    pub fn num_in_group(&self) -> usize {
+        let most = if Cuts::Pretokens(self.cutter).can_cut() { usize::MAX } else { SHARE_BYTES };
+        let cost: usize = self.group.iter().map(|text| text.as_ref().len().min(most) + TEXT_COST).sum();
+        1 + cost / SHARE_BYTES
     }
 
     /// Waits for the next group. Returns whether there is one.
@@ -131,4 +133,77 @@ fn is_long(text: &[u8]) -> bool {
 
 fn num_bytes<B: AsRef<[u8]>>(texts: &[B]) -> usize {
     texts.iter().map(|text| text.as_ref().len()).sum()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::pretokenize::Pattern;
+    use crate::special_tokens::SpecialTokens;
+
+    const LONG: usize = 2 * SHARE_BYTES + 1;
+
+    fn shares_of(pattern: &str, lens: &[&[usize]]) -> (usize, Vec<Share<Vec<u8>>>) {
+        let (pattern, special_tokens) = (Pattern::new(pattern).unwrap(), SpecialTokens::default());
+        let cutter = Cutter { pattern: &pattern, special_tokens: &special_tokens, chunk_bytes: SHARE_BYTES };
+        let text = |&len: &usize| b"a word ".repeat(len / 7 + 1)[..len].to_vec();
+        let groups = lens.iter().map(|lens| Arc::new(lens.iter().map(text).collect()));
+        let mut shares = Shares::new(groups, cutter);
+        let num_in_group = shares.num_in_group();
+        let all = std::iter::from_fn(|| shares.take(Job::unwatched()).unwrap()).collect();
+        assert_eq!(shares.num_texts(), lens.iter().copied().map(<[_]>::len).sum::<usize>());
+        assert_eq!(shares.num_bytes(), lens.iter().copied().flatten().sum::<usize>());
+        (num_in_group, all)
+    }
+
+    #[test]
+    fn shares_are_all_of_the_texts_in_order_and_of_about_the_same_size() {
+        let few = vec![100; 3];
+        let many = vec![1000; 1000];
+        for (pattern, lens) in [
+            ("gpt2", vec![]),
+            ("gpt2", vec![&[][..], &[0], &[], &[0, 0], &few]),
+            ("gpt2", vec![&many[..], &few, &[LONG - 1, LONG, 5 * LONG, 7], &many]),
+            ("llama3", vec![&[7, LONG][..], &[LONG], &[], &[3]]),
+            (r"\w+|\W+", vec![&[3 * LONG, 7][..], &few]),
+        ] {
+            let can_cut = Pattern::new(pattern).unwrap().has_safe_cuts();
+            let (_, shares) = shares_of(pattern, &lens);
+            let all: Vec<usize> = lens.concat();
+            let (mut text, mut byte) = (0, 0);
+            for (number, share) in shares.iter().enumerate() {
+                assert_eq!((share.number, share.before + share.texts.start), (number, text));
+                let num_bytes: usize = match &share.range {
+                    Some(range) => {
+                        assert_eq!((range.start, share.texts.len()), (byte, 1));
+                        byte = range.end % all[text];
+                        assert!(!can_cut || range.len() < SHARE_BYTES + 7); // The cut is after a word.
+                        range.len()
+                    }
+                    None => all[text..][..share.texts.len()].iter().sum(),
+                };
+                assert_eq!(share.num_bytes(), num_bytes);
+                assert!(!can_cut || num_bytes < 3 * SHARE_BYTES);
+                text += if byte == 0 { share.texts.len() } else { 0 };
+            }
+            assert_eq!((text, byte), (all.len(), 0));
+            assert!(!shares.iter().any(|share| share.texts.is_empty()));
+        }
+    }
+
+    #[test]
+    fn the_first_group_tells_how_many_workers_have_a_share() {
+        for (pattern, lens, expected) in [
+            ("gpt2", vec![], 1),
+            ("gpt2", vec![SHARE_BYTES / 3; 4], 2),
+            ("gpt2", vec![0; 3 * SHARE_BYTES / TEXT_COST], 4),
+            ("gpt2", vec![5 * LONG], 11),
+            (r"\w+|\W+", vec![5 * LONG], 2),
+        ] {
+            let (num_in_group, shares) = shares_of(pattern, &[&lens, &[LONG]]);
+            assert_eq!(num_in_group, expected, "{pattern} {}", lens.len());
+            assert!(num_in_group <= shares.len() + 1);
+        }
+    }
 }

@@ -26,7 +26,7 @@ use std::sync::mpsc::{Sender, channel};
 type Group = Arc<Vec<Text>>;
 
 /// The ids of texts as an array, and the position in it at which each text begins, and the end.
-type PyBatch<'py> = (Bound<'py, PyAny>, Bound<'py, PyArray1<i64>>);
+pub(super) type PyBatch<'py> = (Bound<'py, PyAny>, Bound<'py, PyArray1<i64>>);
 
 /// Encodes the texts of an iterator. The greatest id must fit `T`.
 pub(super) fn batch<'py, T: Id + Element>(

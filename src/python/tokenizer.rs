@@ -2,7 +2,7 @@
 The class `Tokenizer`.
 */
 
-use super::batch::batch;
+use super::batch::{PyBatch, batch};
 use super::convert::{self, Parts, wrong_type};
 use super::error::{guarded, new, to_py};
 use super::few::{LOCKED_BYTES, with_few_ids};
@@ -311,7 +311,7 @@ impl PyTokenizer {
         special: &Bound<'py, PyAny>,
         threads: Option<usize>,
         dtype: &Bound<'py, PyAny>,
-    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyArray1<i64>>)> {
+    ) -> PyResult<PyBatch<'py>> {
         guarded(|| {
             let special = to_special(special)?;
             let texts = texts("texts", iterable)?;
