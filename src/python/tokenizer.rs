@@ -24,6 +24,7 @@ use crate::formats;
 use crate::formats::tokenizer_json::Nfc;
 use crate::job::Job;
 use crate::pretokenize::Pattern;
+use crate::room::give_back_freed;
 use crate::threads::resolve_threads;
 use crate::token_file::{Dtype, TokenFileOptions, encode_file};
 use crate::token_id::TokenId;
@@ -36,6 +37,10 @@ use std::sync::Arc;
 
 /// The greatest length in bytes of texts whose encoding cannot be interrupted.
 const RUN_BYTES: usize = 1 << 20;
+/// The number of tokens from which reading them leaves megabytes of small pieces in glibc's heap: 15 MiB for GPT-2's, which
+/// it takes 1.5 ms of 90 to give back. (benches/record/7-limit-of-the-chip.md)
+const MANY_TOKENS: usize = 10_000;
+
 #[pyclass(name = "Tokenizer", module = "bpe_lm._core", frozen)]
 pub(super) struct PyTokenizer {
     tokenizer: Arc<Tokenizer>,
@@ -491,6 +496,10 @@ fn loaded(tokenizer: Result<Tokenizer, Error>) -> PyResult<PyTokenizer> {
 /// characters. A stream then needs memory only for its own pieces.
 fn made(tokenizer: Tokenizer) -> PyResult<PyTokenizer> {
     tokenizer.with_ids("é".as_bytes(), Special::Allow, Job::unwatched(), |_| ()).map_err(to_py)?;
-    let ints = Ints::new(tokenizer.vocab().len());
+    let num_tokens = tokenizer.vocab().len();
+    if num_tokens >= MANY_TOKENS {
+        give_back_freed();
+    }
+    let ints = Ints::new(num_tokens);
     Ok(PyTokenizer { tokenizer: Arc::new(tokenizer), ints })
 }

@@ -1,8 +1,12 @@
 """Saving and loading from Python."""
 
 import base64
+import itertools
 import json
+import platform
 import random
+import subprocess
+import sys
 
 import bpe_lm
 import naive_bpe
@@ -136,3 +140,31 @@ def test_missing_and_broken_files(tmp_path):
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(errors.FormatError, match=r"tokenizer\.json: model\.type"):
         Tokenizer.load(tmp_path)
+
+
+LEFT_BY_READING = """
+import sys
+from bpe_lm import Tokenizer
+
+def resident():
+    with open("/proc/self/status") as status:
+        return 1024 * next(int(line.split()[1]) for line in status if line.startswith("VmRSS:"))
+
+before = resident()
+tokenizer = Tokenizer.load(sys.argv[1])
+print(resident() - before, len(tokenizer.vocab))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="elsewhere the allocator decides")
+def test_reading_many_tokens_leaves_little_memory_beside_them(tmp_path):
+    letters = [bytes([byte]) for byte in b"abcdefghijklmnopqrstuvwxyz"]
+    twos = list(itertools.product(letters, letters))
+    fours = itertools.product(map(b"".join, twos), map(b"".join, twos))
+    merges = [*twos, *itertools.islice(fours, 30_000)]
+    tokens = [bytes([byte]) for byte in range(256)] + list(map(b"".join, merges))
+    Tokenizer(dict(enumerate(tokens)), merges).save(tmp_path)
+    command = [sys.executable, "-c", LEFT_BY_READING, str(tmp_path)]
+    left, number = map(int, subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+    assert number == len(tokens)
+    assert left <= 12_000_000, "7 MB are the tokens, tables and integers; parsing took 20 MB more"
