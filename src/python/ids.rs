@@ -1,5 +1,5 @@
 /*!
-The ids argument of a call: a list, an array or any other iterable of integers. And ids as an array.
+Ids as an argument of a call, which may be a list, an array or any other iterable of integers, and as an array.
 */
 
 use super::convert::wrong_type;

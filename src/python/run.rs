@@ -146,6 +146,7 @@ pub(super) trait Source {
 pub(super) enum Sent {
     All,
     Some,
+    /// The work had no room.
     None,
 }
 
