@@ -53,7 +53,8 @@ pub fn encode_batch<T: Id>(
     encode_arriving(tokenizer, std::iter::once(all), special, threads, job)
 }
 
-/// Encodes texts as [`encode_batch`] does, while more of them arrive. The first group should have work for all threads.
+/// Encodes texts as [`encode_batch`] does, while more of them arrive. As many threads are started as the first group has
+/// shares, and at most `threads`.
 ///
 /// # Errors
 /// Those of [`encode_batch`].
@@ -65,10 +66,13 @@ pub fn encode_arriving<T: Id, B: AsRef<[u8]> + Send + Sync>(
     job: &Job,
 ) -> Result<Batch<T>, Error> {
     check_fits::<T>(tokenizer)?;
+    let shares = Shares::new(groups, cutter(tokenizer, special, SHARE_BYTES));
+    let threads = threads.min(shares.num_in_group());
+    let work = Work { tokenizer, special, threads, shares: Mutex::new(shares) };
     match tokenizer.greatest_id() <= <u16 as Id>::MAX {
         // Until they are copied, the ids take half the memory.
-        true => encode_via::<u16, T, B>(tokenizer, groups, special, threads, job),
-        false => encode_via::<u32, T, B>(tokenizer, groups, special, threads, job),
+        true => work.encode_via::<u16, T>(job),
+        false => work.encode_via::<u32, T>(job),
     }
 }
 
@@ -169,30 +173,6 @@ pub(crate) fn encode_numbered<T: Id>(
         .map_err(|error| error.in_text(|| format!("text number {number} (from 0)"), |offset| offset))
 }
 
-fn encode_via<S: Id, T: Id, B: AsRef<[u8]> + Send + Sync>(
-    tokenizer: &Tokenizer,
-    groups: impl Iterator<Item = Arc<Vec<B>>> + Send,
-    special: Special,
-    threads: usize,
-    job: &Job,
-) -> Result<Batch<T>, Error> {
-    let shares = Shares::new(groups, cutter(tokenizer, special, SHARE_BYTES));
-    let threads = threads.min(shares.num_in_group());
-    let work = Work { tokenizer, special, threads, shares: Mutex::new(shares) };
-    if threads == 1 {
-        let done = caught(|| work.encode_shares::<S>(job))?;
-        return Ok(join(&[done], work.num_texts(), |transfers| {
-            transfers.into_iter().for_each(Transfer::run)
-        }));
-    }
-    with_threads(threads, |pool| {
-        let done = on_all_threads(pool, job, |job| work.encode_shares::<S>(job))?;
-        Ok(join(&done, work.num_texts(), |transfers| {
-            pool.install(|| transfers.into_par_iter().for_each(Transfer::run));
-        }))
-    })
-}
-
 /// What the workers share.
 struct Work<'a, B, I> {
     tokenizer: &'a Tokenizer,
@@ -201,7 +181,23 @@ struct Work<'a, B, I> {
     shares: Mutex<Shares<'a, B, I>>,
 }
 
-impl<B: AsRef<[u8]>, I: Iterator<Item = Arc<Vec<B>>>> Work<'_, B, I> {
+impl<B: AsRef<[u8]> + Send + Sync, I: Iterator<Item = Arc<Vec<B>>> + Send> Work<'_, B, I> {
+    /// Encodes all texts, by way of ids of type `S`.
+    fn encode_via<S: Id, T: Id>(&self, job: &Job) -> Result<Batch<T>, Error> {
+        if self.threads == 1 {
+            let done = caught(|| self.encode_shares::<S>(job))?;
+            return Ok(join(&[done], self.num_texts(), |transfers| {
+                transfers.into_iter().for_each(Transfer::run);
+            }));
+        }
+        with_threads(self.threads, |pool| {
+            let done = on_all_threads(pool, job, |job| self.encode_shares::<S>(job))?;
+            Ok(join(&done, self.num_texts(), |transfers| {
+                pool.install(|| transfers.into_par_iter().for_each(Transfer::run));
+            }))
+        })
+    }
+
     /// Encodes shares until none is left.
     fn encode_shares<S: Id>(&self, job: &Job) -> Result<Done<S>, Error> {
         self.tokenizer.with_encoder(self.special, self.threads, |encoder| {
